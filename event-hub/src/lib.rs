@@ -1,1 +1,83 @@
-//! event hub
+//! Events on RabbitMQ that are never lost silently, and an in-memory broker with the same meaning.
+//!
+//! A [`Hub`] publishes [`Event`]s (CloudEvents) with confirms told truthfully, and runs handlers over
+//! work queues with retries, dead letters and recovery. [`Hub::memory`] is the same thing without a
+//! broker: topic routing, prefetch, acknowledgements, redelivery, delays and dead letters included.
+//!
+//! ```no_run
+//! use serde_json::json;
+//! use tramline_event_hub::topology::{Binding, Exchange, Queue, Topology};
+//! use tramline_event_hub::{ConsumerConfig, Context, Event, Hub, MemoryConfig, Outcome};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let hub = Hub::memory(MemoryConfig::default());
+//! let topology = Topology::new()
+//!     .exchange(Exchange::topic("events"))
+//!     .queue(Queue::quorum("orders.queue"))
+//!     .binding(Binding::new("events", "orders.#", "orders.queue"));
+//! hub.declare(&topology).await?;
+//!
+//! let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+//! let stop = std::sync::Mutex::new(Some(stop));
+//! let handler = move |event: Event, cx: Context| {
+//!     let stop = stop.lock().ok().and_then(|mut stop| stop.take());
+//!     async move {
+//!         assert_eq!((event.event_type.as_str(), cx.attempt), ("orders.order.placed", 1));
+//!         drop(stop);
+//!         Outcome::Ack
+//!     }
+//! };
+//! let event = Event::new("orders.order.placed", "shop", &json!({ "order": 7 }))?;
+//! hub.publish(&event).await?;
+//! hub.consume("orders.queue", ConsumerConfig::default(), handler, async {
+//!     let _ = stopped.await;
+//! })
+//! .await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `amqp` | yes | `Hub::amqp`: RabbitMQ 3.10 or newer |
+//! | `postgres` | no | outbox and inbox in PostgreSQL |
+//! | `sqlite` | no | outbox and inbox in SQLite |
+//! | `test-support` | no | the conformance suite |
+//!
+//! # How it works
+//!
+//! One task owns each confirm channel, so that every confirm and return is matched by our own numbers.
+//! Publishing and consuming use connections of their own, which reconnect for ever with full jitter,
+//! declare the topology again and consume again. A failed event goes through a ladder of delay queues,
+//! one fixed time to live each, so that no delay waits behind a longer one. What was tried too often, or
+//! is no event at all, is moved to the dead-letter exchange with its reason before it is acknowledged.
+//!
+//! # Limits
+//!
+//! Delivery is at least once: use the inbox for one effect. Delayed retry and order exclude each other.
+
+pub mod config;
+mod delay;
+pub mod envelope;
+mod error;
+pub mod feed;
+pub mod handler;
+pub mod health;
+mod hub;
+pub mod inbox;
+pub mod outbox;
+pub mod publish;
+pub mod topic;
+pub mod topology;
+
+#[cfg(feature = "amqp")]
+pub use crate::config::AmqpConfig;
+pub use crate::config::{ConsumerConfig, HubConfig, MemoryConfig, RetryPolicy};
+pub use crate::envelope::{Event, EventId};
+pub use crate::error::{Error, ErrorKind};
+pub use crate::handler::{Context, Handler, Outcome};
+pub use crate::hub::Hub;
+pub use crate::publish::{PublishError, PublishErrorKind, Receipt};

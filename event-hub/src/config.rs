@@ -1,0 +1,180 @@
+//! Settings, with the reason beside each default.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::Span;
+
+/// What both kinds of hub need.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct HubConfig {
+    /// The exchange that [`Hub::publish`](crate::Hub::publish) sends to. Default `events`.
+    pub exchange: String,
+    /// How many publishes may wait for their confirm; more wait their turn.
+    ///
+    /// The default, 1000, is where a broker's throughput stops growing and only latency does.
+    pub window: usize,
+    /// How long a publish may take, waiting for a connection and for room included.
+    ///
+    /// The default, 10 s, is longer than a broker's restart of its channel and shorter than a request's patience.
+    pub publish_timeout: Duration,
+    /// Joins the span of a publish or of a handler to the event's trace.
+    pub join_trace: Option<SpanHook>,
+}
+
+/// Called with a fresh span and the event's traceparent, before the span is entered.
+#[derive(Clone)]
+pub struct SpanHook(Arc<dyn Fn(&Span, &str) + Send + Sync>);
+
+/// Settings of [`Hub::memory`](crate::Hub::memory).
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct MemoryConfig {
+    /// What both kinds have in common.
+    pub hub: HubConfig,
+    /// How many events a queue without a bound of its own may hold, unacknowledged ones included.
+    pub queue_capacity: QueueCapacity,
+}
+
+/// How many events a work queue holds before its publishers wait.
+///
+/// The default, 10,000, is some ten megabytes of typical events.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[allow(clippy::exhaustive_structs, reason = "a number with a default of its own")]
+pub struct QueueCapacity(pub usize);
+
+/// Settings of [`Hub::amqp`](crate::Hub::amqp).
+#[cfg(feature = "amqp")]
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct AmqpConfig {
+    /// What both kinds have in common.
+    pub hub: HubConfig,
+    /// The name that the broker's lists show for the connections.
+    pub connection_name: String,
+    /// How often both sides show that they live. Default 10 s: a dead peer is noticed within two of them.
+    pub heartbeat: Duration,
+    /// How long one attempt to connect may take. Default 10 s.
+    pub connect_timeout: Duration,
+    /// The bound of the first pause between attempts; each is drawn between zero and its bound. Default 100 ms.
+    pub backoff_first: Duration,
+    /// The bound that the pauses double up to. Default 5 s: a broker that is back is found soon.
+    pub backoff_max: Duration,
+}
+
+/// How a consumer takes from its queue.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ConsumerConfig {
+    /// The handler's name, for dead letters, spans, metrics and the broker's consumer tag. Default: the queue's.
+    pub name: Option<String>,
+    /// How many deliveries may be out and not acknowledged. Default 100: fewer starve a quorum queue.
+    pub prefetch: u16,
+    /// How many handlers may run at once; 1 keeps the queue's order. Default 8.
+    pub concurrency: usize,
+    /// What happens to failures.
+    pub retry: RetryPolicy,
+    /// How long a handler may take before it counts as failed. Default 60 s, half the broker's patience or less.
+    pub handler_timeout: Duration,
+    /// How long running handlers get at shutdown before their events are given back. Default 10 s.
+    pub drain_timeout: Duration,
+}
+
+/// How failures are tried again.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RetryPolicy {
+    /// How often an event is tried in all before it becomes a dead letter.
+    ///
+    /// The default, 8, spans about two minutes. At most 19 count: the queue's own delivery limit is 20.
+    pub max_attempts: u32,
+    /// The bound of the first delay; each is drawn between half its bound and its bound. Default 500 ms.
+    pub first_delay: Duration,
+    /// The bound that the delays double up to. Default 1 min.
+    pub max_delay: Duration,
+}
+
+// === impl HubConfig ===
+
+impl Default for HubConfig {
+    fn default() -> Self {
+        Self {
+            exchange: "events".to_owned(),
+            window: 1000,
+            publish_timeout: Duration::from_secs(10),
+            join_trace: None,
+        }
+    }
+}
+
+// === impl SpanHook ===
+
+impl SpanHook {
+    /// A hook from a function.
+    pub fn new(join: impl Fn(&Span, &str) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(join))
+    }
+
+    pub(crate) fn join(&self, span: &Span, traceparent: &str) {
+        (self.0)(span, traceparent);
+    }
+}
+
+impl fmt::Debug for SpanHook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SpanHook")
+    }
+}
+
+// === impl QueueCapacity ===
+
+impl Default for QueueCapacity {
+    fn default() -> Self {
+        Self(10_000)
+    }
+}
+
+// === impl AmqpConfig ===
+
+#[cfg(feature = "amqp")]
+impl Default for AmqpConfig {
+    fn default() -> Self {
+        Self {
+            hub: HubConfig::default(),
+            connection_name: "tramline".to_owned(),
+            heartbeat: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(10),
+            backoff_first: Duration::from_millis(100),
+            backoff_max: Duration::from_secs(5),
+        }
+    }
+}
+
+// === impl ConsumerConfig ===
+
+impl Default for ConsumerConfig {
+    fn default() -> Self {
+        Self {
+            name: None,
+            prefetch: 100,
+            concurrency: 8,
+            retry: RetryPolicy::default(),
+            handler_timeout: Duration::from_secs(60),
+            drain_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+// === impl RetryPolicy ===
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            max_attempts: 8,
+            first_delay: Duration::from_millis(500),
+            max_delay: Duration::from_mins(1),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Marks of handled events, written in the transaction of their effect.

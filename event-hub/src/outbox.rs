@@ -1,0 +1,1 @@
+//! Events written in the transaction of what they tell, and sent from there.

@@ -1,0 +1,146 @@
+//! What a publish answers.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use tokio::sync::oneshot;
+
+use crate::envelope::Event;
+use crate::error::{Error, ErrorKind};
+
+/// The hub has the event: every queue that wanted it has taken it.
+#[derive(Debug)]
+#[must_use = "a receipt can also be awaited until the event is settled"]
+pub struct Receipt {
+    /// Half of the pair whose sender goes with the event's copies; none where the broker keeps them.
+    settled: Option<oneshot::Receiver<()>>,
+}
+
+/// Why the hub does not say that it has the event. The event comes back with it.
+pub struct PublishError(Box<Inner>);
+
+struct Inner {
+    kind: PublishErrorKind,
+    event: Event,
+}
+
+/// The kinds of [`PublishError`].
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum PublishErrorKind {
+    /// The hub has been shut down; the event was not sent.
+    Closed,
+    /// The broker refused it.
+    Nacked,
+    /// No queue wanted it.
+    Returned {
+        /// The broker's code, 312 for «no route».
+        code: u16,
+        /// The broker's words.
+        text: String,
+        /// The routing key that led nowhere.
+        key: String,
+    },
+    /// No answer in time; it may or may not have arrived. Send the same event again, with its id.
+    Timeout,
+    /// The connection was lost before the answer; it may or may not have arrived. Send the same event again.
+    Unknown,
+}
+
+// === impl Receipt ===
+
+impl Receipt {
+    pub(crate) fn kept_by_broker() -> Self {
+        Self { settled: None }
+    }
+
+    pub(crate) fn until_settled(settled: oneshot::Receiver<()>) -> Self {
+        Self { settled: Some(settled) }
+    }
+
+    /// Waits until nothing of the event can be lost with this process any more.
+    ///
+    /// On RabbitMQ that is so at once. On the memory hub it is when every work queue that got it has
+    /// acknowledged it, or has moved it to the dead letters and that was acknowledged there. Feeds do
+    /// not count.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Closed`] when the memory hub went away before that: the event was not handled by all.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing happens when dropped.
+    pub async fn settled(self) -> Result<(), Error> {
+        match self.settled {
+            None => Ok(()),
+            Some(settled) => settled
+                .await
+                .map_err(|_| Error::new(ErrorKind::Closed, "before the event was settled")),
+        }
+    }
+}
+
+// === impl PublishError ===
+
+impl PublishError {
+    pub(crate) fn new(kind: PublishErrorKind, event: Event) -> Self {
+        Self(Box::new(Inner { kind, event }))
+    }
+
+    /// The kind of this error.
+    #[must_use]
+    pub fn kind(&self) -> &PublishErrorKind {
+        &self.0.kind
+    }
+
+    /// The event.
+    #[must_use]
+    pub fn event(&self) -> &Event {
+        &self.0.event
+    }
+
+    /// Takes the event back, to send it again.
+    #[must_use]
+    pub fn into_event(self) -> Event {
+        self.0.event
+    }
+
+    /// Whether no queue wanted it.
+    #[must_use]
+    pub fn is_returned(&self) -> bool {
+        matches!(self.0.kind, PublishErrorKind::Returned { .. })
+    }
+
+    /// Whether it may have arrived nevertheless.
+    #[must_use]
+    pub fn may_have_arrived(&self) -> bool {
+        matches!(self.0.kind, PublishErrorKind::Timeout | PublishErrorKind::Unknown)
+    }
+}
+
+impl fmt::Debug for PublishError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PublishError").field("kind", &self.0.kind).field("event", &self.0.event).finish()
+    }
+}
+
+impl fmt::Display for PublishError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "event {} was not confirmed: {}", self.0.event.id, self.0.kind)
+    }
+}
+
+impl StdError for PublishError {}
+
+impl fmt::Display for PublishErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("the hub is shut down"),
+            Self::Nacked => f.write_str("refused by the broker"),
+            Self::Returned { code, text, key } => write!(f, "returned ({code} {text}, key {key})"),
+            Self::Timeout => f.write_str("no answer in time"),
+            Self::Unknown => f.write_str("connection lost before the answer"),
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! Exchanges, queues and bindings as a value: declared by a hub, exported for a broker.
+
+pub(crate) mod definitions;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// What must exist at the broker. Declaring it twice changes nothing.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Topology {
+    /// Exchanges, all durable.
+    pub exchanges: Vec<Exchange>,
+    /// Queues, all durable.
+    pub queues: Vec<Queue>,
+    /// What flows from exchanges into queues and other exchanges.
+    pub bindings: Vec<Binding>,
+}
+
+/// An exchange.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Exchange {
+    /// Its name.
+    pub name: String,
+    /// How it routes.
+    pub kind: ExchangeKind,
+    /// Where it sends what no binding takes.
+    pub alternate: Option<String>,
+}
+
+/// How an exchange routes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum ExchangeKind {
+    /// To each binding whose key is the message's.
+    Direct,
+    /// To each binding.
+    Fanout,
+    /// To each binding whose pattern matches the message's key, see [`topic`](crate::topic).
+    Topic,
+}
+
+/// A queue.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Queue {
+    /// Its name.
+    pub name: String,
+    /// How the broker keeps it.
+    pub kind: QueueKind,
+    /// How often the broker delivers one message before it becomes a dead letter.
+    pub delivery_limit: Option<u32>,
+    /// Where rejected, expired and too often delivered messages go.
+    pub dead_letter: Option<DeadLetter>,
+    /// How long a message may wait.
+    pub message_ttl: Option<Duration>,
+    /// How long the queue lives without a consumer.
+    pub expires: Option<Duration>,
+    /// How many messages it holds.
+    pub max_length: Option<usize>,
+}
+
+/// How the broker keeps a queue.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum QueueKind {
+    /// On one node. When full, the oldest message goes.
+    Classic,
+    /// Replicated. When full, the publisher hears of it or waits.
+    Quorum,
+}
+
+/// Where dead letters go.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct DeadLetter {
+    /// The exchange.
+    pub exchange: String,
+    /// The key; the message's own without one.
+    pub key: Option<String>,
+}
+
+/// What flows from an exchange to a queue or to another exchange.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Binding {
+    /// The exchange it flows from.
+    pub source: String,
+    /// Where it flows to.
+    pub destination: Destination,
+    /// Which keys.
+    pub key: String,
+}
+
+/// Where a binding leads.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Destination {
+    /// To an exchange.
+    Exchange(String),
+    /// To a queue.
+    Queue(String),
+}
+
+/// What a declaration found and did.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Declared {
+    /// Queues that were not there before.
+    pub made: BTreeSet<String>,
+    /// What exists with other settings and was left alone.
+    pub conflicts: Vec<Conflict>,
+}
+
+/// Something that exists with other settings.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Conflict {
+    /// The exchange, queue or binding.
+    pub name: String,
+    /// The broker's words.
+    pub text: String,
+}
+
+// === impl Topology ===
+
+impl Topology {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds an exchange; one of the same name gives way.
+    #[must_use]
+    pub fn exchange(mut self, exchange: Exchange) -> Self {
+        self.exchanges.retain(|e| e.name != exchange.name);
+        self.exchanges.push(exchange);
+        self
+    }
+
+    /// Adds a queue; one of the same name gives way.
+    #[must_use]
+    pub fn queue(mut self, queue: Queue) -> Self {
+        self.queues.retain(|q| q.name != queue.name);
+        self.queues.push(queue);
+        self
+    }
+
+    /// Adds a binding, once.
+    #[must_use]
+    pub fn binding(mut self, binding: Binding) -> Self {
+        if !self.bindings.contains(&binding) {
+            self.bindings.push(binding);
+        }
+        self
+    }
+
+    /// Adds all of another topology.
+    #[must_use]
+    pub fn merge(mut self, other: Self) -> Self {
+        self = other.exchanges.into_iter().fold(self, Self::exchange);
+        self = other.queues.into_iter().fold(self, Self::queue);
+        other.bindings.into_iter().fold(self, Self::binding)
+    }
+
+    /// Adds the delay queues that retries go through, and the way back into each quorum queue.
+    ///
+    /// Every hub declares them by itself; an export for a broker whose users may not declare needs them.
+    #[must_use]
+    pub fn with_delays(self) -> Self {
+        crate::delay::add_to(self)
+    }
+
+    /// A queue by its name.
+    #[must_use]
+    pub fn find_queue(&self, name: &str) -> Option<&Queue> {
+        self.queues.iter().find(|queue| queue.name == name)
+    }
+
+    /// The topology as RabbitMQ's `definitions.json`, for the virtual host `vhost`.
+    #[must_use]
+    pub fn to_definitions_json(&self, vhost: &str) -> String {
+        definitions::export(self, vhost)
+    }
+}
+
+// === impl Exchange ===
+
+impl Exchange {
+    /// A topic exchange.
+    pub fn topic(name: impl Into<String>) -> Self {
+        Self::new(name, ExchangeKind::Topic)
+    }
+
+    /// A direct exchange.
+    pub fn direct(name: impl Into<String>) -> Self {
+        Self::new(name, ExchangeKind::Direct)
+    }
+
+    /// A fanout exchange.
+    pub fn fanout(name: impl Into<String>) -> Self {
+        Self::new(name, ExchangeKind::Fanout)
+    }
+
+    /// Sends what no binding takes to another exchange.
+    #[must_use]
+    pub fn with_alternate(mut self, exchange: impl Into<String>) -> Self {
+        self.alternate = Some(exchange.into());
+        self
+    }
+
+    fn new(name: impl Into<String>, kind: ExchangeKind) -> Self {
+        Self { name: name.into(), kind, alternate: None }
+    }
+}
+
+// === impl ExchangeKind ===
+
+impl ExchangeKind {
+    /// The broker's word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Fanout => "fanout",
+            Self::Topic => "topic",
+        }
+    }
+}
+
+// === impl Queue ===
+
+impl Queue {
+    /// A replicated work queue. Its delivery limit is set explicitly, to 20.
+    pub fn quorum(name: impl Into<String>) -> Self {
+        Self { delivery_limit: Some(DELIVERY_LIMIT), ..Self::new(name, QueueKind::Quorum) }
+    }
+
+    /// A queue on one node.
+    pub fn classic(name: impl Into<String>) -> Self {
+        Self::new(name, QueueKind::Classic)
+    }
+
+    /// One process's own view of the stream: it goes away when unused, and drops the oldest when full.
+    pub fn feed(name: impl Into<String>, expires: Duration, max_length: usize) -> Self {
+        Self { expires: Some(expires), max_length: Some(max_length), ..Self::new(name, QueueKind::Classic) }
+    }
+
+    /// Names where its dead letters go.
+    #[must_use]
+    pub fn with_dead_letter(mut self, exchange: impl Into<String>, key: impl Into<String>) -> Self {
+        self.dead_letter = Some(DeadLetter { exchange: exchange.into(), key: Some(key.into()) });
+        self
+    }
+
+    /// Sets how often the broker delivers one message.
+    #[must_use]
+    pub fn with_delivery_limit(mut self, limit: Option<u32>) -> Self {
+        self.delivery_limit = limit;
+        self
+    }
+
+    /// Sets how long a message may wait.
+    #[must_use]
+    pub fn with_message_ttl(mut self, ttl: Duration) -> Self {
+        self.message_ttl = Some(ttl);
+        self
+    }
+
+    /// Sets how many messages it holds.
+    #[must_use]
+    pub fn with_max_length(mut self, max_length: usize) -> Self {
+        self.max_length = Some(max_length);
+        self
+    }
+
+    /// Whether it is a feed: nobody's work, so that nothing waits for it and it may drop.
+    #[must_use]
+    pub fn is_feed(&self) -> bool {
+        self.kind == QueueKind::Classic && self.expires.is_some()
+    }
+
+    fn new(name: impl Into<String>, kind: QueueKind) -> Self {
+        Self {
+            name: name.into(),
+            kind,
+            delivery_limit: None,
+            dead_letter: None,
+            message_ttl: None,
+            expires: None,
+            max_length: None,
+        }
+    }
+}
+
+// === impl Binding ===
+
+impl Binding {
+    /// From an exchange into a queue.
+    pub fn new(source: impl Into<String>, key: impl Into<String>, queue: impl Into<String>) -> Self {
+        Self { source: source.into(), key: key.into(), destination: Destination::Queue(queue.into()) }
+    }
+
+    /// From an exchange into another.
+    pub fn to_exchange(source: impl Into<String>, key: impl Into<String>, exchange: impl Into<String>) -> Self {
+        Self { source: source.into(), key: key.into(), destination: Destination::Exchange(exchange.into()) }
+    }
+}
+
+// === impl Declared ===
+
+impl Declared {
+    /// Whether this declaration made the queue, so that nothing can have waited in it.
+    #[must_use]
+    pub fn made(&self, queue: &str) -> bool {
+        self.made.contains(queue)
+    }
+}
+
+/// RabbitMQ 4's default, set here so that older brokers stop crash loops too.
+const DELIVERY_LIMIT: u32 = 20;
+
+#[cfg(test)]
+mod tests;
