@@ -21,9 +21,7 @@ pub trait Payload: Serialize {
 /// If the payload does not serialize, which these do.
 pub fn wrap<P: Payload>(source: &str, payload: &P) -> Result<Event, Error> {
     let key = payload.key();
-    Ok(Event::new(P::TYPE, source, payload)?
-        .with_subject(key.clone())
-        .with_partition_key(key))
+    Ok(Event::new(P::TYPE, source, payload)?.with_subject(key.clone()).with_partition_key(key))
 }
 
 impl PaymentChanged {
@@ -34,8 +32,6 @@ impl PaymentChanged {
     /// If the payload does not serialize, which this does.
     pub fn wrap(&self, source: &str, event: PaymentEvent) -> Result<Event, Error> {
         let key = self.payment_id.to_string();
-        Ok(Event::new(event.event_type(), source, self)?
-            .with_subject(key.clone())
-            .with_partition_key(key))
+        Ok(Event::new(event.event_type(), source, self)?.with_subject(key.clone()).with_partition_key(key))
     }
 }

@@ -10,9 +10,8 @@ mod topology;
 pub use crate::event::{Payload, wrap};
 pub use crate::money::{Amount, InvalidAmount};
 pub use crate::payloads::{
-    AuditCreated, ConfigUpdated, LoggedIn, LoggedOut, PasswordChanged, PaymentChanged,
-    PaymentEvent, ProfileUpdated, SessionRevoked, UserChanged, UserCreated, UserDeleted,
-    UserUpdated,
+    AuditCreated, ConfigUpdated, LoggedIn, LoggedOut, PasswordChanged, PaymentChanged, PaymentEvent,
+    ProfileUpdated, SessionRevoked, UserChanged, UserCreated, UserDeleted, UserUpdated,
 };
 pub use crate::role::{
     PaymentStatus, PaymentType, ResourceType, RevokeReason, Role, UnknownName, UserStatus,

@@ -55,13 +55,8 @@ impl Amount {
         if places > digits {
             return Err(InvalidAmount::TooManyDigits);
         }
-        let unit = 10_i64
-            .checked_pow(digits)
-            .ok_or(InvalidAmount::TooManyDigits)?;
-        let scaled = format!(
-            "{whole}{fraction}{}",
-            "0".repeat((digits - places) as usize)
-        );
+        let unit = 10_i64.checked_pow(digits).ok_or(InvalidAmount::TooManyDigits)?;
+        let scaled = format!("{whole}{fraction}{}", "0".repeat((digits - places) as usize));
         let minor: i64 = scaled.parse().map_err(|_| InvalidAmount::OutOfRange)?;
         if minor == 0 || minor > LARGEST_WHOLE * unit {
             return Err(InvalidAmount::OutOfRange);
@@ -76,11 +71,7 @@ impl fmt::Display for Amount {
         let digits = self.digits as usize;
         let text = format!("{:0>width$}", self.minor.unsigned_abs(), width = digits + 1);
         let (whole, fraction) = text.split_at(text.len() - digits);
-        if fraction.is_empty() {
-            write!(f, "{sign}{whole}")
-        } else {
-            write!(f, "{sign}{whole}.{fraction}")
-        }
+        if fraction.is_empty() { write!(f, "{sign}{whole}") } else { write!(f, "{sign}{whole}.{fraction}") }
     }
 }
 

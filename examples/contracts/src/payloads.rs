@@ -35,10 +35,7 @@ macro_rules! payload {
 /// A user as its owner, the auth service, sees it.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(
-    clippy::exhaustive_structs,
-    reason = "the services build these; the contract closes them"
-)]
+#[allow(clippy::exhaustive_structs, reason = "the services build these; the contract closes them")]
 pub struct UserChanged {
     /// The user.
     pub user_id: Uuid,
@@ -61,10 +58,7 @@ pub struct UserChanged {
 /// `auth.user.created`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(transparent)]
-#[allow(
-    clippy::exhaustive_structs,
-    reason = "the services build these; the contract closes them"
-)]
+#[allow(clippy::exhaustive_structs, reason = "the services build these; the contract closes them")]
 pub struct UserCreated(
     /// The user.
     pub UserChanged,
@@ -73,10 +67,7 @@ pub struct UserCreated(
 /// `auth.user.updated`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(transparent)]
-#[allow(
-    clippy::exhaustive_structs,
-    reason = "the services build these; the contract closes them"
-)]
+#[allow(clippy::exhaustive_structs, reason = "the services build these; the contract closes them")]
 pub struct UserUpdated(
     /// The user after the change.
     pub UserChanged,
@@ -171,10 +162,7 @@ payload! {
 /// A payment as its owner, the payments service, sees it.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(
-    clippy::exhaustive_structs,
-    reason = "the services build these; the contract closes them"
-)]
+#[allow(clippy::exhaustive_structs, reason = "the services build these; the contract closes them")]
 pub struct PaymentChanged {
     /// The payment.
     pub payment_id: Uuid,
@@ -204,10 +192,7 @@ pub struct PaymentChanged {
 
 /// One of the five events of a payment; which one is told by what happened to it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[allow(
-    clippy::exhaustive_enums,
-    reason = "the contract closes this vocabulary"
-)]
+#[allow(clippy::exhaustive_enums, reason = "the contract closes this vocabulary")]
 pub enum PaymentEvent {
     /// It was made.
     Created,

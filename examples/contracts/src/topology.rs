@@ -47,16 +47,11 @@ pub fn topology() -> Topology {
         .exchange(Exchange::topic(EXCHANGE))
         .exchange(Exchange::direct(DEAD_LETTER_EXCHANGE))
         .queue(Queue::quorum(DEAD_LETTER_QUEUE).with_delivery_limit(None))
-        .binding(Binding::new(
-            DEAD_LETTER_EXCHANGE,
-            DEAD_LETTER_KEY,
-            DEAD_LETTER_QUEUE,
-        ));
+        .binding(Binding::new(DEAD_LETTER_EXCHANGE, DEAD_LETTER_KEY, DEAD_LETTER_QUEUE));
     WORK_QUEUES
         .iter()
         .fold(base, |topology, (name, keys)| {
-            let queue =
-                Queue::quorum(*name).with_dead_letter(DEAD_LETTER_EXCHANGE, DEAD_LETTER_KEY);
+            let queue = Queue::quorum(*name).with_dead_letter(DEAD_LETTER_EXCHANGE, DEAD_LETTER_KEY);
             keys.iter().fold(topology.queue(queue), |topology, key| {
                 topology.binding(Binding::new(EXCHANGE, *key, *name))
             })
@@ -73,18 +68,14 @@ pub fn gateway_feed(instance: &str) -> Topology {
 /// The feed of one process that checks tokens: what ends them.
 #[must_use]
 pub fn revocation_feed(service: &str, instance: &str) -> Topology {
-    feed(
-        &format!("revocations.{service}.{instance}"),
-        REVOCATION_KEYS,
-    )
+    feed(&format!("revocations.{service}.{instance}"), REVOCATION_KEYS)
 }
 
 fn feed(name: &str, keys: &[&str]) -> Topology {
     let queue = Queue::feed(name, FEED_EXPIRES, FEED_LENGTH);
-    keys.iter()
-        .fold(Topology::new().queue(queue), |topology, key| {
-            topology.binding(Binding::new(EXCHANGE, *key, name))
-        })
+    keys.iter().fold(Topology::new().queue(queue), |topology, key| {
+        topology.binding(Binding::new(EXCHANGE, *key, name))
+    })
 }
 
 #[cfg(test)]

@@ -49,25 +49,9 @@ fn created_and_updated_carry_the_user_itself() {
     let event = wrap("/auth-service", &UserUpdated(user.clone())).unwrap();
     assert_eq!(event.event_type, "auth.user.updated");
     assert_eq!(event.data::<UserChanged>().unwrap(), user);
-    let keys: Vec<String> = event
-        .data::<serde_json::Map<String, serde_json::Value>>()
-        .unwrap()
-        .keys()
-        .cloned()
-        .collect();
-    assert_eq!(
-        keys,
-        [
-            "createdAt",
-            "email",
-            "name",
-            "role",
-            "status",
-            "updatedAt",
-            "userId",
-            "version"
-        ]
-    );
+    let keys: Vec<String> =
+        event.data::<serde_json::Map<String, serde_json::Value>>().unwrap().keys().cloned().collect();
+    assert_eq!(keys, ["createdAt", "email", "name", "role", "status", "updatedAt", "userId", "version"]);
 }
 
 #[test]
@@ -76,8 +60,5 @@ fn a_payment_tells_which_state_it_entered() {
         let event = PaymentEvent::entering(*status).event_type();
         assert!(event.starts_with("payments.payment."));
     }
-    assert_eq!(
-        PaymentEvent::entering(PaymentStatus::Processing).event_type(),
-        "payments.payment.updated"
-    );
+    assert_eq!(PaymentEvent::entering(PaymentStatus::Processing).event_type(), "payments.payment.updated");
 }

@@ -23,11 +23,6 @@ fn the_state_machine_is_the_contracts() {
         .collect();
     assert_eq!(
         allowed,
-        [
-            "pending>processing",
-            "pending>cancelled",
-            "processing>completed",
-            "processing>failed"
-        ]
+        ["pending>processing", "pending>cancelled", "processing>completed", "processing>failed"]
     );
 }

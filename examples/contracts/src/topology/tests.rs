@@ -5,10 +5,7 @@ use super::*;
 /// What an operator imports is what the processes declare.
 #[test]
 fn the_definitions_for_operators_are_the_export() {
-    let path = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../deploy/rabbitmq/definitions.json"
-    );
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/rabbitmq/definitions.json");
     let export = topology().to_definitions_json("/");
     if std::env::var_os("TRAMLINE_BLESS").is_some() {
         std::fs::write(path, &export).unwrap();
