@@ -1,1 +1,3 @@
+//! The `cargo dev` commands.
+
 fn main() {}

@@ -1,0 +1,149 @@
+//! The servers that all tests of a process share.
+//!
+//! `cargo dev test` starts them once for all processes and names them in `TRAMLINE_TEST_AMQP_URL`,
+//! `TRAMLINE_TEST_REDIS_URL` and `TRAMLINE_TEST_POSTGRES_URL`. Without these, the first test that
+//! asks starts one for its process. Use names of your own in them, and never stop them.
+//!
+//! Each function returns `None`, and says so on standard error, when a server is neither named nor
+//! installed: return from the test then.
+//!
+//! # Panics
+//!
+//! Each panics instead when `TRAMLINE_TEST_ENGINES` is `required`, and when a server is there but
+//! does not work: a test that could run and did not must not look like one that passed.
+
+use std::future::Future;
+use std::sync::Once;
+
+use tokio::sync::OnceCell;
+
+use crate::server::postgres;
+use crate::{Postgres, RabbitMq, Redis};
+
+/// A server of this process, or a named one. Statics are never dropped: the guardian ends it.
+enum Shared<S> {
+    Named(String),
+    Own(S, String),
+    Absent,
+}
+
+/// A RabbitMQ: `amqp://127.0.0.1:PORT/%2f`.
+///
+/// # Panics
+///
+/// See the [module](self).
+///
+/// # Cancel safety
+///
+/// If dropped, the next caller starts anew.
+pub async fn amqp() -> Option<&'static str> {
+    static SHARED: OnceCell<Shared<RabbitMq>> = OnceCell::const_new();
+    static TOLD: Once = Once::new();
+    let start = || async {
+        let server = RabbitMq::start().await?;
+        let url = server.url();
+        Ok((server, url))
+    };
+    let shared = SHARED.get_or_init(|| shared("TRAMLINE_TEST_AMQP_URL", RabbitMq::installed(), start)).await;
+    shared.url("RabbitMQ", &TOLD)
+}
+
+/// A Redis: `redis://127.0.0.1:PORT`.
+///
+/// # Panics
+///
+/// See the [module](self).
+///
+/// # Cancel safety
+///
+/// If dropped, the next caller starts anew.
+pub async fn redis() -> Option<&'static str> {
+    static SHARED: OnceCell<Shared<Redis>> = OnceCell::const_new();
+    static TOLD: Once = Once::new();
+    let start = || async {
+        let server = Redis::start().await?;
+        let url = server.url();
+        Ok((server, url))
+    };
+    let shared = SHARED.get_or_init(|| shared("TRAMLINE_TEST_REDIS_URL", Redis::installed(), start)).await;
+    shared.url("Redis", &TOLD)
+}
+
+/// A PostgreSQL, as superuser: `postgres://postgres@127.0.0.1:PORT/postgres`.
+///
+/// # Panics
+///
+/// See the [module](self).
+///
+/// # Cancel safety
+///
+/// If dropped, the next caller starts anew.
+pub async fn postgres() -> Option<&'static str> {
+    static SHARED: OnceCell<Shared<Postgres>> = OnceCell::const_new();
+    static TOLD: Once = Once::new();
+    let start = || async {
+        let server = Postgres::start().await?;
+        let url = server.url();
+        Ok((server, url))
+    };
+    let shared =
+        SHARED.get_or_init(|| shared("TRAMLINE_TEST_POSTGRES_URL", Postgres::installed(), start)).await;
+    shared.url("PostgreSQL", &TOLD)
+}
+
+/// An empty database of your own on [`postgres`].
+///
+/// # Panics
+///
+/// See the [module](self); also when the database cannot be made.
+///
+/// # Cancel safety
+///
+/// If dropped, the database may have been made; it goes with the server.
+pub async fn fresh_database() -> Option<String> {
+    let server = postgres().await?;
+    match postgres::fresh_database(server).await {
+        Ok(url) => Some(url),
+        Err(error) => panic!("cannot make a database on {server}: {error:#}"),
+    }
+}
+
+async fn shared<S, F>(variable: &str, installed: bool, start: impl FnOnce() -> F) -> Shared<S>
+where
+    F: Future<Output = anyhow::Result<(S, String)>>,
+{
+    if let Ok(url) = std::env::var(variable) {
+        return Shared::Named(url);
+    }
+    if !installed {
+        return Shared::Absent;
+    }
+    match start().await {
+        Ok((server, url)) => Shared::Own(server, url),
+        Err(error) => panic!("{error:#}"),
+    }
+}
+
+// === impl Shared ===
+
+impl<S> Shared<S> {
+    fn url(&self, name: &str, told: &Once) -> Option<&str> {
+        match self {
+            Self::Named(url) | Self::Own(_, url) => Some(url),
+            Self::Absent => {
+                let required = std::env::var("TRAMLINE_TEST_ENGINES");
+                assert!(
+                    required.as_deref() != Ok("required"),
+                    "no {name} here, and TRAMLINE_TEST_ENGINES=required: try `cargo dev test`"
+                );
+                told.call_once(|| say_skipped(name));
+                None
+            }
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "a skipped test must be seen, with or without tracing")]
+fn say_skipped(name: &str) {
+    eprintln!("SKIPPED (no {name}): install it, or run `cargo dev test`");
+}

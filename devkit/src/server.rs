@@ -1,0 +1,217 @@
+//! What the four servers have in common.
+
+pub(crate) mod nginx;
+pub(crate) mod postgres;
+pub(crate) mod rabbitmq;
+pub(crate) mod redis;
+
+use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::bail;
+use nix::sys::signal::Signal;
+use tokio::time;
+
+use crate::ports::Port;
+use crate::process::{Process, Program};
+use crate::scratch::Scratch;
+
+/// RabbitMQ, the slowest, needs 3 s on an idle core, and ten times that while others compile.
+const START_LIMIT: Duration = Duration::from_secs(90);
+
+/// A server that has not ended in good order by then is killed.
+const STOP_LIMIT: Duration = Duration::from_secs(20);
+
+const LOOK_AGAIN: Duration = Duration::from_millis(25);
+
+type Probe = Box<dyn Fn(SocketAddr) -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync>;
+
+/// A server: its programs, its ports, its folder. Ends when dropped.
+pub(crate) struct Server {
+    name: &'static str,
+    /// The last one is the server itself; those before it must run for it.
+    programs: Vec<Program>,
+    /// The first one is where it serves.
+    ports: Vec<Port>,
+    probe: Probe,
+    running: Mutex<Vec<Process>>,
+    // ORDER: dropped after the processes, which write there.
+    scratch: Scratch,
+}
+
+// === impl Server ===
+
+impl Server {
+    pub(crate) async fn start<P, F>(
+        name: &'static str,
+        programs: Vec<Program>,
+        ports: Vec<Port>,
+        scratch: Scratch,
+        probe: P,
+    ) -> anyhow::Result<Self>
+    where
+        P: Fn(SocketAddr) -> F + Send + Sync + 'static,
+        F: Future<Output = bool> + Send + 'static,
+    {
+        let server = Self {
+            name,
+            programs,
+            ports,
+            probe: Box::new(move |addr| Box::pin(probe(addr))),
+            running: Mutex::new(Vec::new()),
+            scratch,
+        };
+        server.launch().await?;
+        Ok(server)
+    }
+
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.ports[0].addr()
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.scratch.path()
+    }
+
+    /// The id of the server's own process group, if it runs.
+    pub(crate) fn group(&self) -> Option<u32> {
+        self.running().last().map(Process::id)
+    }
+
+    pub(crate) async fn stop(&self) {
+        let running = std::mem::take(&mut *self.running());
+        for process in running.into_iter().rev() {
+            process.stop(STOP_LIMIT).await;
+        }
+    }
+
+    pub(crate) fn kill(&self) {
+        let mut running = std::mem::take(&mut *self.running());
+        // The server first: a helper's absence must not be what it notices.
+        while running.pop().is_some() {}
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        for process in self.running().iter() {
+            process.signal_all(signal);
+        }
+    }
+
+    pub(crate) async fn restart(&self) -> anyhow::Result<()> {
+        self.stop().await;
+        self.launch().await
+    }
+
+    async fn launch(&self) -> anyhow::Result<()> {
+        let mut started = Vec::new();
+        for program in &self.programs {
+            started.push(program.spawn()?);
+        }
+        let deadline = time::Instant::now() + START_LIMIT;
+        while !(self.probe)(self.addr()).await {
+            let ended = started.iter_mut().find_map(Process::exited);
+            if let Some(status) = ended {
+                bail!("{} ended with {status}:\n{}", self.name, self.last_words());
+            }
+            if time::Instant::now() >= deadline {
+                bail!("{} is not ready after {START_LIMIT:?}:\n{}", self.name, self.last_words());
+            }
+            time::sleep(LOOK_AGAIN).await;
+        }
+        *self.running() = started;
+        Ok(())
+    }
+
+    /// The end of its output, for a message.
+    fn last_words(&self) -> String {
+        let log = self.programs.last().map(|program| &program.log);
+        let output = log.and_then(|log| std::fs::read(log).ok()).unwrap_or_default();
+        let tail = output.len().saturating_sub(4096);
+        String::from_utf8_lossy(&output[tail..]).into_owned()
+    }
+
+    fn running(&self) -> MutexGuard<'_, Vec<Process>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("name", &self.name)
+            .field("addr", &self.addr())
+            .field("running", &self.group())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The methods that all handles share, written once.
+macro_rules! server_methods {
+    ($handle:ident) => {
+        impl $handle {
+            /// Where it listens. Stays the same over restarts.
+            #[must_use]
+            pub fn addr(&self) -> std::net::SocketAddr {
+                self.server.addr()
+            }
+
+            /// Its folder: data, configuration and output.
+            #[must_use]
+            pub fn folder(&self) -> &std::path::Path {
+                self.server.folder()
+            }
+
+            /// The id of its process group, while it runs.
+            #[must_use]
+            pub fn process_group(&self) -> Option<u32> {
+                self.server.group()
+            }
+
+            /// Ends it in good order; data and port stay reserved for [`restart`](Self::restart).
+            ///
+            /// # Cancel safety
+            ///
+            /// If dropped, it is killed at once.
+            pub async fn stop(&self) {
+                self.server.stop().await;
+            }
+
+            /// Ends it as `kill -9` would: all its processes, at once. It is gone on return.
+            #[expect(clippy::unused_async, reason = "symmetric with `stop`, and free to wait later")]
+            pub async fn kill(&self) {
+                self.server.kill();
+            }
+
+            /// Freezes it: connections stay open and nothing answers. Nothing happens if it is
+            /// stopped.
+            pub fn pause(&self) {
+                self.server.signal(nix::sys::signal::Signal::SIGSTOP);
+            }
+
+            /// Lets it go on after [`pause`](Self::pause).
+            pub fn resume(&self) {
+                self.server.signal(nix::sys::signal::Signal::SIGCONT);
+            }
+
+            /// Stops it if it runs, starts it with the same data on the same port, and returns when
+            /// it answers.
+            ///
+            /// # Errors
+            ///
+            /// If it does not come up; the message holds the end of its output.
+            ///
+            /// # Cancel safety
+            ///
+            /// If dropped, it is stopped.
+            pub async fn restart(&self) -> anyhow::Result<()> {
+                self.server.restart().await
+            }
+        }
+    };
+}
+use server_methods;

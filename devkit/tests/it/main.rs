@@ -1,0 +1,4 @@
+//! devkit against real servers.
+
+mod fault;
+mod servers;
