@@ -1,0 +1,76 @@
+//! The inbox in PostgreSQL.
+
+use std::time::Duration;
+
+use sqlx::{PgConnection, PgPool};
+
+use crate::envelope::EventId;
+use crate::error::{Error, ErrorKind};
+use crate::inbox::{BATCH, cutoff};
+use crate::outbox::schema::{self, Part};
+
+const PART: Part = Part { name: "inbox", steps: &[include_str!("../../migrations/postgres/inbox_0001.sql")] };
+
+const RECORD: &str =
+    "INSERT INTO inbox (consumer, event_id, handled_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+
+const PRUNE: &str = "DELETE FROM inbox WHERE ctid IN (SELECT ctid FROM inbox WHERE handled_at < $1 ORDER BY handled_at LIMIT $2)";
+
+/// Makes or upgrades the table `inbox`. Safe with several replicas at once.
+///
+/// # Errors
+///
+/// [`ErrorKind::Store`] when the database fails.
+pub async fn migrate(pool: &PgPool) -> Result<(), Error> {
+    schema::postgres(pool, &PART).await
+}
+
+/// Marks an event as handled by `consumer`, in the handler's transaction; true when it was not before.
+///
+/// Another replica with the same event in hand makes it wait for that one's end.
+///
+/// # Errors
+///
+/// [`ErrorKind::Store`] when the database fails.
+///
+/// # Cancel safety
+///
+/// When dropped the mark may or may not be in the transaction: roll it back.
+pub async fn record(conn: &mut PgConnection, consumer: &str, id: &EventId) -> Result<bool, Error> {
+    let done = sqlx::query(RECORD)
+        .bind(consumer)
+        .bind(id.as_str())
+        .bind(cutoff(Duration::ZERO))
+        .execute(conn)
+        .await
+        .map_err(|e| Error::new(ErrorKind::Store, "recording an event").with_source(e))?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Removes marks older than `retention`, some at a time; answers how many. Call it now and then, with
+/// [`RETENTION`](crate::inbox::RETENTION).
+///
+/// # Errors
+///
+/// [`ErrorKind::Store`] when the database fails; what was removed before stays removed.
+///
+/// # Cancel safety
+///
+/// When dropped, some are removed.
+pub async fn prune(pool: &PgPool, retention: Duration) -> Result<u64, Error> {
+    let before = cutoff(retention);
+    let mut removed = 0;
+    loop {
+        let rows = sqlx::query(PRUNE)
+            .bind(before)
+            .bind(BATCH)
+            .execute(pool)
+            .await
+            .map_err(|e| Error::new(ErrorKind::Store, "pruning the inbox").with_source(e))?
+            .rows_affected();
+        removed += rows;
+        if rows < BATCH.unsigned_abs() {
+            return Ok(removed);
+        }
+    }
+}

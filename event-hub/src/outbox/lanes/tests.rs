@@ -1,0 +1,74 @@
+//! Tests of [`Lanes`].
+
+use super::*;
+
+fn row(seq: i64, key: Option<&str>) -> Row {
+    Row { seq, key: key.map(str::to_owned), attempts: 0, body: Vec::new() }
+}
+
+fn taken(lanes: &mut Lanes) -> Vec<i64> {
+    std::iter::from_fn(|| lanes.take(false)).map(|row| row.seq).collect()
+}
+
+#[test]
+fn one_row_of_a_key_at_a_time_in_order() {
+    let mut lanes = Lanes::default();
+    for (seq, key) in [(1, Some("a")), (2, Some("a")), (3, None), (4, Some("b")), (5, None)] {
+        assert!(lanes.add(row(seq, key)));
+    }
+    assert_eq!(taken(&mut lanes), [1, 3, 4, 5]);
+    lanes.done(1);
+    assert_eq!(taken(&mut lanes), [2]);
+}
+
+#[test]
+fn a_failed_row_takes_the_later_ones_of_its_key_with_it() {
+    let mut lanes = Lanes::default();
+    for (seq, key) in [(1, Some("a")), (2, Some("a")), (3, Some("b"))] {
+        lanes.add(row(seq, key));
+    }
+    assert_eq!(taken(&mut lanes), [1, 3]);
+    lanes.hold(1);
+    lanes.done(3);
+    assert_eq!((taken(&mut lanes), lanes.len(), lanes.rows().len()), (vec![], 0, 0));
+    // Loaded again once it is due.
+    lanes.add(row(1, Some("a")));
+    assert_eq!(taken(&mut lanes), [1]);
+}
+
+#[test]
+fn a_row_that_committed_late_goes_first() {
+    let mut lanes = Lanes::default();
+    lanes.add(row(7, Some("a")));
+    lanes.add(row(5, Some("a")));
+    assert_eq!(taken(&mut lanes), [5]);
+    lanes.done(5);
+    assert_eq!(taken(&mut lanes), [7]);
+}
+
+#[test]
+fn a_long_lane_leaves_room_and_a_row_that_is_out_is_not_taken_twice() {
+    let mut lanes = Lanes::default();
+    let long = i64::try_from(LANE).unwrap();
+    for seq in 0..long {
+        assert!(lanes.add(row(seq, Some("a"))));
+    }
+    assert!(!lanes.add(row(long, Some("a"))));
+    assert_eq!(lanes.full_keys(), ["a"]);
+    assert_eq!(taken(&mut lanes), [0]);
+    assert!(lanes.add(row(0, Some("a"))));
+    lanes.clear();
+    assert_eq!(lanes.rows(), [0]);
+    lanes.add(row(1, Some("a")));
+    assert_eq!(taken(&mut lanes), Vec::<i64>::new(), "row 0 is still out");
+    lanes.done(0);
+    assert_eq!(taken(&mut lanes), [1]);
+}
+
+#[test]
+fn a_probe_takes_what_was_tried_least() {
+    let mut lanes = Lanes::default();
+    lanes.add(Row { attempts: 3, ..row(1, None) });
+    lanes.add(row(2, None));
+    assert_eq!(lanes.take(true).unwrap().seq, 2);
+}

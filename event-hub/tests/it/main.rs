@@ -1,0 +1,5 @@
+//! Integration tests of the crate, on its public surface.
+
+mod database;
+mod inbox;
+mod outbox;

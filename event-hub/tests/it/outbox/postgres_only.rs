@@ -1,0 +1,102 @@
+//! What only PostgreSQL can do: several relays, wake-ups across processes, transactions side by side.
+
+use std::time::Instant;
+
+use super::*;
+
+/// Two replicas' relays at once: one works, the other takes over, and no key loses its order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_relays_one_is_active_and_the_other_takes_over() {
+    let Some(db) = Database::postgres().await else { return };
+    db.migrate().await.unwrap();
+    let hub = memory().await;
+    let mut orders = Collector::new(&hub, "orders.queue");
+    let first = db.relay(&hub, config());
+    db.enqueue(&placed("a", 0)).await;
+    orders.next().await;
+    let second = db.relay(&hub, config());
+    for n in 1..50 {
+        for key in ["a", "b"] {
+            db.enqueue(&placed(key, if key == "a" { n } else { n - 1 })).await;
+        }
+    }
+    let mut events = orders.distinct(40).await;
+    db.until(ALL, 0).await;
+    events.append(&mut orders.distinct(58).await);
+    assert!(orders.events.try_recv().is_err(), "nothing was sent twice");
+    first.kill().await;
+    for n in 50..60 {
+        db.enqueue(&placed("a", n)).await;
+    }
+    events.append(&mut orders.distinct(10).await);
+    events.insert(0, placed("a", 0));
+    assert_ordered(&events);
+    db.until(ALL, 0).await;
+    second.stop().await;
+}
+
+/// A commit in another process wakes the relay: it does not wait for its poll.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_wakes_the_relay() {
+    let Some(db) = Database::postgres().await else { return };
+    db.migrate().await.unwrap();
+    let hub = memory().await;
+    let mut orders = Collector::new(&hub, "orders.queue");
+    let mut slow = config();
+    slow.poll_interval = Duration::from_secs(600);
+    slow.gauge_interval = Duration::from_secs(600);
+    let relay = db.relay(&hub, slow);
+    db.enqueue(&placed("a", 0)).await;
+    orders.next().await;
+    db.until(
+        "SELECT count(*) FROM pg_stat_activity WHERE query = 'LISTEN \"tramline_outbox\"' \
+              AND datname = current_database()",
+        1,
+    )
+    .await;
+    db.enqueue(&placed("a", 1)).await;
+    orders.next().await;
+    relay.stop().await;
+}
+
+/// The lower number commits last. «After the last one» would lose it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_that_commits_late_is_not_passed_over() {
+    let Some(db) = Database::postgres().await else { return };
+    db.migrate().await.unwrap();
+    let hub = memory().await;
+    let mut orders = Collector::new(&hub, "orders.queue");
+    let relay = db.relay(&hub, config());
+    let (late, early) = (placed("late", 0), placed("early", 0));
+    let mut tx = db.begin().await;
+    tx.enqueue(&late).await;
+    db.enqueue(&early).await;
+    assert_eq!(orders.next().await.id, early.id);
+    db.until(ALL, 0).await;
+    tx.commit().await;
+    assert_eq!(orders.next().await.id, late.id);
+    relay.stop().await;
+}
+
+/// The server ends the relay's connection, and with it the lock.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_connection_is_made_again() {
+    let Some(db) = Database::postgres().await else { return };
+    db.migrate().await.unwrap();
+    let hub = memory().await;
+    let mut orders = Collector::new(&hub, "orders.queue");
+    let relay = db.relay(&hub, config());
+    let started = Instant::now();
+    for n in 0..5 {
+        db.enqueue(&placed("a", n)).await;
+        orders.next().await;
+        db.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE application_name = 'tramline outbox relay' AND datname = current_database()",
+        )
+        .await;
+    }
+    assert!(started.elapsed() < Duration::from_secs(15));
+    db.until(ALL, 0).await;
+    relay.stop().await;
+}
