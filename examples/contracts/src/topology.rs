@@ -1,7 +1,6 @@
 //! The exchanges, queues and bindings of the system, as a value.
 
-use std::time::Duration;
-
+use tramline_event_hub::feed::Feed;
 use tramline_event_hub::topology::{Binding, Exchange, Queue, Topology};
 
 /// The topic exchange that every event is published to.
@@ -24,11 +23,6 @@ pub const PROFILE_QUEUE: &str = "profile.events.queue";
 
 /// What a process that checks tokens must hear of.
 pub const REVOCATION_KEYS: &[&str] = &["auth.session.#", "auth.user.updated", "auth.user.deleted"];
-
-/// A feed outlives a short absence of its process, no longer.
-const FEED_EXPIRES: Duration = Duration::from_secs(600);
-/// Beyond this a feed's place is lost, and its process starts afresh.
-const FEED_LENGTH: usize = 100_000;
 
 const WORK_QUEUES: &[(&str, &[&str])] = &[
     (AUTH_QUEUE, &["auth.#"]),
@@ -59,23 +53,17 @@ pub fn topology() -> Topology {
         .with_delays()
 }
 
-/// The feed of one gateway process: every event.
+/// The feed of one gateway process: every event. The hub's defaults for feeds are the contract's: ten minutes
+/// of absence, 100,000 events.
 #[must_use]
-pub fn gateway_feed(instance: &str) -> Topology {
-    feed(&format!("gateway.{instance}.events"), &["#"])
+pub fn gateway_feed(instance: &str) -> Feed {
+    Feed::new(format!("gateway.{instance}.events"), ["#"])
 }
 
 /// The feed of one process that checks tokens: what ends them.
 #[must_use]
-pub fn revocation_feed(service: &str, instance: &str) -> Topology {
-    feed(&format!("revocations.{service}.{instance}"), REVOCATION_KEYS)
-}
-
-fn feed(name: &str, keys: &[&str]) -> Topology {
-    let queue = Queue::feed(name, FEED_EXPIRES, FEED_LENGTH);
-    keys.iter().fold(Topology::new().queue(queue), |topology, key| {
-        topology.binding(Binding::new(EXCHANGE, *key, name))
-    })
+pub fn revocation_feed(service: &str, instance: &str) -> Feed {
+    Feed::new(format!("revocations.{service}.{instance}"), REVOCATION_KEYS.iter().copied())
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The topology beside what is committed for operators.
 
+use std::time::Duration;
+
 use super::*;
 
 /// What an operator imports is what the processes declare.
@@ -28,8 +30,8 @@ fn work_queues_dead_letter_at_least_once_and_feeds_expire() {
         assert_eq!(dead_letter.key.as_deref(), Some(DEAD_LETTER_KEY));
     }
     let feed = revocation_feed("payments", "one");
-    let queue = feed.find_queue("revocations.payments.one").unwrap();
-    assert!(queue.is_feed());
-    assert_eq!(queue.max_length, Some(100_000));
-    assert_eq!(feed.bindings.len(), 3);
+    assert_eq!(feed.name, "revocations.payments.one");
+    assert_eq!(feed.max_length, 100_000);
+    assert_eq!(feed.expires, Duration::from_secs(600));
+    assert_eq!(feed.keys, REVOCATION_KEYS);
 }
