@@ -4,7 +4,7 @@
 //! work queues with retries, dead letters and recovery. [`Hub::memory`] is the same thing without a
 //! broker: topic routing, prefetch, acknowledgements, redelivery, delays and dead letters included.
 //!
-//! ```no_run
+//! ```
 //! use serde_json::json;
 //! use tramline_event_hub::topology::{Binding, Exchange, Queue, Topology};
 //! use tramline_event_hub::{ConsumerConfig, Context, Event, Hub, MemoryConfig, Outcome};
@@ -60,7 +60,11 @@
 //! Delivery is at least once: use the inbox for one effect. Delayed retry and order exclude each other.
 
 pub mod config;
+#[cfg(feature = "test-support")]
+pub mod conformance;
+mod consumer;
 mod delay;
+mod driver;
 pub mod envelope;
 mod error;
 pub mod feed;
@@ -68,10 +72,17 @@ pub mod handler;
 pub mod health;
 mod hub;
 pub mod inbox;
+mod memory;
+mod message;
+mod metrics;
 pub mod outbox;
 pub mod publish;
 pub mod topic;
 pub mod topology;
+mod trace;
+
+#[cfg(feature = "amqp")]
+mod amqp;
 
 #[cfg(feature = "amqp")]
 pub use crate::config::AmqpConfig;

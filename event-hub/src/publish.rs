@@ -10,7 +10,6 @@ use crate::error::{Error, ErrorKind};
 
 /// The hub has the event: every queue that wanted it has taken it.
 #[derive(Debug)]
-#[must_use = "a receipt can also be awaited until the event is settled"]
 pub struct Receipt {
     /// Half of the pair whose sender goes with the event's copies; none where the broker keeps them.
     settled: Option<oneshot::Receiver<()>>,
@@ -132,6 +131,20 @@ impl fmt::Display for PublishError {
 }
 
 impl StdError for PublishError {}
+
+impl PublishErrorKind {
+    /// A short word for it, for spans and labels.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Nacked => "nacked",
+            Self::Returned { .. } => "returned",
+            Self::Timeout => "timeout",
+            Self::Unknown => "unknown",
+        }
+    }
+}
 
 impl fmt::Display for PublishErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

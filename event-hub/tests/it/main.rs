@@ -1,5 +1,3 @@
-//! Integration tests of the crate, on its public surface.
+//! The public face, on the memory hub and on a real broker.
 
-mod database;
-mod inbox;
-mod outbox;
+mod memory;

@@ -1,0 +1,174 @@
+//! What a hub needs of a broker, and the two that give it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::Error;
+use crate::feed::{Feed, Place};
+use crate::health::QueueStats;
+use crate::memory::Broker;
+use crate::message::{Delivery, Message, Token};
+use crate::publish::{PublishErrorKind, Receipt};
+use crate::topology::{Declared, Topology};
+
+/// The broker behind a hub.
+#[derive(Clone, Debug)]
+pub(crate) enum Backend {
+    #[cfg(feature = "amqp")]
+    Amqp(crate::amqp::Client),
+    Memory(Broker),
+}
+
+/// What to subscribe to.
+#[derive(Clone)]
+pub(crate) struct Subscribe {
+    pub(crate) source: Source,
+    pub(crate) prefetch: u16,
+    pub(crate) concurrency: usize,
+    pub(crate) name: String,
+}
+
+/// Where deliveries come from.
+#[derive(Clone)]
+pub(crate) enum Source {
+    Queue(String),
+    Feed { feed: Feed, exchange: String, place: Arc<dyn Fn(Place) + Send + Sync> },
+}
+
+/// One running subscription; its owner task recovers it until `stop` or a closed end.
+#[derive(Debug)]
+pub(crate) struct Subscription {
+    /// At most `prefetch` wait here; the owner holds the other end.
+    pub(crate) deliveries: mpsc::Receiver<Delivery>,
+    /// The owner ends when all of these are dropped: it sends what is settled and gives back the rest.
+    pub(crate) settlements: mpsc::Sender<Settlement>,
+    /// No more deliveries.
+    pub(crate) stop: CancellationToken,
+    pub(crate) state: Arc<SubscriptionState>,
+    pub(crate) owner: JoinHandle<()>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct SubscriptionState {
+    /// Whether the broker delivers.
+    pub(crate) active: AtomicBool,
+    /// Deliveries of another generation were given back by the broker itself.
+    pub(crate) generation: AtomicU64,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settlement {
+    pub(crate) token: Token,
+    pub(crate) verdict: Verdict,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Verdict {
+    Ack,
+    /// Back into the queue, counted as a failure.
+    Fail,
+    /// Back into the queue, nobody's fault.
+    Return,
+}
+
+// === impl Backend ===
+
+impl Backend {
+    pub(crate) async fn declare(&self, topology: &Topology) -> Result<Declared, Error> {
+        match self {
+            #[cfg(feature = "amqp")]
+            Self::Amqp(client) => client.declare(topology).await,
+            Self::Memory(broker) => broker.declare(topology),
+        }
+    }
+
+    /// Sends, in order, and waits for all the answers.
+    pub(crate) async fn publish(
+        &self,
+        messages: Vec<Message>,
+        deadline: Instant,
+    ) -> Vec<Result<Receipt, PublishErrorKind>> {
+        match self {
+            #[cfg(feature = "amqp")]
+            Self::Amqp(client) => client.publish(messages, deadline).await,
+            Self::Memory(broker) => broker.publish(messages, deadline).await,
+        }
+    }
+
+    pub(crate) async fn publish_one(&self, message: Message, deadline: Instant) -> Result<Receipt, PublishErrorKind> {
+        let mut answers = self.publish(vec![message], deadline).await;
+        answers.pop().unwrap_or(Err(PublishErrorKind::Closed))
+    }
+
+    pub(crate) fn subscribe(&self, subscribe: Subscribe) -> Subscription {
+        match self {
+            #[cfg(feature = "amqp")]
+            Self::Amqp(client) => client.subscribe(subscribe),
+            Self::Memory(broker) => broker.subscribe(subscribe),
+        }
+    }
+
+    pub(crate) async fn stats(&self, queue: &str) -> Result<Option<QueueStats>, Error> {
+        match self {
+            #[cfg(feature = "amqp")]
+            Self::Amqp(client) => client.stats(queue).await,
+            Self::Memory(broker) => Ok(broker.stats(queue)),
+        }
+    }
+
+    pub(crate) fn all_stats(&self) -> Vec<QueueStats> {
+        match self {
+            #[cfg(feature = "amqp")]
+            Self::Amqp(_) => Vec::new(),
+            Self::Memory(broker) => broker.all_stats(),
+        }
+    }
+
+    /// Connected and blocked.
+    pub(crate) fn connection(&self) -> (bool, bool) {
+        match self {
+            #[cfg(feature = "amqp")]
+            Self::Amqp(client) => client.connection(),
+            Self::Memory(broker) => (!broker.is_closed(), false),
+        }
+    }
+
+    pub(crate) fn system(&self) -> &'static str {
+        match self {
+            #[cfg(feature = "amqp")]
+            Self::Amqp(_) => "rabbitmq",
+            Self::Memory(_) => "memory",
+        }
+    }
+
+    pub(crate) async fn shutdown(&self) {
+        match self {
+            #[cfg(feature = "amqp")]
+            Self::Amqp(client) => client.shutdown().await,
+            Self::Memory(broker) => broker.close(),
+        }
+    }
+}
+
+// === impl Source ===
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Source {
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Queue(name) => name,
+            Self::Feed { feed, .. } => &feed.name,
+        }
+    }
+}

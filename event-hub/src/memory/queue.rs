@@ -1,0 +1,150 @@
+//! One queue of the embedded broker.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use crate::driver::Verdict;
+use crate::health::QueueStats;
+use crate::memory::lineage::Share;
+use crate::message::Message;
+use crate::topology;
+
+#[derive(Debug)]
+pub(crate) struct Queue {
+    pub(crate) declared: topology::Queue,
+    /// By their place in line, so that what comes back stands where it stood.
+    ready: BTreeMap<u64, Stored>,
+    unacknowledged: BTreeMap<u64, (u64, Stored)>,
+    next_place: u64,
+    pub(crate) consumers: u64,
+    pub(crate) exclusive: bool,
+    /// A work queue's free places; a feed has none and drops the oldest.
+    pub(crate) places: Option<Arc<Semaphore>>,
+    /// Wakes one waiting subscription per message; half of the wait in `subscriber`.
+    pub(crate) wake: Arc<Notify>,
+    dropped: u64,
+    /// Since when nobody consumes.
+    pub(crate) idle_since: Instant,
+}
+
+/// One copy of a message.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    pub(crate) message: Arc<Message>,
+    pub(crate) returns: u32,
+    pub(crate) redelivered: bool,
+    pub(crate) expires: Option<Instant>,
+    /// Absent for what was moved here by the broker itself.
+    #[allow(dead_code, reason = "held, not read: the place is free again when the copy goes")]
+    pub(crate) place: Option<OwnedSemaphorePermit>,
+    /// Absent in feeds.
+    pub(crate) share: Option<Share>,
+}
+
+// === impl Queue ===
+
+impl Queue {
+    pub(crate) fn new(declared: topology::Queue, capacity: usize) -> Self {
+        let capacity = declared.max_length.unwrap_or(capacity).clamp(1, Semaphore::MAX_PERMITS);
+        let places = (!declared.is_feed()).then(|| Arc::new(Semaphore::new(capacity)));
+        Self {
+            declared,
+            ready: BTreeMap::new(),
+            unacknowledged: BTreeMap::new(),
+            next_place: 0,
+            consumers: 0,
+            exclusive: false,
+            places,
+            wake: Arc::new(Notify::new()),
+            dropped: 0,
+            idle_since: Instant::now(),
+        }
+    }
+
+    /// Adds a copy at the end. True when it is the first here that will expire.
+    pub(crate) fn push(&mut self, message: Arc<Message>, place: Option<OwnedSemaphorePermit>) -> bool {
+        let feed = self.declared.is_feed();
+        let share = if feed { None } else { message.lineage.as_ref().map(crate::memory::Lineage::share) };
+        let expires = self.declared.message_ttl.map(|ttl| Instant::now() + ttl);
+        let sooner = expires.is_some() && self.ready.is_empty();
+        let stored = Stored { message, returns: 0, redelivered: false, expires, place, share };
+        self.ready.insert(self.next_place, stored);
+        self.next_place += 1;
+        if feed && self.declared.max_length.is_some_and(|max| self.ready.len() > max) {
+            self.ready.pop_first();
+            self.dropped += 1;
+        }
+        self.wake.notify_one();
+        sooner
+    }
+
+    /// Takes the next message for a consumer: its tag, and what it may know.
+    pub(crate) fn take(&mut self, consumer: u64) -> Option<(u64, &Stored)> {
+        let (tag, stored) = self.ready.pop_first()?;
+        if !self.ready.is_empty() {
+            // Another subscription may have room for the next one.
+            self.wake.notify_one();
+        }
+        let (_, stored) = self.unacknowledged.entry(tag).or_insert((consumer, stored));
+        Some((tag, stored))
+    }
+
+    pub(crate) fn acknowledge(&mut self, tag: u64) {
+        if let Some((_, stored)) = self.unacknowledged.remove(&tag) {
+            if let Some(share) = stored.share {
+                share.settle();
+            }
+        }
+    }
+
+    /// Puts a delivery back where it stood; gives it to the caller when that was too often.
+    pub(crate) fn give_back(&mut self, tag: u64, verdict: Verdict) -> Option<Stored> {
+        let (_, mut stored) = self.unacknowledged.remove(&tag)?;
+        if verdict == Verdict::Fail {
+            stored.returns += 1;
+        }
+        stored.redelivered = true;
+        if self.declared.delivery_limit.is_some_and(|limit| stored.returns > limit) {
+            return Some(stored);
+        }
+        self.ready.insert(tag, stored);
+        self.wake.notify_one();
+        None
+    }
+
+    /// What a consumer has not settled.
+    pub(crate) fn held_by(&self, consumer: u64) -> Vec<u64> {
+        self.unacknowledged.iter().filter(|(_, (owner, _))| *owner == consumer).map(|(tag, _)| *tag).collect()
+    }
+
+    /// Takes the first message if its time is over.
+    pub(crate) fn take_expired(&mut self, now: Instant) -> Option<Stored> {
+        let first = self.ready.first_entry()?;
+        first.get().expires.is_some_and(|at| at <= now).then(|| first.remove())
+    }
+
+    /// When the clock must look again.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        let message = self.ready.first_key_value().and_then(|(_, stored)| stored.expires);
+        let queue = self.declared.expires.filter(|_| self.consumers == 0).map(|after| self.idle_since + after);
+        [message, queue].into_iter().flatten().min()
+    }
+
+    /// Whether nobody has wanted it for as long as it lives.
+    pub(crate) fn is_over(&self, now: Instant) -> bool {
+        self.consumers == 0 && self.declared.expires.is_some_and(|after| self.idle_since + after <= now)
+    }
+
+    pub(crate) fn stats(&self) -> QueueStats {
+        QueueStats {
+            name: self.declared.name.clone(),
+            messages: self.ready.len() as u64,
+            unacknowledged: self.unacknowledged.len() as u64,
+            consumers: self.consumers,
+            dropped: self.dropped,
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! What the embedded broker knows, under its lock.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use crate::memory::queue::{Queue, Stored};
+use crate::message::{HeaderValue, Message};
+use crate::topic;
+use crate::topology::{Conflict, Declared, Destination, Exchange, ExchangeKind, Topology};
+
+#[derive(Debug)]
+pub(crate) struct State {
+    capacity: usize,
+    exchanges: HashMap<String, Declaration>,
+    pub(crate) queues: HashMap<String, Queue>,
+    next_consumer: u64,
+}
+
+#[derive(Debug)]
+struct Declaration {
+    exchange: Exchange,
+    bindings: Vec<(String, Destination)>,
+}
+
+/// How often a message may pass from exchange to exchange before we take it for a circle.
+const HOPS: usize = 64;
+
+// === impl State ===
+
+impl State {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self { capacity, exchanges: HashMap::new(), queues: HashMap::new(), next_consumer: 0 }
+    }
+
+    pub(crate) fn declare(&mut self, topology: &Topology) -> Declared {
+        let mut declared = Declared::default();
+        let mut conflict = |name: &str, text: &str| {
+            declared.conflicts.push(Conflict { name: name.to_owned(), text: text.to_owned() });
+        };
+        for exchange in &topology.exchanges {
+            match self.exchanges.get(&exchange.name) {
+                Some(known) if known.exchange != *exchange => conflict(&exchange.name, "declared differently"),
+                Some(_) => {}
+                None => {
+                    let declaration = Declaration { exchange: exchange.clone(), bindings: Vec::new() };
+                    self.exchanges.insert(exchange.name.clone(), declaration);
+                }
+            }
+        }
+        for queue in &topology.queues {
+            match self.queues.get(&queue.name) {
+                Some(known) if known.declared != *queue => conflict(&queue.name, "declared differently"),
+                Some(_) => {}
+                None => {
+                    self.queues.insert(queue.name.clone(), Queue::new(queue.clone(), self.capacity));
+                    declared.made.insert(queue.name.clone());
+                }
+            }
+        }
+        for binding in &topology.bindings {
+            let there = match &binding.destination {
+                Destination::Exchange(name) => self.exchanges.contains_key(name),
+                Destination::Queue(name) => self.queues.contains_key(name),
+            };
+            match self.exchanges.get_mut(&binding.source) {
+                Some(source) if there => {
+                    let bound = (binding.key.clone(), binding.destination.clone());
+                    if !source.bindings.contains(&bound) {
+                        source.bindings.push(bound);
+                    }
+                }
+                _ => declared.conflicts.push(Conflict {
+                    name: format!("{} → {:?}", binding.source, binding.destination),
+                    text: "no such exchange or queue".to_owned(),
+                }),
+            }
+        }
+        declared
+    }
+
+    /// The queues that a message goes to, each once.
+    pub(crate) fn route(&self, exchange: &str, key: &str) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        if exchange.is_empty() {
+            // The default exchange: every queue is bound by its name.
+            if self.queues.contains_key(key) {
+                found.insert(key.to_owned());
+            }
+            return found;
+        }
+        let mut seen = BTreeSet::new();
+        let mut open = vec![exchange.to_owned()];
+        while let Some(name) = open.pop() {
+            if seen.len() >= HOPS || !seen.insert(name.clone()) {
+                continue;
+            }
+            let Some(declaration) = self.exchanges.get(&name) else { continue };
+            let mut taken = false;
+            for (pattern, destination) in &declaration.bindings {
+                let wanted = match declaration.exchange.kind {
+                    ExchangeKind::Direct => pattern == key,
+                    ExchangeKind::Fanout => true,
+                    ExchangeKind::Topic => topic::matches(pattern, key),
+                };
+                if !wanted {
+                    continue;
+                }
+                taken = true;
+                match destination {
+                    Destination::Exchange(next) => open.push(next.clone()),
+                    Destination::Queue(queue) => {
+                        found.insert(queue.clone());
+                    }
+                }
+            }
+            if !taken {
+                open.extend(declaration.exchange.alternate.clone());
+            }
+        }
+        found
+    }
+
+    /// The free places of the work queues among these, by name.
+    pub(crate) fn places(&self, queues: &BTreeSet<String>) -> Vec<(String, Arc<Semaphore>)> {
+        let places = |name: &String| Some((name.clone(), self.queues.get(name)?.places.clone()?));
+        queues.iter().filter_map(places).collect()
+    }
+
+    /// Puts a copy into each queue that is still there. True when the clock must look sooner.
+    pub(crate) fn put(
+        &mut self,
+        queues: &BTreeSet<String>,
+        places: Vec<(String, OwnedSemaphorePermit)>,
+        message: &Message,
+    ) -> bool {
+        let mut places: BTreeMap<String, OwnedSemaphorePermit> = places.into_iter().collect();
+        let message = Arc::new(message.clone());
+        let mut sooner = false;
+        for name in queues {
+            if let Some(queue) = self.queues.get_mut(name) {
+                sooner |= queue.push(Arc::clone(&message), places.remove(name));
+            }
+        }
+        sooner
+    }
+
+    /// Moves a message to where its queue sends dead letters, without waiting for room.
+    pub(crate) fn dead_letter(&mut self, from: &str, stored: Stored, reason: &str) -> bool {
+        let target = self.queues.get(from).and_then(|queue| queue.declared.dead_letter.clone());
+        let Some(target) = target else {
+            // Nothing is configured to keep it: that is what the queue's owner asked for.
+            tracing::warn!(queue = from, reason, "message dropped: its queue has no dead-letter exchange");
+            if let Some(share) = stored.share {
+                share.settle();
+            }
+            return false;
+        };
+        let mut message = Message::clone(&stored.message);
+        message.exchange = target.exchange;
+        if let Some(key) = target.key {
+            message.key = key;
+        }
+        for (name, value) in [("x-first-death-queue", from), ("x-first-death-reason", reason)] {
+            message.headers.entry(name.to_owned()).or_insert_with(|| HeaderValue::Text(value.to_owned()));
+        }
+        let queues = self.route(&message.exchange, &message.key);
+        if queues.is_empty() {
+            tracing::error!(queue = from, reason, exchange = message.exchange, "dead letter has no queue to go to");
+            return false;
+        }
+        let sooner = self.put(&queues, Vec::new(), &message);
+        if let Some(share) = stored.share {
+            share.settle();
+        }
+        sooner
+    }
+
+    /// Moves what has expired and removes queues that nobody wants. Returns when to look again.
+    pub(crate) fn tick(&mut self, now: Instant) -> Option<Instant> {
+        let over: Vec<String> =
+            self.queues.values().filter(|queue| queue.is_over(now)).map(|queue| queue.declared.name.clone()).collect();
+        for name in over {
+            self.remove_queue(&name);
+        }
+        let timed: Vec<String> = self
+            .queues
+            .values()
+            .filter(|queue| queue.declared.message_ttl.is_some())
+            .map(|queue| queue.declared.name.clone())
+            .collect();
+        for name in timed {
+            while let Some(stored) = self.queues.get_mut(&name).and_then(|queue| queue.take_expired(now)) {
+                self.dead_letter(&name, stored, "expired");
+            }
+        }
+        self.queues.values().filter_map(Queue::next_deadline).min()
+    }
+
+    pub(crate) fn remove_queue(&mut self, name: &str) {
+        if let Some(queue) = self.queues.remove(name) {
+            if let Some(places) = &queue.places {
+                places.close();
+            }
+            queue.wake.notify_waiters();
+        }
+        let gone = Destination::Queue(name.to_owned());
+        for declaration in self.exchanges.values_mut() {
+            declaration.bindings.retain(|(_, destination)| *destination != gone);
+        }
+    }
+
+    pub(crate) fn next_consumer(&mut self) -> u64 {
+        self.next_consumer += 1;
+        self.next_consumer
+    }
+}

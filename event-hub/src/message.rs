@@ -1,0 +1,110 @@
+//! What travels between a hub's front and its drivers.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use crate::envelope::{CONTENT_TYPE, Event};
+use crate::memory::Lineage;
+
+/// A message on its way to an exchange, or out of a queue.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    pub(crate) exchange: String,
+    pub(crate) key: String,
+    pub(crate) body: Bytes,
+    pub(crate) properties: Properties,
+    pub(crate) headers: Headers,
+    /// Of the memory hub: whom to tell when all copies are settled.
+    pub(crate) lineage: Option<Lineage>,
+}
+
+/// AMQP's own properties, as far as we use them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Properties {
+    pub(crate) message_id: Option<String>,
+    pub(crate) kind: Option<String>,
+    pub(crate) app_id: Option<String>,
+    pub(crate) correlation_id: Option<String>,
+    pub(crate) content_type: Option<String>,
+    /// Seconds since the epoch.
+    pub(crate) timestamp: Option<u64>,
+}
+
+pub(crate) type Headers = BTreeMap<String, HeaderValue>;
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum HeaderValue {
+    Number(i64),
+    Text(String),
+}
+
+/// A message that came out of a queue and waits to be settled.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    pub(crate) message: Message,
+    pub(crate) queue: String,
+    pub(crate) redelivered: bool,
+    /// How often this copy went back before, where the queue counts.
+    pub(crate) returns: u32,
+    pub(crate) token: Token,
+}
+
+/// Names a delivery to its subscription. One of an older channel's settles nothing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Token {
+    pub(crate) generation: u64,
+    pub(crate) tag: u64,
+}
+
+// === impl Message ===
+
+impl Message {
+    pub(crate) fn of(event: &Event, exchange: &str) -> Self {
+        let mut headers = Headers::new();
+        if let Some(traceparent) = &event.traceparent {
+            headers.insert("traceparent".to_owned(), HeaderValue::Text(traceparent.clone()));
+        }
+        Self {
+            exchange: exchange.to_owned(),
+            key: event.event_type.clone(),
+            body: event.to_json(),
+            properties: Properties {
+                message_id: Some(event.id.as_str().to_owned()),
+                kind: Some(event.event_type.clone()),
+                app_id: Some(event.source.clone()),
+                // A short string on the wire; the body has it whole.
+                correlation_id: event.correlation_id.clone().filter(|id| id.len() <= 255),
+                content_type: Some(CONTENT_TYPE.to_owned()),
+                timestamp: u64::try_from(event.time.as_second()).ok(),
+            },
+            headers,
+            lineage: None,
+        }
+    }
+
+    pub(crate) fn text(&self, header: &str) -> Option<&str> {
+        match self.headers.get(header)? {
+            HeaderValue::Text(text) => Some(text),
+            HeaderValue::Number(_) => None,
+        }
+    }
+
+    pub(crate) fn number(&self, header: &str) -> Option<i64> {
+        match self.headers.get(header)? {
+            HeaderValue::Number(number) => Some(*number),
+            HeaderValue::Text(_) => None,
+        }
+    }
+}
+
+// === impl HeaderValue ===
+
+impl HeaderValue {
+    pub(crate) fn to_text(&self) -> String {
+        match self {
+            Self::Number(number) => number.to_string(),
+            Self::Text(text) => text.clone(),
+        }
+    }
+}
