@@ -3,6 +3,7 @@
 //! - [`engines`]: the RabbitMQ, Redis and PostgreSQL that every test of a process shares.
 //! - [`RabbitMq`], [`Redis`], [`Postgres`], [`Nginx`]: a private server for a test that stops,
 //!   kills, pauses or restarts it.
+//! - [`System`]: the five processes of the reference system on servers of their own.
 //! - [`Fault`]: a TCP proxy that delays, cuts, silences or throttles what passes through it.
 //!
 //! Every server listens on loopback, on ports that no other test process of this machine holds, and
@@ -21,6 +22,7 @@
 //! # }
 //! ```
 
+pub mod cli;
 pub mod engines;
 mod fault;
 mod guardian;
@@ -29,6 +31,7 @@ mod process;
 mod program;
 mod scratch;
 mod server;
+mod system;
 mod wire;
 
 pub use crate::fault::Fault;
@@ -36,3 +39,5 @@ pub use crate::server::nginx::Nginx;
 pub use crate::server::postgres::Postgres;
 pub use crate::server::rabbitmq::RabbitMq;
 pub use crate::server::redis::Redis;
+pub use crate::system::service::{Service, ServiceProcess};
+pub use crate::system::{System, SystemConfig};

@@ -1,3 +1,8 @@
-//! The `cargo dev` commands.
+//! The `cargo dev` commands; they live in the library, beside what they use.
 
-fn main() {}
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    devkit::cli::run().await
+}

@@ -19,8 +19,9 @@ const SYSTEM_RABBITMQ: u16 = 25_672;
 #[derive(Debug)]
 pub(crate) struct Port {
     number: u16,
-    /// Locked; the kernel unlocks it when the process ends, however it ends.
-    _lock: File,
+    /// Locked; the kernel unlocks it when the process ends, however it ends. A port that the user
+    /// named has none.
+    _lock: Option<File>,
 }
 
 // === impl Port ===
@@ -43,10 +44,15 @@ impl Port {
             let opened = File::options().create(true).append(true).open(&path).or_else(|_| File::open(&path));
             let Ok(lock) = opened else { continue };
             if lock.try_lock().is_ok() && is_free(number) {
-                return Ok(Self { number, _lock: lock });
+                return Ok(Self { number, _lock: Some(lock) });
             }
         }
         bail!("no free port from {FIRST} on")
+    }
+
+    /// This very port, free or not.
+    pub(crate) fn fixed(number: u16) -> Self {
+        Self { number, _lock: None }
     }
 
     pub(crate) fn number(&self) -> u16 {

@@ -10,6 +10,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
+use std::process::ExitStatus;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -58,16 +59,32 @@ impl Server {
         P: Fn(SocketAddr) -> F + Send + Sync + 'static,
         F: Future<Output = bool> + Send + 'static,
     {
-        let server = Self {
+        let server = Self::new(name, programs, ports, scratch, probe);
+        server.launch()?;
+        server.ready(START_LIMIT).await?;
+        Ok(server)
+    }
+
+    /// One that does not run yet.
+    pub(crate) fn new<P, F>(
+        name: &'static str,
+        programs: Vec<Program>,
+        ports: Vec<Port>,
+        scratch: Scratch,
+        probe: P,
+    ) -> Self
+    where
+        P: Fn(SocketAddr) -> F + Send + Sync + 'static,
+        F: Future<Output = bool> + Send + 'static,
+    {
+        Self {
             name,
             programs,
             ports,
             probe: Box::new(move |addr| Box::pin(probe(addr))),
             running: Mutex::new(Vec::new()),
             scratch,
-        };
-        server.launch().await?;
-        Ok(server)
+        }
     }
 
     pub(crate) fn addr(&self) -> SocketAddr {
@@ -83,11 +100,15 @@ impl Server {
         self.running().last().map(Process::id)
     }
 
-    pub(crate) async fn stop(&self) {
-        let running = std::mem::take(&mut *self.running());
-        for process in running.into_iter().rev() {
-            process.stop(STOP_LIMIT).await;
+    /// Ends everything in good order; returns how the server itself ended.
+    pub(crate) async fn stop(&self) -> Option<ExitStatus> {
+        let mut running = std::mem::take(&mut *self.running());
+        let server = running.pop()?;
+        let status = server.stop(STOP_LIMIT).await;
+        while let Some(helper) = running.pop() {
+            helper.stop(STOP_LIMIT).await;
         }
+        status
     }
 
     pub(crate) fn kill(&self) {
@@ -104,26 +125,35 @@ impl Server {
 
     pub(crate) async fn restart(&self) -> anyhow::Result<()> {
         self.stop().await;
-        self.launch().await
+        self.launch()?;
+        self.ready(START_LIMIT).await
     }
 
-    async fn launch(&self) -> anyhow::Result<()> {
-        let mut started = Vec::new();
+    /// Starts the programs, without waiting for anything.
+    pub(crate) fn launch(&self) -> anyhow::Result<()> {
+        let mut running = self.running();
+        running.clear();
         for program in &self.programs {
-            started.push(program.spawn()?);
+            running.push(program.spawn()?);
         }
-        let deadline = time::Instant::now() + START_LIMIT;
+        Ok(())
+    }
+
+    /// Waits until it answers. On failure it is killed.
+    pub(crate) async fn ready(&self, limit: Duration) -> anyhow::Result<()> {
+        let mut guard = KillUnlessReady { server: self, ready: false };
+        let deadline = time::Instant::now() + limit;
         while !(self.probe)(self.addr()).await {
-            let ended = started.iter_mut().find_map(Process::exited);
+            let ended = self.running().iter_mut().find_map(Process::exited);
             if let Some(status) = ended {
                 bail!("{} ended with {status}:\n{}", self.name, self.last_words());
             }
             if time::Instant::now() >= deadline {
-                bail!("{} is not ready after {START_LIMIT:?}:\n{}", self.name, self.last_words());
+                bail!("{} is not ready after {limit:?}:\n{}", self.name, self.last_words());
             }
             time::sleep(LOOK_AGAIN).await;
         }
-        *self.running() = started;
+        guard.ready = true;
         Ok(())
     }
 
@@ -137,6 +167,20 @@ impl Server {
 
     fn running(&self) -> MutexGuard<'_, Vec<Process>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A start that failed or was given up leaves nothing running.
+struct KillUnlessReady<'a> {
+    server: &'a Server,
+    ready: bool,
+}
+
+impl Drop for KillUnlessReady<'_> {
+    fn drop(&mut self) {
+        if !self.ready {
+            self.server.kill();
+        }
     }
 }
 
@@ -182,7 +226,6 @@ macro_rules! server_methods {
             }
 
             /// Ends it as `kill -9` would: all its processes, at once. It is gone on return.
-            #[expect(clippy::unused_async, reason = "symmetric with `stop`, and free to wait later")]
             pub async fn kill(&self) {
                 self.server.kill();
             }

@@ -23,6 +23,12 @@ pub(crate) async fn answers(addr: SocketAddr, greeting: &[u8], expected: &[u8]) 
     matches!(time::timeout(PATIENCE, ask).await, Ok(Some(true)))
 }
 
+/// Whether a GET of `path` is answered with 200.
+pub(crate) async fn http_ok(addr: SocketAddr, path: &str) -> bool {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n");
+    answers(addr, request.as_bytes(), b"HTTP/1.1 200").await
+}
+
 /// Runs one SQL text on a PostgreSQL that trusts us, and waits for its end.
 pub(crate) async fn postgres(addr: SocketAddr, user: &str, database: &str, sql: &str) -> anyhow::Result<()> {
     let mut socket = TcpStream::connect(addr).await?;

@@ -116,6 +116,20 @@ impl Postgres {
         fresh_database(&self.url()).await
     }
 
+    /// Makes an empty database of this name and returns its URL.
+    ///
+    /// # Errors
+    ///
+    /// If there is one already, or the server is away.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped, the database may have been made.
+    pub async fn database(&self, name: &str) -> anyhow::Result<String> {
+        self.execute(&format!("CREATE DATABASE \"{}\"", name.replace('"', "\"\""))).await?;
+        Ok(format!("postgres://postgres@{}/{name}", self.addr()))
+    }
+
     /// Runs one SQL text as superuser.
     ///
     /// # Errors

@@ -1,0 +1,114 @@
+//! `cargo dev check`.
+
+mod features;
+mod full;
+mod invariants;
+
+use std::time::Duration;
+
+use tokio::process::Command;
+use tokio::time;
+
+use crate::cli::{say, workspace};
+
+/// What `cargo dev check` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    /// Also what needs tools that are installed first: cargo-deny, cargo-hack, cargo-semver-checks
+    #[arg(long)]
+    full: bool,
+    /// Only these: format, rules, lints, docs, features, browser, full
+    #[arg(long, value_delimiter = ',', value_name = "STEP")]
+    only: Vec<String>,
+}
+
+/// What was done, for the summary.
+struct Done {
+    step: &'static str,
+    good: bool,
+    took: Duration,
+}
+
+pub(super) async fn run(options: &Options) -> super::Outcome {
+    let mut done = Vec::new();
+    let wanted = |step: &str| options.only.is_empty() || options.only.iter().any(|only| only == step);
+
+    if wanted("format") {
+        step(&mut done, "format", format()).await?;
+    }
+    if wanted("rules") {
+        step(&mut done, "rules", rules()).await?;
+    }
+    if wanted("lints") {
+        step(&mut done, "lints", lints()).await?;
+    }
+    if wanted("docs") {
+        step(&mut done, "docs", docs()).await?;
+    }
+    if wanted("features") {
+        step(&mut done, "features", features::check()).await?;
+    }
+    if wanted("browser") && !workspace::browser_packages().is_empty() {
+        step(&mut done, "browser", browser()).await?;
+    }
+    if options.full {
+        step(&mut done, "full", full::check()).await?;
+    }
+
+    say("── checked");
+    for Done { step, good, took } in &done {
+        say(&format!("{}  {step:<9} {took:.1?}", if *good { "ok    " } else { "FAILED" }));
+    }
+    Ok(!done.is_empty() && done.iter().all(|done| done.good))
+}
+
+async fn step(
+    done: &mut Vec<Done>,
+    step: &'static str,
+    work: impl Future<Output = anyhow::Result<bool>>,
+) -> anyhow::Result<()> {
+    say(&format!("── {step}"));
+    let start = time::Instant::now();
+    let good = work.await?;
+    done.push(Done { step, good, took: start.elapsed() });
+    Ok(())
+}
+
+async fn format() -> anyhow::Result<bool> {
+    workspace::succeeds(&mut workspace::cargo(["fmt", "--all", "--check"])).await
+}
+
+async fn rules() -> anyhow::Result<bool> {
+    let findings = invariants::findings(workspace::root(), &workspace::metadata().await?);
+    for finding in &findings {
+        say(finding);
+    }
+    Ok(findings.is_empty())
+}
+
+async fn lints() -> anyhow::Result<bool> {
+    let mut clippy = workspace::cargo(["clippy", "--workspace", "--all-targets", "--all-features"]);
+    clippy.args(["--", "-D", "warnings"]);
+    workspace::succeeds(&mut clippy).await
+}
+
+async fn docs() -> anyhow::Result<bool> {
+    let mut doc = workspace::cargo(["doc", "--workspace", "--no-deps", "--all-features"]);
+    doc.env("RUSTDOCFLAGS", "-D warnings");
+    workspace::succeeds(&mut doc).await
+}
+
+/// Size and type checks of the browser packages, as each defines them.
+async fn browser() -> anyhow::Result<bool> {
+    let mut good = true;
+    for folder in workspace::browser_packages() {
+        let install: &[&str] =
+            if folder.join("package-lock.json").is_file() { &["ci"] } else { &["install"] };
+        for args in [install, &["run", "check", "--if-present"]] {
+            let mut npm = Command::new("npm");
+            npm.args(args).current_dir(&folder).kill_on_drop(true);
+            good &= workspace::succeeds(&mut npm).await?;
+        }
+    }
+    Ok(good)
+}

@@ -1,0 +1,81 @@
+//! Finds what the tests need, or installs it.
+
+use std::process::Stdio;
+
+use anyhow::{bail, ensure};
+use nix::unistd;
+use tokio::process::Command;
+
+use crate::cli::say;
+use crate::{Nginx, Postgres, RabbitMq, Redis, program};
+
+struct Need {
+    /// Debian's package.
+    package: &'static str,
+    there: fn() -> bool,
+}
+
+const NEEDS: [Need; 5] = [
+    Need { package: "rabbitmq-server", there: RabbitMq::installed },
+    Need { package: "redis-server", there: Redis::installed },
+    Need { package: "postgresql", there: Postgres::installed },
+    Need { package: "nginx", there: Nginx::installed },
+    Need { package: "chromium", there: chromium },
+];
+
+/// Makes sure that every server is there: installs what is missing where we may, else says what to
+/// install.
+pub(super) async fn servers() -> anyhow::Result<()> {
+    install(&NEEDS).await
+}
+
+/// The same for what the system itself needs.
+pub(super) async fn engines() -> anyhow::Result<()> {
+    install(&NEEDS[..3]).await
+}
+
+async fn install(needs: &[Need]) -> anyhow::Result<()> {
+    let missing = missing(needs);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let list = missing.join(" ");
+    let apt = program::find("apt-get");
+    match apt {
+        Some(apt) if unistd::geteuid().is_root() => {
+            say(&format!("installing {list}"));
+            let run = async |args: &[&str]| {
+                let status = Command::new(&apt)
+                    .args(args)
+                    .env("DEBIAN_FRONTEND", "noninteractive")
+                    .stdin(Stdio::null())
+                    .status()
+                    .await?;
+                anyhow::Ok(status.success())
+            };
+            // A stale list is better than none: the installation tells whether it was enough.
+            run(&["update", "-q"]).await?;
+            let mut args = vec!["install", "-q", "-y", "--no-install-recommends"];
+            args.extend(&missing);
+            ensure!(run(&args).await?, "cannot install {list}");
+        }
+        Some(_) => bail!(
+            "missing: {list}; run: sudo apt-get update && sudo apt-get install -y --no-install-recommends {list}"
+        ),
+        None => bail!("missing: {list} (these are Debian's names); install them and run this again"),
+    }
+    let still = self::missing(needs);
+    ensure!(still.is_empty(), "still missing after the installation: {}", still.join(" "));
+    Ok(())
+}
+
+fn missing(needs: &[Need]) -> Vec<&'static str> {
+    needs.iter().filter(|need| !(need.there)()).map(|need| need.package).collect()
+}
+
+fn chromium() -> bool {
+    ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
+        .iter()
+        .any(|name| program::find(name).is_some())
+        || cfg!(target_os = "macos") && std::path::Path::new("/Applications/Google Chrome.app").exists()
+}
