@@ -1,0 +1,217 @@
+//! Where events are numbered and kept, and how they reach each node.
+//!
+//! [`Backplane::memory`] numbers on the node itself: clones of one memory backplane may serve
+//! several nodes of one process, another process has other epochs. A driver of your own
+//! implements [`Driver`] and passes the conformance suite (feature `test-support`).
+
+mod memory;
+
+pub use self::memory::MemoryBackplane;
+pub use crate::publication::{Entry, Fanout};
+pub use crate::rooms::Sink;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::config::HistoryConfig;
+use crate::error::Error;
+use crate::protocol::{GapReason, NotRecovered, Position, RoomId};
+use crate::publication::Publication;
+
+/// A cheap handle to the place where events are numbered.
+#[derive(Clone)]
+pub struct Backplane {
+    driver: Arc<dyn ErasedDriver>,
+}
+
+/// What a backplane does for the nodes on it.
+///
+/// Promises, held by the conformance suite: offsets of a room count by one within an epoch;
+/// every sink that joined a room is given each entry of it once and in order; an event id is
+/// appended to a room once, as far as its history reaches back; [`recover`](Self::recover) is
+/// whole or nothing.
+pub trait Driver: Send + Sync + 'static {
+    /// Takes a node's sink: entries of rooms that the node has joined go there.
+    fn attach(&self, sink: Sink);
+
+    /// Appends to each of the publication's rooms, in order, and passes the entries on.
+    fn publish(&self, fanout: Fanout) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// From the return on, entries of the room reach the sinks. Counted: a node calls it once
+    /// for each of its members.
+    fn join(&self, room: &RoomId) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Takes one [`join`](Self::join) back.
+    fn leave(&self, room: &RoomId);
+
+    /// Where the room stands, and what came after `since`.
+    fn recover(
+        &self,
+        room: &RoomId,
+        since: Option<&Position>,
+        bounds: RecoveryBounds,
+    ) -> impl Future<Output = Result<Recovery, Error>> + Send;
+
+    /// The events that feed the rooms were lost for a while: tells the members of every room.
+    fn lose_place(&self, loss: Loss) -> impl Future<Output = ()> + Send;
+}
+
+/// How much one recovery may hold.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct RecoveryBounds {
+    /// Events.
+    pub events: usize,
+    /// Bytes of their text.
+    pub bytes: usize,
+}
+
+/// What [`Driver::recover`] found.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Recovery {
+    /// Where the room stands; what comes later reaches the sinks.
+    pub position: Position,
+    /// Everything after `since` up to `position`, or why not. `None` when nothing was asked.
+    pub missed: Option<Result<Vec<Missed>, NotRecovered>>,
+}
+
+/// An event in a recovery.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Missed {
+    /// Its number.
+    pub offset: u64,
+    /// The event.
+    pub publication: Arc<Publication>,
+}
+
+/// What is known about a lost place.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Loss {
+    /// Histories cannot be trusted any more: every room is numbered anew.
+    NewEpochs,
+    /// Histories stand, but something may be missing for live members.
+    Gap(GapReason),
+}
+
+// === impl Backplane ===
+
+impl Backplane {
+    /// Numbers on this node, with the default history.
+    #[must_use]
+    pub fn memory() -> Self {
+        Self::memory_with(HistoryConfig::default())
+    }
+
+    /// Numbers on this node, with a history of this size.
+    #[must_use]
+    pub fn memory_with(history: HistoryConfig) -> Self {
+        Self::new(MemoryBackplane::new(history))
+    }
+
+    /// A driver of your own.
+    #[must_use]
+    pub fn new(driver: impl Driver) -> Self {
+        Self {
+            driver: Arc::new(driver),
+        }
+    }
+
+    pub(crate) fn driver(&self) -> &dyn ErasedDriver {
+        &*self.driver
+    }
+}
+
+impl fmt::Debug for Backplane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Backplane").finish_non_exhaustive()
+    }
+}
+
+// === impl RecoveryBounds ===
+
+impl RecoveryBounds {
+    /// These bounds.
+    #[must_use]
+    pub fn new(events: usize, bytes: usize) -> Self {
+        Self { events, bytes }
+    }
+}
+
+// === impl Recovery ===
+
+impl Recovery {
+    /// A position and what was missed up to it.
+    #[must_use]
+    pub fn new(
+        position: Position,
+        missed: Option<Result<Vec<Missed>, NotRecovered>>,
+    ) -> Self {
+        Self { position, missed }
+    }
+}
+
+// === impl Missed ===
+
+impl Missed {
+    /// An event and its number.
+    #[must_use]
+    pub fn new(offset: u64, publication: Arc<Publication>) -> Self {
+        Self {
+            offset,
+            publication,
+        }
+    }
+}
+
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The object-safe twin of [`Driver`].
+pub(crate) trait ErasedDriver: Send + Sync {
+    fn attach(&self, sink: Sink);
+    fn publish(&self, fanout: Fanout) -> BoxFuture<'_, Result<(), Error>>;
+    fn join<'a>(&'a self, room: &'a RoomId) -> BoxFuture<'a, Result<(), Error>>;
+    fn leave(&self, room: &RoomId);
+    fn recover<'a>(
+        &'a self,
+        room: &'a RoomId,
+        since: Option<&'a Position>,
+        bounds: RecoveryBounds,
+    ) -> BoxFuture<'a, Result<Recovery, Error>>;
+    fn lose_place(&self, loss: Loss) -> BoxFuture<'_, ()>;
+}
+
+impl<D: Driver> ErasedDriver for D {
+    fn attach(&self, sink: Sink) {
+        Driver::attach(self, sink);
+    }
+
+    fn publish(&self, fanout: Fanout) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(Driver::publish(self, fanout))
+    }
+
+    fn join<'a>(&'a self, room: &'a RoomId) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(Driver::join(self, room))
+    }
+
+    fn leave(&self, room: &RoomId) {
+        Driver::leave(self, room);
+    }
+
+    fn recover<'a>(
+        &'a self,
+        room: &'a RoomId,
+        since: Option<&'a Position>,
+        bounds: RecoveryBounds,
+    ) -> BoxFuture<'a, Result<Recovery, Error>> {
+        Box::pin(Driver::recover(self, room, since, bounds))
+    }
+
+    fn lose_place(&self, loss: Loss) -> BoxFuture<'_, ()> {
+        Box::pin(Driver::lose_place(self, loss))
+    }
+}

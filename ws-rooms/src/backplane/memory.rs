@@ -1,0 +1,150 @@
+//! The backplane of one process: numbers, keeps and passes on.
+
+mod log;
+
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use crate::backplane::{Driver, Entry, Fanout, Loss, Recovery, RecoveryBounds, Sink};
+use crate::config::HistoryConfig;
+use crate::error::Error;
+use crate::protocol::{GapReason, Position, RoomId};
+
+use self::log::Logs;
+
+/// Publishers of different rooms rarely meet with this many locks, and an empty one is 200 bytes.
+const SHARDS: usize = 64;
+
+/// Numbers and history in this process's memory. Clones share both.
+///
+/// A room that nobody is in and whose history has aged away is forgotten; when it comes back it
+/// has a new epoch, so an old position is never taken for a new one.
+#[derive(Clone)]
+pub struct MemoryBackplane {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    shards: Box<[Mutex<Logs>]>,
+    hasher: RandomState,
+    sinks: RwLock<Vec<Sink>>,
+}
+
+// === impl MemoryBackplane ===
+
+impl MemoryBackplane {
+    /// An empty backplane that keeps this much.
+    #[must_use]
+    pub fn new(history: HistoryConfig) -> Self {
+        let mut history = history;
+        history.total_bytes = history.total_bytes.div_ceil(SHARDS);
+        let history = Arc::new(history);
+        Self {
+            shared: Arc::new(Shared {
+                shards: (0..SHARDS)
+                    .map(|_| Mutex::new(Logs::new(Arc::clone(&history))))
+                    .collect(),
+                hasher: RandomState::new(),
+                sinks: RwLock::new(Vec::new()),
+            }),
+        }
+    }
+
+    /// Appends and passes on without waiting for anything.
+    pub(crate) fn append(&self, fanout: &Fanout) {
+        let publication = Arc::clone(fanout.publication());
+        for room in publication.rooms() {
+            // ORDER: room's log → node's registry shard → connection's queue. Passing on under
+            // the log's lock is what keeps a room's order; nothing below waits.
+            let mut logs = self.logs(room);
+            if let Some(position) = logs.append(room, &publication) {
+                let entry = Arc::new(Entry::new(fanout.clone(), room.clone(), position));
+                for sink in self.sinks().iter() {
+                    sink.deliver(&entry);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn recover_now(
+        &self,
+        room: &RoomId,
+        since: Option<&Position>,
+        bounds: RecoveryBounds,
+    ) -> Recovery {
+        self.logs(room).recover(room, since, bounds)
+    }
+
+    fn logs(&self, room: &RoomId) -> MutexGuard<'_, Logs> {
+        let shards = &self.shared.shards;
+        // The remainder is below the number of shards.
+        let index = self.shared.hasher.hash_one(room) % shards.len() as u64;
+        shards[usize::try_from(index).unwrap_or(0)]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sinks(&self) -> std::sync::RwLockReadGuard<'_, Vec<Sink>> {
+        self.shared.sinks.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn lose_place_now(&self, loss: Loss) {
+        for shard in &self.shared.shards {
+            let mut logs = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            let (places, reason) = match loss {
+                Loss::NewEpochs => (logs.renumber(), GapReason::Source),
+                Loss::Gap(reason) => (logs.places(), reason),
+            };
+            for (room, position) in places {
+                for sink in self.sinks().iter() {
+                    sink.gap(&room, &position, reason);
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Debug for MemoryBackplane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryBackplane").finish_non_exhaustive()
+    }
+}
+
+impl Driver for MemoryBackplane {
+    fn attach(&self, sink: Sink) {
+        let mut sinks = self.shared.sinks.write().unwrap_or_else(PoisonError::into_inner);
+        sinks.retain(|sink| !sink.is_gone());
+        sinks.push(sink);
+    }
+
+    async fn publish(&self, fanout: Fanout) -> Result<(), Error> {
+        self.append(&fanout);
+        Ok(())
+    }
+
+    async fn join(&self, room: &RoomId) -> Result<(), Error> {
+        self.logs(room).join(room);
+        Ok(())
+    }
+
+    fn leave(&self, room: &RoomId) {
+        self.logs(room).leave(room);
+    }
+
+    async fn recover(
+        &self,
+        room: &RoomId,
+        since: Option<&Position>,
+        bounds: RecoveryBounds,
+    ) -> Result<Recovery, Error> {
+        Ok(self.recover_now(room, since, bounds))
+    }
+
+    async fn lose_place(&self, loss: Loss) {
+        self.lose_place_now(loss);
+    }
+}
+
+#[cfg(test)]
+mod tests;

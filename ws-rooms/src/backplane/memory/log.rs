@@ -1,0 +1,266 @@
+//! The logs of some rooms: numbers, and a history bounded by count, bytes and age.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::backplane::{Missed, Recovery, RecoveryBounds};
+use crate::config::HistoryConfig;
+use crate::protocol::{NotRecovered, Position, RoomId};
+use crate::publication::Publication;
+
+/// What an entry costs beside its text: the publication, the log's and the shard's queue places.
+const ENTRY_OVERHEAD: usize = 160;
+
+/// The logs of one shard.
+pub(super) struct Logs {
+    rooms: HashMap<RoomId, Log>,
+    /// All kept entries, oldest first, for trimming by age and by total bytes. May name entries
+    /// that their room has dropped by itself; [`Logs::compact`] keeps those fewer than the rest.
+    oldest: VecDeque<Kept>,
+    /// Entries kept by all rooms together; half of `oldest` at least.
+    entries: usize,
+    bytes: usize,
+    history: Arc<HistoryConfig>,
+    hasher: RandomState,
+}
+
+struct Log {
+    epoch: Arc<str>,
+    /// The number of the newest entry; the kept ones are the last `kept.len()` up to it.
+    offset: u64,
+    kept: VecDeque<Line>,
+    bytes: usize,
+    /// Members of all nodes. A log with members is never forgotten.
+    members: usize,
+}
+
+struct Line {
+    /// Compared before the id itself when looking for repeats.
+    hash: u64,
+    publication: Arc<Publication>,
+}
+
+struct Kept {
+    room: RoomId,
+    epoch: Arc<str>,
+    offset: u64,
+    at: Instant,
+}
+
+// === impl Logs ===
+
+impl Logs {
+    pub(super) fn new(history: Arc<HistoryConfig>) -> Self {
+        Self {
+            rooms: HashMap::new(),
+            oldest: VecDeque::new(),
+            entries: 0,
+            bytes: 0,
+            history,
+            hasher: RandomState::new(),
+        }
+    }
+
+    /// Numbers the publication, unless the room has it or nobody could ever hear of it.
+    pub(super) fn append(
+        &mut self,
+        room: &RoomId,
+        publication: &Arc<Publication>,
+    ) -> Option<Position> {
+        self.trim();
+        if self.history.count == 0 && !self.rooms.contains_key(room) {
+            return None;
+        }
+        let hash = self.hasher.hash_one(publication.id());
+        let log = self.rooms.entry(room.clone()).or_insert_with(Log::new);
+        let repeat = |line: &Line| line.hash == hash && line.publication.id() == publication.id();
+        if log.kept.iter().rev().any(repeat) {
+            return None;
+        }
+        log.offset += 1;
+        let position = log.position();
+        if self.history.count > 0 {
+            let size = size(publication);
+            log.kept.push_back(Line {
+                hash,
+                publication: Arc::clone(publication),
+            });
+            log.bytes += size;
+            self.bytes += size;
+            self.entries += 1;
+            self.oldest.push_back(Kept {
+                room: room.clone(),
+                epoch: Arc::clone(&position.epoch),
+                offset: position.offset,
+                at: Instant::now(),
+            });
+            while log.kept.len() > self.history.count || log.bytes > self.history.bytes {
+                let Some(size) = log.drop_oldest() else { break };
+                self.bytes -= size;
+                self.entries -= 1;
+            }
+            self.trim();
+            self.compact();
+        }
+        Some(position)
+    }
+
+    pub(super) fn join(&mut self, room: &RoomId) {
+        self.rooms.entry(room.clone()).or_insert_with(Log::new).members += 1;
+    }
+
+    pub(super) fn leave(&mut self, room: &RoomId) {
+        if let Some(log) = self.rooms.get_mut(room) {
+            log.members = log.members.saturating_sub(1);
+            if log.is_idle() {
+                self.rooms.remove(room);
+            }
+        }
+    }
+
+    pub(super) fn recover(
+        &mut self,
+        room: &RoomId,
+        since: Option<&Position>,
+        bounds: RecoveryBounds,
+    ) -> Recovery {
+        self.trim();
+        let keeps = self.history.count > 0;
+        // A room nobody joined gets a number for this answer only.
+        let fresh;
+        let log = match self.rooms.get(room) {
+            Some(log) => log,
+            None => {
+                fresh = Log::new();
+                &fresh
+            }
+        };
+        Recovery::new(log.position(), since.map(|since| log.missed(since, keeps, bounds)))
+    }
+
+    /// Numbers every room anew; returns the places of those with members.
+    pub(super) fn renumber(&mut self) -> Vec<(RoomId, Position)> {
+        self.rooms.retain(|_, log| log.members > 0);
+        for log in self.rooms.values_mut() {
+            let members = log.members;
+            *log = Log::new();
+            log.members = members;
+        }
+        self.oldest.clear();
+        self.entries = 0;
+        self.bytes = 0;
+        self.places()
+    }
+
+    /// Where each room with members stands.
+    pub(super) fn places(&self) -> Vec<(RoomId, Position)> {
+        let joined = self.rooms.iter().filter(|(_, log)| log.members > 0);
+        joined.map(|(room, log)| (room.clone(), log.position())).collect()
+    }
+
+    /// Drops what is too old, and the oldest of all while there is too much.
+    fn trim(&mut self) {
+        let now = Instant::now();
+        while let Some(kept) = self.oldest.front() {
+            let aged = now.duration_since(kept.at) >= self.history.age;
+            if !aged && self.bytes <= self.history.total_bytes {
+                break;
+            }
+            if let Some(log) = self.rooms.get_mut(&kept.room)
+                && log.epoch == kept.epoch
+                && log.first() == Some(kept.offset)
+            {
+                if let Some(size) = log.drop_oldest() {
+                    self.bytes -= size;
+                    self.entries -= 1;
+                }
+                if log.is_idle() {
+                    self.rooms.remove(&kept.room);
+                }
+            }
+            self.oldest.pop_front();
+        }
+    }
+
+    /// Forgets entries of `oldest` that their rooms have dropped, once they are the larger half.
+    fn compact(&mut self) {
+        if self.oldest.len() <= 2 * self.entries + 64 {
+            return;
+        }
+        let rooms = &self.rooms;
+        self.oldest.retain(|kept| {
+            rooms.get(&kept.room).is_some_and(|log| {
+                log.epoch == kept.epoch && log.first().is_some_and(|first| first <= kept.offset)
+            })
+        });
+    }
+}
+
+// === impl Log ===
+
+impl Log {
+    fn new() -> Self {
+        // 64 random bits: no two incarnations of a room, on any node, share an epoch.
+        Self {
+            epoch: format!("{:x}", rand::random::<u64>()).into(),
+            offset: 0,
+            kept: VecDeque::new(),
+            bytes: 0,
+            members: 0,
+        }
+    }
+
+    fn position(&self) -> Position {
+        Position::new(Arc::clone(&self.epoch), self.offset)
+    }
+
+    fn first(&self) -> Option<u64> {
+        let kept = self.kept.len() as u64;
+        (kept > 0).then(|| self.offset + 1 - kept)
+    }
+
+    fn drop_oldest(&mut self) -> Option<usize> {
+        let size = size(&self.kept.pop_front()?.publication);
+        self.bytes -= size;
+        Some(size)
+    }
+
+    fn is_idle(&self) -> bool {
+        self.members == 0 && self.kept.is_empty()
+    }
+
+    fn missed(
+        &self,
+        since: &Position,
+        keeps: bool,
+        bounds: RecoveryBounds,
+    ) -> Result<Vec<Missed>, NotRecovered> {
+        if since.epoch != self.epoch || since.offset > self.offset {
+            return Err(NotRecovered::Epoch);
+        }
+        let count = self.offset - since.offset;
+        if !keeps || count > self.kept.len() as u64 {
+            return Err(NotRecovered::Trimmed);
+        }
+        if count > bounds.events as u64 {
+            return Err(NotRecovered::TooMany);
+        }
+        let skip = self.kept.len() - usize::try_from(count).unwrap_or(0);
+        let lines = self.kept.iter().skip(skip);
+        let bytes: usize = lines.clone().map(|line| line.publication.event().len()).sum();
+        if bytes > bounds.bytes {
+            return Err(NotRecovered::TooMany);
+        }
+        Ok(lines
+            .zip(since.offset + 1..)
+            .map(|(line, offset)| Missed::new(offset, Arc::clone(&line.publication)))
+            .collect())
+    }
+}
+
+fn size(publication: &Publication) -> usize {
+    publication.event().len() + publication.id().len() + ENTRY_OVERHEAD
+}

@@ -1,0 +1,62 @@
+//! From an event hub into rooms.
+
+use std::fmt;
+
+use tramline_event_hub::{Context, Event, Handler, Outcome};
+
+use crate::error::Error;
+use crate::protocol::RoomId;
+use crate::publication::Publication;
+use crate::rooms::Rooms;
+
+/// Handles a hub's events by publishing them into rooms; which ones is the route's word.
+///
+/// Consume with one queue per node and a concurrency of one: order holds within a room only if
+/// events come in order. An event is acknowledged after the backplane has it, and counts once
+/// however often it is delivered, as far as the room's history reaches back.
+pub struct Bridge<R> {
+    rooms: Rooms,
+    route: R,
+}
+
+// === impl Bridge ===
+
+impl<R> Bridge<R>
+where
+    R: Fn(&Event) -> Vec<RoomId> + Send + Sync + 'static,
+{
+    /// A bridge into these rooms. The route names an event's rooms in order: a connection gets
+    /// the event in the first that it is in. No rooms: the event is acknowledged and ends here.
+    #[must_use]
+    pub fn new(rooms: Rooms, route: R) -> Self {
+        Self { rooms, route }
+    }
+
+    async fn pass(&self, event: &Event) -> Result<(), Error> {
+        let rooms = (self.route)(event);
+        if rooms.is_empty() {
+            return Ok(());
+        }
+        let publication = Publication::new(event.id.as_str(), rooms, event.to_json())?;
+        self.rooms.publish(publication).await.map(drop)
+    }
+}
+
+impl<R> Handler for Bridge<R>
+where
+    R: Fn(&Event) -> Vec<RoomId> + Send + Sync + 'static,
+{
+    async fn handle(&self, event: Event, _: Context) -> Outcome {
+        match self.pass(&event).await {
+            Ok(()) => Outcome::Ack,
+            Err(error) if error.is_retryable() => Outcome::retry(&error),
+            Err(error) => Outcome::reject(&error),
+        }
+    }
+}
+
+impl<R> fmt::Debug for Bridge<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bridge").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,257 @@
+//! All connections of a node: by user, session and address, within their limits.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::time::Instant;
+
+use crate::auth::Identity;
+use crate::config::Limits;
+use crate::protocol::Close;
+use crate::session::{Conn, ConnId};
+
+/// How many closures are remembered for connections that are being admitted. Older ones are
+/// not needed unless thousands come within one authentication; then admissions are refused.
+const RECENT: usize = 4_096;
+
+/// The connections of a node.
+pub(crate) struct Directory {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    conns: HashMap<ConnId, Arc<Conn>>,
+    by_user: HashMap<Arc<str>, HashSet<ConnId>>,
+    by_session: HashMap<String, HashSet<ConnId>>,
+    by_addr: HashMap<IpAddr, usize>,
+    admitted: usize,
+    recent: VecDeque<Closure>,
+    /// When the newest closure was made that `recent` had no place for any more.
+    forgotten: Option<Instant>,
+    draining: bool,
+}
+
+/// «Everything of this session, or user, is closed.» Kept for connections whose token was
+/// checked before and that are registered after.
+struct Closure {
+    at: Instant,
+    target: Target,
+    close: Close,
+}
+
+/// Whom a closure is about.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Target {
+    Session(String),
+    User(String),
+}
+
+/// Why a connection was not admitted.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) enum Denied {
+    Address,
+    Busy,
+    Closed,
+    Draining,
+    Node,
+    User,
+}
+
+/// A place taken for an address; given back when dropped.
+pub(crate) struct Place {
+    directory: Arc<Directory>,
+    addr: IpAddr,
+}
+
+// === impl Directory ===
+
+impl Directory {
+    pub(crate) fn new() -> Self {
+        Self {
+            inner: Mutex::default(),
+        }
+    }
+
+    /// Takes a place for an address, before any work is done for it.
+    pub(crate) fn reserve(self: &Arc<Self>, addr: IpAddr, limits: &Limits) -> Result<Place, Denied> {
+        let addr = bucket(addr);
+        let mut inner = self.lock();
+        if inner.draining {
+            return Err(Denied::Draining);
+        }
+        if inner.admitted >= limits.connections {
+            return Err(Denied::Node);
+        }
+        let taken = inner.by_addr.entry(addr).or_insert(0);
+        if *taken >= limits.connections_per_address {
+            return Err(Denied::Address);
+        }
+        *taken += 1;
+        inner.admitted += 1;
+        Ok(Place {
+            directory: Arc::clone(self),
+            addr,
+        })
+    }
+
+    /// Registers a connection whose authentication began at `started`.
+    pub(crate) fn register(
+        &self,
+        conn: &Arc<Conn>,
+        started: Instant,
+        limits: &Limits,
+    ) -> Result<(), Denied> {
+        let identity = conn.identity();
+        let mut inner = self.lock();
+        if inner.draining {
+            return Err(Denied::Draining);
+        }
+        if inner.forgotten.is_some_and(|at| at >= started) {
+            return Err(Denied::Busy);
+        }
+        if inner.closed_since(&identity, started).is_some() {
+            return Err(Denied::Closed);
+        }
+        let of_user = inner.by_user.entry(Arc::clone(&conn.user)).or_default();
+        if of_user.len() >= limits.connections_per_user {
+            return Err(Denied::User);
+        }
+        of_user.insert(conn.id);
+        inner.by_session.entry(identity.session_id.clone()).or_default().insert(conn.id);
+        inner.conns.insert(conn.id, Arc::clone(conn));
+        Ok(())
+    }
+
+    /// Moves a connection to the session of its new token; says if that has been closed.
+    pub(crate) fn renew(
+        &self,
+        conn: &Conn,
+        identity: &Identity,
+        started: Instant,
+    ) -> Option<Close> {
+        let before = conn.identity();
+        let mut inner = self.lock();
+        if let Some(close) = inner.closed_since(identity, started) {
+            return Some(close);
+        }
+        if before.session_id != identity.session_id && inner.conns.contains_key(&conn.id) {
+            take_out(&mut inner.by_session, &before.session_id, conn.id);
+            inner.by_session.entry(identity.session_id.clone()).or_default().insert(conn.id);
+        }
+        None
+    }
+
+    pub(crate) fn unregister(&self, conn: &Conn) {
+        let session = conn.identity();
+        let mut inner = self.lock();
+        if inner.conns.remove(&conn.id).is_some() {
+            take_out(&mut inner.by_user, &*conn.user, conn.id);
+            take_out(&mut inner.by_session, session.session_id.as_str(), conn.id);
+        }
+    }
+
+    /// Closes what belongs to the target, now or while it is being admitted.
+    pub(crate) fn close(&self, target: &Target, close: &Close) -> usize {
+        let conns: Vec<Arc<Conn>> = {
+            let mut inner = self.lock();
+            let now = Instant::now();
+            if inner.recent.len() == RECENT
+                && let Some(oldest) = inner.recent.pop_front()
+            {
+                inner.forgotten = Some(oldest.at);
+            }
+            inner.recent.push_back(Closure {
+                at: now,
+                target: target.clone(),
+                close: close.clone(),
+            });
+            let ids = match target {
+                Target::Session(id) => inner.by_session.get(id.as_str()),
+                Target::User(id) => inner.by_user.get(id.as_str()),
+            };
+            ids.into_iter().flatten().filter_map(|id| inner.conns.get(id).cloned()).collect()
+        };
+        for conn in &conns {
+            conn.close(close.clone());
+        }
+        conns.len()
+    }
+
+    /// From here on nobody is admitted.
+    pub(crate) fn start_draining(&self) {
+        self.lock().draining = true;
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.lock().draining
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Conn>> {
+        self.lock().conns.values().cloned().collect()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.lock().conns.len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Inner ===
+
+impl Inner {
+    fn closed_since(&self, identity: &Identity, started: Instant) -> Option<Close> {
+        let hit = |closure: &&Closure| match &closure.target {
+            Target::Session(id) => *id == identity.session_id,
+            Target::User(id) => *id == identity.user_id,
+        };
+        let recent = self.recent.iter().rev().take_while(|closure| closure.at >= started);
+        recent.into_iter().find(hit).map(|closure| closure.close.clone())
+    }
+}
+
+// === impl Place ===
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut inner = self.directory.lock();
+        inner.admitted -= 1;
+        if let Some(taken) = inner.by_addr.get_mut(&self.addr) {
+            *taken -= 1;
+            if *taken == 0 {
+                inner.by_addr.remove(&self.addr);
+            }
+        }
+    }
+}
+
+fn take_out<K>(map: &mut HashMap<K, HashSet<ConnId>>, key: &str, id: ConnId)
+where
+    K: std::borrow::Borrow<str> + std::hash::Hash + Eq,
+{
+    if let Some(ids) = map.get_mut(key) {
+        ids.remove(&id);
+        if ids.is_empty() {
+            map.remove(key);
+        }
+    }
+}
+
+/// An IPv6 customer has a /64 to draw addresses from: that is one address here.
+fn bucket(addr: IpAddr) -> IpAddr {
+    match addr.to_canonical() {
+        IpAddr::V4(addr) => IpAddr::V4(addr),
+        IpAddr::V6(addr) => {
+            let mut parts = addr.segments();
+            parts[4..].fill(0);
+            IpAddr::V6(Ipv6Addr::from(parts))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,136 @@
+//! Which connections are in which rooms of this node.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::protocol::codec;
+use crate::protocol::{Member, RoomId};
+use crate::session::{Conn, ConnId};
+
+/// Joins and fan-outs of different rooms rarely meet with this many locks.
+const SHARDS: usize = 64;
+
+/// Rooms and their members, in shards.
+///
+/// A fan-out runs under its shard's lock: it only pushes into bounded queues, and a join in
+/// another room of the shard waits for that at most.
+pub(crate) struct Registry {
+    shards: Box<[Mutex<HashMap<RoomId, Members>>]>,
+    hasher: RandomState,
+    rooms: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Members {
+    conns: HashMap<ConnId, Arc<Conn>>,
+    /// Connections per user, where presence is on.
+    users: Option<HashMap<Arc<str>, u32>>,
+}
+
+// === impl Registry ===
+
+impl Registry {
+    pub(crate) fn new() -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            hasher: RandomState::new(),
+            rooms: AtomicUsize::new(0),
+        }
+    }
+
+    /// Adds a member; the others hear of a user's first connection where presence is on.
+    pub(crate) fn add(&self, room: &RoomId, conn: &Arc<Conn>, presence: bool) {
+        let mut shard = self.shard(room);
+        let members = shard.entry(room.clone()).or_insert_with(|| {
+            self.rooms.fetch_add(1, Ordering::Relaxed);
+            Members {
+                conns: HashMap::new(),
+                users: presence.then(HashMap::new),
+            }
+        });
+        if members.conns.insert(conn.id, Arc::clone(conn)).is_some() {
+            return;
+        }
+        if let Some(users) = &mut members.users {
+            let connections = users.entry(Arc::clone(&conn.user)).or_insert(0);
+            *connections += 1;
+            if *connections == 1 {
+                members.tell("joined", room, conn);
+            }
+        }
+    }
+
+    /// Removes a member; the others hear of a user's last connection where presence is on.
+    pub(crate) fn remove(&self, room: &RoomId, conn: &Arc<Conn>) {
+        let mut shard = self.shard(room);
+        let Some(members) = shard.get_mut(room) else { return };
+        if members.conns.remove(&conn.id).is_none() {
+            return;
+        }
+        if members.conns.is_empty() {
+            shard.remove(room);
+            self.rooms.fetch_sub(1, Ordering::Relaxed);
+            return;
+        }
+        if let Some(users) = &mut members.users
+            && let Some(connections) = users.get_mut(&conn.user)
+        {
+            *connections -= 1;
+            if *connections == 0 {
+                users.remove(&conn.user);
+                members.tell("left", room, conn);
+            }
+        }
+    }
+
+    /// Does something with each member, in no order.
+    pub(crate) fn each(&self, room: &RoomId, mut act: impl FnMut(&Arc<Conn>)) {
+        if let Some(members) = self.shard(room).get(room) {
+            members.conns.values().for_each(&mut act);
+        }
+    }
+
+    /// Who is in a room, by user id; empty where presence is off.
+    pub(crate) fn members(&self, room: &RoomId) -> Vec<Member> {
+        let shard = self.shard(room);
+        let users = shard.get(room).and_then(|members| members.users.as_ref());
+        let mut list: Vec<Member> = users
+            .into_iter()
+            .flatten()
+            .map(|(user, connections)| Member {
+                user_id: user.to_string(),
+                connections: *connections,
+            })
+            .collect();
+        drop(shard);
+        list.sort_unstable_by(|a, b| a.user_id.cmp(&b.user_id));
+        list
+    }
+
+    /// How many rooms have members.
+    pub(crate) fn rooms(&self) -> usize {
+        self.rooms.load(Ordering::Relaxed)
+    }
+
+    fn shard(&self, room: &RoomId) -> MutexGuard<'_, HashMap<RoomId, Members>> {
+        // The remainder is below the number of shards.
+        let index = self.hasher.hash_one(room) % self.shards.len() as u64;
+        self.shards[usize::try_from(index).unwrap_or(0)]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Members ===
+
+impl Members {
+    /// Tells all but the one it is about, who knows.
+    fn tell(&self, kind: &'static str, room: &RoomId, about: &Conn) {
+        let text = codec::user_moved(kind, room, &about.user);
+        for conn in self.conns.values().filter(|conn| conn.id != about.id) {
+            conn.notice(&text);
+        }
+    }
+}

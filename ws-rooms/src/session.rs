@@ -1,0 +1,153 @@
+//! One connection: its shared half, which anybody may push into, and its one task.
+
+mod heartbeat;
+mod join;
+mod outbox;
+mod pace;
+mod requests;
+mod task;
+mod wire;
+
+pub(crate) use self::heartbeat::{Heart, sweep};
+pub(crate) use self::join::leave_all;
+pub(crate) use self::outbox::Outbox;
+pub(crate) use self::task::run;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use crate::auth::{Identity, PeerInfo};
+use crate::metrics::Metrics;
+use crate::protocol::codec::Text;
+use crate::protocol::{Close, GapReason, Position, RoomId};
+use crate::config::SlowPolicy;
+use crate::publication::Entry;
+
+/// A connection's id; unique over all nodes, since fan-outs of several nodes share sets of them.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct ConnId(pub(crate) u128);
+
+/// The half of a connection that others hold: publishers, the directory, the sweep.
+///
+/// No lock here is held over an `.await`, and none is taken while another of this struct is held.
+pub(crate) struct Conn {
+    pub(crate) id: ConnId,
+    /// The same id as text, for the welcome.
+    pub(crate) name: String,
+    pub(crate) user: Arc<str>,
+    pub(crate) peer: PeerInfo,
+    pub(crate) heart: Heart,
+    identity: Mutex<Arc<Identity>>,
+    rooms: Mutex<HashMap<RoomId, Membership>>,
+    outbox: Mutex<Outbox>,
+    /// Wakes the task: something was queued, or a close was asked for.
+    pub(crate) wake: Notify,
+    metrics: Arc<Metrics>,
+}
+
+/// Who put a connection into a room.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Membership {
+    Requested,
+    Server,
+}
+
+// === impl Conn ===
+
+impl Conn {
+    pub(crate) fn new(
+        identity: Identity,
+        peer: PeerInfo,
+        heart: Heart,
+        queued_bytes: usize,
+        held_bytes: usize,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let id = Uuid::now_v7();
+        Self {
+            id: ConnId(id.as_u128()),
+            name: id.to_string(),
+            user: identity.user_id.as_str().into(),
+            peer,
+            heart,
+            identity: Mutex::new(Arc::new(identity)),
+            rooms: Mutex::new(HashMap::new()),
+            outbox: Mutex::new(Outbox::new(queued_bytes, held_bytes)),
+            wake: Notify::new(),
+            metrics,
+        }
+    }
+
+    pub(crate) fn identity(&self) -> Arc<Identity> {
+        Arc::clone(&lock(&self.identity))
+    }
+
+    pub(crate) fn set_identity(&self, identity: Arc<Identity>) {
+        *lock(&self.identity) = identity;
+    }
+
+    pub(crate) fn rooms(&self) -> MutexGuard<'_, HashMap<RoomId, Membership>> {
+        lock(&self.rooms)
+    }
+
+    /// Looks into or changes the outbox, accounts for its bytes, and wakes the task if there is
+    /// something new to do.
+    pub(crate) fn outbox<T>(&self, change: impl FnOnce(&mut Outbox) -> T) -> T {
+        let mut outbox = lock(&self.outbox);
+        let (before, idle, closing) =
+            (outbox.bytes(), outbox.is_idle(), outbox.closing().is_some());
+        let result = change(&mut outbox);
+        let after = outbox.bytes();
+        // A task with frames to write looks again by itself, but must hear of a close at once.
+        let wake = (idle && !outbox.is_idle()) || (!closing && outbox.closing().is_some());
+        drop(outbox);
+        if after > before {
+            self.metrics.queued(after - before);
+        } else if before > after {
+            self.metrics.unqueued(before - after);
+        }
+        if wake {
+            self.wake.notify_one();
+        }
+        result
+    }
+
+    /// Queues an entry of a room, by the room's policy when the queue is full.
+    pub(crate) fn deliver(&self, entry: &Arc<Entry>, policy: SlowPolicy) {
+        let dropped = self.outbox(|outbox| outbox.offer(self.id, entry, policy));
+        if dropped {
+            entry.fanout.count_dropped();
+            self.metrics.drop_frames(1);
+        }
+    }
+
+    pub(crate) fn gap(&self, room: &RoomId, at: &Position, reason: GapReason) {
+        self.outbox(|outbox| outbox.gap(room, at, reason));
+    }
+
+    /// Queues a frame that nobody asked for and that has no number.
+    pub(crate) fn notice(&self, text: &Text) {
+        self.outbox(|outbox| outbox.notice(text));
+    }
+
+    /// Queues an answer, or a sign of life.
+    pub(crate) fn push(&self, text: Text) {
+        self.outbox(|outbox| outbox.push(text));
+    }
+
+    /// Asks the task to end the connection; the first reason stands.
+    pub(crate) fn close(&self, close: Close) {
+        self.outbox(|outbox| outbox.close(close));
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic elsewhere leaves whole values behind: every change here is one step.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

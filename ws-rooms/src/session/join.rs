@@ -1,0 +1,101 @@
+//! Into rooms and out of them, in the one order that leaves no hole.
+
+use std::sync::Arc;
+
+use crate::backplane::RecoveryBounds;
+use crate::error::Error;
+use crate::protocol::codec::Text;
+use crate::protocol::{Position, RoomId};
+use crate::rooms::Node;
+use crate::session::outbox::Joined;
+use crate::session::{Conn, Membership};
+
+/// Puts the connection into a room, or recovers in one where it is, and reads the history.
+///
+/// ORDER: hold → member → backplane → history. Frames that come meanwhile wait in the hold; the
+/// caller releases it with the answer. On an error nothing is left behind.
+///
+/// # Cancel safety
+///
+/// When dropped, the connection may be in the room with its frames held: only the end of the
+/// connection drops it, and that leaves all rooms.
+pub(super) async fn join(
+    node: &Arc<Node>,
+    conn: &Arc<Conn>,
+    room: &RoomId,
+    membership: Membership,
+    since: Option<&Position>,
+) -> Result<Joined, Error> {
+    let lane = node.lane(room);
+    conn.outbox(|outbox| outbox.hold(room));
+    let new = {
+        let mut rooms = conn.rooms();
+        let known = rooms.get(room).copied();
+        // A room that the server gives stays the server's.
+        if known != Some(Membership::Server) {
+            rooms.insert(room.clone(), membership);
+        }
+        known.is_none()
+    };
+    if new {
+        node.registry.add(room, conn, node.config.rule(room).presence);
+        if let Err(error) = lane.join(room).await {
+            // The backplane did not count us, so it must not be told that we leave.
+            forget(node, conn, room);
+            return Err(error);
+        }
+    }
+    let limits = &node.config.limits;
+    let bounds = RecoveryBounds::new(limits.recovery_events, limits.recovery_bytes);
+    match lane.recover(room, since, bounds).await {
+        Ok(recovery) => Ok(Joined {
+            room: room.clone(),
+            recovery,
+        }),
+        Err(error) if new => {
+            leave(node, conn, room);
+            Err(error)
+        }
+        Err(error) => {
+            // A member it was, and stays. What the hold has swallowed cannot be vouched for.
+            let dropped = conn.outbox(|outbox| outbox.release_blind(conn.id, room));
+            node.metrics.drop_frames(dropped);
+            Err(error)
+        }
+    }
+}
+
+/// Takes the connection out of a room; does nothing when it is not there.
+pub(super) fn leave(node: &Arc<Node>, conn: &Arc<Conn>, room: &RoomId) {
+    if forget(node, conn, room) {
+        node.lane(room).leave(room);
+    }
+}
+
+/// Takes the connection out of all rooms, at its end.
+pub(crate) fn leave_all(node: &Arc<Node>, conn: &Arc<Conn>) {
+    let rooms: Vec<RoomId> = conn.rooms().keys().cloned().collect();
+    for room in rooms {
+        leave(node, conn, &room);
+    }
+}
+
+/// Releases the holds of rooms with their answer.
+pub(super) fn release(
+    node: &Arc<Node>,
+    conn: &Arc<Conn>,
+    joined: Vec<Joined>,
+    answer: impl FnOnce(&[Joined]) -> Text,
+) {
+    let dropped = conn.outbox(|outbox| outbox.release(conn.id, joined, answer));
+    node.metrics.drop_frames(dropped);
+}
+
+fn forget(node: &Arc<Node>, conn: &Arc<Conn>, room: &RoomId) -> bool {
+    let known = conn.rooms().remove(room).is_some();
+    if known {
+        node.registry.remove(room, conn);
+    }
+    conn.outbox(|outbox| outbox.forget(room));
+    known
+}

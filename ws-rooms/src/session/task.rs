@@ -1,0 +1,241 @@
+//! The one task of a connection.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::protocol::codec;
+use crate::protocol::{BadFrame, Close, Id, Parsed, Request};
+use crate::rooms::Node;
+use crate::session::outbox::Queued;
+use crate::session::pace::Pace;
+use crate::session::wire::{Step, Wire};
+use crate::session::{Conn, requests};
+
+/// Requests that wait for the one in progress. A second's worth; more is answered «busy».
+const BACKLOG: usize = 32;
+/// Bytes of frames written at once: large enough that the system call is shared, small enough
+/// that the queue's bound stays the bound.
+const BATCH: usize = 32 * 1024;
+
+type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+struct Session<S> {
+    node: Arc<Node>,
+    conn: Arc<Conn>,
+    wire: Wire<S>,
+    pace: Pace,
+    /// The request in progress; the welcome is the first.
+    work: Option<Work>,
+    backlog: VecDeque<(Id, Request)>,
+    bad_frames: u32,
+    /// Scratch space of a write; empty between writes.
+    batch: Vec<Queued>,
+}
+
+/// Serves a registered connection until it ends; returns the close code.
+pub(crate) async fn run<S>(node: Arc<Node>, conn: Arc<Conn>, io: S) -> u16
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let wire = Wire::new(io, &node.config.limits).await;
+    let pace = Pace::new(node.config.limits.messages_per_second);
+    let work: Work = Box::pin(requests::open(Arc::clone(&node), Arc::clone(&conn)));
+    let session = Session {
+        node,
+        conn,
+        wire,
+        pace,
+        work: Some(work),
+        backlog: VecDeque::new(),
+        bad_frames: 0,
+        batch: Vec::new(),
+    };
+    session.run().await
+}
+
+// === impl Session ===
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
+    async fn run(mut self) -> u16 {
+        loop {
+            if self.conn.heart.is_dead() {
+                // Nobody is reading: a close frame would wait for ever.
+                return 1006;
+            }
+            if let Some(close) = self.conn.outbox(|outbox| outbox.closing().cloned()) {
+                return self.finish(close).await;
+            }
+            if self.write().is_err() {
+                return 1006;
+            }
+            self.next_work();
+            tokio::select! {
+                // ORDER: the wake first, so that a close is seen before more is read; then the
+                // request in progress, so that answers come before new requests are taken.
+                biased;
+                () = self.conn.wake.notified() => {}
+                () = progress(&mut self.work) => self.work = None,
+                step = self.wire.step() => {
+                    if let Some(code) = self.took(step) {
+                        return code;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Hands waiting frames to the socket once it has taken the last ones.
+    fn write(&mut self) -> Result<(), super::wire::Ended> {
+        let heart = &self.conn.heart;
+        if heart.take_ping() {
+            self.wire.ping()?;
+            heart.writing();
+        }
+        if !self.wire.is_clear() {
+            return Ok(());
+        }
+        let batch = &mut self.batch;
+        self.conn.outbox(|outbox| outbox.take(BATCH, batch));
+        let Some(first) = batch.first() else { return Ok(()) };
+        if let Some(at) = batch.iter().find_map(|queued| queued.at) {
+            self.node.metrics.lag.record(at.elapsed().as_secs_f64());
+        }
+        debug_assert!(!first.text.is_empty());
+        let mut delivered = 0;
+        for queued in batch.drain(..) {
+            delivered += u64::from(queued.at.is_some());
+            self.wire.push(queued.text)?;
+        }
+        self.node.metrics.deliver(delivered);
+        heart.wrote();
+        Ok(())
+    }
+
+    fn next_work(&mut self) {
+        if self.work.is_some() || self.backlog.is_empty() {
+            return;
+        }
+        // Answers are not bounded by the queue's size: take a request up when there is room.
+        if self.conn.outbox(|outbox| outbox.has_room())
+            && let Some((id, request)) = self.backlog.pop_front()
+        {
+            let (node, conn) = (Arc::clone(&self.node), Arc::clone(&self.conn));
+            self.work = Some(Box::pin(requests::answer(node, conn, id, request)));
+        }
+    }
+
+    /// Deals with what the socket brought; a code ends the session.
+    fn took(&mut self, step: Step) -> Option<u16> {
+        match step {
+            Step::Flushed => {
+                self.conn.heart.flushed();
+                return None;
+            }
+            Step::Ended(code) => return Some(code.unwrap_or(1006)),
+            Step::Broken(close) => {
+                self.conn.close(close);
+                return None;
+            }
+            Step::Text(_) | Step::Binary | Step::Ping | Step::Alive => {}
+        }
+        self.conn.heart.read();
+        if matches!(step, Step::Alive) {
+            return None;
+        }
+        if !self.pace.allows() {
+            self.conn.close(Close::TOO_MANY_MESSAGES);
+            return None;
+        }
+        match step {
+            Step::Text(text) => match Request::parse(&text) {
+                Ok(Parsed::Request(id, request)) => self.accept(id, request),
+                Ok(Parsed::Incomplete(id, message)) => {
+                    self.conn.push(codec::error(&id, "BAD_REQUEST", message, false));
+                }
+                Err(bad) => self.bad(&bad),
+            },
+            Step::Binary => self.bad(&BadFrame {
+                id: None,
+                message: "frames are text",
+            }),
+            _ => {}
+        }
+        None
+    }
+
+    fn accept(&mut self, id: Id, request: Request) {
+        if self.backlog.len() < BACKLOG {
+            self.backlog.push_back((id, request));
+        } else {
+            let message = "earlier requests are not answered yet";
+            self.conn.push(codec::error(&id, "BUSY", message, true));
+        }
+    }
+
+    fn bad(&mut self, bad: &BadFrame) {
+        self.conn.push(codec::error(&bad.id, "BAD_FRAME", bad.message, false));
+        self.bad_frames += 1;
+        if self.bad_frames >= self.node.config.limits.bad_frames {
+            self.conn.close(Close::PROTOCOL_ERROR);
+        }
+    }
+
+    /// Says goodbye, closes, and waits for the echo, all within the close timeout.
+    async fn finish(mut self, close: Close) -> u16 {
+        let patience = self.node.config.close_timeout;
+        // A request in progress has nobody to answer any more.
+        self.work = None;
+        let ended = tokio::time::timeout(patience, self.say_goodbye(&close)).await;
+        if close == Close::TOO_BIG {
+            self.wire.linger().await;
+        }
+        tracing::debug!(code = close.code, in_time = ended.is_ok(), "connection closed");
+        close.code
+    }
+
+    async fn say_goodbye(&mut self, close: &Close) {
+        while !self.flush().await {
+            let batch = &mut self.batch;
+            self.conn.outbox(|outbox| outbox.take(BATCH, batch));
+            if batch.is_empty() {
+                break;
+            }
+            for queued in batch.drain(..) {
+                if self.wire.push(queued.text).is_err() {
+                    return;
+                }
+            }
+        }
+        // A peer that broke RFC 6455 may not find the next frame's start; it gets only the close.
+        let hears = !matches!(close.code, 1002 | 1007);
+        if hears && self.wire.push(codec::goodbye(close)).is_err() {
+            return;
+        }
+        if self.wire.close(close).is_err() || self.flush().await || close.code == 1009 {
+            return;
+        }
+        // The echo; what else the peer still sends is of no interest.
+        while !matches!(self.wire.step().await, Step::Ended(_) | Step::Broken(_)) {}
+    }
+
+    /// Writes what was pushed; says whether the connection has ended.
+    async fn flush(&mut self) -> bool {
+        while !self.wire.is_clear() {
+            if let Step::Ended(_) | Step::Broken(_) = self.wire.step().await {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+async fn progress(work: &mut Option<Work>) {
+    match work {
+        Some(work) => work.as_mut().await,
+        None => std::future::pending().await,
+    }
+}
