@@ -27,6 +27,10 @@ pub(super) struct Options {
 const ACCOUNTS: &str = "admin@example.com, vendor@example.com, customer@example.com";
 const PASSWORD: &str = "TestPassword123!";
 
+/// Variables that a process on one machine does without.
+const OPTIONAL: &str = "RABBITMQ_MANAGEMENT_URL TRUSTED_PROXIES INSTANCE_ID OTEL_EXPORTER_OTLP_ENDPOINT SENTRY_DSN \
+     SENTRY_ENVIRONMENT LOG_FORMAT RUST_LOG DRAIN_TIMEOUT";
+
 pub(super) async fn run(options: &Options) -> super::Outcome {
     super::install::engines().await?;
     if options.services { services(options).await } else { servers(options).await }
@@ -65,6 +69,8 @@ async fn servers(options: &Options) -> super::Outcome {
             service.package()
         ));
     }
+    say("# Optional, each with a default:");
+    say(&format!("# {OPTIONAL}"));
     say("# Running; Ctrl-C stops the servers and drops their data.");
     interrupted().await;
     say("# Stopping.");

@@ -5,11 +5,19 @@ use std::path::Path;
 /// Longer than a reader holds in mind; the aim is half of it.
 const MOST_LINES: usize = 500;
 
-/// Which crates are drivers, and how their names begin in code.
-const DRIVERS: [&str; 3] = ["lapin::", "redis::", "sqlx::"];
+/// A crate that talks to an engine, and the modules that may name it.
+struct Driver {
+    name: &'static str,
+    modules: &'static [&'static str],
+}
 
-/// Modules that may name them: one an engine, and `sql` for what both databases share.
-const DRIVER_MODULES: [&str; 5] = ["amqp", "redis", "postgres", "sqlite", "sql"];
+/// One module an engine. Where SQL is the subject, `sqlx` is the interface that both databases and
+/// the users' own transactions share.
+const DRIVERS: [Driver; 3] = [
+    Driver { name: "lapin", modules: &["amqp"] },
+    Driver { name: "redis", modules: &["redis"] },
+    Driver { name: "sqlx", modules: &["postgres", "sqlite", "sql", "outbox", "inbox", "journal", "store"] },
+];
 
 /// Parts of a path that make it a test. The last ones only count outside the folder `examples`.
 const TEST_PARTS: [&str; 4] = ["tests", "benches", "examples", "conformance"];
@@ -80,32 +88,40 @@ impl<'a> SourceFile<'a> {
     }
 
     fn names_driver(&self, code: &str) -> Option<&'static str> {
-        let names = DRIVERS.iter().any(|driver| names_crate(code, driver));
-        (self.place == Place::Library && names && !self.is_test() && !self.in_driver_module())
-            .then_some("only driver modules name a driver")
+        if self.place != Place::Library || self.is_test() {
+            return None;
+        }
+        let out_of_place = |driver: &Driver| {
+            names_crate(code, driver.name) && !self.has_part(driver.modules) && !self.declares(driver.name)
+        };
+        DRIVERS.iter().any(out_of_place).then_some("only driver modules name a driver")
+    }
+
+    /// Whether a module of this name is declared here, so that the name is not the crate's.
+    fn declares(&self, name: &str) -> bool {
+        let declaration = format!("mod {name};");
+        self.text.lines().any(|line| line.trim_end().ends_with(&declaration))
     }
 
     /// Tests, benches, examples of a library and conformance suites.
     fn is_test(&self) -> bool {
         let inside = if self.place == Place::Example { &TEST_PARTS[..2] } else { &TEST_PARTS[..] };
-        self.path
-            .iter()
-            .filter_map(|part| part.to_str())
-            .any(|part| inside.contains(&part.trim_end_matches(".rs")))
+        self.has_part(inside)
     }
 
-    fn in_driver_module(&self) -> bool {
+    /// Whether a folder of the path, or the file without its ending, has one of these names.
+    fn has_part(&self, names: &[&str]) -> bool {
         self.path
             .iter()
             .filter_map(|part| part.to_str())
-            .any(|part| DRIVER_MODULES.contains(&part.trim_end_matches(".rs")))
+            .any(|part| names.contains(&part.trim_end_matches(".rs")))
     }
 }
 
 /// Whether a path begins with this crate: `redis::Client`, not `crate::redis::Client` and not
 /// `my_redis::Client`.
-fn names_crate(code: &str, driver: &str) -> bool {
-    code.match_indices(driver).any(|(at, _)| {
+fn names_crate(code: &str, name: &str) -> bool {
+    code.match_indices(&format!("{name}::")).any(|(at, _)| {
         let before = code[..at].chars().next_back();
         !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':')
     })
