@@ -14,22 +14,26 @@
 
 mod args;
 mod builder;
+mod contract;
 mod error;
+mod events;
 mod migrate;
 mod postgres;
 mod row;
 mod sqlite;
 mod tx;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sqlx::{PgPool, SqlSafeStr, SqlitePool};
 use tokio::sync::watch;
+use tramline_event_hub::outbox::OutboxWaker;
 
 pub use self::args::{Args, Bind, Value};
 pub use self::builder::SqlBuilder;
 pub use self::error::DbError;
+pub use self::events::enqueue;
 pub use self::migrate::Migration;
 pub use self::row::{FromColumn, Row};
 pub use self::tx::{Conn, Tx};
@@ -75,6 +79,8 @@ struct Shared {
     pools: Pools,
     /// Whether all migrations ran; readiness and consumers wait for it.
     migrated: watch::Sender<bool>,
+    /// Wakes the relay that [`Db::run_relay`] runs, once it does.
+    waker: Mutex<Option<OutboxWaker>>,
 }
 
 #[derive(Debug)]
@@ -109,7 +115,7 @@ impl Db {
             }
             _ => return Err(fault("is neither postgres:// nor sqlite:".to_owned())),
         };
-        Ok(Self(Arc::new(Shared { pools, migrated: watch::Sender::new(false) })))
+        Ok(Self(Arc::new(Shared { pools, migrated: watch::Sender::new(false), waker: Mutex::default() })))
     }
 
     /// Checks a database URL without opening anything.
@@ -191,8 +197,10 @@ impl Db {
     /// The database's.
     pub async fn begin(&self) -> Result<Tx, DbError> {
         Ok(match &self.0.pools {
-            Pools::Postgres(pool) => Tx::postgres(pool.begin().await?),
-            Pools::Sqlite { writer, .. } => Tx::sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
+            Pools::Postgres(pool) => Tx::postgres(self.clone(), pool.begin().await?),
+            Pools::Sqlite { writer, .. } => {
+                Tx::sqlite(self.clone(), writer.begin_with("BEGIN IMMEDIATE").await?)
+            }
         })
     }
 

@@ -90,7 +90,8 @@ pub(super) async fn run(db: &Db, migrations: &[Migration]) -> Result<(), DbError
         .await?;
         tracing::info!(migration = migration.name, "the schema is one step further");
     }
-    tx.commit().await
+    tx.commit().await?;
+    db.migrate_events().await
 }
 
 fn checksum(text: &str) -> String {

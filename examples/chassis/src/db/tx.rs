@@ -2,10 +2,15 @@
 
 use sqlx::{PgConnection, Postgres, SqlSafeStr, Sqlite, SqliteConnection, Transaction};
 
-use super::{Args, DbError, Dialect, Row, postgres, sqlite};
+use super::{Args, Db, DbError, Dialect, Row, postgres, sqlite};
 
 /// A transaction: rolled back when dropped before [`commit`](Self::commit).
-pub struct Tx(Driver);
+pub struct Tx {
+    driver: Driver,
+    db: Db,
+    /// Whether events were enqueued, so that the commit wakes the relay.
+    pub(super) wakes: bool,
+}
 
 /// The connection of a [`Tx`], for libraries that take the driver's.
 #[expect(clippy::exhaustive_enums, reason = "callers serve both databases")]
@@ -25,12 +30,12 @@ enum Driver {
 // === impl Tx ===
 
 impl Tx {
-    pub(super) fn postgres(tx: Transaction<'static, Postgres>) -> Self {
-        Self(Driver::Postgres(tx))
+    pub(super) fn postgres(db: Db, tx: Transaction<'static, Postgres>) -> Self {
+        Self { driver: Driver::Postgres(tx), db, wakes: false }
     }
 
-    pub(super) fn sqlite(tx: Transaction<'static, Sqlite>) -> Self {
-        Self(Driver::Sqlite(tx))
+    pub(super) fn sqlite(db: Db, tx: Transaction<'static, Sqlite>) -> Self {
+        Self { driver: Driver::Sqlite(tx), db, wakes: false }
     }
 
     /// Runs a statement and gives its rows: `SELECT`, or anything with `RETURNING`.
@@ -40,7 +45,7 @@ impl Tx {
     /// The database's. In PostgreSQL the transaction can only be rolled back then.
     pub async fn query(&mut self, sql: impl SqlSafeStr + Send, args: Args) -> Result<Vec<Row>, DbError> {
         let sql = sql.into_sql_str();
-        match &mut self.0 {
+        match &mut self.driver {
             Driver::Postgres(tx) => postgres::query(&mut **tx, sql, args).await,
             Driver::Sqlite(tx) => sqlite::query(&mut **tx, sql, args).await,
         }
@@ -76,7 +81,7 @@ impl Tx {
     /// `ON CONFLICT DO NOTHING` and look at the number.
     pub async fn execute(&mut self, sql: impl SqlSafeStr + Send, args: Args) -> Result<u64, DbError> {
         let sql = sql.into_sql_str();
-        match &mut self.0 {
+        match &mut self.driver {
             Driver::Postgres(tx) => postgres::execute(&mut **tx, sql, args).await,
             Driver::Sqlite(tx) => sqlite::execute(&mut **tx, sql, args).await,
         }
@@ -85,7 +90,7 @@ impl Tx {
     /// Which database it is.
     #[must_use]
     pub fn dialect(&self) -> Dialect {
-        match self.0 {
+        match self.driver {
             Driver::Postgres(_) => Dialect::Postgres,
             Driver::Sqlite(_) => Dialect::Sqlite,
         }
@@ -100,7 +105,7 @@ impl Tx {
 
     /// The driver's connection.
     pub fn conn(&mut self) -> Conn<'_> {
-        match &mut self.0 {
+        match &mut self.driver {
             Driver::Postgres(tx) => Conn::Postgres(&mut *tx),
             Driver::Sqlite(tx) => Conn::Sqlite(&mut *tx),
         }
@@ -116,9 +121,12 @@ impl Tx {
     ///
     /// When dropped, it may or may not have been made permanent.
     pub async fn commit(self) -> Result<(), DbError> {
-        match self.0 {
+        match self.driver {
             Driver::Postgres(tx) => tx.commit().await?,
             Driver::Sqlite(tx) => tx.commit().await?,
+        }
+        if self.wakes {
+            self.db.wake_outbox();
         }
         Ok(())
     }
@@ -129,7 +137,7 @@ impl Tx {
     ///
     /// The database's; nothing of it stays either way.
     pub async fn rollback(self) -> Result<(), DbError> {
-        match self.0 {
+        match self.driver {
             Driver::Postgres(tx) => tx.rollback().await?,
             Driver::Sqlite(tx) => tx.rollback().await?,
         }

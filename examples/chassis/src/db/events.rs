@@ -1,0 +1,117 @@
+//! Events in the transaction of what they tell: the hub's outbox and inbox on our connections.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tramline_event_hub::outbox::{OutboxWaker, RelayConfig};
+use tramline_event_hub::{Event, EventId, Hub, inbox, outbox};
+
+use super::{Conn, Db, DbError, Pools, Tx};
+
+/// Marks are looked through once an hour: they are kept for a week, an hour more does not matter.
+const PRUNE_EVERY: Duration = Duration::from_secs(60 * 60);
+
+// === impl Tx ===
+
+impl Tx {
+    /// Writes `event` into the outbox: it is sent when, and only when, this transaction commits.
+    ///
+    /// # Errors
+    ///
+    /// The database's.
+    pub async fn enqueue(&mut self, event: &Event) -> Result<(), DbError> {
+        enqueue(self.conn(), event).await?;
+        self.wakes = true;
+        Ok(())
+    }
+
+    /// Whether `consumer` sees the event for the first time; marks it as seen. When it does not, commit or drop, and
+    /// acknowledge.
+    ///
+    /// # Errors
+    ///
+    /// The database's.
+    pub async fn first_time(&mut self, consumer: &str, id: &EventId) -> Result<bool, DbError> {
+        let first = match self.conn() {
+            Conn::Postgres(conn) => inbox::postgres::record(conn, consumer, id).await,
+            Conn::Sqlite(conn) => inbox::sqlite::record(conn, consumer, id).await,
+        };
+        first.map_err(DbError::foreign)
+    }
+}
+
+/// Writes `event` into the outbox over a connection that a library lends inside its transaction (the journal of
+/// `session-sync`). Call [`Db::wake_outbox`] after the library's commit.
+///
+/// # Errors
+///
+/// The database's.
+pub async fn enqueue(conn: Conn<'_>, event: &Event) -> Result<(), DbError> {
+    let done = match conn {
+        Conn::Postgres(conn) => outbox::postgres::enqueue(conn, event).await,
+        Conn::Sqlite(conn) => outbox::sqlite::enqueue(conn, event).await,
+    };
+    done.map_err(DbError::foreign)
+}
+
+// === impl Db ===
+
+impl Db {
+    /// Wakes the relay: for commits that are not a [`Tx`]'s, which does so itself.
+    pub fn wake_outbox(&self) {
+        if let Some(waker) = &*self.waker() {
+            waker.notify();
+        }
+    }
+
+    /// Runs the relay from this database's outbox to `hub`, until `shutdown` and the confirms that are out.
+    pub async fn run_relay(&self, hub: Hub, config: RelayConfig, shutdown: impl Future<Output = ()> + Send) {
+        match &self.0.pools {
+            Pools::Postgres(pool) => {
+                let relay = outbox::postgres::Relay::new(pool.clone(), hub, config);
+                self.waker().replace(relay.waker());
+                relay.run(shutdown).await;
+            }
+            Pools::Sqlite { writer, .. } => {
+                let relay = outbox::sqlite::Relay::new(writer.clone(), hub, config);
+                self.waker().replace(relay.waker());
+                relay.run(shutdown).await;
+            }
+        }
+    }
+
+    /// Removes old marks from the inbox, now and then, until `shutdown`.
+    pub async fn run_housekeeping(&self, shutdown: impl Future<Output = ()> + Send) {
+        let mut shutdown = std::pin::pin!(shutdown);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => return,
+                () = tokio::time::sleep(PRUNE_EVERY) => {}
+            }
+            let pruned = match &self.0.pools {
+                Pools::Postgres(pool) => inbox::postgres::prune(pool, inbox::RETENTION).await,
+                Pools::Sqlite { writer, .. } => inbox::sqlite::prune(writer, inbox::RETENTION).await,
+            };
+            if let Err(error) = pruned {
+                tracing::warn!(%error, "the inbox was not pruned; next try in an hour");
+            }
+        }
+    }
+
+    pub(super) async fn migrate_events(&self) -> Result<(), DbError> {
+        match &self.0.pools {
+            Pools::Postgres(pool) => {
+                outbox::postgres::migrate(pool).await.map_err(DbError::foreign)?;
+                inbox::postgres::migrate(pool).await.map_err(DbError::foreign)
+            }
+            Pools::Sqlite { writer, .. } => {
+                outbox::sqlite::migrate(writer).await.map_err(DbError::foreign)?;
+                inbox::sqlite::migrate(writer).await.map_err(DbError::foreign)
+            }
+        }
+    }
+
+    fn waker(&self) -> std::sync::MutexGuard<'_, Option<OutboxWaker>> {
+        self.0.waker.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
