@@ -2,7 +2,7 @@
 //!
 //! `cargo dev test` starts them once for all processes and names them in `TRAMLINE_TEST_AMQP_URL`,
 //! `TRAMLINE_TEST_REDIS_URL` and `TRAMLINE_TEST_POSTGRES_URL`. Without these, the first test that
-//! asks starts one for its process. Use names of your own in them, and never stop them.
+//! asks starts one for its process. `TRAMLINE_TEST_AMQP_NODE` opens the door to virtual hosts. Use names of your own in them, and never stop them.
 //!
 //! Each function returns `None`, and says so on standard error, when a server is neither named nor
 //! installed: return from the test then.
@@ -15,9 +15,11 @@
 use std::future::Future;
 use std::sync::Once;
 
+use anyhow::Context;
 use tokio::sync::OnceCell;
 
 use crate::server::postgres;
+use crate::server::rabbitmq::vhost;
 use crate::{Postgres, RabbitMq, Redis};
 
 /// A server of this process, or a named one. Statics are never dropped: the guardian ends it.
@@ -37,15 +39,44 @@ enum Shared<S> {
 ///
 /// If dropped, the next caller starts anew.
 pub async fn amqp() -> Option<&'static str> {
-    static SHARED: OnceCell<Shared<RabbitMq>> = OnceCell::const_new();
     static TOLD: Once = Once::new();
+    shared_rabbitmq().await.url("RabbitMQ", &TOLD)
+}
+
+/// A virtual host of your own on [`amqp`]: queues and exchanges may bear their real names in it.
+///
+/// # Panics
+///
+/// See the [module](self); also when the virtual host cannot be made.
+///
+/// # Cancel safety
+///
+/// If dropped, the virtual host may have been made; it goes with the server.
+pub async fn fresh_vhost() -> Option<String> {
+    let url = amqp().await?;
+    let made = async {
+        let node = match shared_rabbitmq().await {
+            Shared::Own(server, _) => server.node()?,
+            _ => std::env::var("TRAMLINE_TEST_AMQP_NODE").context("TRAMLINE_TEST_AMQP_NODE")?,
+        };
+        let name = vhost::fresh(&node).await?;
+        let server = url.rsplit_once('/').context("a URL without a virtual host")?.0;
+        anyhow::Ok(format!("{server}/{name}"))
+    };
+    match made.await {
+        Ok(url) => Some(url),
+        Err(error) => panic!("cannot make a virtual host on {url}: {error:#}"),
+    }
+}
+
+async fn shared_rabbitmq() -> &'static Shared<RabbitMq> {
+    static SHARED: OnceCell<Shared<RabbitMq>> = OnceCell::const_new();
     let start = || async {
         let server = RabbitMq::start().await?;
         let url = server.url();
         Ok((server, url))
     };
-    let shared = SHARED.get_or_init(|| shared("TRAMLINE_TEST_AMQP_URL", RabbitMq::installed(), start)).await;
-    shared.url("RabbitMQ", &TOLD)
+    SHARED.get_or_init(|| shared("TRAMLINE_TEST_AMQP_URL", RabbitMq::installed(), start)).await
 }
 
 /// A Redis: `redis://127.0.0.1:PORT`.

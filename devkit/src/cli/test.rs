@@ -55,6 +55,7 @@ pub(super) async fn run(options: &Options) -> super::Outcome {
     cargo
         .env("TRAMLINE_TEST_ENGINES", "required")
         .env("TRAMLINE_TEST_AMQP_URL", rabbitmq.url())
+        .env("TRAMLINE_TEST_AMQP_NODE", rabbitmq.node()?)
         .env("TRAMLINE_TEST_REDIS_URL", redis.url())
         .env("TRAMLINE_TEST_POSTGRES_URL", postgres.url())
         .env("TRAMLINE_TEST_BIN_DIR", workspace::target_dir().await?.join("debug"));

@@ -54,6 +54,7 @@ async fn servers(options: &Options) -> super::Outcome {
     say("# For tests:");
     say("export TRAMLINE_TEST_ENGINES=required");
     say(&format!("export TRAMLINE_TEST_AMQP_URL='{}'", rabbitmq.url()));
+    say(&format!("export TRAMLINE_TEST_AMQP_NODE='{}'", rabbitmq.node()?));
     say(&format!("export TRAMLINE_TEST_REDIS_URL='{}'", redis.url()));
     say(&format!("export TRAMLINE_TEST_POSTGRES_URL='{}'", postgres.url()));
     say("# For the five processes:");

@@ -1,6 +1,8 @@
 //! RabbitMQ.
 
-use std::path::Path;
+pub(crate) mod vhost;
+
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
@@ -20,6 +22,8 @@ const ERLANG_ARGS: &str = "+S 1:1 +SDcpu 1:1 +SDio 2 +A 2 +sbwt none +sbwtdcpu n
 #[derive(Debug)]
 pub struct RabbitMq {
     server: Server,
+    /// Where its Erlang node listens.
+    node_port: u16,
 }
 
 // === impl RabbitMq ===
@@ -56,19 +60,41 @@ impl RabbitMq {
         ]);
         names.log = scratch.path().join("epmd.log");
         let broker = broker(path, scratch.path(), &port, &epmd_port, &node_port);
+        let number = node_port.number();
         let ports = vec![port, epmd_port, node_port];
         let server = Server::start("RabbitMQ", vec![names, broker], ports, scratch, |addr| {
             // A method frame on channel 0: `connection.start`.
             wire::answers(addr, b"AMQP\x00\x00\x09\x01", &[1, 0, 0])
         })
         .await?;
-        Ok(Self { server })
+        Ok(Self { server, node_port: number })
     }
 
     /// `amqp://127.0.0.1:PORT/%2f`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("amqp://{}/%2f", self.addr())
+    }
+
+    /// Makes an empty virtual host and returns its URL.
+    ///
+    /// # Errors
+    ///
+    /// If the broker is away.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped, the virtual host may have been made.
+    pub async fn fresh_vhost(&self) -> anyhow::Result<String> {
+        let name = vhost::fresh(&self.node()?).await?;
+        Ok(format!("amqp://{}/{name}", self.addr()))
+    }
+
+    /// How to reach its Erlang node: `PORT:COOKIE`.
+    pub(crate) fn node(&self) -> anyhow::Result<String> {
+        let cookie = std::fs::read_to_string(self.folder().join(".erlang.cookie"))
+            .context("the broker has no cookie yet")?;
+        Ok(format!("{}:{}", self.node_port, cookie.trim()))
     }
 }
 
@@ -89,13 +115,7 @@ fn write_config(folder: &Path, port: &Port) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn broker(
-    path: std::path::PathBuf,
-    folder: &Path,
-    port: &Port,
-    epmd_port: &Port,
-    node_port: &Port,
-) -> Program {
+fn broker(path: PathBuf, folder: &Path, port: &Port, epmd_port: &Port, node_port: &Port) -> Program {
     Program::new(path, folder.to_owned())
         .env("HOME", folder)
         .env("RABBITMQ_NODENAME", format!("devkit{}@localhost", port.number()))

@@ -25,3 +25,13 @@ async fn the_broker_is_named_by_a_url() {
     let Some(url) = engines::amqp().await else { return };
     assert!(url.starts_with("amqp://") && url.ends_with("/%2f"), "{url}");
 }
+
+#[tokio::test]
+async fn every_virtual_host_is_a_fresh_one() {
+    let (one, other) = tokio::join!(engines::fresh_vhost(), engines::fresh_vhost());
+    let (Some(one), Some(other)) = (one, other) else { return };
+    assert_ne!(one, other);
+    let (server, name) = one.rsplit_once('/').unwrap();
+    assert_eq!(Some(server), engines::amqp().await.unwrap().strip_suffix("/%2f"));
+    assert!(name.starts_with("test-"), "{one}");
+}
