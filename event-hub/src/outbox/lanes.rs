@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::outbox::store::Row;
 
-/// How many rows of one key are held in memory: one long lane must not take all the room.
-pub(crate) const LANE: usize = 64;
-
 /// Rows in memory. A key's rows go one at a time, in order; rows without a key have no order.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Lanes {
+    /// How many rows of one key are held: one long lane must not take all the room.
+    bound: usize,
     loaded: BTreeMap<i64, Row>,
     /// Rows of each key, and whether one of it is out.
     lanes: HashMap<String, Lane>,
@@ -30,6 +29,17 @@ struct Lane {
 // === impl Lanes ===
 
 impl Lanes {
+    pub(crate) fn new(bound: usize) -> Self {
+        Self {
+            bound: bound.max(1),
+            loaded: BTreeMap::new(),
+            lanes: HashMap::new(),
+            ready: BTreeSet::new(),
+            out: HashMap::new(),
+            ran_low: false,
+        }
+    }
+
     /// How many rows are loaded and not out.
     pub(crate) fn len(&self) -> usize {
         self.loaded.len()
@@ -47,7 +57,7 @@ impl Lanes {
             }
             Some(key) => {
                 let lane = self.lanes.entry(key.clone()).or_default();
-                if lane.rows.len() >= LANE {
+                if lane.rows.len() >= self.bound {
                     return false;
                 }
                 let first = lane.rows.first().copied();
@@ -77,7 +87,7 @@ impl Lanes {
         if let Some(lane) = row.key.as_ref().and_then(|key| self.lanes.get_mut(key)) {
             lane.rows.remove(&seq);
             lane.busy = true;
-            self.ran_low |= lane.rows.len() == LANE / 2;
+            self.ran_low |= lane.rows.len() == self.bound / 2;
         }
         self.out.insert(seq, row.key.clone());
         Some(row)
@@ -130,7 +140,11 @@ impl Lanes {
     /// The keys that have no room for more rows, or are nearly there.
     pub(crate) fn full_keys(&self) -> Vec<String> {
         // From half full on: loading one row at a time of a long lane would cost a statement each.
-        self.lanes.iter().filter(|(_, lane)| lane.rows.len() > LANE / 2).map(|(key, _)| key.clone()).collect()
+        self.lanes
+            .iter()
+            .filter(|(_, lane)| lane.rows.len() > self.bound / 2)
+            .map(|(key, _)| key.clone())
+            .collect()
     }
 }
 

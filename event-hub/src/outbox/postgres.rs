@@ -107,6 +107,7 @@ struct PostgresSession {
 impl Relay {
     /// A relay from the database of `pool` to `hub`. It opens two connections of its own.
     #[must_use]
+    #[allow(clippy::needless_pass_by_value, reason = "a handle, and the same call as for SQLite")]
     pub fn new(pool: PgPool, hub: Hub, config: RelayConfig) -> Self {
         let waker = OutboxWaker::default();
         let store = PostgresStore {

@@ -2,6 +2,8 @@
 
 use super::*;
 
+const LANE: usize = 64;
+
 fn row(seq: i64, key: Option<&str>) -> Row {
     Row { seq, key: key.map(str::to_owned), attempts: 0, body: Vec::new() }
 }
@@ -12,7 +14,7 @@ fn taken(lanes: &mut Lanes) -> Vec<i64> {
 
 #[test]
 fn one_row_of_a_key_at_a_time_in_order() {
-    let mut lanes = Lanes::default();
+    let mut lanes = Lanes::new(LANE);
     for (seq, key) in [(1, Some("a")), (2, Some("a")), (3, None), (4, Some("b")), (5, None)] {
         assert!(lanes.add(row(seq, key)));
     }
@@ -23,7 +25,7 @@ fn one_row_of_a_key_at_a_time_in_order() {
 
 #[test]
 fn a_failed_row_takes_the_later_ones_of_its_key_with_it() {
-    let mut lanes = Lanes::default();
+    let mut lanes = Lanes::new(LANE);
     for (seq, key) in [(1, Some("a")), (2, Some("a")), (3, Some("b"))] {
         lanes.add(row(seq, key));
     }
@@ -38,7 +40,7 @@ fn a_failed_row_takes_the_later_ones_of_its_key_with_it() {
 
 #[test]
 fn a_row_that_committed_late_goes_first() {
-    let mut lanes = Lanes::default();
+    let mut lanes = Lanes::new(LANE);
     lanes.add(row(7, Some("a")));
     lanes.add(row(5, Some("a")));
     assert_eq!(taken(&mut lanes), [5]);
@@ -48,7 +50,7 @@ fn a_row_that_committed_late_goes_first() {
 
 #[test]
 fn a_long_lane_leaves_room_and_a_row_that_is_out_is_not_taken_twice() {
-    let mut lanes = Lanes::default();
+    let mut lanes = Lanes::new(LANE);
     let long = i64::try_from(LANE).unwrap();
     for seq in 0..long {
         assert!(lanes.add(row(seq, Some("a"))));
@@ -67,7 +69,7 @@ fn a_long_lane_leaves_room_and_a_row_that_is_out_is_not_taken_twice() {
 
 #[test]
 fn a_probe_takes_what_was_tried_least() {
-    let mut lanes = Lanes::default();
+    let mut lanes = Lanes::new(LANE);
     lanes.add(Row { attempts: 3, ..row(1, None) });
     lanes.add(row(2, None));
     assert_eq!(lanes.take(true).unwrap().seq, 2);

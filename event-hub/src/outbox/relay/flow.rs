@@ -51,10 +51,12 @@ const ERROR_LEN: usize = 500;
 
 impl Flow {
     pub(crate) fn new(hub: Hub, config: RelayConfig, metrics: Metrics) -> Self {
+        // Four long lanes leave half of the room; more than some dozens ahead gain nothing.
+        let lane = (config.window / 4).min(64);
         Self {
             config,
             metrics,
-            lanes: Lanes::default(),
+            lanes: Lanes::new(lane),
             hub,
             in_flight: FuturesUnordered::new(),
             unsettled: FuturesUnordered::new(),
