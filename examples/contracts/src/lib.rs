@@ -14,7 +14,7 @@ pub use crate::payloads::{
     ProfileUpdated, SessionRevoked, UserChanged, UserCreated, UserDeleted, UserUpdated,
 };
 pub use crate::role::{
-    PaymentStatus, PaymentType, ResourceType, RevokeReason, Role, UnknownName, UserStatus,
+    DEMO_EMAILS, PaymentStatus, PaymentType, ResourceType, RevokeReason, Role, UnknownName, UserStatus,
 };
 pub use crate::topology::{
     ADMIN_QUEUE, AUTH_QUEUE, DEAD_LETTER_EXCHANGE, DEAD_LETTER_KEY, DEAD_LETTER_QUEUE, EXCHANGE,

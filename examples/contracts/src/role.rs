@@ -150,6 +150,9 @@ vocabulary! {
     }
 }
 
+/// The e-mails of the demo accounts: the admin's, the vendor's, the customer's.
+pub const DEMO_EMAILS: [&str; 3] = ["admin@example.com", "vendor@example.com", "customer@example.com"];
+
 impl PaymentStatus {
     /// Whether the state machine lets a payment go from this state to `next`.
     #[must_use]

@@ -1,0 +1,97 @@
+//! `GET /api/payments` and `GET /api/payments/{id}`.
+
+use axum::Json;
+use axum::extract::State as Shared;
+use chassis::auth::User;
+use chassis::extract::{Path, Query};
+use chassis::page::{Page, PageRequest};
+use chassis::problem::Problem;
+use chassis::validate::Faults;
+use contracts::{Amount, PaymentStatus, PaymentType};
+use jiff::Timestamp;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::State;
+use super::view::PaymentView;
+use crate::domain::{self, SCALED_DIGITS};
+use crate::store::{ListOrder, ListQuery, Position, Shown, Sort};
+
+/// The filters of a list.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Filter {
+    status: Option<PaymentStatus>,
+    #[serde(rename = "type")]
+    payment_type: Option<PaymentType>,
+    currency: Option<String>,
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+    min_amount: Option<String>,
+    max_amount: Option<String>,
+    #[serde(default)]
+    sort: Sort,
+    #[serde(default)]
+    order: ListOrder,
+}
+
+pub(crate) async fn list(
+    user: User,
+    Shared(state): Shared<State>,
+    Query(filter): Query<Filter>,
+    page: PageRequest,
+) -> Result<Page<PaymentView>, Problem> {
+    let of = (!user.is_admin()).then(|| user.id);
+    // A cursor goes on in the list that it is of, not in one with another order or filter.
+    let name = format!("payments {of:?} {filter:?}");
+    let sort = filter.sort;
+    let query = filter.parse(of, page.after::<Position>(&name)?)?;
+    let rows = state.store.list(&query, page.fetch()).await?;
+    let position = |shown: &Shown| match sort {
+        Sort::CreatedAt => Position(shown.payment.created_at.as_microsecond(), shown.payment.id),
+        Sort::Amount => Position(domain::scaled(shown.payment.amount), shown.payment.id),
+    };
+    Ok(Page::new(&page, &name, rows, position).map(PaymentView::from))
+}
+
+pub(crate) async fn find(
+    user: User,
+    Shared(state): Shared<State>,
+    Path(id): Path<Uuid>,
+) -> Result<Json<PaymentView>, Problem> {
+    let shown = state.store.find(id).await?.ok_or_else(Problem::not_found)?;
+    // To others it does not exist: a 403 would tell that it does.
+    if !shown.payment.concerns(user.id) && !user.is_admin() {
+        return Err(Problem::not_found());
+    }
+    let transactions = state.store.transactions(id).await?;
+    Ok(Json(PaymentView::from(shown).with_transactions(transactions)))
+}
+
+// === impl Filter ===
+
+impl Filter {
+    fn parse(self, of: Option<Uuid>, after: Option<Position>) -> Result<ListQuery, Problem> {
+        let mut faults = Faults::new();
+        let bound = |text: Option<String>| text.map(|text| Amount::parse(&text, SCALED_DIGITS)).transpose();
+        let min_amount = faults.take("?minAmount", bound(self.min_amount)).flatten();
+        let max_amount = faults.take("?maxAmount", bound(self.max_amount)).flatten();
+        if let Some(currency) = &self.currency {
+            faults.check(domain::digits(currency).is_some(), "?currency", "is no currency of ISO 4217");
+        }
+        faults.finish()?;
+        Ok(ListQuery {
+            of,
+            status: self.status,
+            payment_type: self.payment_type,
+            currency: self.currency,
+            from: self.from,
+            to: self.to,
+            min_amount: min_amount.map(|amount| amount.minor),
+            max_amount: max_amount.map(|amount| amount.minor),
+            sort: self.sort,
+            order: self.order,
+            after,
+        })
+    }
+}

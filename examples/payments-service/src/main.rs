@@ -1,0 +1,16 @@
+//! The payments service as a process of its own.
+
+use std::process::ExitCode;
+
+use chassis::config::Process;
+use payments_service::{Config, Deps, build};
+
+fn main() -> ExitCode {
+    chassis::run(
+        &Process::payments(),
+        std::env::args().skip(1),
+        std::env::vars(),
+        |vars, _| Config::from_vars(vars),
+        |config, shell| build(config.clone(), Deps::open(&config, shell)?),
+    )
+}
