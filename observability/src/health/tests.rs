@@ -63,7 +63,7 @@ async fn checks_run_once_a_second_however_many_ask() {
         let asked = Arc::clone(&asked);
         move || {
             // It flaps: the first and third answer are good.
-            let good = asked.fetch_add(1, Ordering::Relaxed) % 2 == 0;
+            let good = asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(2);
             async move {
                 tokio::time::sleep(Duration::from_millis(10)).await;
                 if good { Ok(()) } else { Err("away") }

@@ -22,11 +22,18 @@ pub struct RouteSlot(Arc<OnceLock<RouteTemplate>>);
 
 /// Records the route of requests for layers outside the router; made for axum's `Router::route_layer`.
 ///
-/// ```ignore
+/// ```
 /// use axum::extract::MatchedPath;
-/// let router = router.route_layer(RecordRouteLayer::new(|extensions: &http::Extensions| {
-///     extensions.get::<MatchedPath>().map(|path| path.as_str().into())
-/// }));
+/// use axum::{Router, routing::get};
+/// use tramline_observability::layer::RecordRouteLayer;
+/// use tramline_observability::{HttpLayer, Trust};
+///
+/// let router: Router = Router::new()
+///     .route("/payments/{id}", get(|| async { "paid" }))
+///     .route_layer(RecordRouteLayer::new(|extensions| {
+///         extensions.get::<MatchedPath>().map(|path| path.as_str().into())
+///     }))
+///     .layer(HttpLayer::new("payments", Trust::Internal));
 /// ```
 #[derive(Clone)]
 pub struct RecordRouteLayer(RouteOf);

@@ -5,10 +5,7 @@ use metrics::with_local_recorder;
 use super::*;
 
 fn small() -> Recorder {
-    let mut config = RecorderConfig::default();
-    config.max_series = 3;
-    config.max_metrics = 4;
-    Recorder::new(&config)
+    Recorder::new(&RecorderConfig { max_series: 3, max_metrics: 4, ..RecorderConfig::default() })
 }
 
 fn find(handle: &MetricsHandle, name: &str, label: (&str, &str)) -> Option<SampleValue> {
@@ -20,9 +17,8 @@ fn find(handle: &MetricsHandle, name: &str, label: (&str, &str)) -> Option<Sampl
 
 #[test]
 fn text_has_help_type_and_escapes() {
-    let mut config = RecorderConfig::default();
-    config.service = Some("test".to_owned());
-    let recorder = Recorder::new(&config);
+    let recorder =
+        Recorder::new(&RecorderConfig { service: Some("test".to_owned()), ..RecorderConfig::default() });
     with_local_recorder(&recorder, || {
         metrics::describe_counter!("jobs.done", "Jobs \\ done\nand over.");
         metrics::counter!("jobs.done", "kind" => "a\"b\\c\nd").increment(2);
@@ -112,9 +108,10 @@ fn one_name_in_two_spellings_is_one_metric() {
 
 #[test]
 fn histograms_ignore_what_is_no_number_and_take_their_buckets() {
-    let mut config = RecorderConfig::default();
-    config.buckets = vec![("steps".to_owned(), vec![3.0, 1.0, f64::INFINITY, 3.0])];
-    let recorder = Recorder::new(&config);
+    let recorder = Recorder::new(&RecorderConfig {
+        buckets: vec![("steps".to_owned(), vec![3.0, 1.0, f64::INFINITY, 3.0])],
+        ..RecorderConfig::default()
+    });
     with_local_recorder(&recorder, || {
         metrics::describe_histogram!("size", Unit::Bytes, "Sizes.");
         metrics::histogram!("size").record(5_000.0);
@@ -138,7 +135,7 @@ fn recorders_of_the_process_are_one() {
     assert!(first.render().contains("shared_total 1\n"));
     assert!(second.render().contains("shared_total 1\n"));
     let other = Recorder::new(&RecorderConfig::default()).install();
-    assert_eq!(other.unwrap_err().kind(), crate::ErrorKind::RecorderTaken);
+    assert_eq!(other.unwrap_err().kind(), ErrorKind::RecorderTaken);
 }
 
 #[cfg(target_os = "linux")]

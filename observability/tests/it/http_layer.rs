@@ -278,6 +278,8 @@ async fn request_ids_are_kept_if_they_are_good() {
 /// Without any telemetry there is one trace id still, in headers and extensions.
 #[tokio::test]
 async fn without_telemetry_the_headers_have_a_trace() {
+    // Another test may have installed a subscriber for the process.
+    let _none = tracing::dispatcher::set_default(&tracing::Dispatch::none());
     let (request, current, response) = ids(layer(), &[("traceparent", PARENT)]).await;
     assert_eq!(current, None);
     assert_eq!(request["traceparent"], response["traceparent"]);
