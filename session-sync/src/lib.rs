@@ -1,15 +1,20 @@
 //! Sessions that agree across tabs, devices and services.
 
+pub mod attempts;
 mod clock;
 mod config;
+pub mod cookie;
 mod device;
 mod error;
 mod journal;
+pub mod layer;
 mod metrics;
+pub mod password;
 pub mod revocation;
 mod session;
 mod sessions;
 mod store;
+pub mod tickets;
 mod token;
 mod verifier;
 

@@ -11,7 +11,7 @@ use crate::token::{Claims, TokenError};
 mod config;
 mod memory;
 #[cfg(feature = "redis")]
-mod redis;
+pub(crate) mod redis;
 
 pub use self::config::RevocationsConfig;
 

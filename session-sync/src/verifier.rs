@@ -139,7 +139,6 @@ impl Verifier {
         self.0.revocations.check(claims)
     }
 
-    #[allow(dead_code, reason = "used by the tickets, which come next")]
     pub(crate) fn config(&self) -> &VerifierConfig {
         &self.0.config
     }
