@@ -1,7 +1,25 @@
-//! RabbitMQ through lapin.
+//! RabbitMQ through lapin: two connections, one publisher task, one task per subscription.
+//!
+//! lapin's own recovery stays off: it loses server-side state that we know better (topology, prefetch, feeds).
 
-use tokio::time::Instant;
+mod acks;
+mod connection;
+mod declare;
+mod failure;
+mod properties;
+mod publisher;
+mod subscriber;
 
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use crate::amqp::connection::Link;
+use crate::amqp::publisher::Request;
 use crate::config::AmqpConfig;
 use crate::driver::{Subscribe, Subscription};
 use crate::error::{Error, ErrorKind};
@@ -10,27 +28,170 @@ use crate::message::Message;
 use crate::publish::{PublishErrorKind, Receipt};
 use crate::topology::{Declared, Topology};
 
+/// A handle to the connections. They end with the last handle, or at [`Client::shutdown`].
 #[derive(Clone, Debug)]
-pub(crate) struct Client {}
+pub(crate) struct Client(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    setup: Arc<Setup>,
+    /// Publishing, declaring and asking.
+    publishing: Link,
+    /// Consuming: on its own, since a blocked publisher must not hold the acknowledgements. Opened at need.
+    consuming: OnceLock<Link>,
+    /// Half of the publisher's queue; as long as its window, so that a full window makes callers wait.
+    requests: mpsc::Sender<Request>,
+    publisher: Mutex<Option<JoinHandle<()>>>,
+    /// No new requests; the publisher ends when the last is answered.
+    draining: CancellationToken,
+}
+
+/// What every connection needs to be opened.
+#[derive(Debug)]
+struct Setup {
+    uri: lapin::uri::AMQPUri,
+    config: AmqpConfig,
+    /// Made again at each connection.
+    topology: Mutex<Topology>,
+    /// One at a time: two that make the same quorum queue at once get in each other's way.
+    declaring: tokio::sync::Mutex<()>,
+    closed: CancellationToken,
+}
+
+/// How long questions and farewells may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+// === impl Client ===
 
 impl Client {
-    pub(crate) fn new(_url: &str, _config: AmqpConfig) -> Result<Self, Error> {
-        Err(Error::new(ErrorKind::Config, "not yet"))
+    pub(crate) fn new(url: &str, config: AmqpConfig) -> Result<Self, Error> {
+        let mut uri: lapin::uri::AMQPUri = url
+            .parse()
+            .map_err(|why: String| Error::new(ErrorKind::Config, "the broker's URL").with_source(why))?;
+        if uri.vhost.is_empty() {
+            // `amqp://host/` names the empty virtual host, which nobody has and everybody means «/» by.
+            "/".clone_into(&mut uri.vhost);
+        }
+        let heartbeat = u16::try_from(config.heartbeat.as_secs().max(1)).unwrap_or(u16::MAX);
+        uri.query.heartbeat.get_or_insert(heartbeat);
+        let window = config.hub.window.max(1);
+        let setup = Arc::new(Setup {
+            uri,
+            config,
+            topology: Mutex::default(),
+            declaring: tokio::sync::Mutex::default(),
+            closed: CancellationToken::new(),
+        });
+        let publishing = Link::open("publish", Arc::clone(&setup));
+        let (requests, queue) = mpsc::channel(window);
+        let draining = CancellationToken::new();
+        let publisher = tokio::spawn(publisher::run(queue, publishing.clone(), window, draining.clone()));
+        Ok(Self(Arc::new(Inner {
+            setup,
+            publishing,
+            consuming: OnceLock::new(),
+            requests,
+            publisher: Mutex::new(Some(publisher)),
+            draining,
+        })))
     }
-    pub(crate) async fn declare(&self, _topology: &Topology) -> Result<Declared, Error> {
-        Err(Error::new(ErrorKind::Config, "not yet"))
+
+    pub(crate) async fn declare(&self, topology: &Topology) -> Result<Declared, Error> {
+        self.0.setup.topology().clone_from(topology);
+        loop {
+            let connection = self.0.publishing.connection().await?;
+            match declare::declare(&self.0.setup, &connection, topology, declare::Made::Ask).await {
+                Ok(declared) => return Ok(declared),
+                Err(error) => {
+                    tracing::warn!(%error, "topology not declared: again");
+                    self.0.publishing.lost(&connection).await;
+                }
+            }
+        }
     }
-    pub(crate) async fn publish(&self, _m: Vec<Message>, _d: Instant) -> Vec<Result<Receipt, PublishErrorKind>> {
-        Vec::new()
+
+    pub(crate) async fn publish(
+        &self,
+        messages: Vec<Message>,
+        deadline: Instant,
+    ) -> Vec<Result<Receipt, PublishErrorKind>> {
+        let mut waiting = Vec::with_capacity(messages.len());
+        for message in messages {
+            let (answer, answered) = oneshot::channel();
+            let request = Request { message, deadline, answer };
+            waiting.push(match timeout_at(deadline, self.0.requests.send(request)).await {
+                Ok(Ok(())) => Ok(answered),
+                Ok(Err(_)) => Err(PublishErrorKind::Closed),
+                Err(_) => Err(PublishErrorKind::Timeout),
+            });
+        }
+        let mut answers = Vec::with_capacity(waiting.len());
+        for answered in waiting {
+            answers.push(match answered {
+                Ok(answered) => match timeout_at(deadline, answered).await {
+                    Ok(Ok(answer)) => answer.map(|()| Receipt::kept_by_broker()),
+                    Ok(Err(_)) => Err(PublishErrorKind::Unknown),
+                    Err(_) => Err(PublishErrorKind::Timeout),
+                },
+                Err(kind) => Err(kind),
+            });
+        }
+        answers
     }
-    pub(crate) fn subscribe(&self, _s: Subscribe) -> Subscription {
-        unreachable!()
+
+    pub(crate) fn subscribe(&self, subscribe: Subscribe) -> Subscription {
+        let link = self.0.consuming.get_or_init(|| Link::open("consume", Arc::clone(&self.0.setup)));
+        subscriber::start(Arc::clone(&self.0.setup), link.clone(), subscribe)
     }
-    pub(crate) async fn stats(&self, _q: &str) -> Result<Option<QueueStats>, Error> {
-        Ok(None)
+
+    pub(crate) async fn stats(&self, queue: &str) -> Result<Option<QueueStats>, Error> {
+        let ask = async {
+            let connection = self.0.publishing.connection().await?;
+            let found =
+                declare::find(&connection, queue).await.map_err(|error| failure::error(error, queue))?;
+            Ok(found.map(|(messages, consumers)| QueueStats {
+                name: queue.to_owned(),
+                messages: messages.into(),
+                consumers: consumers.into(),
+                ..QueueStats::default()
+            }))
+        };
+        timeout(PATIENCE, ask).await.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, queue)))
     }
+
     pub(crate) fn connection(&self) -> (bool, bool) {
-        (false, false)
+        let publishing = self.0.publishing.state();
+        let consuming = self.0.consuming.get().map_or((true, false), Link::state);
+        (publishing.0 && consuming.0, publishing.1 || consuming.1)
     }
-    pub(crate) async fn shutdown(&self) {}
+
+    pub(crate) async fn shutdown(&self) {
+        self.0.draining.cancel();
+        let publisher = self.0.publisher.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(publisher) = publisher {
+            if timeout(self.0.setup.config.hub.publish_timeout, publisher).await.is_err() {
+                tracing::warn!("publishes were still unconfirmed at the shutdown");
+            }
+        }
+        self.0.setup.closed.cancel();
+        self.0.publishing.ended().await;
+        if let Some(consuming) = self.0.consuming.get() {
+            consuming.ended().await;
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.draining.cancel();
+        self.setup.closed.cancel();
+    }
+}
+
+// === impl Setup ===
+
+impl Setup {
+    fn topology(&self) -> std::sync::MutexGuard<'_, Topology> {
+        self.topology.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

@@ -171,10 +171,6 @@ impl Default for ConsumerConfig {
 
 impl Default for RetryPolicy {
     fn default() -> Self {
-        Self {
-            max_attempts: 8,
-            first_delay: Duration::from_millis(500),
-            max_delay: Duration::from_mins(1),
-        }
+        Self { max_attempts: 8, first_delay: Duration::from_millis(500), max_delay: Duration::from_mins(1) }
     }
 }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::config::{ConsumerConfig, HubConfig};
 use crate::driver::Backend;
 use crate::envelope::Event;
-use crate::handler::{chain, Context, Handler, Outcome, RawDelivery, RawHandler};
+use crate::handler::{Context, Handler, Outcome, RawDelivery, RawHandler, chain};
 use crate::message::{Delivery, HeaderValue};
 use crate::metrics::ConsumerMetrics;
 use crate::topology::DeadLetter;
@@ -72,7 +72,8 @@ impl<P> Consumer<P> {
     /// The delay before the next try: full doubling, and the upper half of it drawn.
     pub(crate) fn delay(&self, failures: u32) -> Duration {
         let retry = &self.config.retry;
-        let bound = retry.first_delay.saturating_mul(1 << failures.saturating_sub(1).min(20)).min(retry.max_delay);
+        let bound =
+            retry.first_delay.saturating_mul(1 << failures.saturating_sub(1).min(20)).min(retry.max_delay);
         bound.mul_f64(rand::random_range(0.5..=1.0))
     }
 }
@@ -106,7 +107,11 @@ impl<H: RawHandler> Process for Bodies<H> {
             body: message.body.clone(),
             message_id: message.properties.message_id.clone(),
             content_type: message.properties.content_type.clone(),
-            headers: message.headers.iter().map(|(name, value)| (name.clone(), HeaderValue::to_text(value))).collect(),
+            headers: message
+                .headers
+                .iter()
+                .map(|(name, value)| (name.clone(), HeaderValue::to_text(value)))
+                .collect(),
         })
     }
 

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use crate::topology::{Binding, DeadLetter, Exchange, Queue, QueueKind, Topology};
+use crate::topology::{Binding, DeadLetter, Exchange, Queue, Topology};
 
 /// The shortest delay, and the grain of all others.
 pub(crate) const UNIT: Duration = Duration::from_millis(100);
@@ -25,22 +25,22 @@ const ORPHANS: &str = "tramline.delay.orphans";
 /// Where a message goes to come to `queue` after `delay`: exchange and key.
 pub(crate) fn route(queue: &str, delay: Duration) -> (String, String) {
     let units = delay.as_millis().div_ceil(UNIT.as_millis()).clamp(1, (1 << LEVELS) - 1);
-    let bits: String = (0..LEVELS).rev().map(|level| if units >> level & 1 == 1 { "1." } else { "0." }).collect();
+    let bits: String =
+        (0..LEVELS).rev().map(|level| if units >> level & 1 == 1 { "1." } else { "0." }).collect();
     let top = (0..LEVELS).rev().find(|level| units >> level & 1 == 1).unwrap_or(0);
     (level_name(top), bits + queue)
 }
 
-/// Adds the ladder, and the way back into each quorum queue.
+/// Adds the ladder, and the way back into each work queue.
 pub(crate) fn add_to(mut topology: Topology) -> Topology {
     let targets: Vec<String> = topology
         .queues
         .iter()
-        .filter(|queue| queue.kind == QueueKind::Quorum && !is_own(&queue.name))
+        .filter(|queue| !queue.is_feed() && !is_own(&queue.name))
         .map(|queue| queue.name.clone())
         .collect();
-    topology = topology
-        .exchange(Exchange::fanout(ORPHANS))
-        .exchange(Exchange::topic(DONE).with_alternate(ORPHANS));
+    topology =
+        topology.exchange(Exchange::fanout(ORPHANS)).exchange(Exchange::topic(DONE).with_alternate(ORPHANS));
     for level in 0..LEVELS {
         let below = if level == 0 { DONE.to_owned() } else { level_name(level - 1) };
         let name = level_name(level);
@@ -75,12 +75,15 @@ pub(crate) fn way_back(queue: &str) -> Binding {
 fn dead_letter_queue(topology: &Topology, letter: &DeadLetter) -> Option<String> {
     let key = letter.key.as_deref()?;
     topology.bindings.iter().find_map(|b| match &b.destination {
-        crate::topology::Destination::Queue(queue) if b.source == letter.exchange && b.key == key => Some(queue.clone()),
+        crate::topology::Destination::Queue(queue) if b.source == letter.exchange && b.key == key => {
+            Some(queue.clone())
+        }
         _ => None,
     })
 }
 
-fn is_own(name: &str) -> bool {
+/// Whether it is part of the ladder.
+pub(crate) fn is_own(name: &str) -> bool {
     name.starts_with("tramline.delay.")
 }
 

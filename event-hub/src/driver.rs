@@ -101,7 +101,11 @@ impl Backend {
         }
     }
 
-    pub(crate) async fn publish_one(&self, message: Message, deadline: Instant) -> Result<Receipt, PublishErrorKind> {
+    pub(crate) async fn publish_one(
+        &self,
+        message: Message,
+        deadline: Instant,
+    ) -> Result<Receipt, PublishErrorKind> {
         let mut answers = self.publish(vec![message], deadline).await;
         answers.pop().unwrap_or(Err(PublishErrorKind::Closed))
     }

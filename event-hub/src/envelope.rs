@@ -210,8 +210,9 @@ impl Event {
     ///
     /// [`ErrorKind::InvalidEvent`] when it is not of that shape.
     pub fn data<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        serde_json::from_str(self.data.get())
-            .map_err(|e| Error::new(ErrorKind::InvalidEvent, format!("data of {}", self.event_type)).with_source(e))
+        serde_json::from_str(self.data.get()).map_err(|e| {
+            Error::new(ErrorKind::InvalidEvent, format!("data of {}", self.event_type)).with_source(e)
+        })
     }
 
     /// The event as one CloudEvents JSON object.

@@ -79,11 +79,7 @@ impl fmt::Display for Error {
             ErrorKind::Timeout => "no answer in time",
             ErrorKind::UnknownQueue => "unknown queue",
         };
-        if self.0.detail.is_empty() {
-            f.write_str(what)
-        } else {
-            write!(f, "{what}: {}", self.0.detail)
-        }
+        if self.0.detail.is_empty() { f.write_str(what) } else { write!(f, "{what}: {}", self.0.detail) }
     }
 }
 

@@ -67,12 +67,13 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Closed`] when the hub is shut down.
+    /// [`ErrorKind::Closed`] when the hub is shut down; [`ErrorKind::Config`] when a name is too long.
     ///
     /// # Cancel safety
     ///
     /// The topology is remembered, and made at the next connection at the latest.
     pub async fn declare(&self, topology: &Topology) -> Result<Declared, Error> {
+        topology.check()?;
         let whole = {
             let mut known = self.topology();
             *known = std::mem::take(&mut *known).merge(topology.clone());
@@ -122,7 +123,12 @@ impl Hub {
         let mut messages = Vec::with_capacity(events.len());
         for event in &events {
             let exchange = &self.0.config.exchange;
-            spans.push(trace::publish(self.0.backend.system(), exchange, event, self.0.config.join_trace.as_ref()));
+            spans.push(trace::publish(
+                self.0.backend.system(),
+                exchange,
+                event,
+                self.0.config.join_trace.as_ref(),
+            ));
             messages.push(Message::of(event, exchange));
         }
         let answers = self.send(messages).await;
@@ -373,7 +379,11 @@ impl Hub {
             // A broker that cannot be asked is found out by the consumer.
             let Ok(Some(stats)) = self.queue(at.queue()).await else { continue };
             if stats.messages >= feed.max_length as u64 || stats.dropped > dropped {
-                tracing::warn!(queue = at.queue(), messages = stats.messages, "feed is full: its place is lost");
+                tracing::warn!(
+                    queue = at.queue(),
+                    messages = stats.messages,
+                    "feed is full: its place is lost"
+                );
                 place(Place::Full { queue: at.queue().to_owned() });
             }
             dropped = stats.dropped;

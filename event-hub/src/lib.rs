@@ -59,6 +59,8 @@
 //!
 //! Delivery is at least once: use the inbox for one effect. Delayed retry and order exclude each other.
 
+#[cfg(feature = "amqp")]
+mod backoff;
 pub mod config;
 #[cfg(feature = "test-support")]
 pub mod conformance;

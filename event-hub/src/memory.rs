@@ -101,7 +101,11 @@ impl Broker {
         self.shared.closed.cancel();
     }
 
-    async fn publish_one(&self, mut message: Message, deadline: Instant) -> Result<Receipt, PublishErrorKind> {
+    async fn publish_one(
+        &self,
+        mut message: Message,
+        deadline: Instant,
+    ) -> Result<Receipt, PublishErrorKind> {
         let (targets, places) = {
             let state = self.shared.state();
             let targets = state.route(&message.exchange, &message.key);
@@ -109,7 +113,11 @@ impl Broker {
             (targets, places)
         };
         if targets.is_empty() {
-            return Err(PublishErrorKind::Returned { code: 312, text: "NO_ROUTE".to_owned(), key: message.key });
+            return Err(PublishErrorKind::Returned {
+                code: 312,
+                text: "NO_ROUTE".to_owned(),
+                key: message.key,
+            });
         }
         let mut permits = Vec::with_capacity(places.len());
         for (queue, places) in places {

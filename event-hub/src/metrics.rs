@@ -74,8 +74,7 @@ impl ConsumerMetrics {
     /// `consumer` is the consumer's configured name, so that the label stays bounded where queues have drawn names.
     pub(crate) fn new(consumer: &str) -> Self {
         let name = consumer.to_owned();
-        let outcome =
-            |outcome: &'static str| counter!("event_hub.handled", "consumer" => name.clone(), "outcome" => outcome);
+        let outcome = |outcome: &'static str| counter!("event_hub.handled", "consumer" => name.clone(), "outcome" => outcome);
         Self {
             acked: outcome("ack"),
             retried: outcome("retry"),

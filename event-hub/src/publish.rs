@@ -73,9 +73,9 @@ impl Receipt {
     pub async fn settled(self) -> Result<(), Error> {
         match self.settled {
             None => Ok(()),
-            Some(settled) => settled
-                .await
-                .map_err(|_| Error::new(ErrorKind::Closed, "before the event was settled")),
+            Some(settled) => {
+                settled.await.map_err(|_| Error::new(ErrorKind::Closed, "before the event was settled"))
+            }
         }
     }
 }

@@ -5,6 +5,8 @@ pub(crate) mod definitions;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::error::{Error, ErrorKind};
+
 /// What must exist at the broker. Declaring it twice changes nothing.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
@@ -179,6 +181,19 @@ impl Topology {
         self.queues.iter().find(|queue| queue.name == name)
     }
 
+    /// Refuses names that AMQP or the delays' keys have no room for.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let exchanges = self.exchanges.iter().map(|exchange| &exchange.name);
+        let names = exchanges.chain(self.queues.iter().map(|queue| &queue.name));
+        if let Some(name) = names.into_iter().find(|name| name.is_empty() || name.len() > NAME_BYTES) {
+            return Err(Error::new(ErrorKind::Config, format!("{name:?} must have 1 to {NAME_BYTES} bytes")));
+        }
+        if let Some(binding) = self.bindings.iter().find(|binding| binding.key.len() > 255) {
+            return Err(Error::new(ErrorKind::Config, format!("key {:?} is too long", binding.key)));
+        }
+        Ok(())
+    }
+
     /// The topology as RabbitMQ's `definitions.json`, for the virtual host `vhost`.
     #[must_use]
     pub fn to_definitions_json(&self, vhost: &str) -> String {
@@ -304,7 +319,11 @@ impl Binding {
     }
 
     /// From an exchange into another.
-    pub fn to_exchange(source: impl Into<String>, key: impl Into<String>, exchange: impl Into<String>) -> Self {
+    pub fn to_exchange(
+        source: impl Into<String>,
+        key: impl Into<String>,
+        exchange: impl Into<String>,
+    ) -> Self {
         Self { source: source.into(), key: key.into(), destination: Destination::Exchange(exchange.into()) }
     }
 }
@@ -318,6 +337,9 @@ impl Declared {
         self.made.contains(queue)
     }
 }
+
+/// An AMQP name has 255 bytes at most, and a delayed message's key holds the name and the delay's bits.
+const NAME_BYTES: usize = 200;
 
 /// RabbitMQ 4's default, set here so that older brokers stop crash loops too.
 const DELIVERY_LIMIT: u32 = 20;

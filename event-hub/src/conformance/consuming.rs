@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Semaphore;
 
-use crate::conformance::{Bed, n, soon, until};
 use crate::config::ConsumerConfig;
+use crate::conformance::{Bed, n, soon, until};
 use crate::error::ErrorKind;
 use crate::handler::Outcome;
 
@@ -17,7 +17,10 @@ pub async fn keeps_for_a_late_consumer(bed: &Bed) {
         bed.publish("a.b", i).await;
     }
     let name = bed.name("work");
-    until("the count", || async { bed.hub.queue(&name).await.is_ok_and(|q| q.is_some_and(|q| q.messages == 50)) }).await;
+    until("the count", || async {
+        bed.hub.queue(&name).await.is_ok_and(|q| q.is_some_and(|q| q.messages == 50))
+    })
+    .await;
     let config = ConsumerConfig { concurrency: 1, ..ConsumerConfig::default() };
     let mut work = bed.consume("work", config, async |_, _| Outcome::Ack);
     for i in 0..50 {
@@ -117,7 +120,10 @@ pub async fn drains(bed: &Bed) {
     gate.add_permits(1);
     work.stop().await;
     let name = bed.name("work");
-    until("the rest", || async { bed.hub.queue(&name).await.is_ok_and(|q| q.is_some_and(|q| q.messages == 4)) }).await;
+    until("the rest", || async {
+        bed.hub.queue(&name).await.is_ok_and(|q| q.is_some_and(|q| q.messages == 4))
+    })
+    .await;
     let config = ConsumerConfig { concurrency: 1, ..ConsumerConfig::default() };
     let mut rest = bed.consume("work", config, async |_, _| Outcome::Ack);
     for i in 1..5 {

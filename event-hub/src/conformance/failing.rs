@@ -29,7 +29,10 @@ pub async fn retries_after_delays(bed: &Bed) {
         assert_eq!(cx.redelivered, attempt > 1);
         let waited = last.elapsed();
         // A broker's clock has milliseconds, and its timers fire a little early.
-        assert!(waited + Duration::from_millis(20) >= Duration::from_millis(least), "attempt {attempt}: {waited:?}");
+        assert!(
+            waited + Duration::from_millis(20) >= Duration::from_millis(least),
+            "attempt {attempt}: {waited:?}"
+        );
         last = Instant::now();
     }
     work.nothing().await;

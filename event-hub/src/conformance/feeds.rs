@@ -126,8 +126,10 @@ pub async fn a_full_feed_tells(bed: &Bed) {
     assert_eq!(listener.event().await, 0);
     bed.publish("a.b", 1).await;
     let name = bed.name("feed");
-    until("the handler's", || async { bed.hub.queue(&name).await.is_ok_and(|q| q.is_some_and(|q| q.messages == 0)) })
-        .await;
+    until("the handler's", || async {
+        bed.hub.queue(&name).await.is_ok_and(|q| q.is_some_and(|q| q.messages == 0))
+    })
+    .await;
     let answers = bed.hub.publish_all((2..10).map(|n| number("a.b", n)).collect()).await;
     assert!(answers.iter().all(Result::is_ok));
     assert_eq!(listener.place().await, Place::Full { queue: name });

@@ -1,7 +1,7 @@
 //! What a publish answers.
 
-use crate::conformance::{Bed, n, number};
 use crate::config::ConsumerConfig;
+use crate::conformance::{Bed, n, number};
 use crate::handler::Outcome;
 use crate::publish::PublishErrorKind;
 
@@ -42,7 +42,8 @@ pub async fn tells_what_is_returned(bed: &Bed) {
 /// Among many at once, each publish gets its own answer.
 pub async fn answers_each_of_many(bed: &Bed) {
     bed.declare(&[("work", "known.#")]).await;
-    let events: Vec<_> = (0..500).map(|n| number(if n % 3 == 0 { "unknown.x" } else { "known.x" }, n)).collect();
+    let events: Vec<_> =
+        (0..500).map(|n| number(if n % 3 == 0 { "unknown.x" } else { "known.x" }, n)).collect();
     let ids: Vec<_> = events.iter().map(|event| event.id.clone()).collect();
     let answers = bed.hub.publish_all(events).await;
     assert_eq!(answers.len(), 500);
@@ -56,9 +57,10 @@ pub async fn answers_each_of_many(bed: &Bed) {
             }
         }
     }
-    let mut work = bed.consume("work", ConsumerConfig { concurrency: 1, ..ConsumerConfig::default() }, async |_, _| {
-        Outcome::Ack
-    });
+    let mut work =
+        bed.consume("work", ConsumerConfig { concurrency: 1, ..ConsumerConfig::default() }, async |_, _| {
+            Outcome::Ack
+        });
     for expected in (0..500).filter(|n| n % 3 != 0) {
         assert_eq!(n(&work.next().await.0), expected, "in order");
     }

@@ -38,7 +38,8 @@ pub(super) fn context(delivery: &Delivery) -> Context {
 
 /// Whether it is a dead letter, so that its attempts are those of the queue it died in.
 pub(super) fn is_dead(message: &Message) -> bool {
-    message.text(REASON).is_some() || message.text("x-first-death-reason").is_some_and(|reason| reason != "expired")
+    message.text(REASON).is_some()
+        || message.text("x-first-death-reason").is_some_and(|reason| reason != "expired")
 }
 
 /// A copy for another try.
@@ -117,7 +118,9 @@ fn counted(message: &Message) -> u32 {
 fn is_broker_s(name: &str) -> bool {
     name.starts_with("x-first-death-")
         || name.starts_with("x-last-death-")
-        || ["x-death", "x-delivery-count", "x-acquired-count", "x-opt-"].iter().any(|own| name.starts_with(own))
+        || ["x-death", "x-delivery-count", "x-acquired-count", "x-opt-"]
+            .iter()
+            .any(|own| name.starts_with(own))
 }
 
 fn cut(text: &str) -> &str {

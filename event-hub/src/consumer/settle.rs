@@ -104,8 +104,12 @@ async fn call<P: Process>(consumer: &Arc<Consumer<P>>, input: P::Input, cx: Cont
     let handler = AssertUnwindSafe(async { consumer.process.process(input, cx).await }).catch_unwind();
     let outcome = match timeout(consumer.config.handler_timeout, handler).await {
         Ok(Ok(outcome)) => outcome,
-        Ok(Err(panic)) => Outcome::Retry { reason: format!("the handler panicked: {}", words(panic.as_ref())) },
-        Err(_) => Outcome::Retry { reason: format!("no answer within {:?}", consumer.config.handler_timeout) },
+        Ok(Err(panic)) => {
+            Outcome::Retry { reason: format!("the handler panicked: {}", words(panic.as_ref())) }
+        }
+        Err(_) => {
+            Outcome::Retry { reason: format!("no answer within {:?}", consumer.config.handler_timeout) }
+        }
     };
     consumer.metrics.seconds.record(started.elapsed().as_secs_f64());
     outcome
@@ -123,14 +127,25 @@ async fn give_up<P: Process>(
     tracing::Span::current().record("error.type", reason);
     match &consumer.failures {
         Failures::Move(Some(target)) => {
-            tracing::error!(reason, error, attempts = failures, queue = delivery.queue, "event becomes a dead letter");
+            tracing::error!(
+                reason,
+                error,
+                attempts = failures,
+                queue = delivery.queue,
+                "event becomes a dead letter"
+            );
             consumer.metrics.dead.increment(1);
             let letter = attempts::dead(delivery, target, &consumer.name, failures, (reason, error));
             move_on(consumer, letter, stop).await
         }
         Failures::Move(None) => {
             // Nowhere to put it, and dropping would lose it: it stays until someone looks.
-            tracing::error!(reason, error, queue = delivery.queue, "rejected where there are no dead letters: kept");
+            tracing::error!(
+                reason,
+                error,
+                queue = delivery.queue,
+                "rejected where there are no dead letters: kept"
+            );
             let route = delay::route(&delivery.queue, consumer.config.retry.max_delay);
             move_on(consumer, attempts::again(delivery, failures, error, route), stop).await
         }
@@ -143,7 +158,11 @@ async fn give_up<P: Process>(
 }
 
 /// ORDER: the copy is confirmed before the original is acknowledged; in between it may be there twice, never not.
-async fn move_on<P: Process>(consumer: &Arc<Consumer<P>>, copy: Message, stop: &CancellationToken) -> Verdict {
+async fn move_on<P: Process>(
+    consumer: &Arc<Consumer<P>>,
+    copy: Message,
+    stop: &CancellationToken,
+) -> Verdict {
     match consumer.backend.publish_one(copy, consumer.deadline()).await {
         Ok(_) => Verdict::Ack,
         Err(error) => {

@@ -11,11 +11,8 @@ fn walk(topology: &Topology, exchange: &str, key: &str) -> (Duration, Vec<String
     let mut waited = Duration::ZERO;
     let mut at = exchange.to_owned();
     loop {
-        let next: Vec<_> = topology
-            .bindings
-            .iter()
-            .filter(|b| b.source == at && topic::matches(&b.key, key))
-            .collect();
+        let next: Vec<_> =
+            topology.bindings.iter().filter(|b| b.source == at && topic::matches(&b.key, key)).collect();
         if at == DONE {
             let ends = next.iter().map(|b| match &b.destination {
                 Destination::Queue(queue) | Destination::Exchange(queue) => queue.clone(),

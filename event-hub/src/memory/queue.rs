@@ -129,7 +129,8 @@ impl Queue {
     /// When the clock must look again.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let message = self.ready.first_key_value().and_then(|(_, stored)| stored.expires);
-        let queue = self.declared.expires.filter(|_| self.consumers == 0).map(|after| self.idle_since + after);
+        let queue =
+            self.declared.expires.filter(|_| self.consumers == 0).map(|after| self.idle_since + after);
         [message, queue].into_iter().flatten().min()
     }
 

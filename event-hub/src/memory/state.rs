@@ -42,7 +42,9 @@ impl State {
         };
         for exchange in &topology.exchanges {
             match self.exchanges.get(&exchange.name) {
-                Some(known) if known.exchange != *exchange => conflict(&exchange.name, "declared differently"),
+                Some(known) if known.exchange != *exchange => {
+                    conflict(&exchange.name, "declared differently")
+                }
                 Some(_) => {}
                 None => {
                     let declaration = Declaration { exchange: exchange.clone(), bindings: Vec::new() };
@@ -168,7 +170,12 @@ impl State {
         }
         let queues = self.route(&message.exchange, &message.key);
         if queues.is_empty() {
-            tracing::error!(queue = from, reason, exchange = message.exchange, "dead letter has no queue to go to");
+            tracing::error!(
+                queue = from,
+                reason,
+                exchange = message.exchange,
+                "dead letter has no queue to go to"
+            );
             return false;
         }
         let sooner = self.put(&queues, Vec::new(), &message);
@@ -180,8 +187,12 @@ impl State {
 
     /// Moves what has expired and removes queues that nobody wants. Returns when to look again.
     pub(crate) fn tick(&mut self, now: Instant) -> Option<Instant> {
-        let over: Vec<String> =
-            self.queues.values().filter(|queue| queue.is_over(now)).map(|queue| queue.declared.name.clone()).collect();
+        let over: Vec<String> = self
+            .queues
+            .values()
+            .filter(|queue| queue.is_over(now))
+            .map(|queue| queue.declared.name.clone())
+            .collect();
         for name in over {
             self.remove_queue(&name);
         }

@@ -9,9 +9,9 @@ fn slow(pattern: &[&str], key: &[&str]) -> bool {
     match pattern.split_first() {
         None => key.is_empty(),
         Some((&"#", rest)) => (0..=key.len()).any(|n| slow(rest, &key[n..])),
-        Some((&word, rest)) => {
-            key.split_first().is_some_and(|(first, others)| (word == "*" || word == *first) && slow(rest, others))
-        }
+        Some((&word, rest)) => key
+            .split_first()
+            .is_some_and(|(first, others)| (word == "*" || word == *first) && slow(rest, others)),
     }
 }
 

@@ -80,7 +80,8 @@ impl Queue {
         if quorum {
             all.push(("x-overflow", text("reject-publish")));
         }
-        let millis = |d: std::time::Duration| Argument::Number(i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
+        let millis =
+            |d: std::time::Duration| Argument::Number(i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
         if let Some(ttl) = self.message_ttl {
             all.push(("x-message-ttl", millis(ttl)));
         }

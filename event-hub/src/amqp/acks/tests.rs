@@ -1,0 +1,66 @@
+//! Tests of the acknowledgements.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn only_the_finished_prefix_is_acknowledged_together() {
+    let mut acks = Acks::new(100);
+    (1..=4).for_each(|tag| acks.deliver(tag));
+    let now = Instant::now();
+    for tag in [1, 2, 4] {
+        assert!(acks.finish(tag, now));
+    }
+    assert!(!acks.is_due(now), "it waits for company");
+    assert!(acks.is_due(now + WAIT));
+    assert_eq!(acks.flush(now + WAIT, false), [Send::UpTo(2)]);
+    assert_eq!(
+        acks.flush(now + STALLED, false),
+        [Send::One(4)],
+        "an unfinished one does not stall it for ever"
+    );
+    assert!(acks.finish(3, now));
+    assert!(acks.is_due(now), "nothing else is out");
+    assert!(!acks.finish(3, now) && !acks.finish(9, now) && !acks.take(9));
+    assert_eq!(acks.flush(now, false), [Send::UpTo(3)]);
+    assert_eq!(acks.next_look(), None);
+}
+
+proptest! {
+    /// Whatever finishes in whatever order: no unfinished delivery is ever acknowledged, and in the end all are.
+    #[test]
+    fn no_unfinished_delivery_is_acknowledged(order in Just((1..=30_u64).collect::<Vec<_>>()).prop_shuffle(), every in 1..5_usize) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let _inside = runtime.enter();
+        let mut acks = Acks::new(10);
+        (1..=30).for_each(|tag| acks.deliver(tag));
+        let (mut out, mut finished): (BTreeSet<u64>, BTreeSet<u64>) = ((1..=30).collect(), BTreeSet::new());
+        let now = Instant::now();
+        for (i, tag) in order.into_iter().enumerate() {
+            acks.finish(tag, now);
+            finished.insert(tag);
+            if i % every == 0 {
+                let late = now + if i % 2 == 0 { STALLED } else { Duration::ZERO };
+                for send in acks.flush(late, false) {
+                    let gone: Vec<u64> = match send {
+                        Send::One(tag) => vec![tag],
+                        Send::UpTo(tag) => out.range(..=tag).copied().collect(),
+                    };
+                    for tag in gone {
+                        prop_assert!(finished.contains(&tag) && out.remove(&tag));
+                    }
+                }
+            }
+        }
+        for send in acks.flush(now, true) {
+            match send {
+                Send::One(tag) => { out.remove(&tag); }
+                Send::UpTo(tag) => out.retain(|other| *other > tag),
+            }
+        }
+        prop_assert!(out.is_empty());
+    }
+}

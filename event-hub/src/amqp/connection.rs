@@ -1,0 +1,148 @@
+//! One connection that always comes back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{FutureExt as _, StreamExt as _};
+use lapin::{Connection, ConnectionProperties};
+use tokio::sync::watch;
+use tokio::time::{interval, sleep, timeout};
+
+use crate::amqp::{PATIENCE, Setup, declare};
+use crate::backoff::Backoff;
+use crate::error::{Error, ErrorKind};
+
+/// A handle to a connection that is opened again and again.
+#[derive(Clone, Debug)]
+pub(super) struct Link {
+    /// Half of the state; the owner task sends, and goes when the client closes.
+    current: watch::Receiver<Current>,
+}
+
+#[derive(Clone, Debug)]
+enum Current {
+    Away,
+    Open(Arc<Connection>),
+    Ended,
+}
+
+/// How often the connection's state is looked at beside its events, which can be missed.
+const LOOK: Duration = Duration::from_millis(250);
+
+// === impl Link ===
+
+impl Link {
+    pub(super) fn open(role: &'static str, setup: Arc<Setup>) -> Self {
+        let (sender, current) = watch::channel(Current::Away);
+        tokio::spawn(run(role, setup, sender));
+        Self { current }
+    }
+
+    /// Waits for a connection.
+    pub(super) async fn connection(&self) -> Result<Arc<Connection>, Error> {
+        let mut current = self.current.clone();
+        let found = current
+            .wait_for(|current| match current {
+                Current::Away => false,
+                // Between its loss and the owner's look it is of no use.
+                Current::Open(connection) => connection.status().connected(),
+                Current::Ended => true,
+            })
+            .await;
+        match found.as_deref() {
+            Ok(Current::Open(connection)) => Ok(Arc::clone(connection)),
+            _ => Err(Error::new(ErrorKind::Closed, "")),
+        }
+    }
+
+    /// Waits until this connection is no longer the current one, or a moment has passed.
+    pub(super) async fn lost(&self, old: &Arc<Connection>) {
+        let mut current = self.current.clone();
+        let other =
+            current.wait_for(|current| !matches!(current, Current::Open(now) if Arc::ptr_eq(now, old)));
+        let _ = timeout(LOOK * 2, other).await;
+    }
+
+    /// Connected, and blocked.
+    pub(super) fn state(&self) -> (bool, bool) {
+        match &*self.current.borrow() {
+            Current::Open(connection) => (connection.status().connected(), connection.status().blocked()),
+            Current::Away | Current::Ended => (false, false),
+        }
+    }
+
+    pub(super) async fn ended(&self) {
+        let mut current = self.current.clone();
+        let _ = timeout(PATIENCE * 2, current.wait_for(|current| matches!(current, Current::Ended))).await;
+    }
+}
+
+async fn run(role: &'static str, setup: Arc<Setup>, current: watch::Sender<Current>) {
+    let closed = setup.closed.clone();
+    let mut backoff = Backoff::new(setup.config.backoff_first, setup.config.backoff_max);
+    loop {
+        let opened = closed.run_until_cancelled(open(role, &setup)).await;
+        match opened {
+            None => break,
+            Some(Ok(connection)) => {
+                tracing::info!(role, "connected to the broker");
+                metrics::counter!("event_hub.connected", "role" => role).increment(1);
+                backoff.reset();
+                let connection = Arc::new(connection);
+                current.send_replace(Current::Open(Arc::clone(&connection)));
+                let stopped = closed.run_until_cancelled(until_lost(&connection)).await.is_none();
+                current.send_replace(Current::Away);
+                if stopped {
+                    let farewell = connection.close(200, "goodbye".into());
+                    if timeout(PATIENCE, farewell).await.is_err() {
+                        tracing::debug!(role, "the broker did not answer the farewell");
+                    }
+                    break;
+                }
+                tracing::warn!(role, "connection to the broker lost");
+            }
+            Some(Err(error)) => {
+                tracing::warn!(role, error = crate::handler::chain(&error), "no connection to the broker")
+            }
+        }
+        if closed.run_until_cancelled(sleep(backoff.next())).await.is_none() {
+            break;
+        }
+    }
+    current.send_replace(Current::Ended);
+}
+
+async fn open(role: &'static str, setup: &Setup) -> Result<Connection, Error> {
+    let name = format!("{} {role}", setup.config.connection_name);
+    let properties = ConnectionProperties::default().with_connection_name(name.into());
+    let connect = Connection::connect_uri(setup.uri.clone(), properties);
+    let connection = timeout(setup.config.connect_timeout, connect)
+        .await
+        .map_err(|_| Error::new(ErrorKind::Timeout, "connecting"))?
+        .map_err(|error| Error::new(ErrorKind::Broker, "connecting").with_source(error))?;
+    let topology = setup.topology().clone();
+    if !topology.exchanges.is_empty() || !topology.queues.is_empty() {
+        // What the broker may have lost, before anyone relies on it.
+        let declare = declare::declare(setup, &connection, &topology, declare::Made::Ignore);
+        timeout(setup.config.connect_timeout, declare)
+            .await
+            .map_err(|_| Error::new(ErrorKind::Timeout, "declaring the topology"))?
+            .map_err(|error| Error::new(ErrorKind::Broker, "declaring the topology").with_source(error))?;
+    }
+    Ok(connection)
+}
+
+async fn until_lost(connection: &Connection) {
+    let mut events = connection.events_listener();
+    let mut look = interval(LOOK);
+    while connection.status().connected() {
+        tokio::select! {
+            event = events.next() => if event.is_none() {
+                return;
+            },
+            _ = look.tick() => {}
+        }
+        // Several events may stand in line; the state says it all.
+        while events.next().now_or_never().flatten().is_some() {}
+    }
+}

@@ -1,0 +1,23 @@
+//! What lapin's errors mean to us.
+
+use crate::error::{Error, ErrorKind};
+
+/// The broker's code and words, when it was the broker who refused.
+pub(super) fn refusal(error: &lapin::Error) -> Option<(u16, &str)> {
+    match error.kind() {
+        lapin::ErrorKind::ProtocolError(amqp) if error.is_amqp_soft_error() => {
+            Some((amqp.get_id(), amqp.get_message().as_str()))
+        }
+        _ => None,
+    }
+}
+
+pub(super) fn error(error: lapin::Error, what: &str) -> Error {
+    let kind = match refusal(&error) {
+        Some((403 | 405, _)) => ErrorKind::InUse,
+        Some((404, _)) => ErrorKind::UnknownQueue,
+        Some((406, _)) => ErrorKind::Conflict,
+        _ => ErrorKind::Broker,
+    };
+    Error::new(kind, what).with_source(error)
+}

@@ -1,0 +1,110 @@
+//! Our messages in AMQP's properties and headers, and back.
+
+use bytes::Bytes;
+use lapin::BasicProperties;
+use lapin::message::Delivery as Delivered;
+use lapin::types::{AMQPValue, FieldTable};
+
+use crate::amqp::declare::short;
+use crate::message::{Delivery, HeaderValue, Headers, Message, Properties, Token};
+
+/// Written to disk before it is confirmed.
+const PERSISTENT: u8 = 2;
+
+/// Ours alone: which publish on its channel it was, so that a return finds its way back.
+const SEQUENCE: &str = "x-tramline-sequence";
+
+pub(super) fn outgoing(message: &Message, sequence: u64) -> BasicProperties {
+    let mut table = FieldTable::default();
+    for (name, value) in &message.headers {
+        let value = match value {
+            HeaderValue::Number(number) => AMQPValue::LongLongInt(*number),
+            HeaderValue::Text(text) => AMQPValue::LongString(text.as_str().into()),
+        };
+        table.insert(short(name), value);
+    }
+    table.insert(short(SEQUENCE), AMQPValue::LongLongInt(sequence.cast_signed()));
+    let own = &message.properties;
+    let mut properties = BasicProperties::default().with_delivery_mode(PERSISTENT).with_headers(table);
+    if let Some(id) = &own.message_id {
+        properties = properties.with_message_id(short(id));
+    }
+    if let Some(kind) = &own.kind {
+        properties = properties.with_type(short(kind));
+    }
+    if let Some(app) = &own.app_id {
+        properties = properties.with_app_id(short(app));
+    }
+    if let Some(id) = &own.correlation_id {
+        properties = properties.with_correlation_id(short(id));
+    }
+    if let Some(kind) = &own.content_type {
+        properties = properties.with_content_type(short(kind));
+    }
+    if let Some(seconds) = own.timestamp {
+        properties = properties.with_timestamp(seconds);
+    }
+    properties
+}
+
+/// Which publish a returned message was.
+pub(super) fn sequence(properties: &BasicProperties) -> Option<u64> {
+    match properties.headers().as_ref()?.inner().get(SEQUENCE)? {
+        AMQPValue::LongLongInt(number) => Some(number.cast_unsigned()),
+        _ => None,
+    }
+}
+
+pub(super) fn incoming(delivered: Delivered, queue: &str, generation: u64) -> Delivery {
+    let properties = &delivered.properties;
+    let headers = properties.headers().as_ref().map(headers).unwrap_or_default();
+    let returns = match headers.get("x-delivery-count") {
+        Some(HeaderValue::Number(count)) => u32::try_from(*count).unwrap_or(0),
+        // A classic queue does not count; it only knows that there was a first time.
+        _ => u32::from(delivered.redelivered),
+    };
+    let own = |text: &Option<lapin::types::ShortString>| text.as_ref().map(|text| text.as_str().to_owned());
+    Delivery {
+        queue: queue.to_owned(),
+        redelivered: delivered.redelivered,
+        returns,
+        token: Token { generation, tag: delivered.delivery_tag },
+        message: Message {
+            exchange: delivered.exchange.as_str().to_owned(),
+            key: delivered.routing_key.as_str().to_owned(),
+            properties: Properties {
+                message_id: own(properties.message_id()),
+                kind: own(properties.kind()),
+                app_id: own(properties.app_id()),
+                correlation_id: own(properties.correlation_id()),
+                content_type: own(properties.content_type()),
+                timestamp: *properties.timestamp(),
+            },
+            body: Bytes::from(delivered.data),
+            headers,
+            lineage: None,
+        },
+    }
+}
+
+/// What is text or a whole number; other kinds are nothing to us.
+fn headers(table: &FieldTable) -> Headers {
+    let value = |value: &AMQPValue| {
+        Some(match value {
+            AMQPValue::LongString(text) => {
+                HeaderValue::Text(String::from_utf8_lossy(text.as_bytes()).into_owned())
+            }
+            AMQPValue::ShortString(text) => HeaderValue::Text(text.as_str().to_owned()),
+            AMQPValue::ShortShortInt(n) => HeaderValue::Number((*n).into()),
+            AMQPValue::ShortShortUInt(n) => HeaderValue::Number((*n).into()),
+            AMQPValue::ShortInt(n) => HeaderValue::Number((*n).into()),
+            AMQPValue::ShortUInt(n) => HeaderValue::Number((*n).into()),
+            AMQPValue::LongInt(n) => HeaderValue::Number((*n).into()),
+            AMQPValue::LongUInt(n) => HeaderValue::Number((*n).into()),
+            AMQPValue::LongLongInt(n) => HeaderValue::Number(*n),
+            _ => return None,
+        })
+    };
+    let own = table.inner().iter().filter(|(name, _)| name.as_str() != SEQUENCE);
+    own.filter_map(|(name, found)| Some((name.as_str().to_owned(), value(found)?))).collect()
+}

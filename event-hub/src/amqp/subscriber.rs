@@ -1,0 +1,286 @@
+//! One task per subscription: it opens, delivers, acknowledges, and opens again whatever happens.
+
+mod feed;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use futures_util::StreamExt as _;
+use lapin::options::{
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
+    BasicRejectOptions,
+};
+use lapin::types::FieldTable;
+use lapin::{Channel, Connection};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::amqp::acks::{Acks, Send};
+use crate::amqp::connection::Link;
+use crate::amqp::declare::short;
+use crate::amqp::{PATIENCE, Setup, failure, properties};
+use crate::backoff::Backoff;
+use crate::driver::{Settlement, Source, Subscribe, Subscription, SubscriptionState, Verdict};
+use crate::error::Error;
+use crate::feed::Place;
+use crate::message::Delivery;
+
+pub(super) fn start(setup: Arc<Setup>, link: Link, subscribe: Subscribe) -> Subscription {
+    let prefetch = usize::from(subscribe.prefetch);
+    let (sender, deliveries) = mpsc::channel(prefetch);
+    // Every delivery that waits or runs is settled once: with this much room no handler waits for us.
+    let (settlements, receiver) = mpsc::channel(prefetch + subscribe.concurrency + 1);
+    let stop = CancellationToken::new();
+    let state = Arc::new(SubscriptionState::default());
+    let queue = subscribe.source.name().to_owned();
+    let owner = Owner {
+        setup,
+        link,
+        subscribe,
+        deliveries: sender,
+        settlements: receiver,
+        stop: stop.clone(),
+        state: Arc::clone(&state),
+        queue,
+        refused: 0,
+    };
+    Subscription { deliveries, settlements, stop, state, owner: tokio::spawn(owner.run()) }
+}
+
+struct Owner {
+    setup: Arc<Setup>,
+    link: Link,
+    subscribe: Subscribe,
+    deliveries: mpsc::Sender<Delivery>,
+    settlements: mpsc::Receiver<Settlement>,
+    stop: CancellationToken,
+    state: Arc<SubscriptionState>,
+    /// The queue's name; a feed's can get a suffix.
+    queue: String,
+    /// How often a feed's own name was refused since it was last ours.
+    refused: u32,
+}
+
+/// An open consumer.
+struct Seat {
+    channel: Channel,
+    consumer: lapin::Consumer,
+    tag: String,
+    generation: u64,
+}
+
+/// Why a seat was left.
+enum Left {
+    /// The channel, the consumer or the connection went: sit down again.
+    Lost,
+    /// Nobody wants more.
+    Done,
+}
+
+// === impl Owner ===
+
+impl Owner {
+    async fn run(mut self) {
+        let config = &self.setup.config;
+        let mut backoff = Backoff::new(config.backoff_first, config.backoff_max);
+        loop {
+            let stop = self.stop.clone();
+            let opened = tokio::select! {
+                opened = self.open() => opened,
+                () = stop.cancelled() => return,
+            };
+            match opened {
+                Ok((seat, place)) => {
+                    backoff.reset();
+                    self.refused = 0;
+                    self.tell(place);
+                    self.state.active.store(true, Ordering::Release);
+                    let left = self.serve(seat).await;
+                    self.state.active.store(false, Ordering::Release);
+                    match left {
+                        Left::Done => return,
+                        Left::Lost => tracing::warn!(queue = self.queue, "consumer lost: opened again"),
+                    }
+                }
+                Err(error) if error.kind() == crate::ErrorKind::Closed => return,
+                Err(error) => {
+                    tracing::warn!(
+                        queue = self.queue,
+                        error = crate::handler::chain(&error),
+                        "consumer not opened"
+                    );
+                }
+            }
+            let pause = backoff.next();
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = sleep(pause) => {}
+            }
+        }
+    }
+
+    async fn open(&mut self) -> Result<(Seat, Option<Place>), Error> {
+        let connection = self.link.connection().await?;
+        let open = async {
+            match self.subscribe.source.clone() {
+                Source::Queue(queue) => {
+                    Ok((self.sit(&connection, &queue, BasicConsumeOptions::default()).await?, None))
+                }
+                Source::Feed { feed, exchange, .. } => self
+                    .open_feed(&connection, &feed, &exchange)
+                    .await
+                    .map(|(seat, place)| (seat, Some(place))),
+            }
+        };
+        match timeout(PATIENCE * 2, open).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::new(crate::ErrorKind::Timeout, "opening a consumer")),
+        }
+    }
+
+    /// Opens a channel with its prefetch, and consumes.
+    async fn sit(
+        &self,
+        connection: &Connection,
+        queue: &str,
+        options: BasicConsumeOptions,
+    ) -> Result<Seat, Error> {
+        let generation = self.state.generation.fetch_add(1, Ordering::AcqRel) + 1;
+        let tag = consumer_tag(&self.subscribe.name);
+        let sit = async {
+            let channel = connection.create_channel().await?;
+            channel.basic_qos(self.subscribe.prefetch, BasicQosOptions::default()).await?;
+            let consumer =
+                channel.basic_consume(short(queue), short(&tag), options, FieldTable::default()).await?;
+            Ok(Seat { channel, consumer, tag: tag.clone(), generation })
+        };
+        sit.await.map_err(|error: lapin::Error| failure::error(error, queue))
+    }
+
+    fn tell(&self, place: Option<Place>) {
+        if let (Some(at), Source::Feed { place, .. }) = (place, &self.subscribe.source) {
+            place(at);
+        }
+    }
+
+    async fn serve(&mut self, mut seat: Seat) -> Left {
+        let mut acks = Acks::new(self.subscribe.prefetch);
+        let mut next: Option<Delivery> = None;
+        let (mut stopped, mut over) = (false, false);
+        loop {
+            let now = Instant::now();
+            if acks.is_due(now) && !self.send(&seat.channel, acks.flush(now, false)).await {
+                return Left::Lost;
+            }
+            let look = acks.next_look();
+            tokio::select! {
+                // ORDER: settling first, or a busy queue would fill the window with what is long done.
+                biased;
+                settlement = self.settlements.recv() => match settlement {
+                    Some(settlement) => {
+                        if !settle(&seat, &mut acks, settlement).await {
+                            return Left::Lost;
+                        }
+                    }
+                    None => {
+                        self.leave(seat, acks).await;
+                        return Left::Done;
+                    }
+                },
+                () = self.stop.cancelled(), if !stopped => {
+                    stopped = true;
+                    next = None;
+                    let cancel = seat.channel.basic_cancel(short(&seat.tag), BasicCancelOptions::default());
+                    let _ = timeout(PATIENCE, cancel).await;
+                }
+                // The worker takes one as soon as there is room; meanwhile we still settle.
+                room = self.deliveries.reserve(), if next.is_some() => match (room, next.take()) {
+                    (Ok(room), Some(delivery)) => room.send(delivery),
+                    _ => stopped = true,
+                },
+                delivered = seat.consumer.next(), if next.is_none() && !over => match delivered {
+                    Some(Ok(delivered)) => {
+                        acks.deliver(delivered.delivery_tag);
+                        if !stopped {
+                            next = Some(properties::incoming(delivered, &self.queue, seat.generation));
+                        }
+                    }
+                    // A cancel by the broker ends the stream without an error; ours does so too.
+                    _ if stopped && seat.channel.status().connected() => over = true,
+                    _ => return Left::Lost,
+                },
+                () = async {
+                    match look {
+                        Some(at) => sleep_until(at).await,
+                        None => std::future::pending().await,
+                    }
+                } => {
+                    if !self.send(&seat.channel, acks.flush(Instant::now(), false)).await {
+                        return Left::Lost;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends what is settled, gives back the rest, and waits until the broker has it all.
+    async fn leave(&self, seat: Seat, mut acks: Acks) {
+        let farewell = async {
+            self.send(&seat.channel, acks.flush(Instant::now(), true)).await;
+            if self.stop.is_cancelled() {
+                // Nobody failed: nack, which newer brokers do not count. Tag 0 means all that are out.
+                let options = BasicNackOptions { multiple: true, requeue: true };
+                let _ = seat.channel.basic_nack(0, options).await;
+            }
+            let _ = seat.channel.close(200, "done".into()).await;
+        };
+        let _ = timeout(PATIENCE, farewell).await;
+    }
+
+    async fn send(&self, channel: &Channel, sends: Vec<Send>) -> bool {
+        for send in sends {
+            let (tag, multiple) = match send {
+                Send::One(tag) => (tag, false),
+                Send::UpTo(tag) => (tag, true),
+            };
+            if let Err(error) = channel.basic_ack(tag, BasicAckOptions { multiple }).await {
+                tracing::warn!(queue = self.queue, %error, "acknowledgement not sent: the events come again");
+                return false;
+            }
+        }
+        true
+    }
+}
+
+async fn settle(seat: &Seat, acks: &mut Acks, settlement: Settlement) -> bool {
+    let tag = settlement.token.tag;
+    if settlement.token.generation != seat.generation {
+        // Of an older channel: the broker has it back already, and would close this one over its tag.
+        return true;
+    }
+    let sent = match settlement.verdict {
+        Verdict::Ack => {
+            acks.finish(tag, Instant::now());
+            return true;
+        }
+        // Brokers from 4.3 on count a reject as a failed delivery, and a nack not.
+        Verdict::Fail if acks.take(tag) => {
+            seat.channel.basic_reject(tag, BasicRejectOptions { requeue: true }).await
+        }
+        Verdict::Return if acks.take(tag) => {
+            seat.channel.basic_nack(tag, BasicNackOptions { multiple: false, requeue: true }).await
+        }
+        Verdict::Fail | Verdict::Return => return true,
+    };
+    sent.is_ok()
+}
+
+fn consumer_tag(name: &str) -> String {
+    let mut end = name.len().min(200);
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}.{}", &name[..end], &Uuid::new_v4().simple().to_string()[..12])
+}
