@@ -36,11 +36,7 @@ impl RefreshCookie {
     /// The cookie for pages at `origin`, for example `https://pay.example.com`.
     #[must_use]
     pub fn for_origin(origin: &str) -> Self {
-        if origin.to_ascii_lowercase().starts_with("http://") {
-            Self::Loopback
-        } else {
-            Self::Secure
-        }
+        if origin.to_ascii_lowercase().starts_with("http://") { Self::Loopback } else { Self::Secure }
     }
 
     /// The cookie's name.
@@ -59,9 +55,7 @@ impl RefreshCookie {
     /// Never: a refresh token is base64url. Anything else is left out.
     #[must_use]
     pub fn set(self, token: &str, life: Duration) -> HeaderValue {
-        let plain = token
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        let plain = token.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         self.value(if plain { token } else { "" }, life.as_secs())
     }
 
@@ -104,12 +98,7 @@ impl Origins {
     /// These origins, as browsers write them: `https://pay.example.com`, without a path.
     #[must_use]
     pub fn new(origins: impl IntoIterator<Item = String>) -> Self {
-        Self(
-            origins
-                .into_iter()
-                .map(|origin| origin.trim_end_matches('/').to_ascii_lowercase())
-                .collect(),
-        )
+        Self(origins.into_iter().map(|origin| origin.trim_end_matches('/').to_ascii_lowercase()).collect())
     }
 
     /// Checks a request in which the cookie is what counts.
@@ -131,14 +120,9 @@ impl Origins {
         let (Some(origin), None) = (origins.next(), origins.next()) else {
             return Err(OriginFault::Origin);
         };
-        let allowed = origin
-            .to_str()
-            .is_ok_and(|origin| self.0.iter().any(|known| known.eq_ignore_ascii_case(origin)));
-        if allowed {
-            Ok(())
-        } else {
-            Err(OriginFault::Origin)
-        }
+        let allowed =
+            origin.to_str().is_ok_and(|origin| self.0.iter().any(|known| known.eq_ignore_ascii_case(origin)));
+        if allowed { Ok(()) } else { Err(OriginFault::Origin) }
     }
 }
 

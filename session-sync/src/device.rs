@@ -34,9 +34,7 @@ impl Device {
     #[must_use]
     pub fn new(id: Option<&str>, name: Option<&str>, kind: Option<&str>) -> Self {
         Self {
-            id: id
-                .and_then(|id| clean(id, MAX_ID))
-                .unwrap_or_else(|| Uuid::now_v7().to_string()),
+            id: id.and_then(|id| clean(id, MAX_ID)).unwrap_or_else(|| Uuid::now_v7().to_string()),
             name: name.and_then(|name| clean(name, MAX_NAME)),
             kind: kind.and_then(|kind| clean(kind, MAX_KIND)),
         }
@@ -63,12 +61,7 @@ pub(crate) fn clean_id(id: &str) -> Option<String> {
 
 /// Without control characters (NUL is no text in PostgreSQL), trimmed, at most `limit` characters.
 fn clean(text: &str, limit: usize) -> Option<String> {
-    let text: String = text
-        .trim()
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(limit)
-        .collect();
+    let text: String = text.trim().chars().filter(|c| !c.is_control()).take(limit).collect();
     (!text.is_empty()).then_some(text)
 }
 

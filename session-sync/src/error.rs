@@ -42,10 +42,7 @@ impl Error {
     }
 
     pub(crate) fn with(kind: ErrorKind, source: impl Into<BoxError>) -> Self {
-        Self {
-            kind,
-            source: Some(source.into()),
-        }
+        Self { kind, source: Some(source.into()) }
     }
 
     /// The kind of this error.
@@ -57,10 +54,7 @@ impl Error {
     /// Whether the same call may succeed a little later.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(
-            self.kind,
-            ErrorKind::Busy | ErrorKind::Lookup | ErrorKind::Store | ErrorKind::Unavailable
-        )
+        matches!(self.kind, ErrorKind::Busy | ErrorKind::Lookup | ErrorKind::Store | ErrorKind::Unavailable)
     }
 }
 

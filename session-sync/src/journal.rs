@@ -99,11 +99,7 @@ impl NoJournal {
 }
 
 impl Journal for NoJournal {
-    async fn record<'a>(
-        &'a self,
-        _conn: Conn<'a>,
-        _change: &'a SessionChange,
-    ) -> Result<(), BoxError> {
+    async fn record<'a>(&'a self, _conn: Conn<'a>, _change: &'a SessionChange) -> Result<(), BoxError> {
         Ok(())
     }
 }
@@ -123,11 +119,7 @@ impl Journals {
         Self(Arc::new(journal))
     }
 
-    pub(crate) async fn record(
-        &self,
-        conn: Conn<'_>,
-        change: &SessionChange,
-    ) -> Result<(), BoxError> {
+    pub(crate) async fn record(&self, conn: Conn<'_>, change: &SessionChange) -> Result<(), BoxError> {
         self.0.record(conn, change).await
     }
 }

@@ -45,10 +45,7 @@ impl<S> Layer<S> for VerifierLayer {
     type Service = Verified<S>;
 
     fn layer(&self, inner: S) -> Verified<S> {
-        Verified {
-            inner,
-            verifier: self.verifier.clone(),
-        }
+        Verified { inner, verifier: self.verifier.clone() }
     }
 }
 

@@ -31,8 +31,7 @@ pub(crate) struct VerifierMetrics {
 
 impl SessionMetrics {
     pub(crate) fn new() -> Self {
-        let refresh =
-            |outcome: &'static str| counter!("session_sync_refreshes_total", "outcome" => outcome);
+        let refresh = |outcome: &'static str| counter!("session_sync_refreshes_total", "outcome" => outcome);
         Self {
             opened: counter!("session_sync_sessions_opened_total"),
             rotated: refresh("rotated"),
@@ -53,8 +52,7 @@ impl VerifierMetrics {
     pub(crate) fn new() -> Self {
         let token =
             |outcome: &'static str| counter!("session_sync_tokens_checked_total", "outcome" => outcome);
-        let fetch =
-            |outcome: &'static str| counter!("session_sync_key_fetches_total", "outcome" => outcome);
+        let fetch = |outcome: &'static str| counter!("session_sync_key_fetches_total", "outcome" => outcome);
         Self {
             cached: token("cached"),
             verified: token("verified"),

@@ -142,9 +142,8 @@ impl Passwords {
         };
         let wanted = self.0.argon2.params();
         hash.algorithm.as_str() != "argon2id"
-            || Params::try_from(&hash).map_or(true, |params| {
-                params.m_cost() < wanted.m_cost() || params.t_cost() < wanted.t_cost()
-            })
+            || Params::try_from(&hash)
+                .map_or(true, |params| params.m_cost() < wanted.m_cost() || params.t_cost() < wanted.t_cost())
     }
 
     async fn compute<T: Send + 'static>(
@@ -193,12 +192,7 @@ impl fmt::Debug for Passwords {
 
 impl Default for PasswordConfig {
     fn default() -> Self {
-        Self {
-            concurrency: 2,
-            waiting: 64,
-            memory_kib: 19 * 1024,
-            iterations: 2,
-        }
+        Self { concurrency: 2, waiting: 64, memory_kib: 19 * 1024, iterations: 2 }
     }
 }
 

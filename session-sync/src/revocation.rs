@@ -82,10 +82,7 @@ impl Revocations {
     #[cfg(feature = "redis")]
     pub fn redis(url: &str, config: RevocationsConfig) -> Result<Self, Error> {
         let shared = redis::Shared::connect(url, &config)?;
-        Ok(Self {
-            memory: Arc::new(memory::Memory::new(config)),
-            redis: Some(Arc::new(shared)),
-        })
+        Ok(Self { memory: Arc::new(memory::Memory::new(config)), redis: Some(Arc::new(shared)) })
     }
 
     /// Takes a revocation into force: here at once, then in Redis.
@@ -184,20 +181,8 @@ impl RevocationEntry {
     ///
     /// Take `at` after the change was committed: a token issued before it is the older one.
     #[must_use]
-    pub fn user(
-        user_id: impl Into<String>,
-        kind: RevocationKind,
-        at: Timestamp,
-        until: Timestamp,
-    ) -> Self {
-        Self {
-            user_id: user_id.into(),
-            session_id: None,
-            kind,
-            role: None,
-            at,
-            until,
-        }
+    pub fn user(user_id: impl Into<String>, kind: RevocationKind, at: Timestamp, until: Timestamp) -> Self {
+        Self { user_id: user_id.into(), session_id: None, kind, role: None, at, until }
     }
 
     /// A user's role is `role` since `at`: tokens issued until then with another role have expired.
@@ -208,9 +193,6 @@ impl RevocationEntry {
         at: Timestamp,
         until: Timestamp,
     ) -> Self {
-        Self {
-            role: Some(role.into()),
-            ..Self::user(user_id, RevocationKind::Role, at, until)
-        }
+        Self { role: Some(role.into()), ..Self::user(user_id, RevocationKind::Role, at, until) }
     }
 }

@@ -120,12 +120,7 @@ impl User {
         name: impl Into<String>,
         role: impl Into<String>,
     ) -> Self {
-        Self {
-            id: id.into(),
-            email: email.into(),
-            name: name.into(),
-            role: role.into(),
-        }
+        Self { id: id.into(), email: email.into(), name: name.into(), role: role.into() }
     }
 }
 

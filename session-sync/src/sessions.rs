@@ -50,12 +50,7 @@ impl Sessions {
 
     /// Sessions whose changes `journal` writes down in the same transactions.
     #[must_use]
-    pub fn with_journal(
-        config: SessionsConfig,
-        store: Store,
-        keys: KeyRing,
-        journal: impl Journal,
-    ) -> Self {
+    pub fn with_journal(config: SessionsConfig, store: Store, keys: KeyRing, journal: impl Journal) -> Self {
         Self(Arc::new(Shared {
             config,
             store,
@@ -77,12 +72,7 @@ impl Sessions {
     /// # Cancel safety
     ///
     /// One transaction: dropped, the session is there or not; unused it ends by itself.
-    pub async fn open(
-        &self,
-        user: User,
-        device: Device,
-        client: ClientInfo,
-    ) -> Result<Grant, Error> {
+    pub async fn open(&self, user: User, device: Device, client: ClientInfo) -> Result<Grant, Error> {
         let shared = &*self.0;
         shared.keys.freshen().await;
         let now = shared.config.clock.now();
@@ -95,9 +85,7 @@ impl Sessions {
             user_agent: client.user_agent,
             created_at: now.as_microsecond(),
             last_seen_at: now.as_microsecond(),
-            expires_at: after(now, shared.config.refresh_idle)
-                .min(ends_at)
-                .as_microsecond(),
+            expires_at: after(now, shared.config.refresh_idle).min(ends_at).as_microsecond(),
             ends_at: ends_at.as_microsecond(),
             generation: 1,
             ended_at: None,
@@ -128,10 +116,7 @@ impl Sessions {
             sealed: None,
         })
         .await?;
-        let change = SessionChange::Opened {
-            session: row.view(Some(&row.id)),
-            user: user.clone(),
-        };
+        let change = SessionChange::Opened { session: row.view(Some(&row.id)), user: user.clone() };
         tx.record(&shared.journal, &change).await?;
         // Signed before the commit: a key that is away must not leave a session nobody can use.
         let grant = self.grant(&row, &user, &token, now)?;
@@ -145,18 +130,10 @@ impl Sessions {
     /// # Errors
     ///
     /// [`ErrorKind::Store`](crate::ErrorKind::Store) when the database fails.
-    pub async fn list(
-        &self,
-        user_id: &str,
-        current: Option<&str>,
-    ) -> Result<Vec<SessionView>, Error> {
+    pub async fn list(&self, user_id: &str, current: Option<&str>) -> Result<Vec<SessionView>, Error> {
         let now = self.0.config.clock.now();
         let rows = self.0.store.read().await?.live_sessions(user_id).await?;
-        Ok(rows
-            .iter()
-            .filter(|row| row.is_live(now))
-            .map(|row| row.view(current))
-            .collect())
+        Ok(rows.iter().filter(|row| row.is_live(now)).map(|row| row.view(current)).collect())
     }
 
     /// The revocations within a token's life: what a starting verifier must know.
@@ -249,11 +226,7 @@ impl Sessions {
         row.ended_at = Some(at.as_microsecond());
         row.end_reason = Some(reason.as_str().to_owned());
         tx.update_session(&row).await?;
-        let change = SessionChange::Revoked {
-            session,
-            reason,
-            at,
-        };
+        let change = SessionChange::Revoked { session, reason, at };
         tx.record(&self.0.journal, &change).await?;
         self.0.metrics.ended(reason);
         Ok(())
@@ -262,9 +235,7 @@ impl Sessions {
 
 impl fmt::Debug for Sessions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sessions")
-            .field("store", &self.0.store)
-            .finish_non_exhaustive()
+        f.debug_struct("Sessions").field("store", &self.0.store).finish_non_exhaustive()
     }
 }
 

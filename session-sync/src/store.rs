@@ -169,20 +169,13 @@ operations! {
 
 impl Tx {
     /// Lets the journal write into this transaction.
-    pub(crate) async fn record(
-        &mut self,
-        journal: &Journals,
-        change: &SessionChange,
-    ) -> Result<(), Error> {
+    pub(crate) async fn record(&mut self, journal: &Journals, change: &SessionChange) -> Result<(), Error> {
         let conn = match self {
             Self::Memory(_) => crate::journal::Conn::Memory,
             #[cfg(any(feature = "postgres", feature = "sqlite"))]
             Self::Sql(tx) => tx.conn(),
         };
-        journal
-            .record(conn, change)
-            .await
-            .map_err(|error| Error::with(ErrorKind::Journal, error))
+        journal.record(conn, change).await.map_err(|error| Error::with(ErrorKind::Journal, error))
     }
 
     /// Makes the transaction's writes true.

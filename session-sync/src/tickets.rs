@@ -191,9 +191,7 @@ impl Default for TicketsConfig {
 impl std::fmt::Debug for Ticket {
     // A ticket is a credential.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ticket")
-            .field("expires_in", &self.expires_in)
-            .finish_non_exhaustive()
+        f.debug_struct("Ticket").field("expires_in", &self.expires_in).finish_non_exhaustive()
     }
 }
 

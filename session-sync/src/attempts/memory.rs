@@ -39,10 +39,7 @@ impl Memory {
 
     pub(crate) fn count(&self, names: &Names, now: Timestamp) -> Result<(), TooManyAttempts> {
         let mut counters = self.lock();
-        let limits = [
-            (&names.account, self.per_account),
-            (&names.address, self.per_address),
-        ];
+        let limits = [(&names.account, self.per_account), (&names.address, self.per_address)];
         for (name, limit) in limits {
             if let Some(counter) = counters.get(name)
                 && counter.ends_at > now
@@ -56,10 +53,7 @@ impl Memory {
             if !counters.contains_key(name) {
                 self.make_room(&mut counters, now);
             }
-            let fresh = || Counter {
-                failures: 0,
-                ends_at: after(now, self.window),
-            };
+            let fresh = || Counter { failures: 0, ends_at: after(now, self.window) };
             let counter = counters.entry(name.clone()).or_insert_with(fresh);
             if counter.ends_at <= now {
                 *counter = fresh();
@@ -105,8 +99,6 @@ impl Memory {
 
 impl fmt::Debug for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Memory")
-            .field("counters", &self.lock().len())
-            .finish()
+        f.debug_struct("Memory").field("counters", &self.lock().len()).finish()
     }
 }

@@ -30,16 +30,12 @@ impl Shared {
 
     pub(crate) async fn count(&self, names: &Names) -> Result<Result<(), TooManyAttempts>, Error> {
         let mut call = self.keyed(&self.count, names);
-        call.arg(self.config.per_account)
-            .arg(self.config.per_address)
-            .arg(millis(self.config.window));
+        call.arg(self.config.per_account).arg(self.config.per_address).arg(millis(self.config.window));
         let mut conn = self.conn.clone();
         let wait: i64 = within(self.config.redis_timeout, call.invoke_async(&mut conn)).await?;
         Ok(match u64::try_from(wait) {
             Ok(0) | Err(_) => Ok(()),
-            Ok(wait) => Err(TooManyAttempts {
-                retry_after: Duration::from_millis(wait),
-            }),
+            Ok(wait) => Err(TooManyAttempts { retry_after: Duration::from_millis(wait) }),
         })
     }
 
@@ -47,11 +43,7 @@ impl Shared {
         let mut call = self.keyed(&self.take_back, names);
         call.arg(i64::from(all));
         let mut conn = self.conn.clone();
-        within(
-            self.config.redis_timeout,
-            call.invoke_async::<()>(&mut conn),
-        )
-        .await
+        within(self.config.redis_timeout, call.invoke_async::<()>(&mut conn)).await
     }
 
     fn keyed<'a>(&self, script: &'a Script, names: &Names) -> ::redis::ScriptInvocation<'a> {

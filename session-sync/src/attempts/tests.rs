@@ -26,10 +26,7 @@ impl Hand {
 
 fn attempts() -> (Hand, Attempts) {
     let (hand, clock) = Hand::clock();
-    let config = AttemptsConfig {
-        clock,
-        ..AttemptsConfig::default()
-    };
+    let config = AttemptsConfig { clock, ..AttemptsConfig::default() };
     (hand, Attempts::memory(config))
 }
 
@@ -87,21 +84,12 @@ async fn neighbours_in_ipv6_are_one_address() {
 #[tokio::test]
 async fn the_map_stays_within_its_bound() {
     let (_hand, clock) = Hand::clock();
-    let attempts = Attempts::memory(AttemptsConfig {
-        capacity: 100,
-        clock,
-        ..AttemptsConfig::default()
-    });
+    let attempts = Attempts::memory(AttemptsConfig { capacity: 100, clock, ..AttemptsConfig::default() });
     for n in 0..1000_u32 {
         let address = IpAddr::V4(std::net::Ipv4Addr::from(n));
         attempts.begin(&format!("u{n}@x"), address).await.unwrap();
         let text = format!("{:?}", attempts.memory);
-        let counters: usize = text
-            .chars()
-            .filter(char::is_ascii_digit)
-            .collect::<String>()
-            .parse()
-            .unwrap();
+        let counters: usize = text.chars().filter(char::is_ascii_digit).collect::<String>().parse().unwrap();
         assert!(counters <= 100, "{text}");
     }
 }

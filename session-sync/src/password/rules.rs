@@ -49,12 +49,8 @@ const MIN_LENGTH: usize = 12;
 const MAX_LENGTH: usize = 255;
 
 /// Compared exactly: a variation is another password.
-static COMMON: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
-    include_str!("common.txt")
-        .lines()
-        .filter(|line| !line.is_empty())
-        .collect()
-});
+static COMMON: LazyLock<HashSet<&'static str>> =
+    LazyLock::new(|| include_str!("common.txt").lines().filter(|line| !line.is_empty()).collect());
 
 #[cfg(test)]
 mod tests;

@@ -3,11 +3,7 @@
 use super::*;
 
 fn cheap() -> PasswordConfig {
-    PasswordConfig {
-        memory_kib: 64,
-        iterations: 1,
-        ..PasswordConfig::default()
-    }
+    PasswordConfig { memory_kib: 64, iterations: 1, ..PasswordConfig::default() }
 }
 
 #[tokio::test]
@@ -47,16 +43,9 @@ async fn grown_parameters_ask_for_a_new_hash() {
 
 #[tokio::test]
 async fn too_many_callers_are_refused_and_leave_no_trace() {
-    let passwords = Passwords::new(&PasswordConfig {
-        concurrency: 1,
-        waiting: 1,
-        ..cheap()
-    });
+    let passwords = Passwords::new(&PasswordConfig { concurrency: 1, waiting: 1, ..cheap() });
     // The only place is taken, so that the calls below wait.
-    let place = Arc::clone(&passwords.0.places)
-        .acquire_owned()
-        .await
-        .unwrap();
+    let place = Arc::clone(&passwords.0.places).acquire_owned().await.unwrap();
     let mut first = tokio_test(passwords.hash("a"));
     let mut second = tokio_test(passwords.hash("b"));
     assert!(first.poll().is_none());

@@ -68,10 +68,7 @@ impl Memory {
                 "too many revocations: every older token counts as expired"
             );
             self.overflows.increment(1);
-            *state = State {
-                floor: Some(now),
-                ..State::default()
-            };
+            *state = State { floor: Some(now), ..State::default() };
         }
         state.insert(entry, until);
         self.entries.set(count(state.len()));
@@ -135,10 +132,7 @@ impl State {
                 && (entry.kind == RevocationKind::Deleted || known.at <= entry.at)
         });
         if replaces {
-            *place = Some(RevocationEntry {
-                until,
-                ..entry.clone()
-            });
+            *place = Some(RevocationEntry { until, ..entry.clone() });
         }
     }
 
@@ -171,10 +165,7 @@ impl UserEntry {
     }
 }
 
-#[allow(
-    clippy::cast_precision_loss,
-    reason = "a gauge of at most a few hundred thousand"
-)]
+#[allow(clippy::cast_precision_loss, reason = "a gauge of at most a few hundred thousand")]
 fn count(len: usize) -> f64 {
     len as f64
 }

@@ -65,8 +65,7 @@ impl Shared {
             // One more than fits: the memory then knows that it cannot keep all.
             .arg(self.config.capacity.saturating_add(1));
         let mut conn = self.conn.clone();
-        let bodies: Vec<String> =
-            within(LOAD_TIMEOUT, command.query_async(&mut conn)).await?;
+        let bodies: Vec<String> = within(LOAD_TIMEOUT, command.query_async(&mut conn)).await?;
         let entries = bodies.iter().filter_map(|body| {
             serde_json::from_str(body)
                 .inspect_err(|error| tracing::warn!(%error, "a revocation in Redis is unreadable"))

@@ -30,12 +30,7 @@ impl Sessions {
     /// # Cancel safety
     ///
     /// One transaction: dropped, the session has ended or not. Ending it again is no fault.
-    pub async fn revoke(
-        &self,
-        user_id: &str,
-        session_id: &str,
-        reason: Reason,
-    ) -> Result<bool, Error> {
+    pub async fn revoke(&self, user_id: &str, session_id: &str, reason: Reason) -> Result<bool, Error> {
         let now = self.0.config.clock.now();
         let mut tx = self.0.store.write().await?;
         let Some(row) = tx.session(session_id).await? else {
@@ -59,8 +54,7 @@ impl Sessions {
     ///
     /// One transaction: dropped, all have ended or none.
     pub async fn revoke_others(&self, user_id: &str, keep: &str) -> Result<u64, Error> {
-        self.end_many(user_id, Reason::Others, None, |row| row.id != keep)
-            .await
+        self.end_many(user_id, Reason::Others, None, |row| row.id != keep).await
     }
 
     /// Ends all sessions of a user but one, saying why. Returns how many ended.
@@ -72,14 +66,8 @@ impl Sessions {
     /// # Cancel safety
     ///
     /// One transaction: dropped, all have ended or none.
-    pub async fn revoke_others_for(
-        &self,
-        user_id: &str,
-        keep: &str,
-        reason: Reason,
-    ) -> Result<u64, Error> {
-        self.end_many(user_id, reason, None, |row| row.id != keep)
-            .await
+    pub async fn revoke_others_for(&self, user_id: &str, keep: &str, reason: Reason) -> Result<u64, Error> {
+        self.end_many(user_id, reason, None, |row| row.id != keep).await
     }
 
     /// Ends all sessions of a user. Returns how many ended.
@@ -122,13 +110,7 @@ impl Sessions {
         };
         let ends = reason.is_some();
         let mark = mark(self.0.config.clock.now());
-        self.end_many(
-            user_id,
-            reason.unwrap_or(Reason::Role),
-            Some(mark),
-            |_| ends,
-        )
-        .await
+        self.end_many(user_id, reason.unwrap_or(Reason::Role), Some(mark), |_| ends).await
     }
 
     async fn end_many(

@@ -74,9 +74,7 @@ impl Sessions {
             return Ok(None);
         };
         let row = tx.session(&known.session_id).await?;
-        Ok(row
-            .filter(|row| row.is_live(self.0.config.clock.now()))
-            .map(|row| (row.user_id, row.id)))
+        Ok(row.filter(|row| row.is_live(self.0.config.clock.now())).map(|row| (row.user_id, row.id)))
     }
 
     async fn decide<F, Fut>(
@@ -99,16 +97,12 @@ impl Sessions {
         // transaction (which must not wait for another connection). A change of the user after
         // the look-up is later than the token, so its revocation is about this token too.
         let issued_at = self.0.config.clock.now();
-        let user = lookup(user_id)
-            .await
-            .map_err(|error| Error::with(ErrorKind::Lookup, error))?;
+        let user = lookup(user_id).await.map_err(|error| Error::with(ErrorKind::Lookup, error))?;
 
         let mut tx = self.0.store.write().await?;
         let now = self.0.config.clock.now();
         let row = tx.session(&session_id).await?;
-        let row = row
-            .filter(|row| row.is_live(now))
-            .ok_or(RefreshError::Invalid)?;
+        let row = row.filter(|row| row.is_live(now)).ok_or(RefreshError::Invalid)?;
         // Read under the session's lock: what a racing refresh did is seen whole.
         let known = tx.token(&hash).await?.ok_or(RefreshError::Invalid)?;
         let device_id = device_id.and_then(clean_id);
@@ -118,10 +112,7 @@ impl Sessions {
                 self.end(&mut tx, row, Reason::Reuse, now).await?;
                 tx.commit().await?;
                 tracing::warn!(user_id, session_id, "refresh token reused: session ended");
-                Err(RefreshError::Reused {
-                    user_id,
-                    session_id,
-                })
+                Err(RefreshError::Reused { user_id, session_id })
             }
             Standing::Parent { sealed } => {
                 let user = user.ok_or(RefreshError::Invalid)?;
@@ -132,16 +123,8 @@ impl Sessions {
             }
             Standing::Current => {
                 let user = user.ok_or(RefreshError::Invalid)?;
-                let renewal = Renewal {
-                    row,
-                    known,
-                    device_id,
-                    client,
-                    now,
-                };
-                let grant = self
-                    .rotate(&mut tx, renewal, &user, &token, issued_at)
-                    .await?;
+                let renewal = Renewal { row, known, device_id, client, now };
+                let grant = self.rotate(&mut tx, renewal, &user, &token, issued_at).await?;
                 tx.commit().await?;
                 self.0.metrics.rotated.increment(1);
                 Ok(grant)
@@ -170,9 +153,8 @@ impl Sessions {
         }
         let parent = token.generation + 1 == row.generation;
         let same_device = device_id.is_none_or(|id| id == row.device.id);
-        let in_time = token
-            .superseded_at
-            .is_some_and(|at| now <= after(from_micros(at), self.0.config.reuse_grace));
+        let in_time =
+            token.superseded_at.is_some_and(|at| now <= after(from_micros(at), self.0.config.reuse_grace));
         match token.sealed {
             Some(sealed) if parent && same_device && in_time => Standing::Parent { sealed },
             _ => Standing::Older,
@@ -187,13 +169,7 @@ impl Sessions {
         token: &RefreshToken,
         issued_at: Timestamp,
     ) -> Result<Grant, Error> {
-        let Renewal {
-            mut row,
-            mut known,
-            device_id,
-            client,
-            now,
-        } = renewal;
+        let Renewal { mut row, mut known, device_id, client, now } = renewal;
         let config = &self.0.config;
         let successor = RefreshToken::draw();
         known.superseded_at = Some(now.as_microsecond());
@@ -202,9 +178,7 @@ impl Sessions {
 
         row.generation += 1;
         row.last_seen_at = now.as_microsecond();
-        row.expires_at = after(now, config.refresh_idle)
-            .as_microsecond()
-            .min(row.ends_at);
+        row.expires_at = after(now, config.refresh_idle).as_microsecond().min(row.ends_at);
         row.ip = client.ip.or(row.ip);
         row.user_agent = client.user_agent.or(row.user_agent);
         if let Some(id) = device_id.filter(|id| *id != row.device.id) {
@@ -230,13 +204,9 @@ impl Sessions {
         // Not at every turn: a range delete each time would cost more than the rows.
         let remembered = i64::from(config.remembered_tokens);
         if row.generation % FORGET_EVERY == 0 && row.generation > remembered {
-            tx.forget_tokens(&row.id, row.generation - remembered)
-                .await?;
+            tx.forget_tokens(&row.id, row.generation - remembered).await?;
         }
-        let change = SessionChange::Refreshed {
-            session: row.view(Some(&row.id)),
-            user: user.clone(),
-        };
+        let change = SessionChange::Refreshed { session: row.view(Some(&row.id)), user: user.clone() };
         tx.record(&self.0.journal, &change).await?;
         self.grant(&row, user, &successor, issued_at)
     }

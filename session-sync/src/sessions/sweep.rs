@@ -64,10 +64,8 @@ impl Sessions {
         let mut tx = self.0.store.write().await?;
         let unseen = before(now, DEVICE_RETENTION).as_microsecond();
         swept.devices = tx.delete_devices(unseen, BATCH).await?;
-        tx.drop_sealed(before(now, config.reuse_grace).as_microsecond())
-            .await?;
-        tx.delete_marks(before(now, self.token_life()).as_microsecond())
-            .await?;
+        tx.drop_sealed(before(now, config.reuse_grace).as_microsecond()).await?;
+        tx.delete_marks(before(now, self.token_life()).as_microsecond()).await?;
         tx.commit().await?;
         Ok(swept)
     }

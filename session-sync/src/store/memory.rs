@@ -37,10 +37,7 @@ struct State {
 
 impl MemoryStore {
     pub(crate) async fn begin(&self) -> MemoryTx {
-        MemoryTx {
-            state: Arc::clone(&self.0).lock_owned().await,
-            writes: Vec::new(),
-        }
+        MemoryTx { state: Arc::clone(&self.0).lock_owned().await, writes: Vec::new() }
     }
 }
 
@@ -74,29 +71,17 @@ impl MemoryTx {
     }
 
     pub(crate) fn live_sessions(&mut self, user_id: &str) -> Result<Vec<SessionRow>, Error> {
-        let mut rows = self.state.select(
-            |row| row.user_id == user_id && row.ended_at.is_none(),
-            i64::MAX,
-        );
+        let mut rows = self.state.select(|row| row.user_id == user_id && row.ended_at.is_none(), i64::MAX);
         rows.sort_by_key(|row| std::cmp::Reverse(row.last_seen_at));
         Ok(rows)
     }
 
-    pub(crate) fn overdue_sessions(
-        &mut self,
-        now: i64,
-        limit: i64,
-    ) -> Result<Vec<SessionRow>, Error> {
-        Ok(self.state.select(
-            |row| row.ended_at.is_none() && row.expires_at <= now,
-            limit,
-        ))
+    pub(crate) fn overdue_sessions(&mut self, now: i64, limit: i64) -> Result<Vec<SessionRow>, Error> {
+        Ok(self.state.select(|row| row.ended_at.is_none() && row.expires_at <= now, limit))
     }
 
     pub(crate) fn ended_since(&mut self, since: i64, limit: i64) -> Result<Vec<SessionRow>, Error> {
-        let mut rows = self
-            .state
-            .select(|row| row.ended_at.is_some_and(|at| at > since), i64::MAX);
+        let mut rows = self.state.select(|row| row.ended_at.is_some_and(|at| at > since), i64::MAX);
         rows.sort_by_key(|row| std::cmp::Reverse(row.ended_at));
         rows.truncate(usize::try_from(limit).unwrap_or_default());
         Ok(rows)
@@ -151,9 +136,7 @@ impl MemoryTx {
     pub(crate) fn forget_tokens(&mut self, session_id: &str, below: i64) -> Result<(), Error> {
         let session_id = session_id.to_owned();
         self.push(move |state| {
-            state
-                .tokens
-                .retain(|_, token| token.session_id != session_id || token.generation >= below);
+            state.tokens.retain(|_, token| token.session_id != session_id || token.generation >= below);
         })
     }
 
@@ -168,17 +151,13 @@ impl MemoryTx {
     }
 
     pub(crate) fn delete_ended(&mut self, before: i64, limit: i64) -> Result<u64, Error> {
-        let ended = self
-            .state
-            .select(|row| row.ended_at.is_some_and(|at| at < before), limit);
+        let ended = self.state.select(|row| row.ended_at.is_some_and(|at| at < before), limit);
         let count = ended.len() as u64;
         self.push(move |state| {
             for row in &ended {
                 state.sessions.remove(&row.id);
             }
-            state
-                .tokens
-                .retain(|_, token| !ended.iter().any(|row| row.id == token.session_id));
+            state.tokens.retain(|_, token| !ended.iter().any(|row| row.id == token.session_id));
         })?;
         Ok(count)
     }
@@ -215,13 +194,7 @@ impl MemoryTx {
     }
 
     pub(crate) fn marks_since(&mut self, since: i64, limit: i64) -> Result<Vec<MarkRow>, Error> {
-        let mut rows: Vec<_> = self
-            .state
-            .marks
-            .values()
-            .filter(|row| row.at > since)
-            .cloned()
-            .collect();
+        let mut rows: Vec<_> = self.state.marks.values().filter(|row| row.at > since).cloned().collect();
         rows.sort_by_key(|row| std::cmp::Reverse(row.at));
         rows.truncate(usize::try_from(limit).unwrap_or_default());
         Ok(rows)
@@ -255,9 +228,7 @@ impl MemoryTx {
 
     pub(crate) fn delete_keys(&mut self, before: i64) -> Result<(), Error> {
         self.push(move |state| {
-            state
-                .keys
-                .retain(|key| key.retired_at.is_none_or(|at| at >= before));
+            state.keys.retain(|key| key.retired_at.is_none_or(|at| at >= before));
         })
     }
 
@@ -281,16 +252,10 @@ impl State {
 
     /// The session with its device's present name, as the join of the other engines gives it.
     fn named(&self, row: &SessionRow) -> SessionRow {
-        let known = self
-            .devices
-            .get(&(row.user_id.clone(), row.device.id.clone()));
+        let known = self.devices.get(&(row.user_id.clone(), row.device.id.clone()));
         SessionRow {
             device: known.map_or_else(
-                || Device {
-                    id: row.device.id.clone(),
-                    name: None,
-                    kind: None,
-                },
+                || Device { id: row.device.id.clone(), name: None, kind: None },
                 |known| known.device.clone(),
             ),
             ..row.clone()

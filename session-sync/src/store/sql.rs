@@ -56,16 +56,10 @@ async fn apply(tx: &mut SqlTx) -> sqlx::Result<()> {
     #[cfg(feature = "postgres")]
     if matches!(tx, SqlTx::Postgres { .. }) {
         // Two replicas that create a table together would fail; SQLite's lock is the transaction.
-        tx.rows("SELECT pg_advisory_xact_lock($1)", args![MIGRATION_LOCK])
-            .await?;
+        tx.rows("SELECT pg_advisory_xact_lock($1)", args![MIGRATION_LOCK]).await?;
     }
     tx.run(MIGRATIONS_TABLE, args![]).await?;
-    let rows = tx
-        .rows(
-            "SELECT COALESCE(MAX(version), 0) FROM session_sync_migrations",
-            args![],
-        )
-        .await?;
+    let rows = tx.rows("SELECT COALESCE(MAX(version), 0) FROM session_sync_migrations", args![]).await?;
     let done = rows.first().map_or(Ok(0), |row| row.int(0))?;
     for (version, script) in (1_i64..).zip(MIGRATIONS) {
         if version <= done {

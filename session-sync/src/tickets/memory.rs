@@ -17,23 +17,12 @@ pub(crate) struct Memory {
 
 impl Memory {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self {
-            capacity,
-            used: Mutex::default(),
-        }
+        Self { capacity, used: Mutex::default() }
     }
 
     /// Whether this is the ticket's first use, which it then was.
-    #[allow(
-        clippy::unnecessary_wraps,
-        reason = "the shape of the engine that can be away"
-    )]
-    pub(crate) fn mark(
-        &self,
-        id: &str,
-        ends_at: Timestamp,
-        now: Timestamp,
-    ) -> Result<bool, Error> {
+    #[allow(clippy::unnecessary_wraps, reason = "the shape of the engine that can be away")]
+    pub(crate) fn mark(&self, id: &str, ends_at: Timestamp, now: Timestamp) -> Result<bool, Error> {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         if used.len() >= self.capacity {
             used.retain(|_, until| *until > now);

@@ -17,34 +17,17 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn connect(url: &str, config: &TicketsConfig) -> Result<Self, Error> {
-        Ok(Self {
-            conn: connect(url, config.redis_timeout)?,
-            config: config.clone(),
-        })
+        Ok(Self { conn: connect(url, config.redis_timeout)?, config: config.clone() })
     }
 
     /// Whether this is the ticket's first use, which it then was.
-    pub(crate) async fn mark(
-        &self,
-        id: &str,
-        ends_at: Timestamp,
-        now: Timestamp,
-    ) -> Result<bool, Error> {
+    pub(crate) async fn mark(&self, id: &str, ends_at: Timestamp, now: Timestamp) -> Result<bool, Error> {
         // A second longer than the ticket: the two clocks are not the same.
         let life = millis(between(now, ends_at)).saturating_add(1000);
         let mut command = ::redis::cmd("SET");
-        command
-            .arg(format!("{}ticket:{id}", self.config.prefix))
-            .arg(1)
-            .arg("NX")
-            .arg("PX")
-            .arg(life);
+        command.arg(format!("{}ticket:{id}", self.config.prefix)).arg(1).arg("NX").arg("PX").arg(life);
         let mut conn = self.conn.clone();
-        let set: Option<String> = within(
-            self.config.redis_timeout,
-            command.query_async(&mut conn),
-        )
-        .await?;
+        let set: Option<String> = within(self.config.redis_timeout, command.query_async(&mut conn)).await?;
         Ok(set.is_some())
     }
 }

@@ -84,20 +84,13 @@ impl Claims {
 pub(crate) fn token_id(at: Timestamp) -> String {
     let millis = u64::try_from(at.as_millisecond()).unwrap_or_default();
     let random: [u8; 10] = rand::random();
-    uuid::Builder::from_unix_timestamp_millis(millis, &random)
-        .into_uuid()
-        .to_string()
+    uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid().to_string()
 }
 
-pub(crate) fn sign<T: Serialize>(
-    kid: &str,
-    key: &EncodingKey,
-    claims: &T,
-) -> Result<String, Error> {
+pub(crate) fn sign<T: Serialize>(kid: &str, key: &EncodingKey, claims: &T) -> Result<String, Error> {
     let mut header = Header::new(Algorithm::EdDSA);
     header.kid = Some(kid.to_owned());
-    jsonwebtoken::encode(&header, claims, key)
-        .map_err(|error| Error::with(ErrorKind::Crypto, error))
+    jsonwebtoken::encode(&header, claims, key).map_err(|error| Error::with(ErrorKind::Crypto, error))
 }
 
 /// The key id of a token that could be one of ours, before any key is looked at.
@@ -109,10 +102,7 @@ pub(crate) fn key_id(token: &str) -> Result<String, TokenError> {
     if header.alg != Algorithm::EdDSA {
         return Err(TokenError::Invalid);
     }
-    header
-        .kid
-        .filter(|kid| !kid.is_empty() && kid.len() <= MAX_KID)
-        .ok_or(TokenError::Invalid)
+    header.kid.filter(|kid| !kid.is_empty() && kid.len() <= MAX_KID).ok_or(TokenError::Invalid)
 }
 
 /// Checks signature, algorithm, issuer and audience. Times are the caller's: it has the clock.

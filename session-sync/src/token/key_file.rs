@@ -30,10 +30,7 @@ impl KeyFile {
     /// Draws new keys.
     #[must_use]
     pub fn generate() -> Self {
-        Self {
-            sealing: rand::random(),
-            first: rand::random(),
-        }
+        Self { sealing: rand::random(), first: rand::random() }
     }
 
     /// Reads the contents of a key file.
@@ -47,10 +44,7 @@ impl KeyFile {
         if text.version != VERSION {
             return Err(Error::with(ErrorKind::KeyFile, "unknown version"));
         }
-        Ok(Self {
-            sealing: key(&text.sealing_key)?,
-            first: key(&text.first_signing_key)?,
-        })
+        Ok(Self { sealing: key(&text.sealing_key)?, first: key(&text.first_signing_key)? })
     }
 
     /// The contents of a key file: secret.
@@ -70,8 +64,7 @@ impl KeyFile {
     ///
     /// [`ErrorKind::KeyFile`] when it cannot be read or is no key file.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Error::with(ErrorKind::KeyFile, error))?;
+        let text = std::fs::read_to_string(path).map_err(|error| Error::with(ErrorKind::KeyFile, error))?;
         Self::parse(&text)
     }
 

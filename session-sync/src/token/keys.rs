@@ -126,10 +126,7 @@ impl KeyRing {
             store: store.clone(),
             sealing: file.sealing,
             config,
-            keys: ArcSwap::from_pointee(Loaded {
-                at: now,
-                keys: Vec::new(),
-            }),
+            keys: ArcSwap::from_pointee(Loaded { at: now, keys: Vec::new() }),
             reloading: tokio::sync::Mutex::new(()),
         }));
         ring.reload().await?;
@@ -145,10 +142,7 @@ impl KeyRing {
         let shared = &*self.0;
         let now = shared.config.clock.now();
         let rows = shared.store.read().await?.keys().await?;
-        let keys = rows
-            .iter()
-            .map(|row| opened(&shared.sealing, row))
-            .collect::<Result<_, _>>()?;
+        let keys = rows.iter().map(|row| opened(&shared.sealing, row)).collect::<Result<_, _>>()?;
         shared.keys.store(Arc::new(Loaded { at: now, keys }));
         Ok(())
     }
@@ -187,8 +181,7 @@ impl KeyRing {
             }
         }
         tx.insert_key(&row).await?;
-        tx.delete_keys(before(now, shared.config.overlap).as_microsecond())
-            .await?;
+        tx.delete_keys(before(now, shared.config.overlap).as_microsecond()).await?;
         tx.commit().await?;
         self.reload().await?;
         Ok(row.kid)
@@ -212,17 +205,9 @@ impl KeyRing {
     fn known(&self) -> Jwks {
         let overlap = self.0.config.overlap;
         let now = self.0.config.clock.now();
-        let alive =
-            |key: &&Key| key.retired_at.is_none_or(|at| now < after(at, overlap));
+        let alive = |key: &&Key| key.retired_at.is_none_or(|at| now < after(at, overlap));
         let keys = self.0.keys.load();
-        Jwks {
-            keys: keys
-                .keys
-                .iter()
-                .filter(alive)
-                .map(|key| key.jwk.clone())
-                .collect(),
-        }
+        Jwks { keys: keys.keys.iter().filter(alive).map(|key| key.jwk.clone()).collect() }
     }
 
     /// Reads the keys again when they are old. A failure is logged: the known keys still serve.
@@ -285,12 +270,7 @@ impl Jwk {
     }
 }
 
-fn sealed(
-    sealing: &[u8; 32],
-    seed: &[u8; 32],
-    now: Timestamp,
-    active: Timestamp,
-) -> Result<KeyRow, Error> {
+fn sealed(sealing: &[u8; 32], seed: &[u8; 32], now: Timestamp, active: Timestamp) -> Result<KeyRow, Error> {
     let kid = Jwk::of(seed).kid;
     Ok(KeyRow {
         sealed: seal::seal(sealing, kid.as_bytes(), seed)?,

@@ -40,28 +40,14 @@ impl RefreshToken {
     }
 
     /// Seals the successor so that only who holds this token can read it.
-    pub(crate) fn seal_successor(
-        &self,
-        session_id: &str,
-        successor: &Self,
-    ) -> Result<Vec<u8>, Error> {
-        seal::seal(
-            &self.sealing_key(session_id)?,
-            session_id.as_bytes(),
-            &successor.0,
-        )
+    pub(crate) fn seal_successor(&self, session_id: &str, successor: &Self) -> Result<Vec<u8>, Error> {
+        seal::seal(&self.sealing_key(session_id)?, session_id.as_bytes(), &successor.0)
     }
 
     /// Opens what [`seal_successor`](Self::seal_successor) sealed.
     pub(crate) fn open_successor(&self, session_id: &str, sealed: &[u8]) -> Result<Self, Error> {
-        let plain = seal::open(
-            &self.sealing_key(session_id)?,
-            session_id.as_bytes(),
-            sealed,
-        )?;
-        let bytes = plain
-            .try_into()
-            .map_err(|_| Error::new(ErrorKind::Crypto))?;
+        let plain = seal::open(&self.sealing_key(session_id)?, session_id.as_bytes(), sealed)?;
+        let bytes = plain.try_into().map_err(|_| Error::new(ErrorKind::Crypto))?;
         Ok(Self(bytes))
     }
 

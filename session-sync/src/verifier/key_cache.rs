@@ -36,11 +36,7 @@ struct Keys {
 // === impl KeyCache ===
 
 impl KeyCache {
-    pub(crate) fn new(
-        source: KeySource,
-        config: &VerifierConfig,
-        metrics: VerifierMetrics,
-    ) -> Self {
+    pub(crate) fn new(source: KeySource, config: &VerifierConfig, metrics: VerifierMetrics) -> Self {
         Self {
             source,
             clock: config.clock.clone(),
@@ -60,9 +56,7 @@ impl KeyCache {
     /// The key with this id.
     pub(crate) async fn key(&self, kid: &str) -> Result<DecodingKey, TokenError> {
         let keys = self.keys.load_full();
-        let fresh = keys
-            .fetched_at
-            .is_some_and(|at| self.clock.now() < after(at, self.max_age));
+        let fresh = keys.fetched_at.is_some_and(|at| self.clock.now() < after(at, self.max_age));
         if let Some(key) = keys.by_id.get(kid) {
             if !fresh
                 && let Ok(mut last) = self.fetching.try_lock()
@@ -115,10 +109,7 @@ impl KeyCache {
         match fetched {
             Ok(by_id) => {
                 self.metrics.fetched.increment(1);
-                self.keys.store(std::sync::Arc::new(Keys {
-                    fetched_at: Some(now),
-                    by_id,
-                }));
+                self.keys.store(std::sync::Arc::new(Keys { fetched_at: Some(now), by_id }));
                 Ok(())
             }
             Err(error) => {
@@ -148,20 +139,14 @@ fn parse(jwks: &Jwks) -> Result<HashMap<String, DecodingKey>, BoxError> {
         }
     }
     if keys.is_empty() {
-        return Err(Box::new(crate::Error::with(
-            ErrorKind::Crypto,
-            "the key set has no Ed25519 key",
-        )));
+        return Err(Box::new(crate::Error::with(ErrorKind::Crypto, "the key set has no Ed25519 key")));
     }
     Ok(keys)
 }
 
 fn decoded_len(x: &str) -> Option<usize> {
     use base64::Engine as _;
-    base64::engine::general_purpose::URL_SAFE_NO_PAD
-        .decode(x)
-        .ok()
-        .map(|bytes| bytes.len())
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(x).ok().map(|bytes| bytes.len())
 }
 
 /// An issuer has two or three; the rest would be a mistake or an attack.

@@ -18,15 +18,9 @@ fn each_rule_has_its_fault() {
         assert_eq!(check_rules(password, email), expected, "{password}");
     }
     assert_eq!(check_rules(&"é".repeat(255), email), Ok(()));
-    assert_eq!(
-        check_rules(&"é".repeat(256), email),
-        Err(PasswordFault::TooLong)
-    );
+    assert_eq!(check_rules(&"é".repeat(256), email), Err(PasswordFault::TooLong));
     // Characters count, not bytes.
-    assert_eq!(
-        check_rules(&"é".repeat(11), email),
-        Err(PasswordFault::TooShort)
-    );
+    assert_eq!(check_rules(&"é".repeat(11), email), Err(PasswordFault::TooShort));
 }
 
 #[test]

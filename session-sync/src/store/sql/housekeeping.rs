@@ -8,16 +8,10 @@ impl SqlTx {
         let sql = "INSERT INTO session_user_marks (user_id, kind, role, marked_at) \
             VALUES ($1, $2, $3, $4) ON CONFLICT (user_id) DO UPDATE SET \
             kind = excluded.kind, role = excluded.role, marked_at = excluded.marked_at";
-        self.run(sql, args![&row.user_id, &row.kind, &row.role, row.at])
-            .await
-            .map(drop)
+        self.run(sql, args![&row.user_id, &row.kind, &row.role, row.at]).await.map(drop)
     }
 
-    pub(crate) async fn marks_since(
-        &mut self,
-        since: i64,
-        limit: i64,
-    ) -> sqlx::Result<Vec<MarkRow>> {
+    pub(crate) async fn marks_since(&mut self, since: i64, limit: i64) -> sqlx::Result<Vec<MarkRow>> {
         let sql = "SELECT user_id, kind, role, marked_at FROM session_user_marks \
             WHERE marked_at > $1 ORDER BY marked_at DESC LIMIT $2";
         let rows = self.rows(sql, args![since, limit]).await?;

@@ -27,13 +27,7 @@ impl SqlTx {
     pub(crate) async fn insert_key(&mut self, row: &KeyRow) -> sqlx::Result<()> {
         let sql = "INSERT INTO signing_keys (kid, sealed, created_at, active_at, retired_at) \
             VALUES ($1, $2, $3, $4, $5) ON CONFLICT (kid) DO NOTHING";
-        let args = args![
-            &row.kid,
-            &row.sealed,
-            row.created_at,
-            row.active_at,
-            row.retired_at
-        ];
+        let args = args![&row.kid, &row.sealed, row.created_at, row.active_at, row.retired_at];
         self.run(sql, args).await.map(drop)
     }
 

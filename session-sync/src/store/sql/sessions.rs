@@ -34,20 +34,12 @@ impl SqlTx {
         Ok(rows)
     }
 
-    pub(crate) async fn overdue_sessions(
-        &mut self,
-        now: i64,
-        limit: i64,
-    ) -> sqlx::Result<Vec<SessionRow>> {
+    pub(crate) async fn overdue_sessions(&mut self, now: i64, limit: i64) -> sqlx::Result<Vec<SessionRow>> {
         let wanted = "s.ended_at IS NULL AND s.expires_at <= $1 ORDER BY s.id LIMIT $2";
         self.sessions(wanted, args![now, limit]).await
     }
 
-    pub(crate) async fn ended_since(
-        &mut self,
-        since: i64,
-        limit: i64,
-    ) -> sqlx::Result<Vec<SessionRow>> {
+    pub(crate) async fn ended_since(&mut self, since: i64, limit: i64) -> sqlx::Result<Vec<SessionRow>> {
         let wanted = "s.ended_at > $1 ORDER BY s.ended_at DESC LIMIT $2";
         self.sessions(wanted, args![since, limit]).await
     }
@@ -99,21 +91,11 @@ impl SqlTx {
             kind = COALESCE(excluded.kind, devices.kind), \
             last_seen_at = excluded.last_seen_at";
         let device = &row.device;
-        let args = args![
-            &row.user_id,
-            &device.id,
-            &device.name,
-            &device.kind,
-            row.seen_at
-        ];
+        let args = args![&row.user_id, &device.id, &device.name, &device.kind, row.seen_at];
         self.run(sql, args).await.map(drop)
     }
 
-    pub(super) async fn sessions(
-        &mut self,
-        wanted: &str,
-        args: Vec<Arg>,
-    ) -> sqlx::Result<Vec<SessionRow>> {
+    pub(super) async fn sessions(&mut self, wanted: &str, args: Vec<Arg>) -> sqlx::Result<Vec<SessionRow>> {
         let sql = format!(
             "SELECT s.id, s.user_id, s.device_id, d.name, d.kind, s.ip, s.user_agent, \
             s.created_at, s.last_seen_at, s.expires_at, s.ends_at, s.generation, s.ended_at, \
@@ -131,11 +113,7 @@ fn session(row: &Row) -> sqlx::Result<SessionRow> {
     Ok(SessionRow {
         id: row.text(0)?,
         user_id: row.text(1)?,
-        device: Device {
-            id: row.text(2)?,
-            name: row.maybe_text(3)?,
-            kind: row.maybe_text(4)?,
-        },
+        device: Device { id: row.text(2)?, name: row.maybe_text(3)?, kind: row.maybe_text(4)? },
         ip: row.maybe_text(5)?,
         user_agent: row.maybe_text(6)?,
         created_at: row.int(7)?,

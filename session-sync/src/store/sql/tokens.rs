@@ -26,26 +26,17 @@ impl SqlTx {
         let sql = "INSERT INTO refresh_tokens \
             (hash, session_id, generation, created_at, superseded_at, sealed) \
             VALUES ($1, $2, $3, $4, $5, $6)";
-        let args = args![
-            &row.hash,
-            &row.session_id,
-            row.generation,
-            row.created_at,
-            row.superseded_at,
-            &row.sealed
-        ];
+        let args =
+            args![&row.hash, &row.session_id, row.generation, row.created_at, row.superseded_at, &row.sealed];
         self.run(sql, args).await.map(drop)
     }
 
     pub(crate) async fn supersede_token(&mut self, row: &TokenRow) -> sqlx::Result<()> {
         let sql = "UPDATE refresh_tokens SET sealed = NULL \
             WHERE session_id = $1 AND generation = $2";
-        self.run(sql, args![&row.session_id, row.generation - 1])
-            .await?;
+        self.run(sql, args![&row.session_id, row.generation - 1]).await?;
         let sql = "UPDATE refresh_tokens SET superseded_at = $2, sealed = $3 WHERE hash = $1";
-        self.run(sql, args![&row.hash, row.superseded_at, &row.sealed])
-            .await
-            .map(drop)
+        self.run(sql, args![&row.hash, row.superseded_at, &row.sealed]).await.map(drop)
     }
 
     pub(crate) async fn forget_tokens(&mut self, session_id: &str, below: i64) -> sqlx::Result<()> {

@@ -17,11 +17,7 @@ fn other_texts_are_no_tokens() {
 
 #[test]
 fn only_the_parent_and_its_session_open_the_successor() {
-    let (parent, other, next) = (
-        RefreshToken::draw(),
-        RefreshToken::draw(),
-        RefreshToken::draw(),
-    );
+    let (parent, other, next) = (RefreshToken::draw(), RefreshToken::draw(), RefreshToken::draw());
     let sealed = parent.seal_successor("s1", &next).unwrap();
     assert_eq!(parent.open_successor("s1", &sealed).unwrap(), next);
     assert!(parent.open_successor("s2", &sealed).is_err());
