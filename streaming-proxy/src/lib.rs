@@ -1,1 +1,24 @@
-//! streaming proxy
+//! A streaming reverse proxy as a tower service: pooled, bounded, cancelled with its client.
+
+mod body;
+pub mod config;
+mod error;
+mod forward;
+mod headers;
+pub mod layer;
+mod metrics;
+mod proxy;
+pub mod respond;
+pub mod route;
+pub mod server;
+mod trust;
+mod upgrade;
+mod upstream;
+
+pub use crate::body::Body;
+pub use crate::config::{ProxyConfig, UpstreamConfig};
+pub use crate::error::{Error, ErrorKind, Side};
+pub use crate::proxy::{Proxy, ProxyFuture};
+pub use crate::route::{Route, Routes};
+pub use crate::trust::{Peer, TrustedProxies};
+pub use crate::upstream::Upstream;

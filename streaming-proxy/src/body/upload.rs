@@ -1,0 +1,240 @@
+//! A client's body on its way to the upstream.
+
+use std::any::Any;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep};
+
+use crate::error::{BoxError, Error, ErrorKind};
+
+/// A client's body as hyper's client takes it. One type, so that connections can be shared.
+pub(crate) struct Upload {
+    kind: Kind,
+    /// Absent for an empty body, which has no story to tell.
+    progress: Option<Arc<Progress>>,
+    idle: Option<Idle>,
+}
+
+enum Kind {
+    Empty,
+    /// hyper's own, the usual case: no box.
+    Incoming(Incoming),
+    Boxed(UnsyncBoxBody<Bytes, BoxError>),
+}
+
+/// How far an [`Upload`] is, for the one who waits for the answer meanwhile.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    start: Instant,
+    /// Milliseconds after `start` at which the upload last moved.
+    moved: AtomicU64,
+    /// The upstream could take more, and the client gives nothing.
+    waits_for_client: AtomicBool,
+    done: AtomicBool,
+    failed: AtomicU8,
+}
+
+/// A coarse timer: armed when there is nothing to read, and not touched while there is.
+pub(crate) struct Idle {
+    limit: Duration,
+    last: Instant,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+const BROKEN: u8 = 1;
+const TOO_SLOW: u8 = 2;
+
+// === impl Upload ===
+
+impl Upload {
+    pub(crate) fn empty() -> Self {
+        Self { kind: Kind::Empty, progress: None, idle: None }
+    }
+
+    pub(crate) fn new<B>(body: B) -> Self
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        if body.is_end_stream() {
+            return Self::empty();
+        }
+        let mut body = Some(body);
+        let incoming = (&mut body as &mut dyn Any).downcast_mut::<Option<Incoming>>().and_then(Option::take);
+        let kind = match (incoming, body) {
+            (Some(incoming), _) => Kind::Incoming(incoming),
+            (None, Some(body)) => Kind::Boxed(body.map_err(Into::into).boxed_unsync()),
+            (None, None) => Kind::Empty,
+        };
+        let progress = Progress {
+            start: Instant::now(),
+            moved: AtomicU64::new(0),
+            waits_for_client: AtomicBool::new(false),
+            done: AtomicBool::new(false),
+            failed: AtomicU8::new(0),
+        };
+        Self { kind, progress: Some(Arc::new(progress)), idle: None }
+    }
+
+    pub(crate) fn with_idle(mut self, limit: Option<Duration>) -> Self {
+        self.idle = limit.filter(|_| !self.is_empty()).map(Idle::new);
+        self
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self.kind, Kind::Empty)
+    }
+
+    pub(crate) fn progress(&self) -> Option<Arc<Progress>> {
+        self.progress.clone()
+    }
+
+    fn poll_kind(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match &mut self.kind {
+            Kind::Empty => Poll::Ready(None),
+            Kind::Incoming(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Kind::Boxed(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let polled = self.poll_kind(cx);
+        let this = &mut *self;
+        let Some(progress) = &this.progress else {
+            return polled.map_err(|cause| Error::new(ErrorKind::ClientBody).with(cause));
+        };
+        match polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                progress.moved();
+                if let Some(idle) = &mut this.idle {
+                    idle.touch();
+                }
+                if this.is_end_stream() {
+                    progress.done.store(true, Ordering::Release);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(cause))) => {
+                progress.failed.store(BROKEN, Ordering::Release);
+                Poll::Ready(Some(Err(Error::new(ErrorKind::ClientBody).with(cause))))
+            }
+            Poll::Ready(None) => {
+                progress.moved();
+                progress.done.store(true, Ordering::Release);
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                progress.waits_for_client.store(true, Ordering::Release);
+                if let Some(idle) = &mut this.idle {
+                    ready!(idle.poll_over(cx));
+                    progress.failed.store(TOO_SLOW, Ordering::Release);
+                    return Poll::Ready(Some(Err(Error::new(ErrorKind::ClientTimeout))));
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Empty => true,
+            Kind::Incoming(body) => body.is_end_stream(),
+            Kind::Boxed(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Empty => SizeHint::with_exact(0),
+            Kind::Incoming(body) => body.size_hint(),
+            Kind::Boxed(body) => body.size_hint(),
+        }
+    }
+}
+
+impl fmt::Debug for Upload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upload").field("progress", &self.progress).finish_non_exhaustive()
+    }
+}
+
+// === impl Progress ===
+
+impl Progress {
+    pub(crate) fn is_done(&self) -> bool {
+        self.done.load(Ordering::Acquire)
+    }
+
+    /// What the client did wrong, if anything.
+    pub(crate) fn fault(&self) -> Option<ErrorKind> {
+        match self.failed.load(Ordering::Acquire) {
+            BROKEN => Some(ErrorKind::ClientBody),
+            TOO_SLOW => Some(ErrorKind::ClientTimeout),
+            _ => None,
+        }
+    }
+
+    /// Since when the upstream is the one that everyone waits for; now, while it is the client.
+    pub(crate) fn upstream_owes_since(&self) -> Instant {
+        if !self.is_done() && self.waits_for_client.load(Ordering::Acquire) {
+            return Instant::now();
+        }
+        self.start + Duration::from_millis(self.moved.load(Ordering::Acquire))
+    }
+
+    fn moved(&self) {
+        let elapsed = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.moved.store(elapsed, Ordering::Release);
+        self.waits_for_client.store(false, Ordering::Release);
+    }
+}
+
+// === impl Idle ===
+
+impl Idle {
+    pub(crate) fn new(limit: Duration) -> Self {
+        Self { limit, last: Instant::now(), sleep: None }
+    }
+
+    /// Something moved.
+    pub(crate) fn touch(&mut self) {
+        self.last = Instant::now();
+    }
+
+    /// Ready when nothing has moved for the limit. To be polled whenever nothing moves.
+    pub(crate) fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let due = self.last + self.limit;
+            let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+            ready!(sleep.as_mut().poll(cx));
+            if due <= Instant::now() {
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(due);
+        }
+    }
+}
+
+impl fmt::Debug for Idle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Idle").field("limit", &self.limit).finish_non_exhaustive()
+    }
+}

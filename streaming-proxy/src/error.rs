@@ -1,0 +1,224 @@
+//! The crate's error.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+
+/// What went wrong with one request, a body, or a piece of configuration.
+///
+/// The cause, if any, is [`source`](StdError::source). How a kind becomes a status is said in
+/// [`respond`](crate::respond).
+#[derive(Debug)]
+pub struct Error {
+    inner: Box<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    kind: ErrorKind,
+    detail: Option<&'static str>,
+    upstream: Option<Arc<str>>,
+    source: Option<BoxError>,
+}
+
+/// The kinds of [`Error`], for callers that act on them.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The upstream's answer is not HTTP, or claims something that it must not.
+    BadResponse,
+    /// The client's request is ambiguous or malformed; nothing was sent upstream.
+    BadRequest,
+    /// The client's body broke off or was malformed while it was passed on.
+    ClientBody,
+    /// The client stopped sending its body.
+    ClientTimeout,
+    /// The upstream closed the connection before it answered.
+    Closed,
+    /// A value given to this crate does not parse.
+    Config,
+    /// No connection to the upstream; nothing was sent.
+    ConnectFailed,
+    /// No connection to the upstream in time; nothing was sent.
+    ConnectTimeout,
+    /// CONNECT and TRACE are not passed on.
+    MethodRefused,
+    /// No route matches the path.
+    NoRoute,
+    /// A bound is reached: requests in flight and waiting, or tunnels.
+    Overloaded,
+    /// The upstream took the request and did not answer, or stopped in the middle of its body.
+    ResponseTimeout,
+    /// The route's total time is over.
+    TotalTimeout,
+    /// The upstream's body broke off.
+    Truncated,
+}
+
+/// Whose fault an [`Error`] is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Side {
+    /// The one that sent the request.
+    Client,
+    /// This proxy: its configuration or its bounds.
+    Proxy,
+    /// The server behind.
+    Upstream,
+}
+
+pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
+
+// === impl Error ===
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind) -> Self {
+        Self { inner: Box::new(Inner { kind, detail: None, upstream: None, source: None }) }
+    }
+
+    pub(crate) fn bad_request(detail: &'static str) -> Self {
+        Self::new(ErrorKind::BadRequest).because(detail)
+    }
+
+    pub(crate) fn config(detail: &'static str) -> Self {
+        Self::new(ErrorKind::Config).because(detail)
+    }
+
+    pub(crate) fn because(mut self, detail: &'static str) -> Self {
+        self.inner.detail = Some(detail);
+        self
+    }
+
+    pub(crate) fn with(mut self, source: impl Into<BoxError>) -> Self {
+        self.inner.source = Some(source.into());
+        self
+    }
+
+    pub(crate) fn at(mut self, upstream: &Arc<str>) -> Self {
+        self.inner.upstream = Some(upstream.clone());
+        self
+    }
+
+    /// The kind of this error.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.inner.kind
+    }
+
+    /// The upstream that the request was meant for, once a route was found.
+    #[must_use]
+    pub fn upstream(&self) -> Option<&str> {
+        self.inner.upstream.as_deref()
+    }
+
+    /// A fixed sentence that says more than the kind, for requests and values that were refused.
+    #[must_use]
+    pub fn detail(&self) -> Option<&'static str> {
+        self.inner.detail
+    }
+
+    /// Whose fault it is.
+    #[must_use]
+    pub fn side(&self) -> Side {
+        match self.inner.kind {
+            ErrorKind::BadRequest
+            | ErrorKind::ClientBody
+            | ErrorKind::ClientTimeout
+            | ErrorKind::MethodRefused
+            | ErrorKind::NoRoute => Side::Client,
+            ErrorKind::Config | ErrorKind::Overloaded | ErrorKind::TotalTimeout => Side::Proxy,
+            ErrorKind::BadResponse
+            | ErrorKind::Closed
+            | ErrorKind::ConnectFailed
+            | ErrorKind::ConnectTimeout
+            | ErrorKind::ResponseTimeout
+            | ErrorKind::Truncated => Side::Upstream,
+        }
+    }
+
+    /// Whether some time was over.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        matches!(
+            self.inner.kind,
+            ErrorKind::ClientTimeout
+                | ErrorKind::ConnectTimeout
+                | ErrorKind::ResponseTimeout
+                | ErrorKind::TotalTimeout
+        )
+    }
+
+    /// Whether nothing of the request reached an upstream, so that it may be sent again whatever it asks.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(
+            self.inner.kind,
+            ErrorKind::ConnectFailed | ErrorKind::ConnectTimeout | ErrorKind::Overloaded
+        )
+    }
+}
+
+impl fmt::Display for Error {
+    // This level only: reporters walk `source` themselves.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.kind.fmt(f)?;
+        if let Some(detail) = self.inner.detail {
+            write!(f, ": {detail}")?;
+        }
+        if let Some(upstream) = &self.inner.upstream {
+            write!(f, " (upstream {upstream})")?;
+        }
+        Ok(())
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.inner.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+// === impl ErrorKind ===
+
+impl ErrorKind {
+    /// The name in metrics.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::BadResponse => "bad_response",
+            Self::BadRequest => "bad_request",
+            Self::ClientBody => "client_body",
+            Self::ClientTimeout => "client_timeout",
+            Self::Closed => "closed",
+            Self::Config => "config",
+            Self::ConnectFailed => "connect_failed",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::MethodRefused => "method_refused",
+            Self::NoRoute => "no_route",
+            Self::Overloaded => "overloaded",
+            Self::ResponseTimeout => "response_timeout",
+            Self::TotalTimeout => "total_timeout",
+            Self::Truncated => "truncated",
+        }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::BadResponse => "the upstream's answer cannot be used",
+            Self::BadRequest => "the request cannot be passed on",
+            Self::ClientBody => "the client's body broke off",
+            Self::ClientTimeout => "the client stopped sending",
+            Self::Closed => "the upstream closed the connection without an answer",
+            Self::Config => "invalid configuration",
+            Self::ConnectFailed => "no connection to the upstream",
+            Self::ConnectTimeout => "no connection to the upstream in time",
+            Self::MethodRefused => "this method is not passed on",
+            Self::NoRoute => "no route for this path",
+            Self::Overloaded => "too many requests are waiting",
+            Self::ResponseTimeout => "the upstream did not answer in time",
+            Self::TotalTimeout => "the request took too long",
+            Self::Truncated => "the upstream's body broke off",
+        })
+    }
+}

@@ -1,0 +1,182 @@
+//! The life of one request: checked, prepared, sent, answered.
+
+mod send;
+
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE};
+use http::request::Parts;
+use http::uri::Authority;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use tokio::time::{Instant, timeout_at};
+
+use crate::body::Body;
+use crate::body::download::{Accounts, Download, Exchange};
+use crate::body::upload::Upload;
+use crate::config::{HostHeader, ProxyConfig};
+use crate::error::{Error, ErrorKind};
+use crate::headers::{forwarded, framing, hop};
+use crate::metrics::Outcome;
+use crate::proxy::Shared;
+use crate::route::Route;
+use crate::trust::Peer;
+use crate::upgrade::Permit;
+
+/// A client's wish to speak another protocol.
+#[derive(Debug)]
+pub(crate) struct Upgrading {
+    /// Its connection, once it has been told that the wish is granted.
+    pub(crate) client: OnUpgrade,
+    pub(crate) protocol: HeaderValue,
+}
+
+/// A request ready for any address of its upstream.
+struct Prepared {
+    request: Request<Upload>,
+    upgrading: Option<(Upgrading, Permit)>,
+}
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+
+pub(crate) async fn forward(
+    shared: &Shared,
+    parts: Parts,
+    upload: Upload,
+    upgrading: Option<Upgrading>,
+) -> Result<Response<Body>, Error> {
+    let authority = framing::check(&parts)?;
+    let routes = shared.routes.load_full();
+    let route = routes.find(parts.uri.path())?;
+    let upstream = &route.upstream;
+    let total = route.timeouts.total.map(|limit| Instant::now() + limit);
+    let mut accounts = Accounts::new(upstream.metrics());
+    let sent = async {
+        let Prepared { request, upgrading } =
+            prepare(shared, route, parts, upload, upgrading, authority.as_ref())?;
+        let sending = send::send(route, shared.config.attempts, shared.config.host, request);
+        let sent = match total {
+            Some(deadline) => timeout_at(deadline, sending)
+                .await
+                .unwrap_or_else(|_| Err(Error::new(ErrorKind::TotalTimeout)))?,
+            None => sending.await?,
+        };
+        let upgrading = check_switch(&sent.response, upgrading)?;
+        Ok((sent, upgrading))
+    };
+    let (sent, upgrading) = match sent.await {
+        Ok(sent) => sent,
+        Err(error) => {
+            let error: Error = error;
+            accounts.end(Outcome::Failed(error.kind()));
+            return Err(error.at(upstream.shared_name()));
+        }
+    };
+    let send::Sent { mut response, turn, mut connection, upload } = sent;
+    accounts.expect(response.status().is_server_error());
+    if let Some(seconds) = keep_alive_seconds(response.headers()) {
+        connection.keep_at_most(seconds);
+    }
+    let exchange = Exchange { turn, connection: Some(connection), upload, accounts };
+    hop::strip_response(response.headers_mut());
+    if let Some((upgrading, permit)) = upgrading {
+        let headers = response.headers_mut();
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, upgrading.protocol);
+        let other = hyper::upgrade::on(&mut response);
+        shared.tunnels.spawn(upgrading.client, other, exchange, permit);
+        return Ok(finish(response, |_| Body::empty()));
+    }
+    let name = upstream.shared_name().clone();
+    let idle = route.timeouts.response_idle;
+    Ok(finish(response, |body| Body::download(Download::new(body, exchange, name, idle, total))))
+}
+
+/// What the upstream gets to see, but for what depends on its address.
+fn prepare(
+    shared: &Shared,
+    route: &Route,
+    mut parts: Parts,
+    upload: Upload,
+    upgrading: Option<Upgrading>,
+    authority: Option<&Authority>,
+) -> Result<Prepared, Error> {
+    let upgrading = upgrading.filter(|upgrading| is_granted(&shared.config, &parts, &upload, upgrading));
+    let upgrading = match upgrading {
+        Some(upgrading) => Some((upgrading, shared.tunnels.permit()?)),
+        None => None,
+    };
+    let peer = parts.extensions.get::<Peer>().copied();
+    // Extensions are between the layers of this process.
+    parts.extensions.clear();
+    parts.version = Version::HTTP_11;
+    parts.uri = Uri::from(route.target(&parts.uri)?);
+
+    let headers = &mut parts.headers;
+    // ORDER: first take away, then add, or a client could take away what is added.
+    let trailers = hop::strip_request(headers)?;
+    forwarded::apply(headers, peer.as_ref(), authority, &shared.config.trusted);
+    if shared.config.host == HostHeader::Preserve
+        && !headers.contains_key(HOST)
+        && let Some(authority) = authority
+        && let Ok(value) = HeaderValue::from_str(authority.as_str())
+    {
+        headers.insert(HOST, value);
+    }
+    if let Some((upgrading, _)) = &upgrading {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, upgrading.protocol.clone());
+    } else if trailers {
+        headers.insert(CONNECTION, HeaderValue::from_static("te"));
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    if !upload.is_empty() && !headers.contains_key(CONTENT_LENGTH) {
+        // hyper would send a GET without its chunked body, and the rest would be read as another request.
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    let upload = upload.with_idle(route.timeouts.request_idle);
+    Ok(Prepared { request: Request::from_parts(parts, upload), upgrading })
+}
+
+/// Only what is on the list becomes a tunnel; anything else is an ordinary request without the wish.
+fn is_granted(config: &ProxyConfig, parts: &Parts, upload: &Upload, upgrading: &Upgrading) -> bool {
+    let wanted = upgrading.protocol.as_bytes();
+    parts.version == Version::HTTP_11
+        && parts.method == Method::GET
+        && upload.is_empty()
+        && config.upgrades.iter().any(|protocol| protocol.as_bytes().eq_ignore_ascii_case(wanted))
+}
+
+/// The upgrade that the answer completes, if any; a switch that nobody asked for is refused.
+fn check_switch(
+    response: &Response<Incoming>,
+    upgrading: Option<(Upgrading, Permit)>,
+) -> Result<Option<(Upgrading, Permit)>, Error> {
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(None);
+    }
+    let Some((upgrading, permit)) = upgrading else {
+        return Err(Error::new(ErrorKind::BadResponse).because("a switch of protocols that nobody asked for"));
+    };
+    let agreed = hop::upgrade(response.headers())
+        .is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(upgrading.protocol.as_bytes()));
+    if agreed {
+        Ok(Some((upgrading, permit)))
+    } else {
+        Err(Error::new(ErrorKind::BadResponse).because("a switch to another protocol"))
+    }
+}
+
+fn finish(response: Response<Incoming>, body: impl FnOnce(Incoming) -> Body) -> Response<Body> {
+    let (mut parts, incoming) = response.into_parts();
+    parts.extensions.clear();
+    parts.version = Version::HTTP_11;
+    Response::from_parts(parts, body(incoming))
+}
+
+fn keep_alive_seconds(headers: &HeaderMap) -> Option<u64> {
+    hop::tokens(headers, &KEEP_ALIVE).find_map(|token| {
+        let text = std::str::from_utf8(token).ok()?;
+        let (name, value) = text.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("timeout").then(|| value.trim().parse().ok())?
+    })
+}

@@ -1,0 +1,5 @@
+//! What happens to header fields on their way through.
+
+pub(crate) mod forwarded;
+pub(crate) mod framing;
+pub(crate) mod hop;

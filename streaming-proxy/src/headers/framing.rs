@@ -1,0 +1,149 @@
+//! Requests whose end or target two readers could see differently are refused, not repaired.
+
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::request::Parts;
+use http::uri::Authority;
+use http::{HeaderMap, Method, Version};
+
+use crate::error::{Error, ErrorKind};
+
+/// Checks the framing and the target of a request, and returns the authority that it is for.
+///
+/// hyper has already refused differing lengths, unknown codings and bare CR; this refuses the rest.
+pub(crate) fn check(parts: &Parts) -> Result<Option<Authority>, Error> {
+    if parts.method == Method::CONNECT || parts.method == Method::TRACE {
+        return Err(Error::new(ErrorKind::MethodRefused));
+    }
+    check_length(&parts.headers, parts.version)?;
+    check_path(parts.uri.path())?;
+    authority(parts)
+}
+
+fn check_length(headers: &HeaderMap, version: Version) -> Result<(), Error> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    if let Some(coding) = codings.next() {
+        if codings.next().is_some() || !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") {
+            return Err(Error::bad_request("a transfer coding other than chunked"));
+        }
+        if version < Version::HTTP_11 {
+            return Err(Error::bad_request("a transfer coding in HTTP/1.0"));
+        }
+        if headers.contains_key(CONTENT_LENGTH) {
+            return Err(Error::bad_request("both Transfer-Encoding and Content-Length"));
+        }
+    }
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    if let Some(length) = lengths.next() {
+        let length = length.as_bytes();
+        if lengths.next().is_some() || length.is_empty() || !length.iter().all(u8::is_ascii_digit) {
+            return Err(Error::bad_request("not exactly one plain Content-Length"));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses dot segments in every spelling that an upstream may resolve: what is matched is what is sent.
+fn check_path(path: &str) -> Result<(), Error> {
+    if !path.starts_with('/') {
+        return Err(Error::bad_request("the target is not a path"));
+    }
+    let bytes = path.as_bytes();
+    // The common path has nothing to look at.
+    if !bytes.iter().any(|byte| matches!(byte, b'.' | b'%' | b'\\')) {
+        return Ok(());
+    }
+    let mut segment = Segment::default();
+    let mut rest = bytes;
+    loop {
+        match rest {
+            [] => break,
+            [b'/' | b'\\', tail @ ..] => {
+                segment.end()?;
+                rest = tail;
+            }
+            [b'%', b'2', b'f' | b'F', tail @ ..] | [b'%', b'5', b'c' | b'C', tail @ ..] => {
+                segment.end()?;
+                rest = tail;
+            }
+            [b'%', b'0', b'0', ..] => return Err(Error::bad_request("a NUL in the path")),
+            [b'%', b'2', b'e' | b'E', tail @ ..] => {
+                segment.push(b'.');
+                rest = tail;
+            }
+            [b'%', b'3', b'b' | b'B', tail @ ..] => {
+                segment.push(b';');
+                rest = tail;
+            }
+            [byte, tail @ ..] => {
+                segment.push(*byte);
+                rest = tail;
+            }
+        }
+    }
+    segment.end()
+}
+
+/// As much of a path segment as tells whether it is `.` or `..`, parameters (`;…`) aside.
+#[derive(Default)]
+struct Segment {
+    dots: usize,
+    other: bool,
+    parameters: bool,
+}
+
+impl Segment {
+    fn push(&mut self, byte: u8) {
+        match byte {
+            _ if self.parameters => {}
+            b';' => self.parameters = true,
+            b'.' => self.dots += 1,
+            _ => self.other = true,
+        }
+    }
+
+    fn end(&mut self) -> Result<(), Error> {
+        let dots = !self.other && (self.dots == 1 || self.dots == 2);
+        *self = Self::default();
+        if dots { Err(Error::bad_request("a dot segment in the path")) } else { Ok(()) }
+    }
+}
+
+/// The one authority that target and `Host` agree on.
+fn authority(parts: &Parts) -> Result<Option<Authority>, Error> {
+    let mut hosts = parts.headers.get_all(HOST).iter();
+    let host = hosts.next();
+    if hosts.next().is_some() {
+        return Err(Error::bad_request("several Host fields"));
+    }
+    let host = match host {
+        Some(value) if value.is_empty() => return Err(Error::bad_request("an empty Host")),
+        Some(value) => Some(
+            Authority::try_from(value.as_bytes())
+                .ok()
+                .filter(|host| is_plain(host))
+                .ok_or_else(|| Error::bad_request("Host is not a host"))?,
+        ),
+        None => None,
+    };
+    match (parts.uri.authority(), host) {
+        (Some(target), Some(host)) if !target.as_str().eq_ignore_ascii_case(host.as_str()) => {
+            Err(Error::bad_request("Host and the target differ"))
+        }
+        (Some(target), _) if !is_plain(target) => Err(Error::bad_request("user information in the target")),
+        (Some(target), _) => Ok(Some(target.clone())),
+        (None, Some(host)) => Ok(Some(host)),
+        (None, None) if parts.version == Version::HTTP_11 => Err(Error::bad_request("no Host")),
+        (None, None) => Ok(None),
+    }
+}
+
+/// Neither user information nor anything that would need escaping in `Forwarded`.
+fn is_plain(authority: &Authority) -> bool {
+    !authority.host().is_empty()
+        && authority.as_str().bytes().all(|byte| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']' | b'~')
+        })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+//! Fields that end at this hop (RFC 9110, 7.6.1), and the names in `Connection`.
+
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING,
+    UPGRADE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::error::Error;
+
+/// How many names one message may nominate in `Connection`. Real clients nominate two.
+const MAX_NOMINATIONS: usize = 16;
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// Removes from a request what ends here, and returns whether it said `TE: trailers`.
+pub(crate) fn strip_request(headers: &mut HeaderMap) -> Result<bool, Error> {
+    let trailers = tokens(headers, &TE).any(|token| token.eq_ignore_ascii_case(b"trailers"));
+    if strip(headers) > MAX_NOMINATIONS {
+        return Err(Error::bad_request("too many names in Connection"));
+    }
+    headers.remove(PROXY_AUTHORIZATION);
+    // The server half answers `100 Continue` by itself, when the upstream starts to read.
+    headers.remove(EXPECT);
+    Ok(trailers)
+}
+
+/// Removes from an answer what ends here.
+pub(crate) fn strip_response(headers: &mut HeaderMap) {
+    // RFC 9112, 6.3: with both, the length is a lie; hyper's client read the chunks.
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
+    }
+    strip(headers);
+    headers.remove(PROXY_AUTHENTICATE);
+}
+
+/// Whether `Connection` has the option `upgrade`, and the one protocol that `Upgrade` names then.
+pub(crate) fn upgrade(headers: &HeaderMap) -> Option<&HeaderValue> {
+    if !tokens(headers, &CONNECTION).any(|token| token.eq_ignore_ascii_case(b"upgrade")) {
+        return None;
+    }
+    let mut values = headers.get_all(UPGRADE).iter();
+    values.next().filter(|_| values.next().is_none())
+}
+
+/// The comma-separated items of all fields called `name`, trimmed, empty ones left out.
+pub(crate) fn tokens<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    headers
+        .get_all(name)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|token| !token.is_empty())
+}
+
+/// Removes the hop-by-hop fields and the nominated ones; returns how many names were nominated.
+fn strip(headers: &mut HeaderMap) -> usize {
+    let mut count = 0;
+    if headers.contains_key(CONNECTION) {
+        let nominated: Vec<HeaderName> = tokens(headers, &CONNECTION)
+            .inspect(|_| count += 1)
+            .filter_map(|token| HeaderName::from_bytes(token).ok())
+            .filter(|name| !is_protected(name))
+            .take(MAX_NOMINATIONS)
+            .collect();
+        for name in nominated {
+            headers.remove(name);
+        }
+        headers.remove(CONNECTION);
+    }
+    for name in [&KEEP_ALIVE, &PROXY_CONNECTION, &TE, &TRANSFER_ENCODING, &UPGRADE] {
+        headers.remove(name);
+    }
+    count
+}
+
+/// Fields that a client must not make this proxy drop by nominating them: they say what the message is, who sent
+/// it, or were added by a layer in front of this one.
+fn is_protected(name: &HeaderName) -> bool {
+    const PROTECTED: &[&str] = &[
+        "authorization",
+        "cache-control",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "cookie",
+        "forwarded",
+        "host",
+        "set-cookie",
+        "traceparent",
+        "tracestate",
+        "via",
+        "x-real-ip",
+        "x-request-id",
+    ];
+    PROTECTED.contains(&name.as_str()) || name.as_str().starts_with("x-forwarded-")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+//! Which upstream a path belongs to, and what path it sees.
+
+use http::Uri;
+use http::uri::PathAndQuery;
+
+use crate::config::Timeouts;
+use crate::error::{Error, ErrorKind};
+use crate::upstream::Upstream;
+
+/// One entry of [`Routes`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Route {
+    /// The path this route is for, and everything below it: `/api` has `/api` and `/api/x`, never `/apiary`.
+    pub prefix: String,
+    /// Where its requests go.
+    pub upstream: Upstream,
+    /// What path the upstream sees. The query always stays as it is.
+    pub rewrite: Rewrite,
+    /// Its times.
+    pub timeouts: Timeouts,
+}
+
+/// What path an upstream sees.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Rewrite {
+    /// The client's.
+    #[default]
+    Keep,
+    /// The client's with the route's prefix replaced by this one. An empty string or `/` takes the prefix away.
+    Prefix(String),
+}
+
+/// The routes of a [`Proxy`](crate::Proxy). The longest prefix wins.
+#[derive(Clone, Debug, Default)]
+pub struct Routes {
+    /// INVARIANT: longest prefix first, no two the same; prefixes without their trailing slash.
+    routes: Vec<Route>,
+}
+
+// === impl Route ===
+
+impl Route {
+    /// A route that keeps the path, with the default times.
+    #[must_use]
+    pub fn new(prefix: impl Into<String>, upstream: Upstream) -> Self {
+        Self { prefix: prefix.into(), upstream, rewrite: Rewrite::Keep, timeouts: Timeouts::default() }
+    }
+
+    /// The same route with this rewrite.
+    #[must_use]
+    pub fn with_rewrite(mut self, rewrite: Rewrite) -> Self {
+        self.rewrite = rewrite;
+        self
+    }
+
+    /// The same route with these times.
+    #[must_use]
+    pub fn with_timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    /// The origin-form target for the upstream.
+    pub(crate) fn target(&self, uri: &Uri) -> Result<PathAndQuery, Error> {
+        let Rewrite::Prefix(replacement) = &self.rewrite else {
+            return Ok(match uri.path_and_query() {
+                // The common case costs a reference count.
+                Some(target) if target.as_str().starts_with('/') => target.clone(),
+                _ => PathAndQuery::from_static("/"),
+            });
+        };
+        // INVARIANT: the prefix matched, on a segment boundary.
+        let rest = uri.path().get(self.prefix.len()..).unwrap_or_default();
+        let replacement = replacement.trim_end_matches('/');
+        let mut target = String::with_capacity(replacement.len() + uri.path().len() + 1);
+        target.push_str(replacement);
+        // One slash and no more: `//host/…` would be somewhere else to many a reader.
+        let rest = rest.trim_start_matches('/');
+        if !rest.is_empty() || target.is_empty() || uri.path().len() > self.prefix.len() {
+            target.push('/');
+        }
+        target.push_str(rest);
+        if let Some(query) = uri.query() {
+            target.push('?');
+            target.push_str(query);
+        }
+        PathAndQuery::try_from(target).map_err(|cause| Error::bad_request("the rewritten target").with(cause))
+    }
+}
+
+// === impl Routes ===
+
+impl Routes {
+    /// The table of these routes.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a prefix or a replacement does not start with `/` (an
+    /// empty one is `/`), or if two routes have the same prefix.
+    pub fn new(routes: impl IntoIterator<Item = Route>) -> Result<Self, Error> {
+        let mut routes: Vec<Route> = routes.into_iter().collect();
+        for route in &mut routes {
+            let trimmed = route.prefix.trim_end_matches('/').len();
+            route.prefix.truncate(trimmed);
+            check(&route.prefix)?;
+            if let Rewrite::Prefix(replacement) = &route.rewrite {
+                check(replacement.trim_end_matches('/'))?;
+            }
+        }
+        routes.sort_by(|a, b| b.prefix.len().cmp(&a.prefix.len()).then_with(|| a.prefix.cmp(&b.prefix)));
+        if routes.windows(2).any(|pair| matches!(pair, [a, b] if a.prefix == b.prefix)) {
+            return Err(Error::config("two routes with the same prefix"));
+        }
+        Ok(Self { routes })
+    }
+
+    /// The route for this path.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NoRoute`](crate::ErrorKind::NoRoute) if there is none.
+    pub fn find(&self, path: &str) -> Result<&Route, Error> {
+        self.routes
+            .iter()
+            .find(|route| {
+                path.strip_prefix(route.prefix.as_str())
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            })
+            .ok_or_else(|| Error::new(ErrorKind::NoRoute))
+    }
+
+    /// All routes, longest prefix first.
+    pub fn iter(&self) -> impl Iterator<Item = &Route> {
+        self.routes.iter()
+    }
+}
+
+fn check(prefix: &str) -> Result<(), Error> {
+    let plain = prefix.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'\\'));
+    if (prefix.is_empty() || prefix.starts_with('/')) && plain {
+        Ok(())
+    } else {
+        Err(Error::config("a prefix must be a path"))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,208 @@
+//! An HTTP/1.1 server for one listener: bounded, timed, drained.
+
+mod stall;
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use metrics::Gauge;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use crate::error::BoxError;
+use crate::server::stall::Stall;
+use crate::trust::Peer;
+
+/// How [`serve`] behaves.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ServerConfig {
+    /// How many connections may be open; more wait in the kernel's queue until one ends.
+    ///
+    /// The default, 10,000, is about 120 MiB when all are idle. Upgraded connections do not count: who took them
+    /// over bounds them.
+    pub max_connections: usize,
+    /// How long a client may take for a request's head, and how long a connection may wait for its next request.
+    ///
+    /// The default, 30 s, is hyper's.
+    pub header_read_timeout: Duration,
+    /// How long a client may leave an answer unread before the connection is closed.
+    ///
+    /// The default, 60 s, is nginx's `send_timeout`.
+    pub write_timeout: Duration,
+    /// How many bytes a connection may hold in its buffers, and so the longest head of a request.
+    ///
+    /// The default, 64 KiB, is eight times the longest head that common servers accept.
+    pub max_buffer: usize,
+    /// How many header fields a request may have; with more it is answered 431.
+    ///
+    /// The default, 100, is hyper's.
+    pub max_headers: usize,
+}
+
+/// How long to wait after an accept that failed for want of resources: a file that is closed meanwhile helps.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+// === impl ServerConfig ===
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            max_connections: 10_000,
+            header_read_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(60),
+            max_buffer: 64 * 1024,
+            max_headers: 100,
+        }
+    }
+}
+
+/// Serves every connection of `listener` with a clone of `service` until `shutdown` completes, then drains: the
+/// listener is closed, idle connections too, requests under way are answered (`Connection: close`), and it returns when
+/// the last is through.
+///
+/// Each request carries its [`Peer`] as an extension. A failure of the service closes the connection; a `Proxy`
+/// has none. Upgraded connections outlive the drain: they belong to whoever took them over.
+///
+/// # Cancel safety
+///
+/// Dropping it closes the listener and every connection at once. The deadline of the drain belongs to the caller:
+/// wrap the whole in a timeout.
+pub async fn serve<S, B>(
+    listener: TcpListener,
+    service: S,
+    config: ServerConfig,
+    shutdown: impl Future<Output = ()>,
+) where
+    S: tower::Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let mut shutdown = pin!(shutdown);
+    let turns = Arc::new(Semaphore::new(config.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
+    let open = metrics::gauge!("streaming_proxy.server.connections");
+    let draining = CancellationToken::new();
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            // ORDER: shutdown first, or a busy listener could keep us from ever seeing it.
+            biased;
+            () = &mut shutdown => break,
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            (stream, peer, permit) = accept(&listener, &turns) => {
+                let counted = Counted::new(&open, permit);
+                let connection = connection(stream, peer, service.clone(), &config, draining.clone());
+                connections.spawn(async move {
+                    connection.await;
+                    drop(counted);
+                });
+            }
+        }
+    }
+    drop(listener);
+    draining.cancel();
+    while connections.join_next().await.is_some() {}
+}
+
+async fn accept(
+    listener: &TcpListener,
+    turns: &Arc<Semaphore>,
+) -> (TcpStream, SocketAddr, Option<OwnedSemaphorePermit>) {
+    // The semaphore is never closed.
+    let permit = turns.clone().acquire_owned().await.ok();
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => return (stream, peer, permit),
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "accept failed");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset
+    )
+}
+
+fn connection<S, B>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    service: S,
+    config: &ServerConfig,
+    draining: CancellationToken,
+) -> impl Future<Output = ()> + Send + use<S, B>
+where
+    S: tower::Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(error = &error as &dyn std::error::Error, "TCP_NODELAY");
+    }
+    let io = TokioIo::new(Stall::new(stream, config.write_timeout));
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(config.header_read_timeout)
+        // hyper insists on 8 KiB.
+        .max_buf_size(config.max_buffer.max(8192))
+        .max_headers(config.max_headers);
+    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Peer::new(peer));
+        service.clone().oneshot(request)
+    });
+    async move {
+        let mut connection = pin!(builder.serve_connection(io, service).with_upgrades());
+        let result = tokio::select! {
+            biased;
+            result = connection.as_mut() => result,
+            () = draining.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = result {
+            tracing::debug!(error = &error as &dyn std::error::Error, %peer, "connection ended");
+        }
+    }
+}
+
+/// One open connection, for the gauge and the bound.
+struct Counted {
+    open: Gauge,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Counted {
+    fn new(open: &Gauge, permit: Option<OwnedSemaphorePermit>) -> Self {
+        open.increment(1.0);
+        Self { open: open.clone(), _permit: permit }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.open.decrement(1.0);
+    }
+}

@@ -1,0 +1,115 @@
+//! A service behind the proxy: one or several addresses.
+
+mod balance;
+pub(crate) mod endpoint;
+mod health;
+mod pool;
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::config::UpstreamConfig;
+use crate::error::Error;
+use crate::metrics::UpstreamMetrics;
+use crate::upstream::endpoint::Endpoint;
+
+pub(crate) use crate::upstream::pool::Connection;
+
+/// A service behind the proxy: one or several addresses with their connections. Clones share them.
+///
+/// Several addresses share the requests (the less busy of two drawn ones). One that fails is passed over for a while,
+/// which doubles while it fails; then one request tries it. When all fail, the one that is due first is tried anyway.
+#[derive(Clone)]
+pub struct Upstream {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    name: Arc<str>,
+    endpoints: Vec<Arc<Endpoint>>,
+    config: UpstreamConfig,
+    metrics: UpstreamMetrics,
+}
+
+// === impl Upstream ===
+
+impl Upstream {
+    /// An upstream with these addresses (`http://host:port`, or `host:port`), of which nothing is connected yet.
+    ///
+    /// `name` is the label in metrics and logs. Names are looked up at every connect.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if there is no address, or one does not parse, has a path or is
+    /// not `http`.
+    pub fn new<A: AsRef<str>>(
+        name: &str,
+        addresses: impl IntoIterator<Item = A>,
+        config: UpstreamConfig,
+    ) -> Result<Self, Error> {
+        let name: Arc<str> = name.into();
+        let metrics = UpstreamMetrics::new(&name);
+        let endpoints = addresses
+            .into_iter()
+            .map(|address| Endpoint::parse(address.as_ref(), &config, &metrics).map(Arc::new))
+            .collect::<Result<Vec<_>, _>>()?;
+        if endpoints.is_empty() {
+            return Err(Error::config("an upstream without an address"));
+        }
+        Ok(Self { shared: Arc::new(Shared { name, endpoints, config, metrics }) })
+    }
+
+    /// An upstream with the addresses in `list`, separated by commas.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn parse(name: &str, list: &str, config: UpstreamConfig) -> Result<Self, Error> {
+        let addresses = list.split(',').map(str::trim).filter(|address| !address.is_empty());
+        Self::new(name, addresses, config)
+    }
+
+    /// The name given at construction.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// Its addresses, as `host:port`.
+    pub fn addresses(&self) -> impl Iterator<Item = &str> {
+        self.shared.endpoints.iter().map(|endpoint| endpoint.authority())
+    }
+
+    /// How many of its addresses are not passed over at this moment.
+    #[must_use]
+    pub fn available(&self) -> usize {
+        self.shared.endpoints.iter().filter(|endpoint| endpoint.health.is_up()).count()
+    }
+
+    pub(crate) fn shared_name(&self) -> &Arc<str> {
+        &self.shared.name
+    }
+
+    pub(crate) fn config(&self) -> &UpstreamConfig {
+        &self.shared.config
+    }
+
+    pub(crate) fn metrics(&self) -> &UpstreamMetrics {
+        &self.shared.metrics
+    }
+
+    /// An address for a request that has failed at those in `tried`; `None` when all were tried.
+    pub(crate) fn pick(&self, tried: &[usize]) -> Option<(usize, Arc<Endpoint>)> {
+        let index = balance::pick(&self.shared.endpoints, tried)?;
+        Some((index, self.shared.endpoints.get(index)?.clone()))
+    }
+}
+
+impl fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upstream")
+            .field("name", &self.shared.name)
+            .field("addresses", &self.addresses().collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}

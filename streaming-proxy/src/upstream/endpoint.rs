@@ -1,0 +1,181 @@
+//! One address: its turnstile, its connections, its health.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use http::HeaderValue;
+use http::uri::{Authority, Scheme, Uri};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
+
+use crate::config::UpstreamConfig;
+use crate::error::{Error, ErrorKind};
+use crate::metrics::UpstreamMetrics;
+use crate::upstream::health::Health;
+use crate::upstream::pool::{Connection, Pool};
+
+/// One address of an upstream.
+pub(crate) struct Endpoint {
+    authority: Authority,
+    host: HeaderValue,
+    port: u16,
+    turns: Arc<Semaphore>,
+    in_flight: AtomicUsize,
+    waiting: AtomicUsize,
+    pool: Arc<Pool>,
+    config: UpstreamConfig,
+    metrics: UpstreamMetrics,
+    pub(crate) health: Health,
+}
+
+/// A request's turn at an address, from before it is sent until its answer or its tunnel has ended.
+pub(crate) struct Turn {
+    endpoint: Arc<Endpoint>,
+    _permit: OwnedSemaphorePermit,
+}
+
+// === impl Endpoint ===
+
+impl Endpoint {
+    pub(crate) fn parse(
+        address: &str,
+        config: &UpstreamConfig,
+        metrics: &UpstreamMetrics,
+    ) -> Result<Self, Error> {
+        let uri: Uri = address.parse().map_err(|cause| Error::config("an upstream's address").with(cause))?;
+        if uri.scheme().is_some_and(|scheme| *scheme != Scheme::HTTP) {
+            return Err(Error::config("an upstream's address must be http"));
+        }
+        if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+            return Err(Error::config("an upstream's address has no path: rewrite in the route"));
+        }
+        let authority = uri.authority().cloned().ok_or_else(|| Error::config("an upstream's address"))?;
+        if authority.as_str().contains('@') {
+            return Err(Error::config("an upstream's address has no user"));
+        }
+        let host = HeaderValue::from_str(authority.as_str())
+            .map_err(|cause| Error::config("an upstream's address").with(cause))?;
+        let port = authority.port_u16().unwrap_or(80);
+        Ok(Self {
+            port,
+            host,
+            authority,
+            turns: Arc::new(Semaphore::new(config.max_in_flight.clamp(1, Semaphore::MAX_PERMITS))),
+            in_flight: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+            pool: Pool::new(config, metrics),
+            config: config.clone(),
+            metrics: metrics.clone(),
+            health: Health::new(config),
+        })
+    }
+
+    pub(crate) fn authority(&self) -> &str {
+        self.authority.as_str()
+    }
+
+    /// What `Host` says when the client's own is not preserved.
+    pub(crate) fn host(&self) -> &HeaderValue {
+        &self.host
+    }
+
+    pub(crate) fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Waits for a turn, within the bounds.
+    pub(crate) async fn turn(self: Arc<Self>) -> Result<Turn, Error> {
+        let permit = match self.turns.clone().try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => self.wait().await?,
+        };
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.metrics.in_flight.increment(1.0);
+        Ok(Turn { endpoint: self, _permit: permit })
+    }
+
+    async fn wait(&self) -> Result<OwnedSemaphorePermit, Error> {
+        struct Waiting<'a>(&'a AtomicUsize);
+        impl Drop for Waiting<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _waiting = Waiting(&self.waiting);
+        if before >= self.config.max_waiting {
+            return Err(Error::new(ErrorKind::Overloaded));
+        }
+        match tokio::time::timeout(self.config.max_wait, self.turns.clone().acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => Err(Error::new(ErrorKind::Overloaded)),
+        }
+    }
+
+    /// A connection for a request: a kept one no older than `fresh_within` if there is one, else a new one.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::ConnectFailed`] or [`ErrorKind::ConnectTimeout`].
+    pub(crate) async fn connection(&self, fresh_within: Option<Duration>) -> Result<Connection, Error> {
+        let deadline = Instant::now() + self.config.connect_timeout;
+        if let Some(within) = fresh_within {
+            while let Some(mut connection) = self.pool.take(within) {
+                // Its last exchange is over; the other task may need a moment to notice.
+                if connection.sender.is_ready()
+                    || matches!(timeout_at(deadline, connection.sender.ready()).await, Ok(Ok(())))
+                {
+                    return Ok(connection);
+                }
+            }
+        }
+        let (kind, cause) = match timeout_at(deadline, self.connect()).await {
+            Ok(Ok(connection)) => {
+                self.metrics.connected.increment(1);
+                return Ok(connection);
+            }
+            Ok(Err(cause)) => (ErrorKind::ConnectFailed, cause),
+            Err(elapsed) => (ErrorKind::ConnectTimeout, elapsed.into()),
+        };
+        self.metrics.connect_failed.increment(1);
+        Err(Error::new(kind).with(cause))
+    }
+
+    async fn connect(&self) -> Result<Connection, crate::error::BoxError> {
+        let host = self.authority.host();
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let stream = TcpStream::connect((host, self.port)).await?;
+        // Small heads and bodies must not wait for an acknowledgement.
+        stream.set_nodelay(true)?;
+        let (sender, connection) = http1::Builder::new().handshake(TokioIo::new(stream)).await?;
+        let driver = tokio::spawn(async move {
+            if let Err(error) = connection.with_upgrades().await {
+                tracing::debug!(error = &error as &dyn std::error::Error, "upstream connection ended");
+            }
+        });
+        Ok(Connection::new(sender, driver.abort_handle(), self.config.idle_timeout))
+    }
+}
+
+// === impl Turn ===
+
+impl Turn {
+    pub(crate) fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.endpoint
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.endpoint.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.endpoint.metrics.in_flight.decrement(1.0);
+    }
+}
