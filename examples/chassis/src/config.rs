@@ -7,7 +7,7 @@ mod secret;
 mod vars;
 
 pub use self::common::{Common, LogFormat, Process};
-pub use self::secret::{Secret, SecretUrl};
+pub use self::secret::{DatabaseUrl, Secret, SecretUrl};
 pub use self::vars::{ConfigError, EXIT_CONFIG, Vars};
 
 #[cfg(test)]

@@ -115,9 +115,8 @@ async fn live<C>(
     let http = TcpListener::bind(http).await.map_err(Failure::other)?;
     let admin = TcpListener::bind(admin).await.map_err(Failure::other)?;
     tracing::info!(http = ?http.local_addr().ok(), admin = ?admin.local_addr().ok(), "listening");
-    let mut serving = ServeConfig::default();
-    serving.admin = Some((admin, Some(metrics)));
-    serving.drain_timeout = drain_timeout;
+    let serving =
+        ServeConfig { admin: Some((admin, Some(metrics))), drain_timeout, ..ServeConfig::default() };
     let shutdown = async {
         match signal.await {
             Ok(Ok(name)) => tracing::info!(signal = name, "asked to end"),

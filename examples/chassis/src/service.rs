@@ -65,7 +65,6 @@ impl Service {
     }
 
     /// The router as it is served; tests send requests into it without a port.
-    #[must_use]
     pub fn router(&self) -> Router {
         self.router.clone()
     }

@@ -111,9 +111,7 @@ impl Shell {
     /// Settings for the service's database.
     #[must_use]
     pub fn db_config(&self) -> DbConfig {
-        let mut config = DbConfig::default();
-        config.name = format!("tramline-{}", self.0.common.name);
-        config
+        DbConfig { name: format!("tramline-{}", self.0.common.name), ..DbConfig::default() }
     }
 
     /// Takes care of a database: runs `migrations` and those of outbox and inbox until they succeed, then the relay;

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use url::Url;
 
+use crate::db::Db;
+
 /// A text whose `Debug` does not show it.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Secret(String);
@@ -13,6 +15,35 @@ pub struct Secret(String);
 /// A URL whose `Debug` shows neither user, password nor query.
 #[derive(Clone, Eq, PartialEq)]
 pub struct SecretUrl(Url);
+
+/// The URL of a database, `postgres://…` or `sqlite:path`, whose `Debug` shows the scheme only.
+#[derive(Clone, Eq, PartialEq)]
+pub struct DatabaseUrl(String);
+
+// === impl DatabaseUrl ===
+
+impl DatabaseUrl {
+    /// The URL itself.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Db::check_url(text).map(|()| Self(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = self.0.split(':').next().unwrap_or_default();
+        write!(f, "{scheme}:«secret»")
+    }
+}
 
 // === impl Secret ===
 

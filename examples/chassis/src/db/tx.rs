@@ -27,6 +27,20 @@ enum Driver {
     Sqlite(Transaction<'static, Sqlite>),
 }
 
+// === impl Conn ===
+
+impl<'tx> Conn<'tx> {
+    /// The connection that `session-sync` lends its journal; none from its memory store.
+    #[must_use]
+    pub fn of_journal(conn: tramline_session_sync::Conn<'tx>) -> Option<Self> {
+        match conn {
+            tramline_session_sync::Conn::Postgres(conn) => Some(Self::Postgres(conn)),
+            tramline_session_sync::Conn::Sqlite(conn) => Some(Self::Sqlite(conn)),
+            _ => None,
+        }
+    }
+}
+
 // === impl Tx ===
 
 impl Tx {
