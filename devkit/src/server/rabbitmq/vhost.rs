@@ -24,6 +24,7 @@ pub(crate) async fn fresh(node: &str) -> anyhow::Result<String> {
     let all = r#"<<".*">>"#;
     let answer = evaluate(
         node,
+        &name,
         &format!(
             r#"ok = rabbit_vhost:add(<<"{name}">>, <<"devkit">>), rabbit_auth_backend_internal:set_permissions(<<"guest">>, <<"{name}">>, {all}, {all}, {all}, <<"devkit">>)."#
         ),
@@ -33,11 +34,12 @@ pub(crate) async fn fresh(node: &str) -> anyhow::Result<String> {
     Ok(name)
 }
 
-async fn evaluate(node: &str, expression: &str) -> anyhow::Result<String> {
+/// Evaluates it on the broker's node; `caller` is who asks, which two at a time must not share.
+async fn evaluate(node: &str, caller: &str, expression: &str) -> anyhow::Result<String> {
     let (port, cookie) = node.split_once(':').context("a node is PORT:COOKIE")?;
     let program = program::find("erl_call").context("erl_call is not installed")?;
     let mut call = Command::new(program)
-        .args(["-c", cookie, "-address", &format!("127.0.0.1:{port}"), "-e"])
+        .args(["-h", caller, "-c", cookie, "-address", &format!("127.0.0.1:{port}"), "-e"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
