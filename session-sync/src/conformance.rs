@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::clock::after;
 use crate::error::BoxError;
+use crate::revocation::RevocationsConfig;
 use crate::token::KeyRingConfig;
 use crate::{
     ClientInfo, Clock, Conn, Device, Grant, Journal, KeyFile, KeyRing, KeySource, Reason, RefreshError,
@@ -149,19 +150,15 @@ impl Bench {
         configure: impl FnOnce(&mut SessionsConfig),
     ) -> Self {
         let hand = ManualClock::new();
-        let mut ring = KeyRingConfig::default();
-        ring.clock = hand.clock();
+        let ring = KeyRingConfig { clock: hand.clock(), ..KeyRingConfig::default() };
         let keys = KeyRing::open(store, file, ring).await.unwrap();
-        let mut config = SessionsConfig::default();
-        config.clock = hand.clock();
+        let mut config = SessionsConfig { clock: hand.clock(), ..SessionsConfig::default() };
         configure(&mut config);
         let log = Log::default();
         let sessions = Sessions::with_journal(config, store.clone(), keys.clone(), log.clone());
-        let mut config = VerifierConfig::default();
-        config.clock = hand.clock();
-        let mut revocations = crate::revocation::RevocationsConfig::default();
-        revocations.clock = hand.clock();
-        let revocations = Revocations::memory(revocations);
+        let revocations =
+            Revocations::memory(RevocationsConfig { clock: hand.clock(), ..RevocationsConfig::default() });
+        let config = VerifierConfig { clock: hand.clock(), ..VerifierConfig::default() };
         let verifier = Verifier::new(config, KeySource::ring(keys), revocations);
         let id = Uuid::now_v7().to_string();
         let user = User::new(&id, format!("{id}@example.com"), "Someone", "CUSTOMER");

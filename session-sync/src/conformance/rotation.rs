@@ -27,7 +27,7 @@ async fn a_sign_in_gives_tokens_that_verify(store: &Store, file: &KeyFile) {
     assert_eq!((&claims.sub, &claims.sid), (&bench.user.id, &grant.session.id));
     assert_eq!((&*claims.role, &claims.email), ("CUSTOMER", &bench.user.email));
     let list = bench.sessions.list(&bench.user.id, Some(&claims.sid)).await.unwrap();
-    assert_eq!(list, [grant.session.clone()]);
+    assert_eq!(list, std::slice::from_ref(&grant.session));
     assert!(list[0].current);
     assert_eq!(list[0].device.id, "d1");
     assert_eq!(list[0].ip.as_deref(), Some("192.0.2.1"));
@@ -188,7 +188,7 @@ async fn a_journal_that_refuses_leaves_everything(store: &Store, file: &KeyFile)
         sessions.open(bench.user.clone(), grant.session.device.clone(), ClientInfo::default()).await;
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Journal);
     bench.log.refuse(false);
-    assert_eq!(bench.live().await, [id.clone()]);
+    assert_eq!(bench.live().await, std::slice::from_ref(id));
     // The token was not spent: this is a rotation, not the grace.
     bench.refresh(&grant.refresh_token).await.unwrap();
     assert_eq!(bench.log.refreshes(), 1);

@@ -2,7 +2,9 @@
 
 use super::*;
 
-fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+type Headers<'a> = &'a [(&'static str, &'a str)];
+
+fn headers(pairs: Headers<'_>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in pairs {
         headers.append(*name, HeaderValue::from_str(value).unwrap());
@@ -44,7 +46,7 @@ fn the_cookie_is_found_among_others_and_only_by_its_name() {
 fn only_our_pages_may_use_the_cookie() {
     let origins = Origins::new(["https://pay.example.com/".to_owned()]);
     let ours = ("origin", "https://pay.example.com");
-    let cases: [(&[(&'static str, &str)], Result<(), OriginFault>); 8] = [
+    let cases: [(Headers<'_>, Result<(), OriginFault>); 8] = [
         (&[ours], Ok(())),
         (&[ours, ("sec-fetch-site", "same-origin")], Ok(())),
         (&[ours, ("sec-fetch-site", "same-site")], Ok(())),

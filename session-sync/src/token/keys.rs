@@ -149,12 +149,10 @@ impl KeyRing {
 
     /// The public keys to verify with: those that sign, will sign, or signed tokens still alive.
     ///
-    /// # Errors
-    ///
-    /// None today: when the store is away the keys known before are given.
-    pub async fn jwks(&self) -> Result<Jwks, Error> {
+    /// When the store is away the keys known before are given.
+    pub async fn jwks(&self) -> Jwks {
         self.freshen().await;
-        Ok(self.known())
+        self.known()
     }
 
     /// Adds a new signing key and retires the others; returns the new key's id.

@@ -37,7 +37,7 @@ impl KeySource {
     pub fn ring(ring: KeyRing) -> Self {
         Self::fetch(move || {
             let ring = ring.clone();
-            async move { Ok(ring.jwks().await?) }
+            async move { Ok(ring.jwks().await) }
         })
     }
 

@@ -63,7 +63,7 @@ impl Issuer {
     }
 
     async fn jwks(&self) -> Jwks {
-        self.sessions.keys().jwks().await.unwrap()
+        self.sessions.keys().jwks().await
     }
 }
 
