@@ -10,6 +10,7 @@ mod properties;
 mod publisher;
 mod subscriber;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -53,6 +54,8 @@ struct Setup {
     config: AmqpConfig,
     /// Made again at each connection.
     topology: Mutex<Topology>,
+    /// Queues that were made and that nobody has been told of yet.
+    made: Mutex<BTreeSet<String>>,
     /// One at a time: two that make the same quorum queue at once get in each other's way.
     declaring: tokio::sync::Mutex<()>,
     closed: CancellationToken,
@@ -79,6 +82,7 @@ impl Client {
             uri,
             config,
             topology: Mutex::default(),
+            made: Mutex::default(),
             declaring: tokio::sync::Mutex::default(),
             closed: CancellationToken::new(),
         });
@@ -100,8 +104,14 @@ impl Client {
         self.0.setup.topology().clone_from(topology);
         loop {
             let connection = self.0.publishing.connection().await?;
-            match declare::declare(&self.0.setup, &connection, topology, declare::Made::Ask).await {
-                Ok(declared) => return Ok(declared),
+            match declare::declare(&self.0.setup, &connection, topology).await {
+                Ok(mut declared) => {
+                    let mut made = self.0.setup.made();
+                    declared.made =
+                        made.iter().filter(|name| topology.find_queue(name).is_some()).cloned().collect();
+                    made.retain(|name| !declared.made.contains(name));
+                    return Ok(declared);
+                }
                 Err(error) => {
                     tracing::warn!(%error, "topology not declared: again");
                     self.0.publishing.lost(&connection).await;
@@ -168,10 +178,10 @@ impl Client {
     pub(crate) async fn shutdown(&self) {
         self.0.draining.cancel();
         let publisher = self.0.publisher.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(publisher) = publisher {
-            if timeout(self.0.setup.config.hub.publish_timeout, publisher).await.is_err() {
-                tracing::warn!("publishes were still unconfirmed at the shutdown");
-            }
+        if let Some(publisher) = publisher
+            && timeout(self.0.setup.config.hub.publish_timeout, publisher).await.is_err()
+        {
+            tracing::warn!("publishes were still unconfirmed at the shutdown");
         }
         self.0.setup.closed.cancel();
         self.0.publishing.ended().await;
@@ -193,5 +203,9 @@ impl Drop for Inner {
 impl Setup {
     fn topology(&self) -> std::sync::MutexGuard<'_, Topology> {
         self.topology.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn made(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -26,7 +26,9 @@ pub struct HubConfig {
 
 /// Called with a fresh span and the event's traceparent, before the span is entered.
 #[derive(Clone)]
-pub struct SpanHook(Arc<dyn Fn(&Span, &str) + Send + Sync>);
+pub struct SpanHook(Arc<JoinTrace>);
+
+type JoinTrace = dyn Fn(&Span, &str) + Send + Sync;
 
 /// Settings of [`Hub::memory`](crate::Hub::memory).
 #[derive(Clone, Debug, Default)]

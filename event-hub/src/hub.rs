@@ -319,7 +319,7 @@ impl Hub {
         let Some(declared) = self.topology().find_queue(queue).cloned() else {
             return Err(Error::new(ErrorKind::UnknownQueue, queue));
         };
-        let failures = Failures::Move(declared.dead_letter);
+        let failures = if declared.is_feed() { Failures::Stay } else { Failures::Move(declared.dead_letter) };
         self.run(Source::Queue(queue.to_owned()), config, process, failures, shutdown).await
     }
 

@@ -123,7 +123,7 @@ async fn open(role: &'static str, setup: &Setup) -> Result<Connection, Error> {
     let topology = setup.topology().clone();
     if !topology.exchanges.is_empty() || !topology.queues.is_empty() {
         // What the broker may have lost, before anyone relies on it.
-        let declare = declare::declare(setup, &connection, &topology, declare::Made::Ignore);
+        let declare = declare::declare(setup, &connection, &topology);
         timeout(setup.config.connect_timeout, declare)
             .await
             .map_err(|_| Error::new(ErrorKind::Timeout, "declaring the topology"))?

@@ -9,13 +9,6 @@ use crate::amqp::{Setup, failure};
 use crate::topology::definitions::Argument;
 use crate::topology::{Binding, Conflict, Declared, Destination, Exchange, ExchangeKind, Queue, Topology};
 
-/// Whether to find out which queues were not there before. It costs a question per queue.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Made {
-    Ask,
-    Ignore,
-}
-
 /// One thing to declare.
 #[derive(Clone, Copy, Debug)]
 enum Step<'a> {
@@ -29,15 +22,12 @@ pub(super) async fn declare(
     setup: &Setup,
     connection: &Connection,
     topology: &Topology,
-    made: Made,
 ) -> Result<Declared, lapin::Error> {
     let _alone = setup.declaring.lock().await;
     let mut declared = Declared::default();
-    if made == Made::Ask {
-        for queue in topology.queues.iter().filter(|queue| !crate::delay::is_own(&queue.name)) {
-            if let Ok(None) = find(connection, &queue.name).await {
-                declared.made.insert(queue.name.clone());
-            }
+    for queue in topology.queues.iter().filter(|queue| !crate::delay::is_own(&queue.name)) {
+        if let Ok(None) = find(connection, &queue.name).await {
+            declared.made.insert(queue.name.clone());
         }
     }
     // All at once first: one round trip per kind. Only a refusal makes us go step by step.
@@ -47,6 +37,8 @@ pub(super) async fn declare(
         }
         one_by_one(connection, topology, &mut declared).await?;
     }
+    // Whoever asks next is told, also of what a reconnect has made.
+    setup.made().append(&mut declared.made);
     Ok(declared)
 }
 

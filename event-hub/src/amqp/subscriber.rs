@@ -20,7 +20,7 @@ use uuid::Uuid;
 use crate::amqp::acks::{Acks, Send};
 use crate::amqp::connection::Link;
 use crate::amqp::declare::short;
-use crate::amqp::{PATIENCE, Setup, failure, properties};
+use crate::amqp::{PATIENCE, Setup, declare, failure, properties};
 use crate::backoff::Backoff;
 use crate::driver::{Settlement, Source, Subscribe, Subscription, SubscriptionState, Verdict};
 use crate::error::Error;
@@ -125,9 +125,7 @@ impl Owner {
         let connection = self.link.connection().await?;
         let open = async {
             match self.subscribe.source.clone() {
-                Source::Queue(queue) => {
-                    Ok((self.sit(&connection, &queue, BasicConsumeOptions::default()).await?, None))
-                }
+                Source::Queue(queue) => Ok((self.open_queue(&connection, &queue).await?, None)),
                 Source::Feed { feed, exchange, .. } => self
                     .open_feed(&connection, &feed, &exchange)
                     .await
@@ -137,6 +135,20 @@ impl Owner {
         match timeout(PATIENCE * 2, open).await {
             Ok(result) => result,
             Err(_) => Err(Error::new(crate::ErrorKind::Timeout, "opening a consumer")),
+        }
+    }
+
+    async fn open_queue(&self, connection: &Connection, queue: &str) -> Result<Seat, Error> {
+        match self.sit(connection, queue, BasicConsumeOptions::default()).await {
+            Err(error) if error.kind() == crate::ErrorKind::UnknownQueue => {
+                // Someone deleted it: made again, with all that leads into it.
+                let topology = self.setup.topology().clone();
+                declare::declare(&self.setup, connection, &topology)
+                    .await
+                    .map_err(|error| failure::error(error, queue))?;
+                self.sit(connection, queue, BasicConsumeOptions::default()).await
+            }
+            result => result,
         }
     }
 
@@ -185,7 +197,7 @@ impl Owner {
                         }
                     }
                     None => {
-                        self.leave(seat, acks).await;
+                        self.leave(seat, acks, stopped).await;
                         return Left::Done;
                     }
                 },
@@ -226,13 +238,16 @@ impl Owner {
     }
 
     /// Sends what is settled, gives back the rest, and waits until the broker has it all.
-    async fn leave(&self, seat: Seat, mut acks: Acks) {
+    async fn leave(&self, seat: Seat, mut acks: Acks, stopped: bool) {
         let farewell = async {
             self.send(&seat.channel, acks.flush(Instant::now(), true)).await;
-            if self.stop.is_cancelled() {
+            if stopped {
                 // Nobody failed: nack, which newer brokers do not count. Tag 0 means all that are out.
                 let options = BasicNackOptions { multiple: true, requeue: true };
                 let _ = seat.channel.basic_nack(0, options).await;
+            } else {
+                // ORDER: before the close gives back what is out, or it would come straight to us again.
+                let _ = seat.channel.basic_cancel(short(&seat.tag), BasicCancelOptions::default()).await;
             }
             let _ = seat.channel.close(200, "done".into()).await;
         };

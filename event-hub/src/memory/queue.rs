@@ -93,10 +93,9 @@ impl Queue {
     }
 
     pub(crate) fn acknowledge(&mut self, tag: u64) {
-        if let Some((_, stored)) = self.unacknowledged.remove(&tag) {
-            if let Some(share) = stored.share {
-                share.settle();
-            }
+        let share = self.unacknowledged.remove(&tag).and_then(|(_, stored)| stored.share);
+        if let Some(share) = share {
+            share.settle();
         }
     }
 

@@ -96,7 +96,11 @@ impl Owner {
                         .fold(Topology::new(), Topology::binding)
                         .queue(Queue::feed(&name, feed.expires, feed.max_length));
                     let declared = self.broker.declare(&topology).ok()?;
-                    let Some(seat) = Seat::take(&self.broker, &name, true) else {
+                    if declared.conflicts.iter().any(|conflict| conflict.name != name) {
+                        return None; // The exchange is not there yet.
+                    }
+                    let ours = declared.conflicts.is_empty().then(|| Seat::take(&self.broker, &name, true));
+                    let Some(seat) = ours.flatten() else {
                         // In use by another process's worth of us: a place of our own.
                         name = format!("{}.{}", feed.name, &Uuid::new_v4().simple().to_string()[..8]);
                         continue;
@@ -161,6 +165,7 @@ impl Owner {
     }
 }
 
+#[allow(clippy::large_enum_variant, reason = "moved once, straight into a channel")]
 enum Next {
     Delivery(Delivery),
     Empty,

@@ -1,5 +1,7 @@
 //! Opening a feed: its queue made or found, and a name of its own when another has it.
 
+use std::sync::atomic::Ordering;
+
 use lapin::Connection;
 use lapin::options::BasicConsumeOptions;
 use uuid::Uuid;
@@ -15,6 +17,9 @@ use crate::topology::{Binding, Queue};
 /// our own old consumer for alive.
 const PATIENT: u32 = 4;
 
+/// How many names are tried before the pause that follows any failure.
+const NAMES: usize = 3;
+
 impl Owner {
     pub(super) async fn open_feed(
         &mut self,
@@ -22,10 +27,10 @@ impl Owner {
         feed: &Feed,
         exchange: &str,
     ) -> Result<(Seat, Place), Error> {
-        loop {
+        for _ in 0..NAMES {
             match self.try_feed(connection, feed, exchange).await {
                 Err(error) if is_taken(&error) => {
-                    let was_ours = self.state.generation.load(std::sync::atomic::Ordering::Acquire) > 1;
+                    let was_ours = self.state.generation.load(Ordering::Acquire) > 1;
                     self.refused += 1;
                     if was_ours && self.refused < PATIENT && error.kind() == ErrorKind::InUse {
                         return Err(error);
@@ -37,6 +42,7 @@ impl Owner {
                 result => return result,
             }
         }
+        Err(Error::new(ErrorKind::Broker, "no name could be had for the feed"))
     }
 
     async fn try_feed(
@@ -54,7 +60,9 @@ impl Owner {
         let queue = Queue::feed(&self.queue, feed.expires, feed.max_length);
         let declared = declare_queue(&channel, &queue).await.map_err(failed)?;
         for key in &feed.keys {
-            bind(&channel, &Binding::new(exchange, key, &self.queue)).await.map_err(failed)?;
+            // A 404 here is the exchange's, and no reason for another name.
+            let bound = bind(&channel, &Binding::new(exchange, key, &self.queue)).await;
+            bound.map_err(|error| Error::new(ErrorKind::Broker, "binding the feed").with_source(error))?;
         }
         let full = declared.message_count() as usize >= feed.max_length;
         channel.close(200, "done".into()).await.map_err(failed)?;
