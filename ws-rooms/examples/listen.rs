@@ -8,11 +8,7 @@
 //! Exits with 0 after a close frame, 1 when the link broke, 2 when the server refused, 64 when
 //! called wrongly. `--count N` ends after N frames.
 
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a program for the command line"
-)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for the command line")]
 
 use std::process::ExitCode;
 
@@ -20,8 +16,7 @@ use tramline_ws_rooms::client::{Client, Options, Refused};
 use tramline_ws_rooms::protocol::Request;
 use tramline_ws_rooms::{Error, ErrorKind};
 
-const USAGE: &str =
-    "usage: listen --url ws://HOST:PORT/ws --token TOKEN [--subscribe ROOM]… [--count N]";
+const USAGE: &str = "usage: listen --url ws://HOST:PORT/ws --token TOKEN [--subscribe ROOM]… [--count N]";
 
 #[derive(Default)]
 struct Args {

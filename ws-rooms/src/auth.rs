@@ -28,8 +28,7 @@ pub trait Authority: Send + Sync + 'static {
     ///
     /// Asked at each `subscribe`, recoveries included, and again when the token is renewed.
     /// «Absent» and «not allowed» are the same answer, so that names tell nothing.
-    fn may_join(&self, identity: &Identity, room: &RoomId)
-    -> impl Future<Output = Access> + Send;
+    fn may_join(&self, identity: &Identity, room: &RoomId) -> impl Future<Output = Access> + Send;
 }
 
 /// An answer of [`Authority::may_join`].
@@ -95,11 +94,7 @@ impl PeerInfo {
 impl Identity {
     /// An identity without rooms, role and token; set what applies.
     #[must_use]
-    pub fn new(
-        user_id: impl Into<String>,
-        session_id: impl Into<String>,
-        expires_at: Timestamp,
-    ) -> Self {
+    pub fn new(user_id: impl Into<String>, session_id: impl Into<String>, expires_at: Timestamp) -> Self {
         Self {
             user_id: user_id.into(),
             session_id: session_id.into(),

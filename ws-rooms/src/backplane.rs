@@ -7,8 +7,8 @@
 mod memory;
 
 pub use self::memory::MemoryBackplane;
+pub use crate::node::Sink;
 pub use crate::publication::{Entry, Fanout};
-pub use crate::rooms::Sink;
 
 use std::fmt;
 use std::future::Future;
@@ -116,9 +116,7 @@ impl Backplane {
     /// A driver of your own.
     #[must_use]
     pub fn new(driver: impl Driver) -> Self {
-        Self {
-            driver: Arc::new(driver),
-        }
+        Self { driver: Arc::new(driver) }
     }
 
     pub(crate) fn driver(&self) -> &dyn ErasedDriver {
@@ -147,10 +145,7 @@ impl RecoveryBounds {
 impl Recovery {
     /// A position and what was missed up to it.
     #[must_use]
-    pub fn new(
-        position: Position,
-        missed: Option<Result<Vec<Missed>, NotRecovered>>,
-    ) -> Self {
+    pub fn new(position: Position, missed: Option<Result<Vec<Missed>, NotRecovered>>) -> Self {
         Self { position, missed }
     }
 }
@@ -161,10 +156,7 @@ impl Missed {
     /// An event and its number.
     #[must_use]
     pub fn new(offset: u64, publication: Arc<Publication>) -> Self {
-        Self {
-            offset,
-            publication,
-        }
+        Self { offset, publication }
     }
 }
 

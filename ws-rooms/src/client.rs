@@ -70,10 +70,7 @@ impl Options {
     /// With an access token.
     #[must_use]
     pub fn bearer(token: impl Into<String>) -> Self {
-        Self {
-            token: Some(token.into()),
-            ..Self::default()
-        }
+        Self { token: Some(token.into()), ..Self::default() }
     }
 }
 
@@ -112,9 +109,8 @@ impl Client {
         let mut request = url.into_client_request().map_err(connect)?;
         let headers = request.headers_mut();
         let mut protocols = SUBPROTOCOL.to_owned();
-        let value = |text: &str| {
-            HeaderValue::from_str(text).map_err(|error| Error::with(ErrorKind::Connect, error))
-        };
+        let value =
+            |text: &str| HeaderValue::from_str(text).map_err(|error| Error::with(ErrorKind::Connect, error));
         if let Some(token) = &options.token {
             if options.token_as_subprotocol {
                 protocols.push_str(", bearer.");
@@ -129,10 +125,7 @@ impl Client {
         }
         let connecting = Box::pin(tokio_tungstenite::connect_async_with_config(request, None, true));
         match tokio::time::timeout(options.connect_timeout, connecting).await {
-            Ok(Ok((socket, _))) => Ok(Self {
-                socket,
-                close: None,
-            }),
+            Ok(Ok((socket, _))) => Ok(Self { socket, close: None }),
             Ok(Err(WsError::Http(response))) => {
                 let status = response.status().as_u16();
                 let body = response.into_body().unwrap_or_default();
@@ -148,10 +141,7 @@ impl Client {
 impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     /// Takes over a connection whose handshake is done, for instance one end of a pipe in memory.
     pub async fn over(io: S) -> Self {
-        Self {
-            socket: WebSocketStream::from_raw_socket(io, Role::Client, None).await,
-            close: None,
-        }
+        Self { socket: WebSocketStream::from_raw_socket(io, Role::Client, None).await, close: None }
     }
 
     /// The next frame, or `None` when the connection has ended; then
@@ -222,10 +212,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     /// As [`send`](Self::send).
     pub async fn send_text(&mut self, text: impl Into<String>) -> Result<(), Error> {
         let message = Message::text(text.into());
-        self.socket
-            .send(message)
-            .await
-            .map_err(|error| Error::with(ErrorKind::Protocol, error))
+        self.socket.send(message).await.map_err(|error| Error::with(ErrorKind::Protocol, error))
     }
 
     /// Says goodbye with 1000. Keep calling [`next`](Self::next) until it returns `None`.
@@ -240,14 +227,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     pub async fn close(&mut self) -> Result<(), Error> {
         use tokio_tungstenite::tungstenite::protocol::CloseFrame;
         use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-        let frame = CloseFrame {
-            code: CloseCode::Normal,
-            reason: "".into(),
-        };
-        self.socket
-            .close(Some(frame))
-            .await
-            .map_err(|error| Error::with(ErrorKind::Protocol, error))
+        let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+        self.socket.close(Some(frame)).await.map_err(|error| Error::with(ErrorKind::Protocol, error))
     }
 
     /// The code of the server's close frame, once it came.

@@ -194,23 +194,13 @@ impl HistoryConfig {
     /// No history: every `since` is answered with `recovered: false`.
     #[must_use]
     pub fn none() -> Self {
-        Self {
-            count: 0,
-            bytes: 0,
-            age: Duration::ZERO,
-            total_bytes: 0,
-        }
+        Self { count: 0, bytes: 0, age: Duration::ZERO, total_bytes: 0 }
     }
 }
 
 impl Default for HistoryConfig {
     fn default() -> Self {
-        Self {
-            count: 256,
-            bytes: 256 * 1024,
-            age: Duration::from_secs(300),
-            total_bytes: 64 * 1024 * 1024,
-        }
+        Self { count: 256, bytes: 256 * 1024, age: Duration::from_secs(300), total_bytes: 64 * 1024 * 1024 }
     }
 }
 
@@ -258,13 +248,7 @@ impl RoomRule {
     }
 
     const fn plain(pattern: Pattern) -> Self {
-        Self {
-            pattern,
-            presence: false,
-            local: false,
-            server_only: false,
-            slow: SlowPolicy::Close,
-        }
+        Self { pattern, presence: false, local: false, server_only: false, slow: SlowPolicy::Close }
     }
 
     fn matches(&self, room: &RoomId) -> bool {

@@ -69,9 +69,7 @@ pub(crate) struct Place {
 
 impl Directory {
     pub(crate) fn new() -> Self {
-        Self {
-            inner: Mutex::default(),
-        }
+        Self { inner: Mutex::default() }
     }
 
     /// Takes a place for an address, before any work is done for it.
@@ -90,19 +88,11 @@ impl Directory {
         }
         *taken += 1;
         inner.admitted += 1;
-        Ok(Place {
-            directory: Arc::clone(self),
-            addr,
-        })
+        Ok(Place { directory: Arc::clone(self), addr })
     }
 
     /// Registers a connection whose authentication began at `started`.
-    pub(crate) fn register(
-        &self,
-        conn: &Arc<Conn>,
-        started: Instant,
-        limits: &Limits,
-    ) -> Result<(), Denied> {
+    pub(crate) fn register(&self, conn: &Arc<Conn>, started: Instant, limits: &Limits) -> Result<(), Denied> {
         let identity = conn.identity();
         let mut inner = self.lock();
         if inner.draining {
@@ -125,12 +115,7 @@ impl Directory {
     }
 
     /// Moves a connection to the session of its new token; says if that has been closed.
-    pub(crate) fn renew(
-        &self,
-        conn: &Conn,
-        identity: &Identity,
-        started: Instant,
-    ) -> Option<Close> {
+    pub(crate) fn renew(&self, conn: &Conn, identity: &Identity, started: Instant) -> Option<Close> {
         let before = conn.identity();
         let mut inner = self.lock();
         if let Some(close) = inner.closed_since(identity, started) {
@@ -147,7 +132,7 @@ impl Directory {
         let session = conn.identity();
         let mut inner = self.lock();
         if inner.conns.remove(&conn.id).is_some() {
-            take_out(&mut inner.by_user, &*conn.user, conn.id);
+            take_out(&mut inner.by_user, &conn.user, conn.id);
             take_out(&mut inner.by_session, session.session_id.as_str(), conn.id);
         }
     }
@@ -162,11 +147,7 @@ impl Directory {
             {
                 inner.forgotten = Some(oldest.at);
             }
-            inner.recent.push_back(Closure {
-                at: now,
-                target: target.clone(),
-                close: close.clone(),
-            });
+            inner.recent.push_back(Closure { at: now, target: target.clone(), close: close.clone() });
             let ids = match target {
                 Target::Session(id) => inner.by_session.get(id.as_str()),
                 Target::User(id) => inner.by_user.get(id.as_str()),
@@ -252,6 +233,3 @@ fn bucket(addr: IpAddr) -> IpAddr {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

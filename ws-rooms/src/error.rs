@@ -42,10 +42,7 @@ impl Error {
     /// The same with its cause.
     #[must_use]
     pub fn with(kind: ErrorKind, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self {
-            kind,
-            source: Some(source.into()),
-        }
+        Self { kind, source: Some(source.into()) }
     }
 
     /// The kind of this error.

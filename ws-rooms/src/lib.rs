@@ -13,6 +13,7 @@ mod refusal;
 mod upgrade;
 
 mod directory;
+mod node;
 mod publication;
 mod registry;
 mod session;
@@ -31,9 +32,7 @@ pub use crate::auth::{Access, Authority, Credential, Identity, PeerInfo};
 pub use crate::backplane::Backplane;
 #[cfg(feature = "event-hub")]
 pub use crate::bridge::Bridge;
-pub use crate::config::{
-    HeartbeatConfig, HistoryConfig, Limits, RoomRule, RoomsConfig, SlowPolicy,
-};
+pub use crate::config::{HeartbeatConfig, HistoryConfig, Limits, RoomRule, RoomsConfig, SlowPolicy};
 pub use crate::drain::DrainReport;
 pub use crate::error::{Error, ErrorKind};
 pub use crate::protocol::{Close, GapReason, RoomId};

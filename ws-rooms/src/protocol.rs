@@ -8,8 +8,8 @@ mod room;
 
 pub use self::close::{Advice, Close};
 pub use self::frame::{
-    Authenticated, ErrorFrame, Gap, Goodbye, Member, Moved, Numbered, PresenceList, Recovered,
-    RoomPosition, ServerFrame, Subscribed, UserMoved, Welcome, WireLimits,
+    Authenticated, ErrorFrame, Gap, Goodbye, Member, Moved, Numbered, PresenceList, Recovered, RoomPosition,
+    ServerFrame, Subscribed, UserMoved, Welcome, WireLimits,
 };
 pub use self::request::Request;
 pub(crate) use self::request::{BadFrame, Id, Parsed};
@@ -64,10 +64,7 @@ impl Position {
     /// A position.
     #[must_use]
     pub fn new(epoch: impl Into<Arc<str>>, offset: u64) -> Self {
-        Self {
-            epoch: epoch.into(),
-            offset,
-        }
+        Self { epoch: epoch.into(), offset }
     }
 }
 

@@ -67,11 +67,7 @@ impl Publication {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidEvent`] when the text is not one JSON object.
-    pub fn new(
-        id: impl Into<Arc<str>>,
-        rooms: Vec<RoomId>,
-        event: impl AsRef<[u8]>,
-    ) -> Result<Self, Error> {
+    pub fn new(id: impl Into<Arc<str>>, rooms: Vec<RoomId>, event: impl AsRef<[u8]>) -> Result<Self, Error> {
         let event: &RawValue = serde_json::from_slice(event.as_ref())
             .map_err(|error| Error::with(ErrorKind::InvalidEvent, error))?;
         // `RawValue` has trimmed the text.
@@ -84,11 +80,7 @@ impl Publication {
                 unique.push(room);
             }
         }
-        Ok(Self {
-            id: id.into(),
-            rooms: unique,
-            event: event.get().into(),
-        })
+        Ok(Self { id: id.into(), rooms: unique, event: event.get().into() })
     }
 
     /// The event's id, by which clients drop repeats.
@@ -178,13 +170,7 @@ impl Entry {
     /// The publication as number `position.offset` of `room`.
     #[must_use]
     pub fn new(fanout: Fanout, room: RoomId, position: Position) -> Self {
-        Self {
-            fanout,
-            room,
-            position,
-            event: OnceLock::new(),
-            moved: OnceLock::new(),
-        }
+        Self { fanout, room, position, event: OnceLock::new(), moved: OnceLock::new() }
     }
 
     pub(crate) fn event_frame(&self) -> &Text {

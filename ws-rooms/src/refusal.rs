@@ -75,10 +75,7 @@ impl Refusal {
     /// Whether the same request may be granted later.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(
-            self.status,
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
-        )
+        matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
     }
 
     /// The headers that belong to this answer: `Retry-After`, `WWW-Authenticate`, or those of 426.
@@ -106,12 +103,7 @@ impl Refusal {
     }
 
     const fn fixed(status: StatusCode, code: &'static str, detail: &'static str) -> Self {
-        Self {
-            status,
-            code,
-            detail: Cow::Borrowed(detail),
-            retry_after: None,
-        }
+        Self { status, code, detail: Cow::Borrowed(detail), retry_after: None }
     }
 }
 

@@ -45,10 +45,7 @@ impl Registry {
         let mut shard = self.shard(room);
         let members = shard.entry(room.clone()).or_insert_with(|| {
             self.rooms.fetch_add(1, Ordering::Relaxed);
-            Members {
-                conns: HashMap::new(),
-                users: presence.then(HashMap::new),
-            }
+            Members { conns: HashMap::new(), users: presence.then(HashMap::new) }
         });
         if members.conns.insert(conn.id, Arc::clone(conn)).is_some() {
             return;
@@ -99,10 +96,7 @@ impl Registry {
         let mut list: Vec<Member> = users
             .into_iter()
             .flatten()
-            .map(|(user, connections)| Member {
-                user_id: user.to_string(),
-                connections: *connections,
-            })
+            .map(|(user, connections)| Member { user_id: user.to_string(), connections: *connections })
             .collect();
         drop(shard);
         list.sort_unstable_by(|a, b| a.user_id.cmp(&b.user_id));
@@ -117,9 +111,7 @@ impl Registry {
     fn shard(&self, room: &RoomId) -> MutexGuard<'_, HashMap<RoomId, Members>> {
         // The remainder is below the number of shards.
         let index = self.hasher.hash_one(room) % self.shards.len() as u64;
-        self.shards[usize::try_from(index).unwrap_or(0)]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.shards[usize::try_from(index).unwrap_or(0)].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -20,10 +20,10 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::auth::{Identity, PeerInfo};
+use crate::config::SlowPolicy;
 use crate::metrics::Metrics;
 use crate::protocol::codec::Text;
 use crate::protocol::{Close, GapReason, Position, RoomId};
-use crate::config::SlowPolicy;
 use crate::publication::Entry;
 
 /// A connection's id; unique over all nodes, since fan-outs of several nodes share sets of them.
@@ -97,8 +97,7 @@ impl Conn {
     /// something new to do.
     pub(crate) fn outbox<T>(&self, change: impl FnOnce(&mut Outbox) -> T) -> T {
         let mut outbox = lock(&self.outbox);
-        let (before, idle, closing) =
-            (outbox.bytes(), outbox.is_idle(), outbox.closing().is_some());
+        let (before, idle, closing) = (outbox.bytes(), outbox.is_idle(), outbox.closing().is_some());
         let result = change(&mut outbox);
         let after = outbox.bytes();
         // A task with frames to write looks again by itself, but must hear of a close at once.
@@ -148,6 +147,3 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic elsewhere leaves whole values behind: every change here is one step.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-#[cfg(test)]
-mod tests;

@@ -38,7 +38,7 @@ impl Rooms {
     /// In order: drain, origin, the address's limit, then the credential, the user's limit, and
     /// last whether it is a handshake at all, so that a plain `GET` of the same URL tells a
     /// browser why its socket was refused, and 426 when nothing is wrong. The credential never
-    /// appears in the answer or in a log.
+    /// appears in the answer or in a log. A ticket is used up whatever the answer is.
     ///
     /// The connection runs on a task of its own, which [`Rooms::drain`] waits for.
     ///
@@ -49,11 +49,7 @@ impl Rooms {
     /// # Cancel safety
     ///
     /// Nothing is left behind when dropped before it returns.
-    pub async fn upgrade<B>(
-        &self,
-        mut request: Request<B>,
-        peer: PeerInfo,
-    ) -> Result<Response<()>, Refusal> {
+    pub async fn upgrade<B>(&self, mut request: Request<B>, peer: PeerInfo) -> Result<Response<()>, Refusal> {
         let handshake = Handshake::read(&request, &self.node.config);
         let upgrade = hyper::upgrade::on(&mut request);
         drop(request);
@@ -197,10 +193,8 @@ fn authorization(headers: &HeaderMap) -> Option<String> {
 /// A query parameter. Tokens and tickets are made of characters that need no escape, but a
 /// client's library may escape them all the same.
 fn parameter(query: &str, name: &str) -> Option<String> {
-    let (_, value) = query
-        .split('&')
-        .filter_map(|pair| pair.split_once('='))
-        .find(|(key, _)| *key == name)?;
+    let (_, value) =
+        query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name)?;
     let value = unescape(value)?;
     (!value.is_empty()).then(|| value.into_owned())
 }
@@ -228,9 +222,7 @@ fn origin_allowed(headers: &HeaderMap, allowed: &[String]) -> bool {
     match (origins.next(), origins.next()) {
         (None, _) => true,
         // Exactly as listed, and never «null», even if someone lists it.
-        (Some(origin), None) => {
-            origin != "null" && allowed.iter().any(|allowed| origin == allowed.as_str())
-        }
+        (Some(origin), None) => origin != "null" && allowed.iter().any(|allowed| origin == allowed.as_str()),
         (Some(_), Some(_)) => false,
     }
 }
@@ -243,6 +235,3 @@ fn has_token(headers: &HeaderMap, name: &header::HeaderName, token: &str) -> boo
         .flat_map(|value| value.split(','))
         .any(|entry| entry.trim().eq_ignore_ascii_case(token))
 }
-
-#[cfg(test)]
-mod tests;

@@ -42,9 +42,7 @@ impl MemoryBackplane {
         let history = Arc::new(history);
         Self {
             shared: Arc::new(Shared {
-                shards: (0..SHARDS)
-                    .map(|_| Mutex::new(Logs::new(Arc::clone(&history))))
-                    .collect(),
+                shards: (0..SHARDS).map(|_| Mutex::new(Logs::new(Arc::clone(&history)))).collect(),
                 hasher: RandomState::new(),
                 sinks: RwLock::new(Vec::new()),
             }),
@@ -80,9 +78,7 @@ impl MemoryBackplane {
         let shards = &self.shared.shards;
         // The remainder is below the number of shards.
         let index = self.shared.hasher.hash_one(room) % shards.len() as u64;
-        shards[usize::try_from(index).unwrap_or(0)]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        shards[usize::try_from(index).unwrap_or(0)].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn sinks(&self) -> std::sync::RwLockReadGuard<'_, Vec<Sink>> {

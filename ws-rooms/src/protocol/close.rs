@@ -62,11 +62,7 @@ impl Close {
     /// A close of the application's own, in 4000–4299.
     #[must_use]
     pub fn new(code: u16, reason: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            code,
-            reason: reason.into(),
-            retry_after: None,
-        }
+        Self { code, reason: reason.into(), retry_after: None }
     }
 
     /// The same, with the delay after which the client should come back.
@@ -99,11 +95,7 @@ impl Close {
     }
 
     const fn fixed(code: u16, reason: &'static str) -> Self {
-        Self {
-            code,
-            reason: Cow::Borrowed(reason),
-            retry_after: None,
-        }
+        Self { code, reason: Cow::Borrowed(reason), retry_after: None }
     }
 }
 

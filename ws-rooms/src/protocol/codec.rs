@@ -49,12 +49,7 @@ pub(crate) fn gap(room: &RoomId, at: &Position, reason: GapReason) -> Text {
         offset: u64,
         reason: GapReason,
     }
-    let frame = Frame {
-        room,
-        epoch: &at.epoch,
-        offset: at.offset,
-        reason,
-    };
+    let frame = Frame { room, epoch: &at.epoch, offset: at.offset, reason };
     encode("gap", &None, &frame)
 }
 
@@ -92,12 +87,7 @@ pub(crate) fn welcome(
     encode("welcome", &None, &frame)
 }
 
-pub(crate) fn subscribed(
-    id: &Id,
-    room: &RoomId,
-    at: &Position,
-    found: Option<&Found<'_>>,
-) -> Text {
+pub(crate) fn subscribed(id: &Id, room: &RoomId, at: &Position, found: Option<&Found<'_>>) -> Text {
     #[derive(Serialize)]
     struct Entry<'a> {
         offset: u64,
@@ -120,10 +110,7 @@ pub(crate) fn subscribed(
             .filter_map(|(offset, event)| {
                 // INVARIANT: a `Publication` holds JSON, so nothing is filtered here.
                 let event = serde_json::from_str(event).ok()?;
-                Some(Entry {
-                    offset: *offset,
-                    event,
-                })
+                Some(Entry { offset: *offset, event })
             })
             .collect(),
         _ => Vec::new(),
@@ -175,14 +162,7 @@ pub(crate) fn user_moved(kind: &'static str, room: &RoomId, user: &str) -> Text 
         room: &'a RoomId,
         user_id: &'a str,
     }
-    encode(
-        kind,
-        &None,
-        &Frame {
-            room,
-            user_id: user,
-        },
-    )
+    encode(kind, &None, &Frame { room, user_id: user })
 }
 
 pub(crate) fn ping(expires_at: Option<Timestamp>) -> Text {
@@ -208,11 +188,7 @@ pub(crate) fn error(id: &Id, code: &str, message: &str, retry: bool) -> Text {
         message: &'a str,
         retry: bool,
     }
-    let frame = Frame {
-        code,
-        message,
-        retry,
-    };
+    let frame = Frame { code, message, retry };
     encode("error", id, &frame)
 }
 
@@ -243,11 +219,7 @@ fn encode<T: Serialize>(kind: &'static str, id: &Id, frame: &T) -> Text {
         #[serde(flatten)]
         frame: &'a T,
     }
-    serde_json::to_string(&Tagged {
-        r#type: kind,
-        id: id.as_ref(),
-        frame,
-    })
-    .expect("frames hold only what JSON can say")
-    .into()
+    serde_json::to_string(&Tagged { r#type: kind, id: id.as_ref(), frame })
+        .expect("frames hold only what JSON can say")
+        .into()
 }

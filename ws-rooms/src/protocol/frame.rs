@@ -251,9 +251,7 @@ impl ServerFrame {
             "gap" => Self::Gap(read(text)?),
             "joined" => Self::Joined(read(text)?),
             "left" => Self::Left(read(text)?),
-            "ping" => Self::Ping {
-                expires_at: read::<Ping>(text)?.expires_at,
-            },
+            "ping" => Self::Ping { expires_at: read::<Ping>(text)?.expires_at },
             "pong" => Self::Pong,
             "subscribed" => Self::Subscribed(read(text)?),
             "unsubscribed" => {

@@ -80,19 +80,13 @@ impl Request {
     /// A subscribe without a position.
     #[must_use]
     pub fn subscribe(room: impl Into<String>) -> Self {
-        Self::Subscribe {
-            room: room.into(),
-            since: None,
-        }
+        Self::Subscribe { room: room.into(), since: None }
     }
 
     /// A subscribe that recovers from a position.
     #[must_use]
     pub fn recover(room: impl Into<String>, since: Position) -> Self {
-        Self::Subscribe {
-            room: room.into(),
-            since: Some(since),
-        }
+        Self::Subscribe { room: room.into(), since: Some(since) }
     }
 
     /// An unsubscribe.
@@ -110,9 +104,7 @@ impl Request {
     /// A renewal.
     #[must_use]
     pub fn auth(token: impl Into<String>) -> Self {
-        Self::Auth {
-            token: token.into(),
-        }
+        Self::Auth { token: token.into() }
     }
 
     /// The frame's text.
@@ -125,8 +117,7 @@ impl Request {
             #[serde(flatten)]
             request: &'a Request,
         }
-        serde_json::to_string(&WithId { id, request: self })
-            .expect("strings and numbers always serialise")
+        serde_json::to_string(&WithId { id, request: self }).expect("strings and numbers always serialise")
     }
 
     /// Reads a frame's text.
@@ -176,9 +167,9 @@ impl Request {
 fn since(value: Option<Value>) -> Result<Option<Position>, &'static str> {
     match value {
         None | Some(Value::Null) => Ok(None),
-        Some(value @ Value::Object(_)) => serde_json::from_value(value)
-            .map(Some)
-            .map_err(|_| "since is {\"epoch\":…,\"offset\":…}"),
+        Some(value @ Value::Object(_)) => {
+            serde_json::from_value(value).map(Some).map_err(|_| "since is {\"epoch\":…,\"offset\":…}")
+        }
         Some(_) => Err("since is {\"epoch\":…,\"offset\":…}"),
     }
 }

@@ -36,9 +36,7 @@ impl RoomId {
             && name.len() <= MAX_LEN
             && name.split(':').all(|part| {
                 !part.is_empty()
-                    && part
-                        .bytes()
-                        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+                    && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
             });
         if whole { Ok(Self(name.into())) } else { Err(InvalidRoomId) }
     }

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::config::HeartbeatConfig;
+use crate::node::Node;
 use crate::protocol::{Close, codec};
-use crate::rooms::Node;
 use crate::session::Conn;
 
 /// When things last happened on a connection, in milliseconds since `start`; 0 is «not pending».
@@ -139,8 +139,7 @@ fn check(conn: &Conn, config: &HeartbeatConfig) {
         conn.close(Close::TOKEN_ENDED);
         return;
     }
-    if now + millis(config.expiry_notice) >= expires && !heart.noticed.swap(true, Ordering::Relaxed)
-    {
+    if now + millis(config.expiry_notice) >= expires && !heart.noticed.swap(true, Ordering::Relaxed) {
         conn.push(codec::ping(Some(conn.identity().expires_at)));
     } else if since(&heart.last_write) >= millis(config.frame_after) {
         conn.push(codec::ping(None));

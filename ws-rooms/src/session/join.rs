@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::backplane::RecoveryBounds;
 use crate::error::Error;
+use crate::node::Node;
 use crate::protocol::codec::Text;
 use crate::protocol::{Position, RoomId};
-use crate::rooms::Node;
 use crate::session::outbox::Joined;
 use crate::session::{Conn, Membership};
 
@@ -48,10 +48,7 @@ pub(super) async fn join(
     let limits = &node.config.limits;
     let bounds = RecoveryBounds::new(limits.recovery_events, limits.recovery_bytes);
     match lane.recover(room, since, bounds).await {
-        Ok(recovery) => Ok(Joined {
-            room: room.clone(),
-            recovery,
-        }),
+        Ok(recovery) => Ok(Joined { room: room.clone(), recovery }),
         Err(error) if new => {
             leave(node, conn, room);
             Err(error)

@@ -1,5 +1,7 @@
 //! What waits for a connection: bounded in bytes, with a policy when full.
 
+mod hold;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -11,6 +13,8 @@ use crate::protocol::codec::{self, Text};
 use crate::protocol::{Close, GapReason, NotRecovered, Position, RoomId};
 use crate::publication::Entry;
 use crate::session::ConnId;
+
+use self::hold::{Held, Hold};
 
 /// The bounded queue of one connection.
 ///
@@ -42,19 +46,6 @@ pub(crate) struct Queued {
 pub(crate) struct Joined {
     pub(crate) room: RoomId,
     pub(crate) recovery: Recovery,
-}
-
-struct Hold {
-    room: RoomId,
-    items: Vec<Held>,
-    bytes: usize,
-    /// Set when the bound was reached: the newest place seen, up to which nothing can be told.
-    overflow: Option<Position>,
-}
-
-enum Held {
-    Entry(Arc<Entry>, SlowPolicy),
-    Gap(Position, GapReason),
 }
 
 struct Dropped {
@@ -103,22 +94,23 @@ impl Outbox {
         self.holds.clear();
         self.gaps.clear();
         if !close.sends_the_rest() {
-            self.queue = VecDeque::new();
-            self.bytes = 0;
-            self.live_bytes = 0;
+            self.clear();
         }
         self.close = Some(close);
+    }
+
+    /// Drops what waits.
+    pub(crate) fn clear(&mut self) {
+        self.queue = VecDeque::new();
+        self.bytes = 0;
+        self.live_bytes = 0;
     }
 
     /// Queues an answer.
     pub(crate) fn push(&mut self, text: Text) {
         if self.close.is_none() {
             self.bytes += text.len();
-            self.queue.push_back(Queued {
-                text,
-                at: None,
-                live: false,
-            });
+            self.queue.push_back(Queued { text, at: None, live: false });
         }
     }
 
@@ -132,11 +124,7 @@ impl Outbox {
         }
         self.bytes += text.len();
         self.live_bytes += text.len();
-        self.queue.push_back(Queued {
-            text: text.clone(),
-            at: None,
-            live: true,
-        });
+        self.queue.push_back(Queued { text: text.clone(), at: None, live: true });
     }
 
     /// Takes a live entry; says whether it was dropped.
@@ -157,11 +145,7 @@ impl Outbox {
             return;
         }
         if let Some(hold) = self.holds.iter_mut().find(|hold| hold.room == *room) {
-            match &mut hold.overflow {
-                Some(seen) => *seen = at.clone(),
-                None => hold.items.push(Held::Gap(at.clone(), reason)),
-            }
-            return;
+            return hold.take_gap(at, reason);
         }
         // It tells more than the drop that it follows.
         self.gaps.retain(|gap| gap.room != *room);
@@ -171,12 +155,7 @@ impl Outbox {
     /// From here on, frames of the room wait for [`release`](Self::release).
     pub(crate) fn hold(&mut self, room: &RoomId) {
         if self.close.is_none() && !self.holds.iter().any(|hold| hold.room == *room) {
-            self.holds.push(Hold {
-                room: room.clone(),
-                items: Vec::new(),
-                bytes: 0,
-                overflow: None,
-            });
+            self.holds.push(Hold::new(room.clone()));
         }
     }
 
@@ -198,10 +177,7 @@ impl Outbox {
     /// Lets the frames of a room go whose history could not be read.
     pub(crate) fn release_blind(&mut self, conn: ConnId, room: &RoomId) -> u64 {
         let nowhere = Recovery::new(Position::new("", 0), None);
-        let mut joined = Joined {
-            room: room.clone(),
-            recovery: nowhere,
-        };
+        let mut joined = Joined { room: room.clone(), recovery: nowhere };
         let held = self.unhold(&mut joined);
         let mut dropped = self.let_go(conn, held);
         let at = joined.recovery.position;
@@ -288,10 +264,7 @@ impl Outbox {
                 SlowPolicy::Close => self.close(Close::TOO_SLOW),
                 SlowPolicy::Gap => match self.gaps.iter_mut().find(|gap| gap.room == entry.room) {
                     Some(gap) => gap.at = entry.position.clone(),
-                    None => self.gaps.push(Dropped {
-                        room: entry.room.clone(),
-                        at: entry.position.clone(),
-                    }),
+                    None => self.gaps.push(Dropped { room: entry.room.clone(), at: entry.position.clone() }),
                 },
             }
             return true;
@@ -302,64 +275,13 @@ impl Outbox {
         }
         self.bytes += text.len();
         self.live_bytes += text.len();
-        self.queue.push_back(Queued {
-            text: text.clone(),
-            at: Some(fanout.at()),
-            live: true,
-        });
+        self.queue.push_back(Queued { text: text.clone(), at: Some(fanout.at()), live: true });
         if known {
             fanout.count_position();
         } else {
             fanout.count_event(conn);
         }
         false
-    }
-}
-
-// === impl Hold ===
-
-impl Hold {
-    fn take(&mut self, entry: &Arc<Entry>, policy: SlowPolicy, bound: usize) {
-        if let Some(seen) = &mut self.overflow {
-            *seen = entry.position.clone();
-            return;
-        }
-        self.bytes += entry.fanout.publication().event().len();
-        if self.bytes > bound {
-            self.items = Vec::new();
-            self.overflow = Some(entry.position.clone());
-        } else {
-            self.items.push(Held::Entry(Arc::clone(entry), policy));
-        }
-    }
-
-    /// What the history read does not cover. Items stand in the order of the room.
-    fn beyond(self, read: &Position) -> impl Iterator<Item = Held> + use<> {
-        let covered = |item: &Held| {
-            let at = item.position();
-            at.epoch == read.epoch && at.offset <= read.offset
-        };
-        let skip = match self.items.iter().rposition(covered) {
-            Some(last) => last + 1,
-            // Nothing of it is covered: an older numbering before the one that was read is.
-            None => self
-                .items
-                .iter()
-                .position(|item| item.position().epoch == read.epoch)
-                .unwrap_or(0),
-        };
-        self.items.into_iter().skip(skip)
-    }
-}
-
-// === impl Held ===
-
-impl Held {
-    fn position(&self) -> &Position {
-        match self {
-            Self::Entry(entry, _) => &entry.position,
-            Self::Gap(at, _) => at,
-        }
     }
 }
 

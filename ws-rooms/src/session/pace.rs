@@ -14,11 +14,7 @@ pub(crate) struct Pace {
 impl Pace {
     pub(crate) fn new(per_second: u32) -> Self {
         let per_second = f64::from(per_second.max(1));
-        Self {
-            per_second,
-            left: per_second,
-            at: Instant::now(),
-        }
+        Self { per_second, left: per_second, at: Instant::now() }
     }
 
     /// Whether one more message is within the limit.

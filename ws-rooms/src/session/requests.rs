@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::auth::{Access, Credential, Identity};
 use crate::protocol::codec;
 
+use crate::node::Node;
 use crate::protocol::{Id, Position, Request, RoomId, RoomPosition};
-use crate::rooms::Node;
 use crate::session::join::{join, leave, release};
 use crate::session::outbox::Joined;
 use crate::session::{Conn, Membership};
@@ -16,13 +16,7 @@ pub(super) async fn open(node: Arc<Node>, conn: Arc<Conn>) {
     let identity = conn.identity();
     let joined = join_server_rooms(&node, &conn, &identity.rooms).await;
     release(&node, &conn, joined, |joined| {
-        codec::welcome(
-            &node.config,
-            &conn.name,
-            &conn.user,
-            &places(joined),
-            identity.expires_at,
-        )
+        codec::welcome(&node.config, &conn.name, &conn.user, &places(joined), identity.expires_at)
     });
 }
 
@@ -39,13 +33,7 @@ pub(super) async fn answer(node: Arc<Node>, conn: Arc<Conn>, id: Id, request: Re
     }
 }
 
-async fn subscribe(
-    node: &Arc<Node>,
-    conn: &Arc<Conn>,
-    id: &Id,
-    name: &str,
-    since: Option<&Position>,
-) {
+async fn subscribe(node: &Arc<Node>, conn: &Arc<Conn>, id: &Id, name: &str, since: Option<&Position>) {
     let Ok(room) = RoomId::parse(name) else {
         return forbidden(conn, id);
     };
@@ -69,10 +57,9 @@ async fn subscribe(
         Ok(joined) => release(node, conn, vec![joined], |joined| {
             let Joined { room, recovery } = &joined[0];
             let found = recovery.missed.as_ref().map(|missed| match missed {
-                Ok(events) => Ok(events
-                    .iter()
-                    .map(|missed| (missed.offset, missed.publication.event()))
-                    .collect()),
+                Ok(events) => {
+                    Ok(events.iter().map(|missed| (missed.offset, missed.publication.event())).collect())
+                }
                 Err(reason) => Err(*reason),
             });
             codec::subscribed(id, room, &recovery.position, found.as_ref())
@@ -126,9 +113,7 @@ async fn renew(node: &Arc<Node>, conn: &Arc<Conn>, id: &Id, token: String) {
     conn.set_identity(Arc::clone(&identity));
     shrink(node, conn, &identity).await;
     let joined = join_server_rooms(node, conn, &identity.rooms).await;
-    release(node, conn, joined, |joined| {
-        codec::authenticated(id, identity.expires_at, &places(joined))
-    });
+    release(node, conn, joined, |joined| codec::authenticated(id, identity.expires_at, &places(joined)));
 }
 
 /// Leaves the rooms that the new identity no longer has: a shrunk role first of all.
@@ -155,11 +140,7 @@ fn drop_room(node: &Arc<Node>, conn: &Arc<Conn>, room: &RoomId) {
     conn.push(codec::unsubscribed(&None, room.as_str(), Some("forbidden")));
 }
 
-async fn join_server_rooms(
-    node: &Arc<Node>,
-    conn: &Arc<Conn>,
-    rooms: &[RoomId],
-) -> Vec<Joined> {
+async fn join_server_rooms(node: &Arc<Node>, conn: &Arc<Conn>, rooms: &[RoomId]) -> Vec<Joined> {
     let mut joined = Vec::with_capacity(rooms.len());
     for room in rooms.iter().take(node.config.limits.rooms_per_connection) {
         match join(node, conn, room, Membership::Server, None).await {

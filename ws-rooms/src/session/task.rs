@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::node::Node;
 use crate::protocol::codec;
 use crate::protocol::{BadFrame, Close, Id, Parsed, Request};
-use crate::rooms::Node;
 use crate::session::outbox::Queued;
 use crate::session::pace::Pace;
 use crate::session::wire::{Step, Wire};
@@ -158,10 +158,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 }
                 Err(bad) => self.bad(&bad),
             },
-            Step::Binary => self.bad(&BadFrame {
-                id: None,
-                message: "frames are text",
-            }),
+            Step::Binary => self.bad(&BadFrame { id: None, message: "frames are text" }),
             _ => {}
         }
         None
@@ -189,11 +186,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         let patience = self.node.config.close_timeout;
         // A request in progress has nobody to answer any more.
         self.work = None;
-        let ended = tokio::time::timeout(patience, self.say_goodbye(&close)).await;
-        if close == Close::TOO_BIG {
+        let conn = Arc::clone(&self.conn);
+        let said = tokio::select! {
+            said = tokio::time::timeout(patience, self.say_goodbye(&close)) => said.is_ok(),
+            // A drain's deadline is shorter than our patience.
+            () = killed(&conn) => false,
+        };
+        if said && close == Close::TOO_BIG {
             self.wire.linger().await;
         }
-        tracing::debug!(code = close.code, in_time = ended.is_ok(), "connection closed");
+        tracing::debug!(code = close.code, said, "connection closed");
         close.code
     }
 
@@ -230,6 +232,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             }
         }
         false
+    }
+}
+
+async fn killed(conn: &Conn) {
+    while !conn.heart.is_dead() {
+        conn.wake.notified().await;
     }
 }
 

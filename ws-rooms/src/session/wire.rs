@@ -31,6 +31,8 @@ pub(crate) struct Wire<S> {
     dirty: bool,
     /// The code of the peer's close frame.
     peer_code: Option<u16>,
+    /// Nothing can be read any more; what was pushed may still leave.
+    read_over: bool,
 }
 
 /// What happened on the socket.
@@ -66,6 +68,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             socket: WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await,
             dirty: false,
             peer_code: None,
+            read_over: false,
         }
     }
 
@@ -83,10 +86,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     pub(crate) fn close(&mut self, close: &Close) -> Result<(), Ended> {
-        let frame = CloseFrame {
-            code: CloseCode::from(close.code),
-            reason: close.wire_reason().into(),
-        };
+        let frame = CloseFrame { code: CloseCode::from(close.code), reason: close.wire_reason().into() };
         self.feed(Message::Close(Some(frame)))
     }
 
@@ -125,9 +125,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 Err(_) => Step::Ended(self.peer_code),
             });
         }
+        if self.read_over && self.dirty {
+            return Poll::Pending;
+        }
         let Poll::Ready(read) = Pin::new(&mut self.socket).poll_next(cx) else {
             return Poll::Pending;
         };
+        self.read_over = !matches!(read, Some(Ok(_)));
         Poll::Ready(match read {
             None => Step::Ended(self.peer_code),
             Some(Ok(Message::Text(text))) => Step::Text(text),

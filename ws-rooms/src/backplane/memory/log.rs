@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -13,6 +14,9 @@ use crate::publication::Publication;
 
 /// What an entry costs beside its text: the publication, the log's and the shard's queue places.
 const ENTRY_OVERHEAD: usize = 160;
+/// Rooms of a shard that are kept for their number alone, with nobody in and nothing to recover:
+/// a user whose connection broke comes back to them. All shards together: 65,536 of some 200 bytes.
+const IDLE_ROOMS: usize = 1_024;
 
 /// The logs of one shard.
 pub(super) struct Logs {
@@ -20,6 +24,8 @@ pub(super) struct Logs {
     /// All kept entries, oldest first, for trimming by age and by total bytes. May name entries
     /// that their room has dropped by itself; [`Logs::compact`] keeps those fewer than the rest.
     oldest: VecDeque<Kept>,
+    /// Rooms that the last member left, oldest first. A mark counts while the room's own agrees.
+    idle: VecDeque<(RoomId, Instant)>,
     /// Entries kept by all rooms together; half of `oldest` at least.
     entries: usize,
     bytes: usize,
@@ -35,6 +41,8 @@ struct Log {
     bytes: usize,
     /// Members of all nodes. A log with members is never forgotten.
     members: usize,
+    /// When the last member left; the room is remembered for as long as an event would be.
+    left: Option<Instant>,
 }
 
 struct Line {
@@ -57,6 +65,7 @@ impl Logs {
         Self {
             rooms: HashMap::new(),
             oldest: VecDeque::new(),
+            idle: VecDeque::new(),
             entries: 0,
             bytes: 0,
             history,
@@ -65,11 +74,7 @@ impl Logs {
     }
 
     /// Numbers the publication, unless the room has it or nobody could ever hear of it.
-    pub(super) fn append(
-        &mut self,
-        room: &RoomId,
-        publication: &Arc<Publication>,
-    ) -> Option<Position> {
+    pub(super) fn append(&mut self, room: &RoomId, publication: &Arc<Publication>) -> Option<Position> {
         self.trim();
         if self.history.count == 0 && !self.rooms.contains_key(room) {
             return None;
@@ -84,10 +89,7 @@ impl Logs {
         let position = log.position();
         if self.history.count > 0 {
             let size = size(publication);
-            log.kept.push_back(Line {
-                hash,
-                publication: Arc::clone(publication),
-            });
+            log.kept.push_back(Line { hash, publication: Arc::clone(publication) });
             log.bytes += size;
             self.bytes += size;
             self.entries += 1;
@@ -109,16 +111,23 @@ impl Logs {
     }
 
     pub(super) fn join(&mut self, room: &RoomId) {
-        self.rooms.entry(room.clone()).or_insert_with(Log::new).members += 1;
+        // First, or a room whose time is over would be taken up again.
+        self.trim();
+        let log = self.rooms.entry(room.clone()).or_insert_with(Log::new);
+        log.members += 1;
+        log.left = None;
     }
 
     pub(super) fn leave(&mut self, room: &RoomId) {
         if let Some(log) = self.rooms.get_mut(room) {
             log.members = log.members.saturating_sub(1);
-            if log.is_idle() {
-                self.rooms.remove(room);
+            if log.members == 0 {
+                let now = Instant::now();
+                log.left = Some(now);
+                self.idle.push_back((room.clone(), now));
             }
         }
+        self.trim();
     }
 
     pub(super) fn recover(
@@ -150,6 +159,7 @@ impl Logs {
             log.members = members;
         }
         self.oldest.clear();
+        self.idle.clear();
         self.entries = 0;
         self.bytes = 0;
         self.places()
@@ -177,11 +187,27 @@ impl Logs {
                     self.bytes -= size;
                     self.entries -= 1;
                 }
-                if log.is_idle() {
+                if log.is_over(now, self.history.age) {
                     self.rooms.remove(&kept.room);
                 }
             }
             self.oldest.pop_front();
+        }
+        while let Some((room, at)) = self.idle.front() {
+            let aged = now.duration_since(*at) >= self.history.age;
+            if !aged && self.idle.len() <= IDLE_ROOMS {
+                break;
+            }
+            if let Some(log) = self.rooms.get_mut(room)
+                && log.left == Some(*at)
+            {
+                // From here on its history alone keeps it.
+                log.left = None;
+                if log.is_over(now, self.history.age) {
+                    self.rooms.remove(room);
+                }
+            }
+            self.idle.pop_front();
         }
     }
 
@@ -210,6 +236,7 @@ impl Log {
             kept: VecDeque::new(),
             bytes: 0,
             members: 0,
+            left: None,
         }
     }
 
@@ -228,8 +255,10 @@ impl Log {
         Some(size)
     }
 
-    fn is_idle(&self) -> bool {
-        self.members == 0 && self.kept.is_empty()
+    /// Nobody could come back to it.
+    fn is_over(&self, now: Instant, age: Duration) -> bool {
+        let remembered = self.left.is_some_and(|left| now.duration_since(left) < age);
+        self.members == 0 && self.kept.is_empty() && !remembered
     }
 
     fn missed(
@@ -263,4 +292,20 @@ impl Log {
 
 fn size(publication: &Publication) -> usize {
     publication.event().len() + publication.id().len() + ENTRY_OVERHEAD
+}
+
+#[cfg(test)]
+impl Logs {
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn rooms(&self) -> usize {
+        self.rooms.len()
+    }
+
+    /// What the queues of ages hold.
+    pub(super) fn marks(&self) -> usize {
+        self.oldest.len() + self.idle.len()
+    }
 }

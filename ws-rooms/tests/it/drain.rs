@@ -1,0 +1,57 @@
+//! Going down.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use serde_json::json;
+use tramline_ws_rooms::Credential;
+
+use crate::support::{Peer, node, peer, publish};
+
+#[tokio::test(start_paused = true)]
+async fn everyone_hears_goodbye_with_a_delay_of_their_own() {
+    let rooms = node();
+    let mut peers = Vec::new();
+    for n in 0..8 {
+        peers.push(Peer::connect(&rooms, &format!("u{n}/customer/s{n}")).await);
+    }
+    publish(&rooms, &["broadcast"], "last").await;
+    let draining = tokio::spawn({
+        let rooms = rooms.clone();
+        async move { rooms.drain(Duration::from_secs(20)).await }
+    });
+    let mut delays = HashSet::new();
+    for peer in &mut peers {
+        // What was queued is still sent.
+        assert_eq!(peer.expect("event").await["event"]["id"], "last");
+        let goodbye = peer.expect("goodbye").await;
+        assert_eq!((&goodbye["code"], &goodbye["reason"]), (&json!(4200), &json!("drain")));
+        let delay = goodbye["retryAfterMs"].as_u64().unwrap();
+        assert!(delay <= 5_000);
+        delays.insert(delay);
+        assert_eq!(peer.rest().await.1, Some(4200));
+    }
+    assert!(delays.len() > 1, "drawn for each");
+    let report = draining.await.unwrap();
+    assert_eq!((report.told, report.cut), (8, 0));
+    assert_eq!(rooms.stats().connections, 0);
+
+    let refusal = rooms.admit(Credential::Bearer("ada/customer/s".into()), peer()).await.unwrap_err();
+    assert_eq!(refusal.status.as_u16(), 503);
+    assert!(refusal.retry_after.is_some());
+    assert_eq!(rooms.stats().connections, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_go_is_cut() {
+    let rooms = node();
+    let stuck = Peer::connect_with_pipe(&rooms, "ada/customer/s1", 64).await;
+    rooms.publish(crate::support::bulky(&["broadcast"], "b", 50_000)).await.unwrap();
+    let start = tokio::time::Instant::now();
+    let report = rooms.drain(Duration::from_secs(2)).await;
+    assert_eq!((report.told, report.cut), (1, 1));
+    assert!(start.elapsed() <= Duration::from_secs(3));
+    assert_eq!(stuck.server.await.unwrap(), 4200);
+    assert!(start.elapsed() <= Duration::from_secs(3));
+    assert_eq!(rooms.stats().queued_bytes, 0);
+}
