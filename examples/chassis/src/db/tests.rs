@@ -207,8 +207,7 @@ async fn a_reader_of_sqlite_cannot_write() {
 #[tokio::test]
 async fn a_database_that_is_away_is_unavailable_and_no_error_of_open() {
     // Nothing listens on port 1.
-    let mut config = DbConfig::default();
-    config.acquire_timeout = Duration::from_millis(300);
+    let config = DbConfig { acquire_timeout: Duration::from_millis(300), ..DbConfig::default() };
     let db = Db::open("X", "postgres://u:hunter2@127.0.0.1:1/none", &config).unwrap();
     let error = db.ping().await.unwrap_err();
     assert!(error.is_unavailable(), "{error:?}");

@@ -71,12 +71,15 @@ async fn get_from(path: &str) -> (u16, Value) {
 
 const JSON: Option<&str> = Some("application/json");
 
+/// Content type, body; status, code, pointer.
+type Case<'a> = (Option<&'a str>, &'a [u8], u16, &'a str, Option<&'a str>);
+
 #[tokio::test]
 async fn bad_bodies() {
     let large = format!("{{\"amount\":\"{}\"}}", "x".repeat(BODY_LIMIT));
     let deep = "[".repeat(100_000);
     let deep_data = format!("{{\"amount\":\"1\",\"other\":{}{}}}", "[".repeat(500), "]".repeat(500));
-    let cases: &[(Option<&str>, &[u8], u16, &str, Option<&str>)] = &[
+    let cases: &[Case<'_>] = &[
         (JSON, b"", 400, "MALFORMED_BODY", None),
         (JSON, b"{", 400, "MALFORMED_BODY", None),
         (JSON, b"amount=1", 400, "MALFORMED_BODY", None),
@@ -87,7 +90,7 @@ async fn bad_bodies() {
         (JSON, large.as_bytes(), 413, "BODY_TOO_LARGE", None),
         (None, b"{}", 415, "UNSUPPORTED_MEDIA_TYPE", None),
         (Some("text/plain"), b"{}", 415, "UNSUPPORTED_MEDIA_TYPE", None),
-        (JSON, b"[]", 422, "VALIDATION", Some("/amount")),
+        (JSON, b"[]", 422, "VALIDATION", Some("")),
         (JSON, b"\"x\"", 422, "VALIDATION", Some("")),
         (JSON, b"null", 422, "VALIDATION", Some("")),
         (JSON, b"{}", 422, "VALIDATION", Some("/amount")),
@@ -100,11 +103,6 @@ async fn bad_bodies() {
     for (kind, body, status, code, pointer) in cases {
         let (got, json) = post_to("/order", *kind, body.to_vec()).await;
         let shown = String::from_utf8_lossy(&body[..body.len().min(60)]).into_owned();
-        if *status == 422 && *pointer == Some("/amount") && *body == b"[]" {
-            // serde takes a sequence for a struct: the refusal counts, its place does not.
-            assert_eq!(got, 422);
-            continue;
-        }
         assert_eq!((got, json["code"].as_str()), (*status, Some(*code)), "{shown}: {json}");
         assert_eq!(json["errors"][0]["pointer"].as_str(), *pointer, "{shown}: {json}");
         assert!(!json["detail"].as_str().unwrap().is_empty());

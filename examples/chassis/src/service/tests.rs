@@ -19,7 +19,7 @@ use super::*;
 use crate::args;
 use crate::client_addr::ClientAddr;
 use crate::config::Process;
-use crate::db::{Db, Migration};
+use crate::db::{Db, DbConfig, Migration};
 use crate::origin::Origin;
 use crate::testing::{send, shell, sqlite};
 
@@ -88,7 +88,7 @@ async fn a_row_its_event_and_its_effect() {
     let (db, _folder) = sqlite();
     row_event_effect(db).await;
     if let Some(url) = devkit::engines::fresh_database().await {
-        row_event_effect(Db::open("X", &url, &crate::db::DbConfig::default()).unwrap()).await;
+        row_event_effect(Db::open("X", &url, &DbConfig::default()).unwrap()).await;
     }
 }
 
@@ -132,8 +132,7 @@ async fn health_waits_for_readiness_and_the_seed() {
 #[tokio::test]
 async fn a_database_that_is_away_makes_the_service_not_ready_and_no_more() {
     // Nothing listens on port 1.
-    let mut config = crate::db::DbConfig::default();
-    config.acquire_timeout = Duration::from_millis(100);
+    let config = DbConfig { acquire_timeout: Duration::from_millis(100), ..DbConfig::default() };
     let db = Db::open("X", "postgres://u@127.0.0.1:1/none", &config).unwrap();
     let shell = shell(&Process::payments());
     let service = build(&shell, &db, &Arc::new(Notify::new()));
