@@ -1,1 +1,87 @@
-//! auth-service
+//! The auth service: accounts, sessions, and the keys that sign what the others trust.
+
+mod account;
+mod activity;
+mod config;
+mod create_admin;
+mod demo;
+mod deps;
+mod http;
+mod issuer;
+mod journal;
+mod store;
+
+use std::time::Duration;
+
+use chassis::auth::{Keys, Snapshot};
+use chassis::config::ConfigError;
+use chassis::{Service, Shell};
+use tramline_observability::lifecycle::Phase;
+use tramline_session_sync::password::{PasswordConfig, Passwords};
+
+pub use crate::config::Config;
+pub use crate::create_admin::create_admin;
+pub use crate::deps::Deps;
+
+use crate::issuer::Issuer;
+use crate::store::Store;
+
+/// Expired sessions are told of within this.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// Builds the service; it starts to work at once and is ready when its database and hub are.
+///
+/// # Errors
+///
+/// A variable that does not fit, named.
+pub fn build(config: Config, deps: Deps) -> Result<Service, ConfigError> {
+    let Deps { shell, db, attempts, tickets } = deps;
+    let issuer = Issuer::new(db.clone(), config.key_file);
+    let (keys, snapshot) = (issuer.clone(), issuer.clone());
+    let auth = shell.auth_with(
+        Keys::fetch(move || {
+            let issuer = keys.clone();
+            async move { Ok(issuer.sessions()?.keys().jwks().await) }
+        }),
+        Snapshot::new(move || {
+            let issuer = snapshot.clone();
+            async move { Ok(issuer.sessions()?.revoked_snapshot().await?) }
+        }),
+    )?;
+    let opened = issuer.clone();
+    shell.database_with(&db, move || {
+        let issuer = opened.clone();
+        async move { issuer.open().await }
+    });
+
+    let store = Store::new(db);
+    let handled = store.clone();
+    shell.consume(contracts::AUTH_QUEUE, Shell::consumer_config("auth"), move |event, cx| {
+        activity::handle(handled.clone(), event, cx)
+    });
+    let swept = issuer.clone();
+    let lifecycle = shell.lifecycle();
+    let started = shell.clone();
+    lifecycle.spawn(Phase::Consumers, "session-sweep", move |stop| async move {
+        if started.started(&stop).await
+            && let Ok(sessions) = swept.sessions()
+        {
+            sessions.run_sweeps(SWEEP_EVERY, stop.cancelled()).await;
+        }
+    });
+    let forgotten = store.clone();
+    lifecycle.spawn(Phase::Consumers, "activity-retention", move |stop| async move {
+        stop.run_until_cancelled(activity::forget_old(forgotten)).await;
+    });
+
+    let passwords = Passwords::new(&PasswordConfig::default());
+    if shell.common().demo_seed {
+        demo::spawn(&shell, store.clone(), passwords.clone());
+    }
+    let seeded = store.clone();
+    let state = http::State { store, issuer, auth, passwords, attempts, tickets, origins: config.origins };
+    Ok(shell.service(http::router(state)).when_seeded(move || {
+        let store = seeded.clone();
+        async move { store.knows_demo_accounts().await }
+    }))
+}

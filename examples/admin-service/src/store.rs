@@ -1,0 +1,59 @@
+//! The admin database: what an event writes, all of it in one transaction.
+
+mod audit;
+mod dashboard;
+mod dead_letters;
+mod users;
+
+use chassis::db::{Db, DbError, Migration};
+use contracts::{ADMIN_QUEUE, Payload, UserCreated, UserDeleted, UserUpdated};
+use tramline_event_hub::Event;
+
+pub(crate) use self::audit::{AuditQuery, AuditRow};
+pub(crate) use self::dashboard::{Hour, digits};
+pub(crate) use self::users::{Position as UserPosition, UserQuery, UserRow};
+
+use crate::domain::Fact;
+
+/// The schema, step by step.
+pub(crate) const MIGRATIONS: &[Migration] = &[chassis::migration!("0001_admin")];
+
+/// The source of our events.
+const SOURCE: &str = "/admin-service";
+
+/// The store. Clones share the database.
+#[derive(Clone, Debug)]
+pub(crate) struct Store {
+    db: Db,
+}
+
+impl Store {
+    pub(crate) fn new(db: Db) -> Self {
+        Self { db }
+    }
+
+    /// One transaction: inbox mark, audit row and its event, users and dashboard.
+    pub(crate) async fn take(&self, event: &Event, fact: Fact) -> Result<(), DbError> {
+        let mut tx = self.db.begin().await?;
+        if !tx.first_time(ADMIN_QUEUE, &event.id).await? {
+            return Ok(());
+        }
+        audit::append(&mut tx, event, &fact).await?;
+        dashboard::count(&mut tx, event).await?;
+        match event.event_type.as_str() {
+            UserCreated::TYPE | UserUpdated::TYPE => {
+                users::keep(&mut tx, &event.data().map_err(DbError::foreign)?).await?;
+            }
+            UserDeleted::TYPE => {
+                let user: UserDeleted = event.data().map_err(DbError::foreign)?;
+                users::bury(&mut tx, &user).await?;
+                audit::erase(&mut tx, user.user_id).await?;
+            }
+            other if other.starts_with("payments.payment.") => {
+                dashboard::keep(&mut tx, &event.data().map_err(DbError::foreign)?).await?;
+            }
+            _ => {}
+        }
+        tx.commit().await
+    }
+}

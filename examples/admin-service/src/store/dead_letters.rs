@@ -1,0 +1,64 @@
+//! Dead letters, moved from their queue into a table: the move is one transaction, the ack comes after it.
+
+use chassis::args;
+use chassis::db::DbError;
+use contracts::DEAD_LETTER_QUEUE;
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+use tramline_event_hub::handler::RawDelivery;
+use tramline_event_hub::{Context, EventId};
+use uuid::Uuid;
+
+use super::Store;
+
+impl Store {
+    /// Keeps a dead letter, once: the same delivery again, after a lost ack, changes nothing.
+    pub(crate) async fn keep_dead_letter(&self, delivery: &RawDelivery, cx: &Context) -> Result<(), DbError> {
+        let event = delivery.event().ok();
+        let info = cx.dead_letter.as_ref();
+        let last_failed_at = info.and_then(|info| info.last_failed_at);
+        let queue = info.and_then(|info| info.queue.clone());
+        let mut tx = self.db.begin().await?;
+        if !tx.first_time(DEAD_LETTER_QUEUE, &mark(delivery, queue.as_deref(), last_failed_at)).await? {
+            return Ok(());
+        }
+        let headers = serde_json::to_string(&delivery.headers).map_err(DbError::foreign)?;
+        tx.execute(
+            "INSERT INTO dead_letters (id, event_id, event_type, queue, routing_key, reason, error, handler, \
+                 attempts, first_failed_at, last_failed_at, headers, body, received_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+            args![
+                Uuid::now_v7(),
+                event.as_ref().map(|event| event.id.to_string()).or_else(|| delivery.message_id.clone()),
+                event.as_ref().map(|event| event.event_type.clone()),
+                &queue,
+                info.and_then(|info| info.routing_key.clone()),
+                info.map_or("unknown", |info| info.reason.as_str()),
+                info.and_then(|info| info.error.clone()),
+                info.and_then(|info| info.handler.clone()),
+                info.map_or(0, |info| info.attempts),
+                info.and_then(|info| info.first_failed_at),
+                last_failed_at,
+                headers,
+                &delivery.body[..],
+                Timestamp::now(),
+            ],
+        )
+        .await?;
+        tx.commit().await
+    }
+
+    /// How many there are.
+    pub(crate) async fn dead_letters(&self) -> Result<i64, DbError> {
+        self.db.query_one("SELECT COUNT(*) AS n FROM dead_letters", args![]).await?.get("n")
+    }
+}
+
+/// What tells one dead letter from another: the same event may die in two queues, and again after a redrive.
+fn mark(delivery: &RawDelivery, queue: Option<&str>, last_failed_at: Option<Timestamp>) -> EventId {
+    let mut hash = Sha256::new();
+    hash.update(&delivery.body);
+    hash.update(queue.unwrap_or_default());
+    hash.update(last_failed_at.map_or(0, Timestamp::as_microsecond).to_be_bytes());
+    EventId::parse(hex::encode(hash.finalize())).expect("64 hexadecimal digits are a valid id")
+}

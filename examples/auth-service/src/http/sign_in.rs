@@ -1,0 +1,200 @@
+//! `POST /register`, `/login` and `/refresh`.
+
+use std::net::IpAddr;
+
+use axum::extract::State as Shared;
+use axum::response::{IntoResponse, Response};
+use chassis::client_addr::ClientAddr;
+use chassis::extract::{Json, JsonOrDefault};
+use chassis::origin::Origin;
+use chassis::problem::{Code, Problem};
+use contracts::{Role, UserChanged, UserStatus};
+use http::header::{SET_COOKIE, USER_AGENT};
+use http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+use tramline_session_sync::cookie::RefreshCookie;
+use tramline_session_sync::{BoxError, ClientInfo, RefreshError, User};
+
+use super::State;
+use super::grant::{DeviceBody, Transport, answer};
+use crate::account::{NewAccount, busy};
+use crate::journal;
+use crate::store::{Credentials, folded};
+
+/// Whatever else the body says, such as a role, is ignored.
+#[derive(Deserialize)]
+pub(crate) struct Register {
+    email: String,
+    password: String,
+    name: String,
+    #[serde(default)]
+    device: DeviceBody,
+    #[serde(default)]
+    transport: Transport,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Login {
+    email: String,
+    password: String,
+    #[serde(default)]
+    device: DeviceBody,
+    #[serde(default)]
+    transport: Transport,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Refresh {
+    refresh_token: Option<String>,
+    #[serde(default)]
+    device: DeviceBody,
+}
+
+pub(crate) async fn register(
+    Shared(state): Shared<State>,
+    ClientAddr(addr): ClientAddr,
+    origin: Origin,
+    headers: HeaderMap,
+    Json(body): Json<Register>,
+) -> Result<Response, Problem> {
+    let account = NewAccount::parse(&body.email, &body.name, body.password)?;
+    state.issuer.sessions()?;
+    let user = account.create(&state.store, &state.passwords, Role::Customer, &origin).await?;
+    open(&state, StatusCode::CREATED, &user, body.device, body.transport, addr, &origin, &headers).await
+}
+
+pub(crate) async fn login(
+    Shared(state): Shared<State>,
+    ClientAddr(addr): ClientAddr,
+    origin: Origin,
+    headers: HeaderMap,
+    Json(body): Json<Login>,
+) -> Result<Response, Problem> {
+    state.issuer.sessions()?;
+    let account = folded(&body.email);
+    state.attempts.begin(&account, addr).await.map_err(|too_many| {
+        Problem::with_status(
+            StatusCode::TOO_MANY_REQUESTS,
+            Code::TOO_MANY_ATTEMPTS,
+            "too many failed sign-ins",
+        )
+        .retry_after(too_many.retry_after.as_secs().max(1))
+    })?;
+    let user = match prove(&state, &body.email, &body.password).await {
+        Ok(user) => user,
+        Err(problem) => {
+            // A fault of ours, or a right password, is no failed attempt.
+            if problem.code() != Code::INVALID_CREDENTIALS {
+                state.attempts.withdraw(&account, addr).await;
+            }
+            return Err(problem);
+        }
+    };
+    state.attempts.succeeded(&account, addr).await;
+    open(&state, StatusCode::OK, &user, body.device, body.transport, addr, &origin, &headers).await
+}
+
+/// The user whose e-mail and password these are. An unknown e-mail costs and says the same as a wrong password.
+async fn prove(state: &State, email: &str, password: &str) -> Result<UserChanged, Problem> {
+    let wrong = || Problem::new(Code::INVALID_CREDENTIALS, "the e-mail or the password is wrong");
+    let Some(Credentials { user, phc }) = state.store.by_email(email).await? else {
+        state.passwords.verify_dummy(password).await.map_err(|error| busy(&error))?;
+        return Err(wrong());
+    };
+    if !state.passwords.verify(password, &phc).await.map_err(|error| busy(&error))? {
+        return Err(wrong());
+    }
+    if user.status != UserStatus::Active {
+        return Err(Problem::new(Code::ACCOUNT_SUSPENDED, "the account is suspended"));
+    }
+    Ok(user)
+}
+
+#[expect(clippy::too_many_arguments, reason = "the parts of one request, taken apart by two handlers")]
+async fn open(
+    state: &State,
+    status: StatusCode,
+    user: &UserChanged,
+    device: DeviceBody,
+    transport: Transport,
+    addr: IpAddr,
+    origin: &Origin,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    let sessions = state.issuer.sessions()?;
+    let opening = sessions.open(session_user(user), device.into_device(), client(addr, headers));
+    let grant = journal::within(origin, opening).await.map_err(|error| failed(&error))?;
+    state.issuer.wake();
+    Ok(answer(status, grant, Some(user), transport, headers))
+}
+
+pub(crate) async fn refresh(
+    Shared(state): Shared<State>,
+    ClientAddr(addr): ClientAddr,
+    origin: Origin,
+    headers: HeaderMap,
+    JsonOrDefault(body): JsonOrDefault<Refresh>,
+) -> Result<Response, Problem> {
+    let invalid = || Problem::new(Code::INVALID_REFRESH, "the refresh token is not valid");
+    let cookies = [RefreshCookie::Secure, RefreshCookie::Loopback];
+    let cookie = cookies.into_iter().find_map(|cookie| Some((cookie, cookie.read(&headers)?)));
+    // The answer travels the way the token came; what the body says comes first.
+    let (token, cookie) = match (&body.refresh_token, cookie) {
+        (Some(token), _) => (token.as_str(), None),
+        (None, Some((cookie, token))) => {
+            // The browser sends the cookie by itself, so the page behind it must be one of ours.
+            state
+                .origins
+                .check(&headers)
+                .map_err(|fault| Problem::new(Code::FORBIDDEN, fault.to_string()))?;
+            (token, Some(cookie))
+        }
+        (None, None) => return Err(invalid()),
+    };
+    let store = state.store.clone();
+    let lookup = async move |user_id: String| -> Result<Option<User>, BoxError> {
+        let user = store.find(user_id.parse()?).await?;
+        Ok(user.filter(|user| user.status == UserStatus::Active).as_ref().map(session_user))
+    };
+    let sessions = state.issuer.sessions()?;
+    let renewing = sessions.refresh(token, body.device.id.as_deref(), client(addr, &headers), lookup);
+    let refusal = match journal::within(&origin, renewing).await {
+        Ok(grant) => {
+            let transport = if cookie.is_some() { Transport::Cookie } else { Transport::Body };
+            return Ok(answer(StatusCode::OK, grant, None, transport, &headers));
+        }
+        Err(RefreshError::Invalid) => invalid(),
+        Err(RefreshError::Reused { .. }) => {
+            state.issuer.wake();
+            Problem::new(Code::REFRESH_REUSED, "the refresh token was used before; the session has ended")
+        }
+        Err(error) => {
+            tracing::warn!(%error, "a renewal could not be decided");
+            return Err(Problem::unavailable("the sessions are away or busy"));
+        }
+    };
+    let mut response = refusal.into_response();
+    if let Some(cookie) = cookie {
+        response.headers_mut().append(SET_COOKIE, cookie.clear());
+    }
+    Ok(response)
+}
+
+pub(super) fn client(addr: IpAddr, headers: &HeaderMap) -> ClientInfo {
+    let agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
+    ClientInfo::new(Some(&addr.to_string()), agent)
+}
+
+pub(super) fn failed(error: &tramline_session_sync::Error) -> Problem {
+    tracing::warn!(%error, source = ?std::error::Error::source(error), "the sessions could not be changed");
+    if error.is_retryable() {
+        Problem::unavailable("the sessions are away or busy")
+    } else {
+        Problem::internal()
+    }
+}
+
+fn session_user(user: &UserChanged) -> User {
+    User::new(user.user_id.to_string(), &user.email, &user.name, user.role.as_str())
+}

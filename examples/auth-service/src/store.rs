@@ -1,0 +1,143 @@
+//! The auth service's own tables; sessions, devices and keys are the session library's.
+
+use chassis::args;
+use chassis::db::{Db, DbError, Migration, Row};
+use chassis::origin::Origin;
+use contracts::{UserChanged, UserCreated, UserUpdated};
+use jiff::Timestamp;
+use uuid::Uuid;
+
+/// The schema, step by step.
+pub(crate) const MIGRATIONS: &[Migration] = &[chassis::migration!("0001_auth")];
+
+/// The source of our events.
+pub(crate) const SOURCE: &str = "/auth-service";
+
+/// The store. Clones share the database.
+#[derive(Clone, Debug)]
+pub(crate) struct Store {
+    db: Db,
+}
+
+/// Someone who may sign in, with what proves it.
+pub(crate) struct Credentials {
+    pub(crate) user: UserChanged,
+    pub(crate) phc: String,
+}
+
+impl Store {
+    pub(crate) fn new(db: Db) -> Self {
+        Self { db }
+    }
+
+    pub(crate) fn db(&self) -> &Db {
+        &self.db
+    }
+
+    /// Writes a user, their credentials and their event. `false`: the e-mail is taken.
+    pub(crate) async fn create(
+        &self,
+        user: &UserChanged,
+        phc: &str,
+        origin: &Origin,
+    ) -> Result<bool, DbError> {
+        let mut tx = self.db.begin().await?;
+        let made = tx
+            .execute(
+                "INSERT INTO users (id, version, email, email_folded, name, role, status, created_at, updated_at) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8) ON CONFLICT (email_folded) DO NOTHING",
+                args![
+                    user.user_id,
+                    user.version,
+                    &user.email,
+                    folded(&user.email),
+                    &user.name,
+                    user.role.as_str(),
+                    user.status.as_str(),
+                    user.created_at,
+                ],
+            )
+            .await?;
+        if made == 0 {
+            return Ok(false);
+        }
+        tx.execute(
+            "INSERT INTO credentials (user_id, phc, updated_at) VALUES ($1, $2, $3)",
+            args![user.user_id, phc, user.created_at],
+        )
+        .await?;
+        let event = contracts::wrap(SOURCE, &UserCreated(user.clone())).map_err(DbError::foreign)?;
+        tx.enqueue(&origin.stamp(event)).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Renames a user, with the event. `None`: there is no such user.
+    pub(crate) async fn rename(
+        &self,
+        id: Uuid,
+        name: &str,
+        origin: &Origin,
+    ) -> Result<Option<UserChanged>, DbError> {
+        let mut tx = self.db.begin().await?;
+        let row = tx
+            .query_opt(
+                "UPDATE users SET name = $2, version = version + 1, updated_at = $3 WHERE id = $1 \
+                 RETURNING id, version, email, name, role, status, created_at, updated_at",
+                args![id, name, Timestamp::now()],
+            )
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        let user = user(&row)?;
+        let event = contracts::wrap(SOURCE, &UserUpdated(user.clone())).map_err(DbError::foreign)?;
+        tx.enqueue(&origin.stamp(event)).await?;
+        tx.commit().await?;
+        Ok(Some(user))
+    }
+
+    /// A user.
+    pub(crate) async fn find(&self, id: Uuid) -> Result<Option<UserChanged>, DbError> {
+        let sql =
+            "SELECT id, version, email, name, role, status, created_at, updated_at FROM users WHERE id = $1";
+        self.db.query_opt(sql, args![id]).await?.as_ref().map(user).transpose()
+    }
+
+    /// Who signs in with this e-mail, whatever its letters' case.
+    pub(crate) async fn by_email(&self, email: &str) -> Result<Option<Credentials>, DbError> {
+        let row = self
+            .db
+            .query_opt(
+                "SELECT u.id, u.version, u.email, u.name, u.role, u.status, u.created_at, u.updated_at, c.phc \
+                 FROM users u JOIN credentials c ON c.user_id = u.id WHERE u.email_folded = $1",
+                args![folded(email)],
+            )
+            .await?;
+        row.map(|row| Ok(Credentials { user: user(&row)?, phc: row.get("phc")? })).transpose()
+    }
+
+    /// Whether the demo accounts are there.
+    pub(crate) async fn knows_demo_accounts(&self) -> bool {
+        let [admin, vendor, customer] = contracts::DEMO_EMAILS;
+        let sql = "SELECT COUNT(*) AS known FROM users WHERE email_folded IN ($1, $2, $3)";
+        let row = self.db.query_one(sql, args![admin, vendor, customer]).await;
+        row.and_then(|row| row.get::<i64>("known")).is_ok_and(|known| known == 3)
+    }
+}
+
+/// An e-mail as it is compared.
+pub(crate) fn folded(email: &str) -> String {
+    email.trim().to_lowercase()
+}
+
+fn user(row: &Row) -> Result<UserChanged, DbError> {
+    Ok(UserChanged {
+        user_id: row.get("id")?,
+        version: row.get("version")?,
+        email: row.get("email")?,
+        name: row.get("name")?,
+        role: row.parse("role")?,
+        status: row.parse("status")?,
+        created_at: row.get("created_at")?,
+        updated_at: row.get("updated_at")?,
+    })
+}

@@ -1,0 +1,14 @@
+-- One row per user, made by the user's creation and blanked by their deletion: a tombstone, so that a late
+-- event makes nothing anew. The version is that of the user's last event.
+CREATE TABLE profiles (
+    user_id     TEXT PRIMARY KEY,
+    version     INTEGER NOT NULL,
+    email       TEXT NOT NULL,
+    phone       TEXT,
+    address     TEXT,
+    bio         TEXT,
+    deleted     BOOLEAN NOT NULL,
+    created_at  INTEGER NOT NULL,
+    updated_at  INTEGER NOT NULL
+);
+CREATE INDEX profiles_email ON profiles (email);

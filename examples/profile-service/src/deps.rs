@@ -1,0 +1,43 @@
+//! The engines that the service runs on.
+
+use chassis::Shell;
+use chassis::config::ConfigError;
+use chassis::db::Db;
+use tramline_cache::{Cache, CacheConfig};
+
+use crate::config::{Config, DATABASE_URL};
+
+/// What [`build`](crate::build) gets beside the configuration.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Deps {
+    /// The hub and the life of the process.
+    pub shell: Shell,
+    /// The service's own database.
+    pub db: Db,
+    /// Profiles that were read lately.
+    pub cache: Cache,
+}
+
+impl Deps {
+    /// These engines.
+    #[must_use]
+    pub fn new(shell: Shell, db: Db, cache: Cache) -> Self {
+        Self { shell, db, cache }
+    }
+
+    /// The engines that the configuration names; without `REDIS_URL` the cache is this process's own.
+    ///
+    /// # Errors
+    ///
+    /// A URL that does not parse.
+    pub fn open(config: &Config, shell: &Shell) -> Result<Self, ConfigError> {
+        let db = Db::open(DATABASE_URL, config.database_url.expose(), &shell.db_config())?;
+        let cache = match &shell.common().redis_url {
+            Some(url) => Cache::redis(url.expose(), CacheConfig::default())
+                .map_err(|fault| ConfigError::new("REDIS_URL", fault))?,
+            None => Cache::memory(CacheConfig::default()),
+        };
+        Ok(Self { shell: shell.clone(), db, cache })
+    }
+}

@@ -1,0 +1,26 @@
+//! The events that make and purge profiles.
+
+use contracts::{PROFILE_QUEUE, Payload, UserChanged, UserCreated, UserDeleted, UserUpdated};
+use tramline_event_hub::{Context, Event, Outcome};
+
+use crate::store::Store;
+
+/// Handles one event with one effect.
+pub(crate) async fn handle(store: Store, event: Event, _: Context) -> Outcome {
+    let done = match event.event_type.as_str() {
+        UserCreated::TYPE | UserUpdated::TYPE => match event.data::<UserChanged>() {
+            Ok(user) => store.take(PROFILE_QUEUE, &event.id, &user).await,
+            Err(error) => return Outcome::reject(&error),
+        },
+        UserDeleted::TYPE => match event.data::<UserDeleted>() {
+            Ok(user) => store.purge(PROFILE_QUEUE, &event.id, &user).await,
+            Err(error) => return Outcome::reject(&error),
+        },
+        // Sign-ins and whatever comes later: not ours.
+        _ => Ok(()),
+    };
+    match done {
+        Ok(()) => Outcome::Ack,
+        Err(error) => Outcome::retry(&error),
+    }
+}

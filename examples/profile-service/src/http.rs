@@ -1,0 +1,44 @@
+//! The routes of `/api/profile`.
+
+use axum::extract::State as Shared;
+use axum::routing::{get, put};
+use axum::{Json as Answer, Router};
+use chassis::auth::{User, not_implemented, not_implemented_for_anyone};
+use chassis::extract::Json;
+use chassis::origin::Origin;
+use chassis::problem::Problem;
+use jiff::Timestamp;
+
+use crate::domain::{Change, Profile};
+use crate::store::Store;
+
+/// All routes. Those that come later refuse strangers first and then say that they are not built.
+pub(crate) fn router(store: Store) -> Router {
+    Router::new()
+        .route("/api/profile", get(read).put(write))
+        .route("/api/profile/", get(read).put(write))
+        .route("/api/profile/preferences", get(not_implemented).patch(not_implemented))
+        .route("/api/profile/avatar", put(not_implemented).delete(not_implemented))
+        .route("/api/profile/avatar/{user}", get(not_implemented_for_anyone))
+        .with_state(store)
+}
+
+async fn read(user: User, Shared(store): Shared<Store>) -> Result<Answer<Profile>, Problem> {
+    // A user whose creation has not arrived yet has told nothing of themselves yet.
+    let profile = store.find(user.id).await?.unwrap_or_else(|| {
+        let now = Timestamp::now();
+        Profile { user_id: user.id, phone: None, address: None, bio: None, created_at: now, updated_at: now }
+    });
+    Ok(Answer(profile))
+}
+
+async fn write(
+    user: User,
+    Shared(store): Shared<Store>,
+    origin: Origin,
+    Json(change): Json<Change>,
+) -> Result<Answer<Profile>, Problem> {
+    let change = change.parse()?;
+    let profile = store.change(user.id, &user.claims.email, change, &origin).await?;
+    profile.map(Answer).ok_or_else(Problem::not_found)
+}
