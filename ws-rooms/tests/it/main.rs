@@ -1,5 +1,10 @@
 //! The crate from outside: nodes, sockets in memory under paused time, and a real HTTP server.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failed step fails the test; clippy knows test functions, not their helpers"
+)]
+
 mod auth;
 #[cfg(feature = "event-hub")]
 mod bridge;

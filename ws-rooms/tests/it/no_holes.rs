@@ -65,7 +65,7 @@ impl Reader {
                 } else {
                     assert_eq!(*times, 1, "a position before its event: {frame}");
                 }
-                self.knows(room, epoch, offset, id);
+                self.knows(room, epoch, offset, &id);
             }
             "gap" => {
                 self.reloads += 1;
@@ -82,7 +82,7 @@ impl Reader {
                     assert!(first <= *last + 1, "a hole in a recovery of {room}");
                     for (entry, number) in events.iter().zip(first..) {
                         assert_eq!(entry["offset"], number);
-                        let id = entry["event"]["id"].as_str().unwrap().to_owned();
+                        let id = entry["event"]["id"].as_str().unwrap();
                         self.knows(room.clone(), epoch.to_string(), number, id);
                     }
                 } else {
@@ -96,9 +96,9 @@ impl Reader {
     }
 
     /// One number, one event, for ever.
-    fn knows(&mut self, room: String, epoch: String, offset: u64, id: String) {
-        let known = self.known.entry((room, epoch, offset)).or_insert_with(|| id.clone());
-        assert_eq!(*known, id);
+    fn knows(&mut self, room: String, epoch: String, offset: u64, id: &str) {
+        let known = self.known.entry((room, epoch, offset)).or_insert_with(|| id.to_owned());
+        assert_eq!(known, id);
     }
 }
 
