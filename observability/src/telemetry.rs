@@ -17,6 +17,7 @@ use opentelemetry::trace::TracerProvider;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing::Dispatch;
+use tracing::subscriber::NoSubscriber;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::{EnvFilter, Registry};
 
@@ -87,7 +88,7 @@ impl Telemetry {
     ///
     /// [`ErrorKind::Filter`], [`ErrorKind::Export`] and [`ErrorKind::Thread`].
     pub fn init(config: &TelemetryConfig) -> Result<Guard, Error> {
-        let (dispatch, mut guard) = Self::build(config, Box::new(io::stdout()))?;
+        let (dispatch, mut guard) = Self::assemble(config, Box::new(io::stdout()))?;
         guard.installed = tracing::dispatcher::set_global_default(dispatch).is_ok();
         Ok(guard)
     }
@@ -102,6 +103,14 @@ impl Telemetry {
         config: &TelemetryConfig,
         output: Box<dyn Write + Send>,
     ) -> Result<(Dispatch, Guard), Error> {
+        let (dispatch, mut guard) = Self::assemble(config, output)?;
+        // While there is only one subscriber, `tracing` asks the thread that meets a span first whether it is
+        // wanted, for all threads; that thread may be one without a subscriber. With two it asks both.
+        guard.second = Some(Dispatch::new(NoSubscriber::new()));
+        Ok((dispatch, guard))
+    }
+
+    fn assemble(config: &TelemetryConfig, output: Box<dyn Write + Send>) -> Result<(Dispatch, Guard), Error> {
         let filter = EnvFilter::builder()
             .parse(&config.filter)
             .map_err(|error| Error::with_source(ErrorKind::Filter, error))?;

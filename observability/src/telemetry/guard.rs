@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tokio::sync::oneshot;
+use tracing::Dispatch;
 
 use crate::telemetry::writer::LineWriter;
 
@@ -19,6 +20,8 @@ const DROP_LIMIT: Duration = Duration::from_millis(500);
 #[must_use = "telemetry ends with its guard"]
 pub struct Guard {
     pub(super) installed: bool,
+    /// Kept alive beside a subscriber that is not the process's; see [`Telemetry::build`](crate::Telemetry::build).
+    pub(super) second: Option<Dispatch>,
     provider: Option<SdkTracerProvider>,
     lines: LineWriter,
     counts: Arc<Counts>,
@@ -48,7 +51,7 @@ pub(super) struct Counts {
 
 impl Guard {
     pub(super) fn new(provider: SdkTracerProvider, lines: LineWriter, counts: Arc<Counts>) -> Self {
-        Self { installed: false, provider: Some(provider), lines, counts }
+        Self { installed: false, second: None, provider: Some(provider), lines, counts }
     }
 
     /// Whether [`Telemetry::init`](crate::Telemetry::init) became the process's subscriber.
