@@ -3,7 +3,9 @@
 //! The rules of sessions are written once, in [`Sessions`](crate::Sessions), over the operations
 //! of a transaction. An engine only keeps rows.
 
-use crate::error::{BoxError, Error, ErrorKind};
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+use crate::error::BoxError;
+use crate::error::{Error, ErrorKind};
 use crate::journal::{Journals, SessionChange};
 
 mod memory;
@@ -192,6 +194,7 @@ impl Tx {
 }
 
 /// A failure of the database.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) fn failed(error: impl Into<BoxError>) -> Error {
     Error::with(ErrorKind::Store, error)
 }

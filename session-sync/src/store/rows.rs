@@ -38,6 +38,10 @@ pub(crate) struct TokenRow {
     pub(crate) hash: Vec<u8>,
     pub(crate) session_id: String,
     pub(crate) generation: i64,
+    #[cfg_attr(
+        not(any(feature = "postgres", feature = "sqlite")),
+        allow(dead_code, reason = "kept for those who read the tables")
+    )]
     pub(crate) created_at: i64,
     pub(crate) superseded_at: Option<i64>,
     /// The successor, sealed under a key that only the token in clear gives.
@@ -58,6 +62,10 @@ pub(crate) struct MarkRow {
 pub(crate) struct KeyRow {
     pub(crate) kid: String,
     pub(crate) sealed: Vec<u8>,
+    #[cfg_attr(
+        not(any(feature = "postgres", feature = "sqlite")),
+        allow(dead_code, reason = "kept for those who read the tables")
+    )]
     pub(crate) created_at: i64,
     pub(crate) active_at: i64,
     pub(crate) retired_at: Option<i64>,
