@@ -31,6 +31,7 @@ pub(crate) struct Subscribe {
     pub(crate) source: Source,
     pub(crate) prefetch: u16,
     pub(crate) concurrency: usize,
+    #[cfg_attr(not(feature = "amqp"), allow(dead_code, reason = "a broker's lists show it"))]
     pub(crate) name: String,
 }
 

@@ -21,6 +21,7 @@ pub(crate) struct Message {
 
 /// AMQP's own properties, as far as we use them.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(not(feature = "amqp"), allow(dead_code, reason = "the memory hub carries them only"))]
 pub(crate) struct Properties {
     pub(crate) message_id: Option<String>,
     pub(crate) kind: Option<String>,

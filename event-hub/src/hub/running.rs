@@ -1,0 +1,98 @@
+//! Consumers from their start to their end.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::FutureExt as _;
+use tokio::time::{Duration, MissedTickBehavior, interval};
+
+use crate::config::ConsumerConfig;
+use crate::consumer::{self, Consumer, Failures, Process};
+use crate::driver::{Source, Subscribe};
+use crate::error::{Error, ErrorKind};
+use crate::feed::{Feed, Place};
+use crate::hub::Hub;
+use crate::metrics::ConsumerMetrics;
+
+impl Hub {
+    pub(super) async fn consume_queue(
+        &self,
+        queue: &str,
+        config: ConsumerConfig,
+        process: impl Process,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> Result<(), Error> {
+        let Some(declared) = self.topology().find_queue(queue).cloned() else {
+            return Err(Error::new(ErrorKind::UnknownQueue, queue));
+        };
+        let failures = if declared.is_feed() { Failures::Stay } else { Failures::Move(declared.dead_letter) };
+        self.run(Source::Queue(queue.to_owned()), config, process, failures, shutdown).await
+    }
+
+    pub(super) async fn run(
+        &self,
+        source: Source,
+        config: ConsumerConfig,
+        process: impl Process,
+        failures: Failures,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> Result<(), Error> {
+        if self.0.closed.is_cancelled() {
+            return Err(Error::new(ErrorKind::Closed, ""));
+        }
+        let name = config.name.clone().unwrap_or_else(|| source.name().to_owned());
+        let subscription = self.0.backend.subscribe(Subscribe {
+            source: source.clone(),
+            prefetch: config.prefetch.max(1),
+            concurrency: config.concurrency,
+            name: name.clone(),
+        });
+        self.consumers().push((source.name().to_owned(), Arc::downgrade(&subscription.state)));
+        let consumer = Arc::new(Consumer {
+            backend: self.0.backend.clone(),
+            hub: self.0.config.clone(),
+            metrics: ConsumerMetrics::new(&name),
+            config,
+            name,
+            process,
+            failures,
+        });
+        let mut closed = false;
+        let stop = async {
+            tokio::select! {
+                () = shutdown => {}
+                () = self.0.closed.cancelled() => closed = true,
+            }
+        };
+        consumer::run(consumer, subscription, stop).boxed().await;
+        if closed { Err(Error::new(ErrorKind::Closed, "while consuming")) } else { Ok(()) }
+    }
+
+    /// Looks whether a feed is full, or has dropped, for as long as it runs.
+    pub(super) async fn watch(
+        &self,
+        feed: Feed,
+        opened: Arc<Mutex<Option<Place>>>,
+        place: Arc<dyn Fn(Place) + Send + Sync>,
+    ) -> std::convert::Infallible {
+        let mut ticks = interval(feed.check_every.max(Duration::from_millis(10)));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut dropped = 0;
+        loop {
+            ticks.tick().await;
+            let at = opened.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let Some(at) = at else { continue };
+            // A broker that cannot be asked is found out by the consumer.
+            let Ok(Some(stats)) = self.queue(at.queue()).await else { continue };
+            if stats.messages >= feed.max_length as u64 || stats.dropped > dropped {
+                tracing::warn!(
+                    queue = at.queue(),
+                    messages = stats.messages,
+                    "feed is full: its place is lost"
+                );
+                place(Place::Full { queue: at.queue().to_owned() });
+            }
+            dropped = stats.dropped;
+        }
+    }
+}
