@@ -1,1 +1,59 @@
-//! gateway
+//! The gateway: the one door. It proxies to the services, keeps the sockets, limits, and serves the front end.
+
+mod config;
+mod deps;
+mod health;
+mod http;
+mod limits;
+mod live;
+mod page;
+mod proxying;
+mod sockets;
+
+use std::time::Duration;
+
+use chassis::Service;
+use chassis::config::ConfigError;
+use tramline_observability::lifecycle::Phase;
+
+pub use crate::config::{Config, RateLimits, Upstreams};
+pub use crate::deps::Deps;
+
+use crate::health::Upstairs;
+use crate::limits::Limits;
+use crate::live::Sampler;
+use crate::sockets::Sockets;
+
+/// How long sockets may take to leave: each is told a moment of its own to come back at.
+const SOCKETS_LEAVE: Duration = Duration::from_secs(5);
+
+/// Builds the gateway; it is ready when its feeds and revocations are there.
+///
+/// # Errors
+///
+/// A variable that does not fit, named.
+pub fn build(config: Config, deps: Deps) -> Result<Service, ConfigError> {
+    let Deps { shell, cache, tickets, metrics } = deps;
+    let auth = shell.auth()?;
+    let limits = Limits::open(&config.rate_limits, shell.common(), auth.clone())?;
+    let proxy = proxying::proxy(&config.upstreams, shell.common())?;
+    let sockets = Sockets::open(&config, &auth, tickets, cache.clone(), proxy.clone());
+
+    let lifecycle = shell.lifecycle();
+    sockets.bridge(&shell);
+    let sampler = Sampler::new(sockets.rooms().clone(), shell.hub().clone(), metrics);
+    lifecycle.spawn(Phase::Sockets, "system-live", move |stop| async move {
+        stop.run_until_cancelled(sampler.run()).await;
+    });
+    let drained = sockets.rooms().clone();
+    lifecycle.on(Phase::Sockets, "sockets", move || async move {
+        drained.drain(SOCKETS_LEAVE).await;
+    });
+    lifecycle.spawn(Phase::Consumers, "gateway-cache", move |stop| async move {
+        cache.run(stop.cancelled()).await;
+    });
+
+    let health = Upstairs::new(shell.health().clone(), &config.upstreams);
+    let state = http::State { proxy, sockets, health };
+    Ok(shell.service_at_the_edge(http::router(state, limits, &config.origins)))
+}

@@ -1,0 +1,147 @@
+//! Metrics as they stand, and what happened between two moments of them.
+
+use tramline_observability::metrics::{Sample, SampleValue};
+
+use crate::sockets::{DELIVERY, LAG};
+
+/// What the live room shows of the metrics, counted since the start.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Cumulative {
+    /// Requests at this gateway.
+    pub(super) gateway: Latency,
+    /// Requests at the services: their own view in one process, the proxy's otherwise.
+    pub(super) service: Latency,
+    /// Events, from their own time to this gateway.
+    pub(super) hub: Latency,
+    /// Events, from this gateway's feed to their last room.
+    pub(super) rooms: Latency,
+    pub(super) cache_hits: u64,
+    pub(super) cache_misses: u64,
+}
+
+/// A distribution by its buckets.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Latency {
+    pub(super) count: u64,
+    /// Upper bounds and how many values are at or below each.
+    buckets: Vec<(f64, u64)>,
+}
+
+const HTTP: &str = "http_server_request_duration_seconds";
+const UPSTREAM: &str = "streaming_proxy_request_duration_seconds";
+const CACHE: &str = "tramline_cache_requests_total";
+
+impl Cumulative {
+    pub(super) fn read(samples: &[Sample]) -> Self {
+        let mut read = Self::default();
+        let mut proxied = Latency::default();
+        let (lag, delivery) = (exposed(LAG), exposed(DELIVERY));
+        for sample in samples {
+            let label = |name: &str| sample.labels.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
+            match &sample.value {
+                SampleValue::Histogram { count, buckets, .. } => {
+                    let into = match sample.name.as_str() {
+                        HTTP if label("service") == Some("gateway") => &mut read.gateway,
+                        HTTP => &mut read.service,
+                        UPSTREAM => &mut proxied,
+                        name if name == lag => &mut read.hub,
+                        name if name == delivery => &mut read.rooms,
+                        _ => continue,
+                    };
+                    into.add(*count, buckets);
+                }
+                SampleValue::Counter(value) if sample.name == CACHE => {
+                    // A count of requests has no fraction.
+                    #[expect(
+                        clippy::cast_possible_truncation,
+                        clippy::cast_sign_loss,
+                        reason = "a whole count"
+                    )]
+                    let value = *value as u64;
+                    match label("from") {
+                        Some("l1" | "l2" | "memory" | "redis") => read.cache_hits += value,
+                        _ => read.cache_misses += value,
+                    }
+                }
+                _ => {}
+            }
+        }
+        if read.service.count == 0 {
+            read.service = proxied;
+        }
+        read
+    }
+}
+
+impl Latency {
+    fn add(&mut self, count: u64, buckets: &[(f64, u64)]) {
+        self.count += count;
+        if self.buckets.is_empty() {
+            self.buckets = buckets.to_vec();
+        } else {
+            for (own, other) in self.buckets.iter_mut().zip(buckets) {
+                own.1 += other.1;
+            }
+        }
+    }
+
+    /// What was added since `earlier`.
+    pub(super) fn since(&self, earlier: &Self) -> Self {
+        let mut buckets = self.buckets.clone();
+        for (own, other) in buckets.iter_mut().zip(&earlier.buckets) {
+            own.1 = own.1.saturating_sub(other.1);
+        }
+        Self { count: self.count.saturating_sub(earlier.count), buckets }
+    }
+
+    /// A quantile in seconds, between the bounds of its bucket by proportion; `None` without values.
+    #[expect(clippy::cast_precision_loss, reason = "counts of a minute are far below 2^52")]
+    pub(super) fn quantile(&self, quantile: f64) -> Option<f64> {
+        if self.count == 0 {
+            return None;
+        }
+        let rank = quantile * self.count as f64;
+        let (mut lower, mut below) = (0.0, 0);
+        for &(upper, at_or_below) in &self.buckets {
+            if at_or_below as f64 >= rank && at_or_below > below {
+                let share = (rank - below as f64) / (at_or_below - below) as f64;
+                return Some(lower + (upper - lower) * share.clamp(0.0, 1.0));
+            }
+            (lower, below) = (upper, at_or_below);
+        }
+        // Above the last bound: at least that.
+        Some(lower)
+    }
+}
+
+/// A metric's name as the exposition writes it.
+fn exposed(name: &str) -> String {
+    format!("{}_seconds", name.replace('.', "_"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Latency;
+
+    fn latency(buckets: &[(f64, u64)], count: u64) -> Latency {
+        Latency { count, buckets: buckets.to_vec() }
+    }
+
+    #[test]
+    fn a_quantile_lies_within_its_bucket() {
+        let latency = latency(&[(0.01, 50), (0.1, 99), (1.0, 100)], 100);
+        assert_eq!(latency.quantile(0.5), Some(0.01));
+        let p99 = latency.quantile(0.99).unwrap();
+        assert!((0.01..=0.1).contains(&p99), "{p99}");
+        assert_eq!(super::Latency::default().quantile(0.5), None);
+    }
+
+    #[test]
+    fn a_window_forgets_what_was_before_it() {
+        let before = latency(&[(0.01, 100), (1.0, 100)], 100);
+        let after = latency(&[(0.01, 100), (1.0, 104)], 104);
+        let window = after.since(&before);
+        assert_eq!(window.count, 4);
+        assert!(window.quantile(0.5).unwrap() > 0.01);
+    }
+}

@@ -1,0 +1,71 @@
+//! The way to the services: one route each, and failures as the system's own problems.
+
+use chassis::config::{Common, ConfigError};
+use chassis::problem::{Code, MEDIA_TYPE, Problem};
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Response};
+use tramline_streaming_proxy::respond::{Inbound, Respond};
+use tramline_streaming_proxy::{
+    Body, Error, Proxy, ProxyConfig, Route, Routes, TrustedProxies, Upstream, UpstreamConfig,
+};
+
+use crate::config::Upstreams;
+
+/// The proxy to the four services, whose paths it does not change.
+pub(crate) fn proxy(upstreams: &Upstreams, common: &Common) -> Result<Proxy, ConfigError> {
+    let upstream = |variable: &str, name: &str, list: &str| {
+        Upstream::parse(name, list, UpstreamConfig::default())
+            .map_err(|fault| ConfigError::new(variable, fault))
+    };
+    let routes = Routes::new([
+        Route::new("/api/auth", upstream("AUTH_SERVICE_URL", "auth", &upstreams.auth)?),
+        Route::new("/api/payments", upstream("PAYMENTS_SERVICE_URL", "payments", &upstreams.payments)?),
+        Route::new("/api/admin", upstream("ADMIN_SERVICE_URL", "admin", &upstreams.admin)?),
+        Route::new("/api/profile", upstream("PROFILE_SERVICE_URL", "profile", &upstreams.profile)?),
+    ]);
+    let routes = routes.map_err(|fault| ConfigError::new("AUTH_SERVICE_URL", fault))?;
+    let mut config = ProxyConfig::default();
+    config.trusted = trusted(common)?;
+    Ok(Proxy::with_respond(config, routes, SystemProblems))
+}
+
+/// The same networks, as the proxy library has them.
+fn trusted(common: &Common) -> Result<TrustedProxies, ConfigError> {
+    let networks: Vec<String> = common.trusted_proxies.networks().iter().map(ToString::to_string).collect();
+    networks.join(",").parse().map_err(|fault| ConfigError::new("TRUSTED_PROXIES", fault))
+}
+
+/// Writes the system's problems where the library would write its own.
+struct SystemProblems;
+
+impl Respond for SystemProblems {
+    fn respond(&self, error: &Error, request: &Inbound) -> Response<Body> {
+        let status = error.status();
+        let code = match status.as_u16() {
+            502 => Code::BAD_GATEWAY,
+            503 => Code::UNAVAILABLE,
+            504 => Code::GATEWAY_TIMEOUT,
+            413 => Code::BODY_TOO_LARGE,
+            404 => Code::NOT_FOUND,
+            405 => Code::METHOD_NOT_ALLOWED,
+            408 => Code::REQUEST_TIMEOUT,
+            _ => Code::BAD_REQUEST,
+        };
+        tracing::warn!(
+            upstream = error.upstream(),
+            kind = %error.kind(),
+            source = ?std::error::Error::source(error),
+            "a request was not passed on"
+        );
+        let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+        let problem = Problem::with_status(status, code, detail);
+        let id = request.request_id.as_ref().and_then(|id| id.to_str().ok());
+        let mut response = Response::new(Body::from(problem.to_json(Some(request.uri.path()), id)));
+        *response.status_mut() = status;
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        if status.as_u16() == 503 {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
