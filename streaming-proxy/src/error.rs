@@ -29,6 +29,8 @@ pub enum ErrorKind {
     BadResponse,
     /// The client's request is ambiguous or malformed; nothing was sent upstream.
     BadRequest,
+    /// The request says that it has a body, and a layer in front of this one has read it.
+    BodyTaken,
     /// The client's body broke off or was malformed while it was passed on.
     ClientBody,
     /// The client stopped sending its body.
@@ -126,7 +128,9 @@ impl Error {
             | ErrorKind::ClientTimeout
             | ErrorKind::MethodRefused
             | ErrorKind::NoRoute => Side::Client,
-            ErrorKind::Config | ErrorKind::Overloaded | ErrorKind::TotalTimeout => Side::Proxy,
+            ErrorKind::BodyTaken | ErrorKind::Config | ErrorKind::Overloaded | ErrorKind::TotalTimeout => {
+                Side::Proxy
+            }
             ErrorKind::BadResponse
             | ErrorKind::Closed
             | ErrorKind::ConnectFailed
@@ -186,6 +190,7 @@ impl ErrorKind {
         match self {
             Self::BadResponse => "bad_response",
             Self::BadRequest => "bad_request",
+            Self::BodyTaken => "body_taken",
             Self::ClientBody => "client_body",
             Self::ClientTimeout => "client_timeout",
             Self::Closed => "closed",
@@ -207,6 +212,7 @@ impl fmt::Display for ErrorKind {
         f.write_str(match self {
             Self::BadResponse => "the upstream's answer cannot be used",
             Self::BadRequest => "the request cannot be passed on",
+            Self::BodyTaken => "the request's body was read before",
             Self::ClientBody => "the client's body broke off",
             Self::ClientTimeout => "the client stopped sending",
             Self::Closed => "the upstream closed the connection without an answer",

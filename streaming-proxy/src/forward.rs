@@ -129,6 +129,7 @@ fn prepare(
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
+    check_whole(headers, &upload)?;
     if !upload.is_empty() && !headers.contains_key(CONTENT_LENGTH) {
         // hyper would send a GET without its chunked body, and the rest would be read as another request.
         headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
@@ -163,6 +164,16 @@ fn check_switch(
         Ok(Some((upgrading, permit)))
     } else {
         Err(Error::new(ErrorKind::BadResponse).because("a switch to another protocol"))
+    }
+}
+
+/// A head that promises more than the body has would leave the upstream waiting, and then reading the next request.
+fn check_whole(headers: &HeaderMap, upload: &Upload) -> Result<(), Error> {
+    // INVARIANT: `framing::check` let at most one pass, and only digits.
+    let promised = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    match (promised, http_body::Body::size_hint(upload).exact()) {
+        (Some(promised), Some(has)) if promised != has => Err(Error::new(ErrorKind::BodyTaken)),
+        _ => Ok(()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! A streaming reverse proxy as a tower service: pooled, bounded, cancelled with its client.
+#![doc = include_str!("../README.md")]
 
 mod body;
 pub mod config;

@@ -96,7 +96,7 @@ impl Error {
             ErrorKind::ConnectTimeout | ErrorKind::ResponseTimeout | ErrorKind::TotalTimeout => {
                 StatusCode::GATEWAY_TIMEOUT
             }
-            ErrorKind::Config => StatusCode::INTERNAL_SERVER_ERROR,
+            ErrorKind::BodyTaken | ErrorKind::Config => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 

@@ -120,7 +120,7 @@ fn authority(parts: &Parts) -> Result<Option<Authority>, Error> {
         Some(value) => Some(
             Authority::try_from(value.as_bytes())
                 .ok()
-                .filter(|host| is_plain(host))
+                .filter(is_plain)
                 .ok_or_else(|| Error::bad_request("Host is not a host"))?,
         ),
         None => None,

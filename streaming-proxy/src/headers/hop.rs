@@ -66,7 +66,6 @@ fn strip(headers: &mut HeaderMap) -> usize {
             .inspect(|_| count += 1)
             .filter_map(|token| HeaderName::from_bytes(token).ok())
             .filter(|name| !is_protected(name))
-            .take(MAX_NOMINATIONS)
             .collect();
         for name in nominated {
             headers.remove(name);

@@ -2,7 +2,7 @@
 //!
 //! The algorithm is GCRA: a bucket of the full number that fills evenly, so that `100/min` allows a hundred requests
 //! at once and then one every 600 ms. In the process ([`Limiter::memory`]) or shared by all processes on one Redis
-//! ([`Limiter::redis`], feature `redis`).
+//! (`Limiter::redis`, feature `redis`).
 //!
 //! ```
 //! use tramline_streaming_proxy::layer::rate_limit::{Limiter, LimiterConfig, Quota};

@@ -45,12 +45,14 @@ async fn a_drain_answers_what_is_under_way_and_takes_nothing_new() {
     idle.send(GET).await;
     assert_eq!(idle.answer().await.text(), "done");
     arrived.acquire().await.unwrap().forget();
+    let mut silent = Client::connect(front.addr).await;
     let mut busy = Client::connect(front.addr).await;
     busy.send(GET).await;
     soon("arrived", arrived.acquire()).await.unwrap().forget();
 
     front.stop.take();
     assert!(idle.is_ended().await, "an idle connection is closed");
+    assert!(silent.is_ended().await, "and one that never said anything");
     assert!(TcpStream::connect(front.addr).await.is_err(), "the listener is closed");
     assert!(!front.server.is_finished());
     gate.add_permits(1);

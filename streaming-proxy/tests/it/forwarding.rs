@@ -174,6 +174,15 @@ async fn a_get_with_a_body_stays_one_request() {
 }
 
 #[tokio::test]
+async fn a_body_that_a_layer_has_read_is_a_typed_error() {
+    let front = Front::new(real(echo).await).await;
+    let request = Request::post("/").header("host", "a").header("content-length", "5");
+    let request = request.body(http_body_util::Empty::<Bytes>::new()).unwrap();
+    let error = front.proxy.forward(request).await.unwrap_err();
+    assert_eq!(error.kind(), tramline_streaming_proxy::ErrorKind::BodyTaken);
+}
+
+#[tokio::test]
 async fn head_keeps_the_length_and_has_no_body() {
     let front = Front::new(real(echo).await).await;
     let mut client = Client::connect(front.addr).await;

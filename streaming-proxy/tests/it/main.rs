@@ -1,5 +1,7 @@
 //! The public surface on real sockets: hyper upstreams, and peers that speak raw bytes.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, but not to clippy")]
+
 mod client;
 mod drain;
 mod faults;
