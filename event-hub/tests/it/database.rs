@@ -35,9 +35,11 @@ pub(crate) struct Running {
 impl Database {
     /// None, said aloud, where there is no PostgreSQL.
     pub(crate) async fn postgres() -> Option<Self> {
-        let url = devkit::engines::fresh_database().await?;
-        let pool = PgPoolOptions::new().max_connections(8).connect(&url).await.unwrap();
-        Some(Self::Postgres(pool))
+        Some(Self::at(&devkit::engines::fresh_database().await?).await)
+    }
+
+    pub(crate) async fn at(url: &str) -> Self {
+        Self::Postgres(PgPoolOptions::new().max_connections(8).connect(url).await.unwrap())
     }
 
     pub(crate) async fn sqlite() -> Option<Self> {

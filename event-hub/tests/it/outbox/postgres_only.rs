@@ -1,6 +1,7 @@
 //! What only PostgreSQL can do: several relays, wake-ups across processes, transactions side by side.
 
-use std::time::Instant;
+use devkit::Postgres;
+use tokio::time::Instant;
 
 use super::*;
 
@@ -97,6 +98,42 @@ async fn a_lost_connection_is_made_again() {
         .await;
     }
     assert!(started.elapsed() < Duration::from_secs(15));
+    db.until(ALL, 0).await;
+    relay.stop().await;
+}
+
+/// The server dies and comes back: what it had committed goes out, and the relay works on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_database_is_waited_for() {
+    if devkit::engines::postgres().await.is_none() {
+        return;
+    }
+    let server = Postgres::start().await.unwrap();
+    let db = Database::at(&server.fresh_database().await.unwrap()).await;
+    db.migrate().await.unwrap();
+    let hub = memory().await;
+    let relay = db.relay(&hub, config());
+    for n in 0..20 {
+        db.enqueue(&placed("a", n)).await;
+    }
+    db.until(UNSETTLED, 20).await;
+    server.kill().await;
+    // Answers come while nobody can write them down.
+    let mut orders = Collector::new(&hub, "orders.queue");
+    let mut events = orders.distinct(20).await;
+    server.restart().await.unwrap();
+    db.until(ALL, 0).await;
+    for n in 20..25 {
+        db.enqueue(&placed("a", n)).await;
+    }
+    let seen: HashSet<_> = events.iter().map(|event| event.id.clone()).collect();
+    while events.len() < 25 {
+        let event = orders.next().await;
+        if !seen.contains(&event.id) {
+            events.push(event);
+        }
+    }
+    assert_ordered(&events);
     db.until(ALL, 0).await;
     relay.stop().await;
 }
