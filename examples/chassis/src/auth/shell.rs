@@ -29,12 +29,16 @@ type Fetch = dyn Fn() -> futures_util::future::BoxFuture<'static, Result<Vec<Rev
 impl Shell {
     /// Checks tokens with the keys at `JWKS_URL` and the revocations beside it.
     ///
-    /// Call it once, before [`Shell::service`]: the extractors find it from then on.
+    /// Call it once, before [`Shell::service`]: the extractors find it from then on. What
+    /// [`use_auth`](Self::use_auth) gave before is kept.
     ///
     /// # Errors
     ///
     /// `JWKS_URL` is missing or cannot have a sibling, or `REDIS_URL` does not parse.
     pub fn auth(&self) -> Result<Auth, ConfigError> {
+        if let Some(auth) = self.auth_handle() {
+            return Ok(auth);
+        }
         let jwks_url = self.common().jwks_url.clone().ok_or_else(|| ConfigError::missing("JWKS_URL"))?;
         let snapshot_url = jwks_url.join("revocations").map_err(|e| ConfigError::new("JWKS_URL", e))?;
         let client = JsonClient::new();
@@ -69,7 +73,7 @@ impl Shell {
         Ok(auth)
     }
 
-    /// Checks tokens with `auth` as it is: for tests, which make their own keys.
+    /// Checks tokens with `auth` as it is: for tests, which make their own keys and call this before `build`.
     pub fn use_auth(&self, auth: Auth) {
         self.set_auth(auth);
     }
