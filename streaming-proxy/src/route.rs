@@ -97,7 +97,7 @@ impl Routes {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a prefix or a replacement does not start with `/` (an
+    /// [`ErrorKind::Config`] if a prefix or a replacement does not start with `/` (an
     /// empty one is `/`), or if two routes have the same prefix.
     pub fn new(routes: impl IntoIterator<Item = Route>) -> Result<Self, Error> {
         let mut routes: Vec<Route> = routes.into_iter().collect();
@@ -120,7 +120,7 @@ impl Routes {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NoRoute`](crate::ErrorKind::NoRoute) if there is none.
+    /// [`ErrorKind::NoRoute`] if there is none.
     pub fn find(&self, path: &str) -> Result<&Route, Error> {
         self.routes
             .iter()
