@@ -72,6 +72,8 @@ impl Inner {
         Fut: Future<Output = Result<T, E>> + Send + 'static,
     {
         self.gauges();
+        #[cfg(not(feature = "redis"))]
+        let _ = key;
         #[cfg(feature = "redis")]
         let slot = match self.ask_redis::<T>(&key, &policy).await {
             Ok((value, size, ttl)) => {
