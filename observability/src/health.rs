@@ -27,6 +27,9 @@ pub struct Health(Arc<Shared>);
 pub struct HealthConfig {
     /// How long an answer is good for. The default, 1 s, is below the interval of any balancer.
     pub fresh: Duration,
+    /// How long «not ready» is good for. The default, 100 ms: whoever waits for a start sees it at once, and ten
+    /// rounds of questions a second harm no dependency that is just coming up.
+    pub fresh_not_ready: Duration,
     /// How long one check may take. The default, 800 ms, is below the time-out of most balancers, 1 s.
     pub timeout: Duration,
 }
@@ -167,7 +170,9 @@ impl Health {
     /// Safe: the next caller asks again.
     pub async fn ready(&self) -> Report {
         let mut last = self.0.last.lock().await;
-        let fresh = last.as_ref().filter(|(at, _)| at.elapsed() < self.0.config.fresh);
+        let HealthConfig { fresh, fresh_not_ready, .. } = self.0.config;
+        let good_for = |report: &Report| if report.is_ready() { fresh } else { fresh_not_ready };
+        let fresh = last.as_ref().filter(|(at, report)| at.elapsed() < good_for(report));
         let mut report = if let Some((_, report)) = fresh {
             report.clone()
         } else {
@@ -217,7 +222,11 @@ impl fmt::Debug for Health {
 
 impl Default for HealthConfig {
     fn default() -> Self {
-        Self { fresh: Duration::from_secs(1), timeout: Duration::from_millis(800) }
+        Self {
+            fresh: Duration::from_secs(1),
+            fresh_not_ready: Duration::from_millis(100),
+            timeout: Duration::from_millis(800),
+        }
     }
 }
 

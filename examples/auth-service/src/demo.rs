@@ -32,6 +32,8 @@ pub(crate) fn spawn(shell: &Shell, store: Store, passwords: Passwords) {
             }
         };
         stop.run_until_cancelled(seeding).await;
+        // A task that is done still belongs to the life of the process: it ends with the drain.
+        stop.cancelled().await;
     });
 }
 

@@ -75,6 +75,11 @@ impl Service {
         self.shell.health()
     }
 
+    /// Whether it is ready and, with the demo seed, has the accounts: what `GET /health` says.
+    pub async fn is_well(&self) -> bool {
+        self.health().ready().await.is_ready() && self.seeded.holds().await
+    }
+
     /// The life of the process that it is in.
     #[must_use]
     pub fn lifecycle(&self) -> &Lifecycle {
