@@ -51,10 +51,11 @@ impl<T: DeserializeOwned> Json<T> {
         serde_path_to_error::deserialize(&mut json).map_err(|error| {
             let at = pointer(error.path());
             let inner = error.into_inner();
-            if !inner.is_data() {
+            let message = inner.to_string();
+            // JSON it is: where an enum stands, serde_json calls any other kind of value a fault of syntax.
+            if !inner.is_data() && !message.starts_with("expected value") {
                 return malformed();
             }
-            let message = inner.to_string();
             let detail = message.split(" at line ").next().unwrap_or_default().to_owned();
             match missing_field(&detail) {
                 Some(name) => Problem::invalid(format!("{at}/{name}"), "is missing"),

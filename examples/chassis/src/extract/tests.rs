@@ -17,8 +17,15 @@ use crate::page::PageRequest;
 #[serde(rename_all = "camelCase")]
 struct Order {
     amount: String,
+    kind: Option<Kind>,
     #[serde(default)]
     lines: Vec<Line>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Instant,
 }
 
 #[derive(Deserialize)]
@@ -37,6 +44,7 @@ fn app() -> Router {
         .route(
             "/order",
             post(async |Json(order): Json<Order>| {
+                let _ = order.kind.map(|Kind::Instant| ());
                 format!("{}{}", order.amount, order.lines.iter().map(|l| u32::from(l.count)).sum::<u32>())
             }),
         )
@@ -96,6 +104,9 @@ async fn bad_bodies() {
         (JSON, b"{}", 422, "VALIDATION", Some("/amount")),
         (JSON, b"{\"amount\":1}", 422, "VALIDATION", Some("/amount")),
         (JSON, b"{\"amount\":null}", 422, "VALIDATION", Some("/amount")),
+        (JSON, b"{\"amount\":\"1\",\"kind\":7}", 422, "VALIDATION", Some("/kind")),
+        (JSON, b"{\"amount\":\"1\",\"kind\":[\"instant\"]}", 422, "VALIDATION", Some("/kind")),
+        (JSON, b"{\"amount\":\"1\",\"kind\":\"later\"}", 422, "VALIDATION", Some("/kind")),
         (JSON, b"{\"amount\":\"1\",\"lines\":[{\"count\":1},{}]}", 422, "VALIDATION", Some("/lines/1/count")),
         (JSON, b"{\"amount\":\"1\",\"lines\":[{\"count\":300}]}", 422, "VALIDATION", Some("/lines/0/count")),
         (JSON, b"{\"amount\":\"a\\u0000\"}", 422, "VALIDATION", Some("")),
