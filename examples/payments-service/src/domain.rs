@@ -121,6 +121,11 @@ pub(crate) fn scaled(amount: Amount) -> i64 {
     amount.minor * 10_i64.pow(SCALED_DIGITS.saturating_sub(amount.digits))
 }
 
+/// Now, as exact as it is stored: what is answered and told at once is what is read later.
+pub(crate) fn now() -> Timestamp {
+    Timestamp::from_microsecond(Timestamp::now().as_microsecond()).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
 /// A text as it is compared: folded, so that a search finds what a person would call the same.
 pub(crate) fn folded(text: &str) -> String {
     text.trim().to_lowercase()

@@ -32,6 +32,7 @@ pub(crate) struct State {
 pub(crate) fn router(state: State) -> Router {
     Router::new()
         .route("/api/payments", post(create::create).get(list::list))
+        .route("/api/payments/", post(create::create).get(list::list))
         .route("/api/payments/{id}", get(list::find).patch(not_implemented))
         .route("/api/payments/{id}/cancel", post(change::cancel))
         .route("/api/payments/{id}/status", patch(not_implemented_for_admin))

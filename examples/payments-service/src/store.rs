@@ -153,7 +153,7 @@ impl Store {
         let sql = format!("SELECT {COLUMNS} FROM payments p WHERE p.id = $1{}", tx.for_update());
         let row = tx.query_opt(sqlx::AssertSqlSafe(sql), args![id]).await?.ok_or(ChangeError::NotFound)?;
         let mut payment = payment(&row)?;
-        if !payment.apply(change, Timestamp::now()).map_err(ChangeError::Refused)? {
+        if !payment.apply(change, domain::now()).map_err(ChangeError::Refused)? {
             return Ok((payment, false));
         }
         tx.execute(

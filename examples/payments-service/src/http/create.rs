@@ -1,18 +1,21 @@
 //! `POST /api/payments`.
 
-use axum::extract::State as Shared;
+use axum::extract::{OriginalUri, State as Shared};
 use axum::response::{IntoResponse, Response};
 use chassis::auth::User;
 use chassis::extract::Json;
 use chassis::origin::Origin;
 use chassis::problem::{Code, MEDIA_TYPE, Problem};
+use chassis::request_id::CorrelationId;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use serde_json::Value;
+use tracing::Instrument;
 
 use super::State;
 use super::view::PaymentView;
+use crate::domain;
 use crate::domain::order::{Order, OrderBody};
 use crate::store::{Answer, Claim, Claimed, KeyedRequest, Party, Shown, Store};
 
@@ -26,12 +29,18 @@ pub(crate) async fn create(
     user: User,
     Shared(state): Shared<State>,
     origin: Origin,
+    OriginalUri(uri): OriginalUri,
+    CorrelationId(request_id): CorrelationId,
     headers: HeaderMap,
     Json(body): Json<Value>,
 ) -> Result<Response, Problem> {
     // Before any rule, as the contract wants it of what is not built yet.
     if matches!(body.get("type").and_then(Value::as_str), Some("scheduled" | "recurring")) {
         return Err(Problem::new(Code::NOT_IMPLEMENTED, "only instant payments are made so far"));
+    }
+    // An array would be read as the fields in their order.
+    if !body.is_object() {
+        return Err(Problem::invalid("", "must be an object"));
     }
     // Written by one writer, so that the same JSON is the same body whatever its white space and order.
     let body = body.to_string();
@@ -40,18 +49,33 @@ pub(crate) async fn create(
         return Ok(render(answer));
     };
     let request = KeyedRequest::new(user.id, ROUTE, key, body.as_bytes());
+    // A task of its own: a client that goes away half-way must not leave its key leased, since it comes back
+    // with the same one.
+    let work = async move { keyed(&state, &user, &origin, &body, request).await };
+    let (answer, first) = tokio::spawn(work.in_current_span()).await.map_err(|_| Problem::internal())??;
+    Ok(render(if first { answer } else { answer.again(uri.path(), request_id.as_deref()) }))
+}
+
+/// The answer of a key, and whether it is its first.
+async fn keyed(
+    state: &State,
+    user: &User,
+    origin: &Origin,
+    body: &str,
+    request: KeyedRequest,
+) -> Result<(Answer, bool), Problem> {
     match request.claim(state.store.db(), Timestamp::now()).await? {
-        Claimed::Answered(answer) => Ok(render(answer)),
+        Claimed::Answered(answer) => Ok((answer, false)),
         Claimed::Mismatch => {
             Err(Problem::new(Code::IDEMPOTENCY_MISMATCH, "this key was used with another body"))
         }
         Claimed::InFlight => Err(in_flight()),
-        Claimed::Ours(claim) => keyed(&state, &user, &origin, &body, claim).await.map(render),
+        Claimed::Ours(claim) => Ok((claimed(state, user, origin, body, claim).await?, true)),
     }
 }
 
 /// Does the work of a key: its answer is kept with it, and a fault of ours frees the key.
-async fn keyed(
+async fn claimed(
     state: &State,
     user: &User,
     origin: &Origin,
@@ -67,7 +91,8 @@ async fn keyed(
             Err(problem)
         }
         Err(problem) => {
-            // A final refusal is an answer too. Kept without instance and request id: those are of one request.
+            // A final refusal is an answer too. Kept without instance and request id: those are of one request,
+            // and [`Answer::again`] gives it those of the next.
             let answer = Answer { status: problem.status().as_u16(), body: problem.to_json(None, None) };
             let mut tx = state.store.db().begin().await?;
             claim.answer(&mut tx, &answer).await?;
@@ -95,7 +120,7 @@ async fn pay(
     if recipient.id == user.id {
         return Err(Problem::new(Code::SELF_PAYMENT, "sender and recipient are the same"));
     }
-    let payment = Store::insert(&mut tx, order, user.id, recipient.id, origin, Timestamp::now()).await?;
+    let payment = Store::insert(&mut tx, order, user.id, recipient.id, origin, domain::now()).await?;
     let shown = Shown { payment, sender_name: user.claims.name.clone(), recipient_name: recipient.name };
     let answer = Answer {
         status: StatusCode::CREATED.as_u16(),

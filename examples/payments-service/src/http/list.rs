@@ -7,7 +7,7 @@ use chassis::extract::{Path, Query};
 use chassis::page::{Page, PageRequest};
 use chassis::problem::Problem;
 use chassis::validate::Faults;
-use contracts::{Amount, PaymentStatus, PaymentType};
+use contracts::{Amount, InvalidAmount, PaymentStatus, PaymentType};
 use jiff::Timestamp;
 use serde::Deserialize;
 use uuid::Uuid;
@@ -73,9 +73,8 @@ pub(crate) async fn find(
 impl Filter {
     fn parse(self, of: Option<Uuid>, after: Option<Position>) -> Result<ListQuery, Problem> {
         let mut faults = Faults::new();
-        let bound = |text: Option<String>| text.map(|text| Amount::parse(&text, SCALED_DIGITS)).transpose();
-        let min_amount = faults.take("?minAmount", bound(self.min_amount)).flatten();
-        let max_amount = faults.take("?maxAmount", bound(self.max_amount)).flatten();
+        let min_amount = faults.take("?minAmount", self.min_amount.as_deref().map(bound).transpose()).flatten();
+        let max_amount = faults.take("?maxAmount", self.max_amount.as_deref().map(bound).transpose()).flatten();
         if let Some(currency) = &self.currency {
             faults.check(domain::digits(currency).is_some(), "?currency", "is no currency of ISO 4217");
         }
@@ -87,11 +86,19 @@ impl Filter {
             currency: self.currency,
             from: self.from,
             to: self.to,
-            min_amount: min_amount.map(|amount| amount.minor),
-            max_amount: max_amount.map(|amount| amount.minor),
+            min_amount,
+            max_amount,
             sort: self.sort,
             order: self.order,
             after,
         })
     }
+}
+
+/// A bound of a filter, scaled. No payment is of nothing, but a range may begin there.
+fn bound(text: &str) -> Result<i64, InvalidAmount> {
+    if text == "0" {
+        return Ok(0);
+    }
+    Amount::parse(text, SCALED_DIGITS).map(|amount| amount.minor)
 }

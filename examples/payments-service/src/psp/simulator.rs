@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chassis::config::Secret;
 use chassis::origin::Origin;
+use contracts::Amount;
 use jiff::Timestamp;
 use serde_json::json;
 use tokio::sync::Notify;
@@ -13,7 +14,7 @@ use url::Url;
 use uuid::Uuid;
 
 use super::caller::{Called, Caller};
-use crate::domain::{Change, InvalidTransition};
+use crate::domain::{self, Change, InvalidTransition, SCALED_DIGITS};
 use crate::store::{ChangeError, Job, Shown, Step, Store};
 
 /// The provider. One owner task runs it; payments that are made wake it.
@@ -93,7 +94,7 @@ impl Simulator {
         let now = Timestamp::now();
         let mut tx = self.store.db().begin().await?;
         match Store::change_in(&mut tx, job.payment_id, &Change::TakenUp, &Origin::here()).await {
-            Ok((payment, _)) if fate(payment.amount.minor) != Fate::Stays => {
+            Ok((payment, _)) if fate(payment.amount) != Fate::Stays => {
                 job.advance(&mut tx, Step::Report, now).await?;
                 self.work.notify_one();
             }
@@ -114,7 +115,7 @@ impl Simulator {
             return self.finish(job).await;
         };
         let reference = reference(job.payment_id);
-        let body = match fate(payment.amount.minor) {
+        let body = match fate(payment.amount) {
             Fate::Completes => {
                 json!({ "paymentId": payment.id, "status": "completed", "pspReference": reference })
             }
@@ -148,12 +149,13 @@ impl Simulator {
     }
 }
 
-/// An amount ending in `.13` fails, one ending in `.99` stays. In minor units, so that a currency without
-/// digits has the rule, too.
-fn fate(minor: i64) -> Fate {
-    match minor % 100 {
-        13 => Fate::Fails,
-        99 => Fate::Stays,
+/// An amount ending in `.13` fails, one ending in `.99` stays, whatever the currency's digits: one without
+/// digits has no such ending.
+fn fate(amount: Amount) -> Fate {
+    const WHOLE: i64 = 10_i64.pow(SCALED_DIGITS);
+    match domain::scaled(amount) % WHOLE {
+        1_300 => Fate::Fails,
+        9_900 => Fate::Stays,
         _ => Fate::Completes,
     }
 }

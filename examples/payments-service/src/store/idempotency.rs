@@ -9,6 +9,7 @@ use std::time::Duration;
 use chassis::args;
 use chassis::db::{Db, DbError, Tx};
 use jiff::Timestamp;
+use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -54,6 +55,22 @@ const LEASE: Duration = Duration::from_secs(60);
 
 /// How long an answer is given again: the contract's 24 hours.
 const KEPT: Duration = Duration::from_secs(24 * 3_600);
+
+// === impl Answer ===
+
+impl Answer {
+    /// The answer for another request: a problem names the request that it answers, a payment does not.
+    pub(crate) fn again(mut self, instance: &str, request_id: Option<&str>) -> Self {
+        if self.status >= 400
+            && let Ok(Json::Object(mut problem)) = serde_json::from_str(&self.body)
+        {
+            problem.insert("instance".to_owned(), instance.into());
+            problem.insert("requestId".to_owned(), request_id.into());
+            self.body = Json::Object(problem).to_string();
+        }
+        self
+    }
+}
 
 // === impl KeyedRequest ===
 
