@@ -3,7 +3,7 @@
 pub(crate) mod chain;
 
 use contracts::{
-    LoggedIn, LoggedOut, PasswordChanged, Payload, PaymentChanged, ProfileUpdated, ResourceType,
+    ConfigUpdated, LoggedIn, LoggedOut, PasswordChanged, Payload, PaymentChanged, PaymentEvent, PaymentStatus, ProfileUpdated, ResourceType,
     SessionRevoked, UserChanged, UserCreated, UserDeleted, UserUpdated,
 };
 use serde_json::{Map, Value as Json};
@@ -90,20 +90,26 @@ impl Fact {
                     Some(profile.user_id),
                 )
             }
-            other if other.starts_with("payments.payment.") => {
+            other if is_payment(other) => {
                 let payment: PaymentChanged = event.data()?;
                 // What the provider does, nobody of ours does.
                 let actor = matches!(other, "payments.payment.created" | "payments.payment.cancelled")
                     .then_some(payment.sender_id);
                 (actor, ResourceType::Payment, payment.payment_id.to_string(), Some(payment.sender_id))
             }
-            other if other.starts_with("admin.") => return Err(NoFact::Own),
+            other if other.starts_with("admin.audit.") => return Err(NoFact::Own),
+            ConfigUpdated::TYPE => return Err(NoFact::Own),
             _ => return Err(NoFact::Unknown),
         };
         let data: Map<String, Json> = event.data()?;
         let (personal, details) = data.into_iter().partition(|(name, _)| PERSONAL.contains(&name.as_str()));
         Ok(Self { user_id, resource_type, resource_id, details, personal, person_id })
     }
+}
+
+/// Whether it is one of the five events of a payment.
+fn is_payment(event_type: &str) -> bool {
+    PaymentStatus::ALL.iter().any(|&status| PaymentEvent::entering(status).event_type() == event_type)
 }
 
 impl From<Error> for NoFact {

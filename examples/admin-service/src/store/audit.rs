@@ -65,7 +65,13 @@ pub(super) async fn append(tx: &mut Tx, event: &Event, fact: &Fact) -> Result<()
     };
     let entry = serde_json::to_string(&entry).map_err(DbError::foreign)?;
     let hash = chain::link(&head.get::<Vec<u8>>("hash")?, &entry);
-    let personal = (!fact.personal.is_empty())
+    // ORDER: after the head, which a deletion holds, too: an event that comes late must not bring back what was
+    // erased.
+    let erased = match fact.person_id {
+        Some(person) => is_erased(tx, person).await?,
+        None => false,
+    };
+    let personal = (!fact.personal.is_empty() && !erased)
         .then(|| serde_json::to_string(&fact.personal))
         .transpose()
         .map_err(DbError::foreign)?;
@@ -103,6 +109,11 @@ pub(super) async fn append(tx: &mut Tx, event: &Event, fact: &Fact) -> Result<()
     };
     let told = contracts::wrap(SOURCE, &told).map_err(DbError::foreign)?;
     tx.enqueue(&Origin::caused_by(event).stamp(told)).await
+}
+
+async fn is_erased(tx: &mut Tx, person: Uuid) -> Result<bool, DbError> {
+    let row = tx.query_opt("SELECT deleted FROM users WHERE id = $1", args![person]).await?;
+    row.map_or(Ok(false), |row| row.get("deleted"))
 }
 
 /// Erases what is personal in a user's entries; the chain does not notice.

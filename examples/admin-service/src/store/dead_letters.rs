@@ -17,7 +17,7 @@ impl Store {
         let event = delivery.event().ok();
         let info = cx.dead_letter.as_ref();
         let last_failed_at = info.and_then(|info| info.last_failed_at);
-        let queue = info.and_then(|info| info.queue.clone());
+        let queue = info.and_then(|info| plain(info.queue.as_ref()));
         let mut tx = self.db.begin().await?;
         if !tx.first_time(DEAD_LETTER_QUEUE, &mark(delivery, queue.as_deref(), last_failed_at)).await? {
             return Ok(());
@@ -29,13 +29,13 @@ impl Store {
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
             args![
                 Uuid::now_v7(),
-                event.as_ref().map(|event| event.id.to_string()).or_else(|| delivery.message_id.clone()),
+                event.as_ref().map(|event| event.id.to_string()).or_else(|| plain(delivery.message_id.as_ref())),
                 event.as_ref().map(|event| event.event_type.clone()),
                 &queue,
-                info.and_then(|info| info.routing_key.clone()),
+                info.and_then(|info| plain(info.routing_key.as_ref())),
                 info.map_or("unknown", |info| info.reason.as_str()),
-                info.and_then(|info| info.error.clone()),
-                info.and_then(|info| info.handler.clone()),
+                info.and_then(|info| plain(info.error.as_ref())),
+                info.and_then(|info| plain(info.handler.as_ref())),
                 info.map_or(0, |info| info.attempts),
                 info.and_then(|info| info.first_failed_at),
                 last_failed_at,
@@ -52,6 +52,12 @@ impl Store {
     pub(crate) async fn dead_letters(&self) -> Result<i64, DbError> {
         self.db.query_one("SELECT COUNT(*) AS n FROM dead_letters", args![]).await?.get("n")
     }
+}
+
+/// Text from outside without U+0000, which PostgreSQL refuses: a dead letter that cannot be kept comes again
+/// for ever.
+fn plain(text: Option<&String>) -> Option<String> {
+    text.map(|text| text.replace('\0', "\u{fffd}"))
 }
 
 /// What tells one dead letter from another: the same event may die in two queues, and again after a redrive.
