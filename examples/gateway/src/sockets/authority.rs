@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::header::{ACCEPT, AUTHORIZATION};
+use http::header::{ACCEPT, AUTHORIZATION, HOST};
 use http::{Method, Request, StatusCode};
 use tramline_cache::{Cache, Key, Policy};
 use tramline_session_sync::tickets::Tickets;
@@ -27,6 +27,9 @@ const KEPT: Duration = Duration::from_secs(30);
 
 /// How long the payments service may take to answer, by the contract.
 const ASKED: Duration = Duration::from_secs(2);
+
+/// More than any payment with its metadata and states.
+const ANSWER_BYTES: usize = 64 * 1024;
 
 /// When the keys or the mark of a ticket are away, a moment later they may be back.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -68,9 +71,20 @@ async fn ask(proxy: &Proxy, payment: Uuid, token: &str) -> Option<bool> {
         .uri(format!("/api/payments/{payment}"))
         .header(AUTHORIZATION, format!("Bearer {token}"))
         .header(ACCEPT, "application/json")
+        .header(HOST, "gateway")
         .body(Body::empty())
         .ok()?;
-    match proxy.forward(request).await.ok()?.status() {
+    let response = match proxy.forward(request).await {
+        Ok(response) => response,
+        Err(error) => {
+            tracing::warn!(%error, "the payments service cannot be asked about a room");
+            return None;
+        }
+    };
+    let status = response.status();
+    // Read to its end, so that the connection is kept for the next question.
+    axum::body::to_bytes(axum::body::Body::new(response.into_body()), ANSWER_BYTES).await.ok()?;
+    match status {
         StatusCode::OK => Some(true),
         StatusCode::NOT_FOUND | StatusCode::FORBIDDEN => Some(false),
         _ => None,

@@ -1,0 +1,9 @@
+//! The system as a whole: the same journey on embedded and on real engines, and what happens when things break.
+
+mod api;
+mod faults;
+mod journey;
+mod killed;
+mod page;
+mod socket;
+mod world;
