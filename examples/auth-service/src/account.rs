@@ -4,11 +4,10 @@ use chassis::origin::Origin;
 use chassis::problem::{Code, Problem};
 use chassis::validate::Faults;
 use contracts::{Role, UserChanged, UserStatus};
-use jiff::Timestamp;
 use tramline_session_sync::password::{Passwords, check_rules};
 use uuid::Uuid;
 
-use crate::store::Store;
+use crate::store::{self, Store};
 
 /// The longest name of a person.
 const NAME_CHARS: usize = 100;
@@ -50,7 +49,7 @@ impl NewAccount {
             return Err(taken());
         }
         let phc = passwords.hash(&self.password).await.map_err(|error| busy(&error))?;
-        let now = Timestamp::now();
+        let now = store::now();
         let user = UserChanged {
             user_id: Uuid::now_v7(),
             version: 1,

@@ -15,6 +15,9 @@ use crate::store::Store;
 const KEPT: Duration = Duration::from_secs(90 * 24 * 3_600);
 const FORGET_EVERY: Duration = Duration::from_secs(3_600);
 
+/// The version of the payloads that are understood here.
+const VERSION: u32 = 1;
+
 /// A row of the activity.
 struct Entry {
     user_id: Uuid,
@@ -28,6 +31,9 @@ struct Entry {
 /// Handles one event with one effect.
 pub(crate) async fn handle(store: Store, event: Event, _: Context) -> Outcome {
     let entry = match entry(&event) {
+        Ok(Some(_)) if event.data_version != VERSION => {
+            return Outcome::Reject { reason: format!("version {} is not known here", event.data_version) };
+        }
         Ok(Some(entry)) => entry,
         Ok(None) => return Outcome::Ack,
         Err(error) => return Outcome::reject(&error),

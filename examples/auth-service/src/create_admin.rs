@@ -1,6 +1,6 @@
 //! `auth-service create-admin --email … [--name …]`, the password on standard input: how the first admin is made.
 
-use std::io::BufRead;
+use std::io::{BufRead, Read};
 use std::process::ExitCode;
 
 use chassis::config::{ConfigError, Vars};
@@ -13,19 +13,20 @@ use crate::account::NewAccount;
 use crate::config::{self, DATABASE_URL};
 use crate::store::{self, Store};
 
+/// More than a password of 255 characters has bytes.
+const LONGEST_LINE: u64 = 4_096;
+
 /// Makes an admin in the database that `AUTH_DATABASE_URL` names; its event goes out with the running service's
 /// relay. Exits 0, 64 for a wrong configuration, 1 for anything else.
 pub fn create_admin(args: &[String], vars: impl IntoIterator<Item = (String, String)>) -> ExitCode {
     let vars = Vars::new(vars);
-    let (url, email, name) = match config::database_url(&vars)
-        .and_then(|url| Ok((url, option(args, "--email")?, option(args, "--name")?)))
-    {
-        Ok((url, Some(email), name)) => (url, email, name.unwrap_or_else(|| "Admin".to_owned())),
-        Ok((_, None, _)) => return chassis::run::wrong_config("auth", &ConfigError::missing("--email")),
+    let parsed = Arguments::parse(args).and_then(|args| Ok((args, config::database_url(&vars)?)));
+    let (Arguments { email, name }, url) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => return chassis::run::wrong_config("auth", &error),
     };
     let mut password = String::new();
-    if std::io::stdin().lock().read_line(&mut password).is_err() {
+    if std::io::stdin().lock().take(LONGEST_LINE).read_line(&mut password).is_err() {
         return fail("the password cannot be read from standard input");
     }
     let password = password.trim_end_matches(['\r', '\n']).to_owned();
@@ -52,9 +53,27 @@ async fn create(url: &str, email: &str, name: &str, password: String) -> Result<
     made.map(drop).map_err(|problem| problem.detail().to_owned())
 }
 
-fn option(args: &[String], name: &str) -> Result<Option<String>, ConfigError> {
-    let Some(at) = args.iter().position(|arg| arg == name) else { return Ok(None) };
-    args.get(at + 1).cloned().map(Some).ok_or_else(|| ConfigError::missing(name))
+/// What stands after `create-admin`.
+struct Arguments {
+    email: String,
+    name: String,
+}
+
+impl Arguments {
+    fn parse(args: &[String]) -> Result<Self, ConfigError> {
+        let (mut email, mut name) = (None, None);
+        let mut args = args.iter();
+        while let Some(arg) = args.next() {
+            let value = match arg.as_str() {
+                "--email" => &mut email,
+                "--name" => &mut name,
+                _ => return Err(ConfigError::new(arg, "is no option; there are --email and --name")),
+            };
+            *value = Some(args.next().cloned().ok_or_else(|| ConfigError::missing(arg))?);
+        }
+        let email = email.ok_or_else(|| ConfigError::missing("--email"))?;
+        Ok(Self { email, name: name.unwrap_or_else(|| "Admin".to_owned()) })
+    }
 }
 
 #[expect(clippy::print_stderr, reason = "a command's own words")]

@@ -2,6 +2,7 @@
 
 mod grant;
 mod me;
+mod refresh;
 mod sessions;
 mod sign_in;
 mod well_known;
@@ -12,9 +13,12 @@ use chassis::auth::{Auth, not_implemented, not_implemented_for_admin, not_implem
 use tramline_session_sync::attempts::Attempts;
 use tramline_session_sync::cookie::Origins;
 use tramline_session_sync::password::Passwords;
+use tramline_session_sync::revocation::RevocationEntry;
 use tramline_session_sync::tickets::Tickets;
+use tramline_streaming_proxy::layer::rate_limit::Limiter;
 
 use crate::issuer::Issuer;
+use crate::journal::Ended;
 use crate::store::Store;
 
 /// What the handlers share.
@@ -27,6 +31,20 @@ pub(crate) struct State {
     pub(crate) attempts: Attempts,
     pub(crate) tickets: Option<Tickets>,
     pub(crate) origins: Origins,
+    /// Renewals per session.
+    pub(crate) renewals: Limiter,
+}
+
+impl State {
+    /// After a commit of the sessions': the events go out, and the tokens of sessions that ended are refused here
+    /// at once; elsewhere when the event arrives.
+    pub(crate) fn committed(&self, ended: Vec<Ended>) {
+        self.issuer.wake();
+        let Ok(sessions) = self.issuer.sessions() else { return };
+        let entry =
+            |end: Ended| RevocationEntry::session(end.user, end.session, end.at, sessions.tokens_end(end.at));
+        self.auth.revocations().apply_snapshot(ended.into_iter().map(entry));
+    }
 }
 
 /// All routes. Those that come later refuse strangers first and then say that they are not built.
@@ -36,7 +54,7 @@ pub(crate) fn router(state: State) -> Router {
     let built = Router::new()
         .route("/register", post(sign_in::register))
         .route("/login", post(sign_in::login))
-        .route("/refresh", post(sign_in::refresh))
+        .route("/refresh", post(refresh::refresh))
         .route("/logout", post(sessions::logout))
         .route("/me", get(me::read).patch(me::rename))
         .route("/sessions", get(sessions::list))

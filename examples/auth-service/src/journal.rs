@@ -4,6 +4,7 @@ use chassis::db;
 use chassis::origin::Origin;
 use contracts::{LoggedIn, LoggedOut, Payload, RevokeReason, SessionRevoked};
 use jiff::Timestamp;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use tramline_session_sync::{BoxError, Conn, Journal, Reason, SessionChange, SessionView};
 use uuid::Uuid;
 
@@ -11,13 +12,35 @@ use crate::store::SOURCE;
 
 tokio::task_local! {
     // The library calls the journal from inside its transaction and knows nothing of requests; a task-local hands
-    // the request's ids past it. Outside of a request (the sweep) there are none.
-    static ORIGIN: Origin;
+    // the request's ids past it, and what ended back. Outside of a request (the sweep) there is none.
+    static CAUSE: Cause;
 }
 
-/// Runs `work`, whose session changes belong to `origin`.
-pub(crate) async fn within<F: Future>(origin: &Origin, work: F) -> F::Output {
-    ORIGIN.scope(origin.clone(), work).await
+struct Cause {
+    origin: Origin,
+    ended: Mutex<Vec<Ended>>,
+}
+
+/// A session that ended, if the transaction that says so was committed.
+pub(crate) struct Ended {
+    pub(crate) user: String,
+    pub(crate) session: String,
+    pub(crate) at: Timestamp,
+}
+
+/// Runs `work`, whose session changes belong to `origin`; tells which sessions it ended.
+pub(crate) async fn within<F: Future>(origin: &Origin, work: F) -> (F::Output, Vec<Ended>) {
+    let cause = Cause { origin: origin.clone(), ended: Mutex::default() };
+    let ends = async {
+        let done = work.await;
+        let ended = CAUSE.with(|cause| std::mem::take(&mut *ended(cause)));
+        (done, ended)
+    };
+    CAUSE.scope(cause, ends).await
+}
+
+fn ended(cause: &Cause) -> MutexGuard<'_, Vec<Ended>> {
+    cause.ended.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Writes each change of a session as the contract's events.
@@ -53,7 +76,10 @@ impl Journal for EventJournal {
                     reason: revoke_reason(*reason),
                     at: *at,
                 };
-                enqueue(&mut conn, &told).await
+                enqueue(&mut conn, &told).await?;
+                let (user, session) = (session.user_id.clone(), session.id.clone());
+                let _ = CAUSE.try_with(|cause| ended(cause).push(Ended { user, session, at: *at }));
+                Ok(())
             }
             // Renewals are nobody else's business.
             _ => Ok(()),
@@ -68,7 +94,7 @@ enum Held<'a> {
 }
 
 async fn enqueue<P: Payload + Sync>(conn: &mut Held<'_>, payload: &P) -> Result<(), BoxError> {
-    let origin = ORIGIN.try_with(Clone::clone).unwrap_or_else(|_| Origin::here());
+    let origin = CAUSE.try_with(|cause| cause.origin.clone()).unwrap_or_else(|_| Origin::here());
     let event = origin.stamp(contracts::wrap(SOURCE, payload)?);
     let conn = match conn {
         Held::Postgres(conn) => db::Conn::Postgres(conn),

@@ -18,6 +18,7 @@ use chassis::config::ConfigError;
 use chassis::{Service, Shell};
 use tramline_observability::lifecycle::Phase;
 use tramline_session_sync::password::{PasswordConfig, Passwords};
+use tramline_streaming_proxy::layer::rate_limit::{Limiter, LimiterConfig};
 
 pub use crate::config::Config;
 pub use crate::create_admin::create_admin;
@@ -28,6 +29,9 @@ use crate::store::Store;
 
 /// Expired sessions are told of within this.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// The policy's name in headers and in Redis; the gateway's, per address, is `refresh`.
+const RENEWALS: &str = "refresh-session";
 
 /// Builds the service; it starts to work at once and is ready when its database and hub are.
 ///
@@ -75,11 +79,30 @@ pub fn build(config: Config, deps: Deps) -> Result<Service, ConfigError> {
     });
 
     let passwords = Passwords::new(&PasswordConfig::default());
+    let (started, warmed, verifier) = (shell.clone(), passwords.clone(), auth.verifier().clone());
+    lifecycle.spawn(Phase::Consumers, "warm-up", move |stop| async move {
+        // The first unknown e-mail must not take longer than the others, nor the first token find no key.
+        if started.started(&stop).await {
+            if let Err(error) = warmed.warm().await {
+                tracing::warn!(%error, "the first unknown e-mail will take longer than the others");
+            }
+            if let Err(error) = verifier.warm().await {
+                tracing::warn!(%error, "the keys come with the first token");
+            }
+        }
+        stop.cancelled().await;
+    });
     if shell.common().demo_seed {
         demo::spawn(&shell, store.clone(), passwords.clone());
     }
     let seeded = store.clone();
-    let state = http::State { store, issuer, auth, passwords, attempts, tickets, origins: config.origins };
+    let renewals = match &shell.common().redis_url {
+        Some(url) => Limiter::redis(url.expose(), RENEWALS, config.rate_limit, LimiterConfig::default())
+            .map_err(|fault| ConfigError::new("REDIS_URL", fault))?,
+        None => Limiter::memory(RENEWALS, config.rate_limit, LimiterConfig::default()),
+    };
+    let origins = config.origins;
+    let state = http::State { store, issuer, auth, passwords, attempts, tickets, origins, renewals };
     Ok(shell.service(http::router(state)).when_seeded(move || {
         let store = seeded.clone();
         async move { store.knows_demo_accounts().await }

@@ -84,7 +84,7 @@ impl Store {
             .query_opt(
                 "UPDATE users SET name = $2, version = version + 1, updated_at = $3 WHERE id = $1 \
                  RETURNING id, version, email, name, role, status, created_at, updated_at",
-                args![id, name, Timestamp::now()],
+                args![id, name, now()],
             )
             .await?;
         let Some(row) = row else { return Ok(None) };
@@ -122,6 +122,12 @@ impl Store {
         let row = self.db.query_one(sql, args![admin, vendor, customer]).await;
         row.and_then(|row| row.get::<i64>("known")).is_ok_and(|known| known == 3)
     }
+}
+
+/// The time as databases keep it: what is told now must be what is read later.
+pub(crate) fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
 }
 
 /// An e-mail as it is compared.

@@ -18,6 +18,17 @@ pub(crate) struct Profile {
     pub(crate) updated_at: Timestamp,
 }
 
+/// What is known of a user's profile.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub(crate) enum Known {
+    /// Nothing yet: their creation has not arrived.
+    Nothing,
+    /// It is there.
+    Profile(Profile),
+    /// It was purged with its user.
+    Purged,
+}
+
 /// A change: absent leaves, null clears, a text sets.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 pub(crate) struct Change {

@@ -5,8 +5,15 @@ use tramline_event_hub::{Context, Event, Outcome};
 
 use crate::store::Store;
 
+/// The version of the payloads that are understood here.
+const VERSION: u32 = 1;
+
 /// Handles one event with one effect.
 pub(crate) async fn handle(store: Store, event: Event, _: Context) -> Outcome {
+    let ours = matches!(event.event_type.as_str(), UserCreated::TYPE | UserUpdated::TYPE | UserDeleted::TYPE);
+    if ours && event.data_version != VERSION {
+        return Outcome::Reject { reason: format!("version {} is not known here", event.data_version) };
+    }
     let done = match event.event_type.as_str() {
         UserCreated::TYPE | UserUpdated::TYPE => match event.data::<UserChanged>() {
             Ok(user) => store.take(PROFILE_QUEUE, &event.id, &user).await,

@@ -7,10 +7,9 @@ use chassis::auth::{User, not_implemented, not_implemented_for_anyone};
 use chassis::extract::Json;
 use chassis::origin::Origin;
 use chassis::problem::Problem;
-use jiff::Timestamp;
 
-use crate::domain::{Change, Profile};
-use crate::store::Store;
+use crate::domain::{Change, Known, Profile};
+use crate::store::{self, Store};
 
 /// All routes. Those that come later refuse strangers first and then say that they are not built.
 pub(crate) fn router(store: Store) -> Router {
@@ -25,11 +24,15 @@ pub(crate) fn router(store: Store) -> Router {
 
 async fn read(user: User, Shared(store): Shared<Store>) -> Result<Answer<Profile>, Problem> {
     // A user whose creation has not arrived yet has told nothing of themselves yet.
-    let profile = store.find(user.id).await?.unwrap_or_else(|| {
-        let now = Timestamp::now();
-        Profile { user_id: user.id, phone: None, address: None, bio: None, created_at: now, updated_at: now }
-    });
-    Ok(Answer(profile))
+    match store.find(user.id).await? {
+        Known::Profile(profile) => Ok(Answer(profile)),
+        Known::Purged => Err(Problem::not_found()),
+        Known::Nothing => {
+            let now = store::now();
+            let (phone, address, bio) = (None, None, None);
+            Ok(Answer(Profile { user_id: user.id, phone, address, bio, created_at: now, updated_at: now }))
+        }
+    }
 }
 
 async fn write(

@@ -12,7 +12,7 @@ use tramline_cache::{Cache, Key, Policy};
 use tramline_event_hub::EventId;
 use uuid::Uuid;
 
-use crate::domain::{Change, Profile};
+use crate::domain::{Change, Known, Profile};
 
 /// The schema, step by step.
 pub(crate) const MIGRATIONS: &[Migration] = &[chassis::migration!("0001_profiles")];
@@ -35,8 +35,8 @@ impl Store {
         Self { db, cache }
     }
 
-    /// The profile, unless there is none or its user is gone.
-    pub(crate) async fn find(&self, user: Uuid) -> Result<Option<Profile>, DbError> {
+    /// What is known of the user's profile.
+    pub(crate) async fn find(&self, user: Uuid) -> Result<Known, DbError> {
         let db = self.db.clone();
         let load = move || async move { load(&db, user).await.map_err(Arc::new) };
         self.cache.get_or_load(&key(user), &Policy::new(KEPT), load).await.map_err(DbError::foreign)
@@ -51,7 +51,7 @@ impl Store {
         change: Change,
         origin: &Origin,
     ) -> Result<Option<Profile>, DbError> {
-        let now = Timestamp::now();
+        let now = now();
         let mut tx = self.db.begin().await?;
         tx.execute(
             "INSERT INTO profiles (user_id, version, email, deleted, created_at, updated_at) \
@@ -97,6 +97,8 @@ impl Store {
             .await?;
             tx.commit().await?;
         }
+        // Who asked before it arrived has put «nothing» into the cache.
+        self.forget(user.user_id).await;
         Ok(())
     }
 
@@ -137,10 +139,16 @@ impl Store {
     }
 }
 
-async fn load(db: &Db, user: Uuid) -> Result<Option<Profile>, DbError> {
-    let sql = "SELECT user_id, phone, address, bio, created_at, updated_at FROM profiles \
-         WHERE user_id = $1 AND NOT deleted";
-    db.query_opt(sql, args![user]).await?.as_ref().map(profile).transpose()
+async fn load(db: &Db, user: Uuid) -> Result<Known, DbError> {
+    let sql = "SELECT user_id, phone, address, bio, created_at, updated_at, deleted FROM profiles WHERE user_id = $1";
+    let Some(row) = db.query_opt(sql, args![user]).await? else { return Ok(Known::Nothing) };
+    if row.get("deleted")? { Ok(Known::Purged) } else { profile(&row).map(Known::Profile) }
+}
+
+/// The time as databases keep it: what is told now must be what is read later.
+pub(crate) fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
 }
 
 fn key(user: Uuid) -> Key {

@@ -44,33 +44,33 @@ struct GrantView {
 }
 
 impl DeviceBody {
+    /// A client that tells nothing of its device gets one drawn.
     pub(crate) fn into_device(self) -> Device {
         Device::new(self.id.as_deref(), self.name.as_deref(), self.kind.as_deref())
     }
 }
 
-/// The answer; `user` is told at sign-in and not at renewal.
+/// The answer, with the refresh token in this cookie, else in the body; `user` is told at sign-in and not at
+/// renewal.
 pub(crate) fn answer(
     status: StatusCode,
     grant: Grant,
     user: Option<&UserChanged>,
-    transport: Transport,
-    headers: &HeaderMap,
+    cookie: Option<RefreshCookie>,
 ) -> Response {
     let life = Duration::from_secs(grant.refresh_expires_in);
-    let cookie =
-        (transport == Transport::Cookie).then(|| cookie_for(headers).set(&grant.refresh_token, life));
+    let set = cookie.map(|cookie| cookie.set(&grant.refresh_token, life));
     let view = GrantView {
         user: user.map(UserView::from),
         access_token: grant.access_token,
         expires_in: grant.expires_in,
-        refresh_token: (transport == Transport::Body).then_some(grant.refresh_token),
+        refresh_token: cookie.is_none().then_some(grant.refresh_token),
         session: grant.session,
     };
     let mut response = (status, Json(view)).into_response();
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Some(cookie) = cookie {
-        response.headers_mut().append(SET_COOKIE, cookie);
+    if let Some(set) = set {
+        response.headers_mut().append(SET_COOKIE, set);
     }
     response
 }

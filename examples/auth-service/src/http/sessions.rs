@@ -3,38 +3,52 @@
 use axum::Json;
 use axum::extract::State as Shared;
 use axum::response::{IntoResponse, Response};
-use chassis::auth::User;
+use chassis::auth::{User, refusal};
 use chassis::extract::Path;
 use chassis::origin::Origin;
-use chassis::page::Page;
+use chassis::page::{Page, PageRequest};
 use chassis::problem::Problem;
-use http::header::SET_COOKIE;
+use http::header::{AUTHORIZATION, SET_COOKIE};
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use serde::Serialize;
 use tramline_session_sync::cookie::RefreshCookie;
-use tramline_session_sync::revocation::RevocationEntry;
 use tramline_session_sync::tickets::Ticket;
-use tramline_session_sync::{Reason, SessionView};
+use tramline_session_sync::{Reason, SessionView, TokenError};
 use uuid::Uuid;
 
 use super::State;
 use super::grant::cookie_for;
+use super::refresh::of_our_page;
 use super::sign_in::failed;
 use crate::journal;
+
+/// The list's name in its cursors.
+const LIST: &str = "sessions";
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Revoked {
     revoked: u64,
 }
 
+/// The bearer token says which session ends. Without one the cookie does, when one of our pages sent it: a page
+/// whose access token is gone can sign out, too.
 pub(crate) async fn logout(
-    user: User,
+    user: Result<User, Problem>,
     Shared(state): Shared<State>,
     origin: Origin,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    end(&state, &user, user.session_id(), Reason::Logout, &origin).await?;
+    let (user, session) = match user {
+        Ok(user) => (user.claims.sub.clone(), user.session_id().to_owned()),
+        Err(refusal) if headers.contains_key(AUTHORIZATION) => return Err(refusal),
+        Err(refusal) => {
+            let Some((_, token)) = of_our_page(&state, &headers)? else { return Err(refusal) };
+            let owner = state.issuer.sessions()?.session_of(token).await;
+            owner.map_err(|error| failed(&error))?.ok_or(refusal)?
+        }
+    };
+    end(&state, &user, &session, Reason::Logout, &origin).await?;
     let mut response = StatusCode::NO_CONTENT.into_response();
     // The one that the page has; without any, the one that it would have.
     let held: Vec<_> = [RefreshCookie::Secure, RefreshCookie::Loopback]
@@ -48,10 +62,20 @@ pub(crate) async fn logout(
     Ok(response)
 }
 
-pub(crate) async fn list(user: User, Shared(state): Shared<State>) -> Result<Page<SessionView>, Problem> {
+pub(crate) async fn list(
+    user: User,
+    page: PageRequest,
+    Shared(state): Shared<State>,
+) -> Result<Page<SessionView>, Problem> {
+    let after: Option<(Timestamp, String)> = page.after(LIST)?;
     let sessions = state.issuer.sessions()?;
     let listed = sessions.list(&user.claims.sub, Some(user.session_id())).await;
-    Ok(Page::whole(listed.map_err(|error| failed(&error))?))
+    // The library bounds how many there are; the parts are cut here.
+    let mut listed = listed.map_err(|error| failed(&error))?;
+    let key = |session: &SessionView| (session.last_seen_at, session.id.clone());
+    listed.sort_by_key(|session| std::cmp::Reverse(key(session)));
+    listed.retain(|session| after.as_ref().is_none_or(|after| key(session) < *after));
+    Ok(Page::new(&page, LIST, listed, key))
 }
 
 pub(crate) async fn revoke(
@@ -60,7 +84,7 @@ pub(crate) async fn revoke(
     Path(id): Path<Uuid>,
     origin: Origin,
 ) -> Result<StatusCode, Problem> {
-    if end(&state, &user, &id.to_string(), Reason::Revoked, &origin).await? {
+    if end(&state, &user.claims.sub, &id.to_string(), Reason::Revoked, &origin).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         // Another's, or none: which of them is nobody's business.
@@ -75,8 +99,9 @@ pub(crate) async fn revoke_others(
 ) -> Result<Json<Revoked>, Problem> {
     let sessions = state.issuer.sessions()?;
     let ending = sessions.revoke_others(&user.claims.sub, user.session_id());
-    let revoked = journal::within(&origin, ending).await.map_err(|error| failed(&error))?;
-    state.issuer.wake();
+    let (revoked, ended) = journal::within(&origin, ending).await;
+    let revoked = revoked.map_err(|error| failed(&error))?;
+    state.committed(ended);
     Ok(Json(Revoked { revoked }))
 }
 
@@ -84,29 +109,26 @@ pub(crate) async fn ticket(user: User, Shared(state): Shared<State>) -> Result<J
     let Some(tickets) = &state.tickets else {
         return Err(Problem::unavailable("tickets need Redis, which this system has not"));
     };
+    if user.claims.expires_at() <= Timestamp::now() {
+        // A token is believed a moment longer than it lives, for clocks that differ; a ticket is not made of it.
+        return Err(refusal(TokenError::Expired));
+    }
     let keys = state.issuer.sessions()?.keys();
     let ticket = tickets.issue(&user.claims, keys).await.map_err(|error| failed(&error))?;
     Ok(Json(ticket))
 }
 
-/// Ends a session of the user's. Its tokens are refused here at once; elsewhere when the event arrives.
+/// Ends a session of the user's. `false`: they have none of that id.
 async fn end(
     state: &State,
-    user: &User,
+    user: &str,
     session: &str,
     reason: Reason,
     origin: &Origin,
 ) -> Result<bool, Problem> {
-    let sessions = state.issuer.sessions()?;
-    let ending = sessions.revoke(&user.claims.sub, session, reason);
-    let ended = journal::within(origin, ending).await.map_err(|error| failed(&error))?;
-    if ended {
-        state.issuer.wake();
-        let now = Timestamp::now();
-        let entry = RevocationEntry::session(&user.claims.sub, session, now, sessions.tokens_end(now));
-        if let Err(error) = state.auth.revocations().apply(entry).await {
-            tracing::warn!(%error, "the revocation is known here, and elsewhere once its event arrives");
-        }
-    }
-    Ok(ended)
+    let ending = state.issuer.sessions()?.revoke(user, session, reason);
+    let (done, ended) = journal::within(origin, ending).await;
+    let done = done.map_err(|error| failed(&error))?;
+    state.committed(ended);
+    Ok(done)
 }

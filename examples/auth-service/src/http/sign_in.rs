@@ -1,22 +1,21 @@
-//! `POST /register`, `/login` and `/refresh`.
+//! `POST /register` and `/login`.
 
 use std::net::IpAddr;
 
 use axum::extract::State as Shared;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use chassis::client_addr::ClientAddr;
-use chassis::extract::{Json, JsonOrDefault};
+use chassis::extract::Json;
 use chassis::origin::Origin;
 use chassis::problem::{Code, Problem};
 use contracts::{Role, UserChanged, UserStatus};
-use http::header::{SET_COOKIE, USER_AGENT};
+use http::header::USER_AGENT;
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
-use tramline_session_sync::cookie::RefreshCookie;
-use tramline_session_sync::{BoxError, ClientInfo, RefreshError, User};
+use tramline_session_sync::{ClientInfo, User};
 
 use super::State;
-use super::grant::{DeviceBody, Transport, answer};
+use super::grant::{DeviceBody, Transport, answer, cookie_for};
 use crate::account::{NewAccount, busy};
 use crate::journal;
 use crate::store::{Credentials, folded};
@@ -27,28 +26,16 @@ pub(crate) struct Register {
     email: String,
     password: String,
     name: String,
-    #[serde(default)]
-    device: DeviceBody,
-    #[serde(default)]
-    transport: Transport,
+    device: Option<DeviceBody>,
+    transport: Option<Transport>,
 }
 
 #[derive(Deserialize)]
 pub(crate) struct Login {
     email: String,
     password: String,
-    #[serde(default)]
-    device: DeviceBody,
-    #[serde(default)]
-    transport: Transport,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Refresh {
-    refresh_token: Option<String>,
-    #[serde(default)]
-    device: DeviceBody,
+    device: Option<DeviceBody>,
+    transport: Option<Transport>,
 }
 
 pub(crate) async fn register(
@@ -116,69 +103,21 @@ async fn open(
     state: &State,
     status: StatusCode,
     user: &UserChanged,
-    device: DeviceBody,
-    transport: Transport,
+    device: Option<DeviceBody>,
+    transport: Option<Transport>,
     addr: IpAddr,
     origin: &Origin,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
     let sessions = state.issuer.sessions()?;
-    let opening = sessions.open(session_user(user), device.into_device(), client(addr, headers));
-    let grant = journal::within(origin, opening).await.map_err(|error| failed(&error))?;
-    state.issuer.wake();
-    Ok(answer(status, grant, Some(user), transport, headers))
-}
-
-pub(crate) async fn refresh(
-    Shared(state): Shared<State>,
-    ClientAddr(addr): ClientAddr,
-    origin: Origin,
-    headers: HeaderMap,
-    JsonOrDefault(body): JsonOrDefault<Refresh>,
-) -> Result<Response, Problem> {
-    let invalid = || Problem::new(Code::INVALID_REFRESH, "the refresh token is not valid");
-    let cookies = [RefreshCookie::Secure, RefreshCookie::Loopback];
-    let cookie = cookies.into_iter().find_map(|cookie| Some((cookie, cookie.read(&headers)?)));
-    // The answer travels the way the token came; what the body says comes first.
-    let (token, cookie) = match (&body.refresh_token, cookie) {
-        (Some(token), _) => (token.as_str(), None),
-        (None, Some((cookie, token))) => {
-            // The browser sends the cookie by itself, so the page behind it must be one of ours.
-            state
-                .origins
-                .check(&headers)
-                .map_err(|fault| Problem::new(Code::FORBIDDEN, fault.to_string()))?;
-            (token, Some(cookie))
-        }
-        (None, None) => return Err(invalid()),
-    };
-    let store = state.store.clone();
-    let lookup = async move |user_id: String| -> Result<Option<User>, BoxError> {
-        let user = store.find(user_id.parse()?).await?;
-        Ok(user.filter(|user| user.status == UserStatus::Active).as_ref().map(session_user))
-    };
-    let sessions = state.issuer.sessions()?;
-    let renewing = sessions.refresh(token, body.device.id.as_deref(), client(addr, &headers), lookup);
-    let refusal = match journal::within(&origin, renewing).await {
-        Ok(grant) => {
-            let transport = if cookie.is_some() { Transport::Cookie } else { Transport::Body };
-            return Ok(answer(StatusCode::OK, grant, None, transport, &headers));
-        }
-        Err(RefreshError::Invalid) => invalid(),
-        Err(RefreshError::Reused { .. }) => {
-            state.issuer.wake();
-            Problem::new(Code::REFRESH_REUSED, "the refresh token was used before; the session has ended")
-        }
-        Err(error) => {
-            tracing::warn!(%error, "a renewal could not be decided");
-            return Err(Problem::unavailable("the sessions are away or busy"));
-        }
-    };
-    let mut response = refusal.into_response();
-    if let Some(cookie) = cookie {
-        response.headers_mut().append(SET_COOKIE, cookie.clear());
-    }
-    Ok(response)
+    let device = device.unwrap_or_default().into_device();
+    let opening = sessions.open(session_user(user), device, client(addr, headers));
+    let (grant, ended) = journal::within(origin, opening).await;
+    let grant = grant.map_err(|error| failed(&error))?;
+    // One session too many makes room.
+    state.committed(ended);
+    let cookie = (transport.unwrap_or_default() == Transport::Cookie).then(|| cookie_for(headers));
+    Ok(answer(status, grant, Some(user), cookie))
 }
 
 pub(super) fn client(addr: IpAddr, headers: &HeaderMap) -> ClientInfo {
@@ -195,6 +134,6 @@ pub(super) fn failed(error: &tramline_session_sync::Error) -> Problem {
     }
 }
 
-fn session_user(user: &UserChanged) -> User {
+pub(super) fn session_user(user: &UserChanged) -> User {
     User::new(user.user_id.to_string(), &user.email, &user.name, user.role.as_str())
 }

@@ -1,0 +1,18 @@
+//! The auth service as its contract has it, driven through its router; and as a process, through its binary.
+
+mod databases;
+mod events;
+mod later;
+mod limits;
+mod login;
+mod me;
+mod problems;
+mod process;
+mod refresh;
+mod register;
+mod seed;
+mod sessions;
+mod support;
+mod tickets;
+mod tokens;
+mod well_known;
