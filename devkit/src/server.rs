@@ -25,9 +25,10 @@ use crate::scratch::Scratch;
 /// RabbitMQ, the slowest, needs 3 s on an idle core, and ten times that while others compile.
 const START_LIMIT: Duration = Duration::from_secs(90);
 
-/// A server that has not ended in good order by then is killed.
-const STOP_LIMIT: Duration = Duration::from_secs(20);
+/// A server that has not ended in good order by then is killed. The services drain for 20 s at most, then flush.
+const STOP_LIMIT: Duration = Duration::from_secs(25);
 
+/// How often a wait looks again, unless the server minds being asked.
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
 
 type Probe = Box<dyn Fn(SocketAddr) -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync>;
@@ -40,6 +41,7 @@ pub(crate) struct Server {
     /// The first one is where it serves.
     ports: Vec<Port>,
     probe: Probe,
+    look_again: Duration,
     running: Mutex<Vec<Process>>,
     // ORDER: dropped after the processes, which write there.
     scratch: Scratch,
@@ -82,9 +84,16 @@ impl Server {
             programs,
             ports,
             probe: Box::new(move |addr| Box::pin(probe(addr))),
+            look_again: LOOK_AGAIN,
             running: Mutex::new(Vec::new()),
             scratch,
         }
+    }
+
+    /// Asked less often while it starts.
+    pub(crate) fn looking_every(mut self, pause: Duration) -> Self {
+        self.look_again = pause;
+        self
     }
 
     pub(crate) fn addr(&self) -> SocketAddr {
@@ -143,18 +152,27 @@ impl Server {
     pub(crate) async fn ready(&self, limit: Duration) -> anyhow::Result<()> {
         let mut guard = KillUnlessReady { server: self, ready: false };
         let deadline = time::Instant::now() + limit;
-        while !(self.probe)(self.addr()).await {
-            let ended = self.running().iter_mut().find_map(Process::exited);
-            if let Some(status) = ended {
+        while !self.answers().await {
+            if let Some(status) = self.exited() {
                 bail!("{} ended with {status}:\n{}", self.name, self.last_words());
             }
             if time::Instant::now() >= deadline {
                 bail!("{} is not ready after {limit:?}:\n{}", self.name, self.last_words());
             }
-            time::sleep(LOOK_AGAIN).await;
+            time::sleep(self.look_again).await;
         }
         guard.ready = true;
         Ok(())
+    }
+
+    /// Whether it answers now.
+    pub(crate) async fn answers(&self) -> bool {
+        (self.probe)(self.addr()).await
+    }
+
+    /// How it ended, if it did so by itself.
+    pub(crate) fn exited(&self) -> Option<ExitStatus> {
+        self.running().iter_mut().rev().find_map(Process::exited)
     }
 
     /// The end of its output, for a message.

@@ -4,6 +4,7 @@ pub(crate) mod environment;
 pub(crate) mod service;
 
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -110,10 +111,31 @@ impl System {
         for process in &system.processes {
             process.start()?;
         }
-        for process in system.processes.iter().rev() {
-            process.ready(READY_LIMIT).await?;
-        }
+        system.ready(READY_LIMIT).await?;
         Ok(system)
+    }
+
+    /// Waits until all five are ready: at the start, and after faults.
+    ///
+    /// # Errors
+    ///
+    /// If one ends or is not ready within `limit`; the message names it and holds the end of its output. It is
+    /// killed then.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped before, those that are not ready are killed.
+    pub async fn ready(&self, limit: Duration) -> anyhow::Result<()> {
+        let ready = |service| self.process(service).ready(limit);
+        // All at once: one that ends at its start is told at once. The gateway, which asks the others, comes last, so
+        // that the blame falls on the right one.
+        tokio::try_join!(
+            ready(Service::Auth),
+            ready(Service::Payments),
+            ready(Service::Admin),
+            ready(Service::Profile),
+        )?;
+        ready(Service::Gateway).await
     }
 
     /// Where clients go: `http://127.0.0.1:PORT`.
@@ -165,16 +187,25 @@ impl System {
         &self.folder
     }
 
-    /// Ends the processes in good order, the gateway first, then the servers.
+    /// Ends the processes in good order, the gateway first, then the servers. Tells how each process ended, as
+    /// [`ServiceProcess::stop`] does.
     ///
     /// # Cancel safety
     ///
     /// If dropped, what is left is killed.
-    pub async fn stop(self) {
-        for process in &self.processes {
-            process.stop().await;
-        }
+    pub async fn stop(self) -> Vec<(Service, Option<ExitStatus>)> {
+        let mut ends = vec![(Service::Gateway, self.process(Service::Gateway).stop().await)];
+        let system = &self;
+        let stop = |service| async move { (service, system.process(service).stop().await) };
+        let services = tokio::join!(
+            stop(Service::Auth),
+            stop(Service::Payments),
+            stop(Service::Admin),
+            stop(Service::Profile),
+        );
+        ends.extend(<[_; 4]>::from(services));
         tokio::join!(self.rabbitmq.stop(), self.redis.stop(), self.postgres.stop());
+        ends
     }
 }
 

@@ -109,9 +109,21 @@ async fn services(options: &Options) -> super::Outcome {
     say(&format!("  databases {}", system.postgres().url()));
     say("\n  Ctrl-C drains and stops everything.");
     interrupted().await;
-    say("Stopping.");
-    system.stop().await;
-    Ok(true)
+    say("Stopping; once more kills.");
+    // At a second Ctrl-C the future is dropped, and everything with it.
+    let ends = tokio::select! {
+        ends = system.stop() => ends,
+        () = interrupted() => return Ok(false),
+    };
+    let mut good = true;
+    for (service, status) in ends {
+        if !status.is_some_and(|status| status.success()) {
+            let end = status.map_or_else(|| "had to be killed".to_owned(), |status| format!("ended with {status}"));
+            say(&format!("{} {end}", service.package()));
+            good = false;
+        }
+    }
+    Ok(good)
 }
 
 /// Runs it unless interrupted; then `None`, with everything dropped.

@@ -45,6 +45,9 @@ pub(crate) struct Ports(Vec<[Port; 2]>);
 /// As long as a restart may take: the services migrate and connect anew.
 const READY_LIMIT: Duration = Duration::from_secs(60);
 
+/// Each look is a line in the service's log.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
 // === impl Service ===
 
 impl Service {
@@ -114,7 +117,8 @@ impl ServiceProcess {
         program.log = folder.join(format!("{}.log", service.name()));
         let log = program.log.clone();
         let probe = |addr| wire::http_ok(addr, "/health");
-        let server = Server::new(service.package(), vec![program], vec![http], scratch, probe);
+        let server = Server::new(service.package(), vec![program], vec![http], scratch, probe)
+            .looking_every(LOOK_AGAIN);
         Ok(Self { service, server, admin, log })
     }
 
@@ -169,6 +173,21 @@ impl ServiceProcess {
     /// If dropped before it is ready, it is killed.
     pub async fn ready(&self, limit: Duration) -> anyhow::Result<()> {
         self.server.ready(limit).await
+    }
+
+    /// Whether its `/health` is 200 now.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it leaves nothing behind.
+    pub async fn is_ready(&self) -> bool {
+        self.server.answers().await
+    }
+
+    /// How it ended, if it was started and ended by itself.
+    #[must_use]
+    pub fn exited(&self) -> Option<ExitStatus> {
+        self.server.exited()
     }
 
     /// Stops it if it runs, starts it again and waits until it is ready.
