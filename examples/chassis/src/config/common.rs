@@ -78,8 +78,9 @@ pub enum LogFormat {
 /// above the longest request a service lets run.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Our own crates talk, the drivers only when something is wrong.
-const LOG_FILTER: &str = "info,sqlx=warn,lapin=warn,hyper=warn,h2=warn,redis=warn";
+/// Our own crates talk, the drivers only when something is wrong. lapin calls each channel that the broker closes an
+/// error, the answers to passive declares of queues that are not there yet among them; the hub tells the true ones.
+const LOG_FILTER: &str = "info,sqlx=warn,lapin=warn,lapin::channel=off,hyper=warn,h2=warn,redis=warn";
 
 // === impl Process ===
 
