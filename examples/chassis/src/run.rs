@@ -101,6 +101,7 @@ async fn live<C>(
     let signal = tokio::spawn(shutdown_signal());
     let guard = Telemetry::init(&telemetry_config(&common, common.name)).map_err(Failure::other)?;
     let metrics = Recorder::global(&RecorderConfig::default()).map_err(Failure::other)?;
+    tell_what_is_not_built(&common);
     let lifecycle = Lifecycle::new();
     let hub = Shell::open_hub(&common).map_err(Failure::Config)?;
     let closed = hub.clone();
@@ -127,6 +128,16 @@ async fn live<C>(
     guard.shutdown(FLUSH_TIMEOUT).await;
     // A drain that aborted someone is told in the log; the process ended as it was asked to.
     Ok(if end.failed.is_some() { ExitCode::from(70) } else { ExitCode::SUCCESS })
+}
+
+/// A variable that someone set and nothing obeys yet must not look obeyed.
+fn tell_what_is_not_built(common: &Common) {
+    if common.sentry_dsn.is_some() {
+        tracing::warn!("SENTRY_DSN is set, but nothing is sent to Sentry yet");
+    }
+    if common.rabbitmq_management_url.is_some() {
+        tracing::warn!("RABBITMQ_MANAGEMENT_URL is set, but policies are not compared or set yet");
+    }
 }
 
 // === impl Failure ===

@@ -133,7 +133,9 @@ impl Common {
         common.rabbitmq_management_url =
             vars.parse("RABBITMQ_MANAGEMENT_URL", |t| url_with(t, &["http", "https"]))?;
         common.redis_url = vars.parse("REDIS_URL", |t| url_with(t, &["redis", "rediss"]))?;
-        common.jwks_url = vars.parse("JWKS_URL", http_url)?;
+        // The small client that asks for it speaks plain HTTP; a URL that it cannot ask would never get us ready.
+        common.jwks_url =
+            vars.parse("JWKS_URL", |t| url_with(t, &["http"]).map(|url| url.url().clone()))?;
         if process.needs_jwks && common.jwks_url.is_none() {
             return Err(ConfigError::missing("JWKS_URL"));
         }
