@@ -3,8 +3,9 @@
 pub(crate) mod chain;
 
 use contracts::{
-    ConfigUpdated, LoggedIn, LoggedOut, PasswordChanged, Payload, PaymentChanged, PaymentEvent, PaymentStatus, ProfileUpdated, ResourceType,
-    SessionRevoked, UserChanged, UserCreated, UserDeleted, UserUpdated,
+    ConfigUpdated, LoggedIn, LoggedOut, PasswordChanged, Payload, PaymentChanged, PaymentEvent,
+    PaymentStatus, ProfileUpdated, ResourceType, SessionRevoked, UserChanged, UserCreated, UserDeleted,
+    UserUpdated,
 };
 use serde_json::{Map, Value as Json};
 use tramline_event_hub::{Error, Event};

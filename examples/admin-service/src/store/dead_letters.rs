@@ -29,7 +29,10 @@ impl Store {
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
             args![
                 Uuid::now_v7(),
-                event.as_ref().map(|event| event.id.to_string()).or_else(|| plain(delivery.message_id.as_ref())),
+                event
+                    .as_ref()
+                    .map(|event| event.id.to_string())
+                    .or_else(|| plain(delivery.message_id.as_ref())),
                 event.as_ref().map(|event| event.event_type.clone()),
                 &queue,
                 info.and_then(|info| plain(info.routing_key.as_ref())),

@@ -76,7 +76,8 @@ async fn a_deleted_user_stays_deleted(app: App) {
 async fn what_cannot_be_read_becomes_a_dead_letter() {
     let app = App::held(Place::sqlite()).await;
     let alice = app.person("alice", Role::Customer).await;
-    app.tell(&Event::new(<UserCreated as contracts::Payload>::TYPE, "/x", &json!({ "userId": 7 })).unwrap()).await;
+    app.tell(&Event::new(<UserCreated as contracts::Payload>::TYPE, "/x", &json!({ "userId": 7 })).unwrap())
+        .await;
     app.tell(&Event::new("payments.payment.created", "/x", &json!({})).unwrap()).await;
     assert_eq!(app.dead_letters(), 2);
     app.tell(&Event::new("auth.user.login", "/x", &json!({})).unwrap()).await;

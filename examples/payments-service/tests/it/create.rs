@@ -91,7 +91,12 @@ async fn a_body_that_breaks_a_rule_is_422_with_its_pointer() {
         let mut body = order(&bob, "12.50");
         body[field] = value.clone();
         let answer = app.pay(&alice, body.clone()).await;
-        assert_eq!((answer.status.as_u16(), answer.code()), (422, "VALIDATION"), "{field} {value}: {}", answer.json);
+        assert_eq!(
+            (answer.status.as_u16(), answer.code()),
+            (422, "VALIDATION"),
+            "{field} {value}: {}",
+            answer.json
+        );
         assert_eq!(answer.pointers(), [pointer], "{field} {value}: {}", answer.json);
         if !value.is_null() {
             continue;
@@ -244,7 +249,9 @@ async fn scheduled_and_recurring_come_later() {
         let mut body = order(&bob, "nonsense");
         body["type"] = json!(kind);
         for body in [body, json!({ "type": kind })] {
-            for answer in [app.pay(&alice, body.clone()).await, app.pay_keyed(&alice, "k", body.clone()).await] {
+            for answer in
+                [app.pay(&alice, body.clone()).await, app.pay_keyed(&alice, "k", body.clone()).await]
+            {
                 assert_eq!((answer.status.as_u16(), answer.code()), (501, "NOT_IMPLEMENTED"));
             }
         }

@@ -7,6 +7,7 @@ use crate::support::{App, Place, order};
 
 on_both_databases! {
     start: every_change_is_told_in_order;
+    listening: what_the_provider_does_belongs_to_the_request;
 }
 
 async fn every_change_is_told_in_order(app: App) {
@@ -37,6 +38,20 @@ async fn every_change_is_told_in_order(app: App) {
     }
 }
 
+/// From the click to the last event one correlation and one trace, through the provider's rows and its call, too.
+async fn what_the_provider_does_belongs_to_the_request(app: App) {
+    let (alice, bob) = app.alice_and_bob().await;
+    let done = app.paid(&alice, &bob, "12.50").await;
+    app.event(&done, 3).await;
+    let ids = app.events(&done).into_iter().map(|event| {
+        let trace = event.traceparent.and_then(|parent| Some(parent.split('-').nth(1)?.to_owned()));
+        (event.correlation_id, trace)
+    });
+    let ids: Vec<_> = ids.collect();
+    assert!(ids[0].0.is_some());
+    assert_eq!(ids, [ids[0].clone(), ids[0].clone(), ids[0].clone()]);
+}
+
 #[tokio::test]
 async fn failures_tell_their_reason_and_cancels_are_told() {
     let app = App::held(Place::sqlite()).await;
@@ -48,8 +63,9 @@ async fn failures_tell_their_reason_and_cancels_are_told() {
     app.execute("DROP TRIGGER hold", chassis::args![]).await;
     let failed = app.paid(&alice, &bob, "2").await;
     app.becomes(&alice, &failed, "processing").await;
-    let body = json!({ "paymentId": failed, "status": "failed", "pspReference": "r", "failureReason": "no funds" })
-        .to_string();
+    let body =
+        json!({ "paymentId": failed, "status": "failed", "pspReference": "r", "failureReason": "no funds" })
+            .to_string();
     let now = jiff::Timestamp::now().as_second();
     app.webhook(&body, Some(&crate::support::signed(crate::support::SECRET, now, &body))).await;
     let event = app.event(&failed, 3).await;

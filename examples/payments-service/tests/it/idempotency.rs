@@ -51,7 +51,10 @@ async fn a_final_refusal_is_given_again_too() {
         let again = ask("second", amount, key).await;
         assert_eq!(again.headers["content-type"], "application/problem+json");
         // Every problem names the request that it answers.
-        assert_eq!((&again.json["requestId"], &again.json["instance"]), (&json!("second"), &json!("/api/payments")));
+        assert_eq!(
+            (&again.json["requestId"], &again.json["instance"]),
+            (&json!("second"), &json!("/api/payments"))
+        );
         let but_for_the_id = |mut json: serde_json::Value| {
             json.as_object_mut().unwrap().remove("requestId").unwrap();
             json

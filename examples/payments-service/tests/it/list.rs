@@ -113,7 +113,9 @@ async fn a_walk_has_no_gap_and_no_repeat(app: App) {
         made.push(app.paid(&alice, &bob, if n % 3 == 0 { "5" } else { "7" }).await);
     }
     app.execute("UPDATE payments SET created_at = 1767225600000000", args![]).await;
-    for sort in ["sort=createdAt&order=desc", "sort=createdAt&order=asc", "sort=amount&order=desc", "sort=amount"] {
+    for sort in
+        ["sort=createdAt&order=desc", "sort=createdAt&order=asc", "sort=amount&order=desc", "sort=amount"]
+    {
         let whole = ids(&list(&app, &alice, &format!("{sort}&limit=100")).await);
         let mut walked = Vec::new();
         let mut cursor = String::new();
@@ -160,7 +162,12 @@ async fn a_cursor_goes_on_in_its_own_list_only() {
         (&admin, "status=pending"),
     ] {
         let answer = app.get(who, &format!("/api/payments?{query}&cursor={cursor}")).await;
-        assert_eq!((answer.status.as_u16(), answer.pointers()), (422, vec!["?cursor"]), "{} {query}", who.name);
+        assert_eq!(
+            (answer.status.as_u16(), answer.pointers()),
+            (422, vec!["?cursor"]),
+            "{} {query}",
+            who.name
+        );
     }
 }
 

@@ -39,6 +39,9 @@ async fn the_states_that_it_entered_oldest_first(app: App) {
     assert_eq!(states, ["pending", "processing", "completed"]);
     let times: Vec<_> = entered.iter().map(|entry| entry["at"].as_str().unwrap()).collect();
     assert!(times.is_sorted(), "{times:?}");
-    assert_eq!((times[0], times[2]), (payment["createdAt"].as_str().unwrap(), payment["updatedAt"].as_str().unwrap()));
+    assert_eq!(
+        (times[0], times[2]),
+        (payment["createdAt"].as_str().unwrap(), payment["updatedAt"].as_str().unwrap())
+    );
     assert_eq!(payment["completedAt"], payment["updatedAt"]);
 }

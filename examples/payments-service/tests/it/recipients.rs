@@ -35,7 +35,10 @@ async fn who_is_found(app: App) {
         assert_eq!(names.len(), usize::from(found), "{query}: {names:?}");
     }
     let found = app.get(&alice, "/api/payments/recipients?query=bob").await.json;
-    assert_eq!(found["items"][0], json!({ "id": bob.id, "name": "Bobby Müller", "email": "M***@Example.com" }));
+    assert_eq!(
+        found["items"][0],
+        json!({ "id": bob.id, "name": "Bobby Müller", "email": "M***@Example.com" })
+    );
     // Not oneself.
     assert!(search(&app, &alice, "alice").await.is_empty());
     assert_eq!(search(&app, &bob, "alice").await, ["alice"]);

@@ -24,7 +24,11 @@ async fn without_a_token_nothing_but_the_webhook_answers() {
     ] {
         for token in [None, Some("no.token.atall")] {
             let answer = send(&app.router, method, &path, token, None).await;
-            assert_eq!((answer.status, answer.code()), (StatusCode::UNAUTHORIZED, "UNAUTHENTICATED"), "{path}");
+            assert_eq!(
+                (answer.status, answer.code()),
+                (StatusCode::UNAUTHORIZED, "UNAUTHENTICATED"),
+                "{path}"
+            );
             assert!(answer.headers.contains_key("www-authenticate"));
         }
     }

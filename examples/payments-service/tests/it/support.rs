@@ -229,8 +229,11 @@ impl App {
     /// The provider's report, signed now.
     pub(crate) async fn report(&self, payment: &str, status: &str, reference: &str) -> Answer {
         let body = json!({ "paymentId": payment, "status": status, "pspReference": reference });
-        self.webhook(&body.to_string(), Some(&signed(SECRET, Timestamp::now().as_second(), &body.to_string())))
-            .await
+        self.webhook(
+            &body.to_string(),
+            Some(&signed(SECRET, Timestamp::now().as_second(), &body.to_string())),
+        )
+        .await
     }
 
     /// Any call of the webhook.
@@ -250,7 +253,8 @@ impl App {
 
     /// Waits until the payment has that state.
     pub(crate) async fn becomes(&self, who: &Person, payment: &str, status: &str) {
-        eventually(&format!("{payment} is {status}"), async || self.status(who, payment).await == status).await;
+        eventually(&format!("{payment} is {status}"), async || self.status(who, payment).await == status)
+            .await;
     }
 
     pub(crate) async fn execute(&self, sql: &'static str, args: Args) -> u64 {
@@ -315,9 +319,9 @@ fn take_the_others_queues(hub: &Hub) -> (watch::Receiver<Vec<Event>>, watch::Rec
     for queue in [contracts::AUTH_QUEUE, contracts::PROFILE_QUEUE] {
         let hub = hub.clone();
         let ack = async |_: Event, _: Context| Outcome::Ack;
-        tokio::spawn(
-            async move { hub.consume(queue, ConsumerConfig::default(), ack, std::future::pending()).await },
-        );
+        tokio::spawn(async move {
+            hub.consume(queue, ConsumerConfig::default(), ack, std::future::pending()).await
+        });
     }
     let (seen, events) = watch::channel(Vec::new());
     let mut in_order = ConsumerConfig::default();

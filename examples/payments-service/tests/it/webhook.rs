@@ -101,7 +101,11 @@ async fn a_report_ends_a_payment_once(app: App) {
         [(&bad, "completed", "r-2"), (&good, "failed", "r-1"), (&good, "completed", "r-9")]
     {
         let answer = app.report(payment, status, reference).await;
-        assert_eq!((answer.status.as_u16(), answer.code()), (409, "INVALID_TRANSITION"), "{status} {reference}");
+        assert_eq!(
+            (answer.status.as_u16(), answer.code()),
+            (409, "INVALID_TRANSITION"),
+            "{status} {reference}"
+        );
     }
     app.event(&good, 3).await;
     app.event(&bad, 3).await;
