@@ -73,8 +73,10 @@ pub(crate) async fn find(
 impl Filter {
     fn parse(self, of: Option<Uuid>, after: Option<Position>) -> Result<ListQuery, Problem> {
         let mut faults = Faults::new();
-        let min_amount = faults.take("?minAmount", self.min_amount.as_deref().map(bound).transpose()).flatten();
-        let max_amount = faults.take("?maxAmount", self.max_amount.as_deref().map(bound).transpose()).flatten();
+        let min_amount =
+            faults.take("?minAmount", self.min_amount.as_deref().map(bound).transpose()).flatten();
+        let max_amount =
+            faults.take("?maxAmount", self.max_amount.as_deref().map(bound).transpose()).flatten();
         if let Some(currency) = &self.currency {
             faults.check(domain::digits(currency).is_some(), "?currency", "is no currency of ISO 4217");
         }
