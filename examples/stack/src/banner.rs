@@ -1,5 +1,6 @@
 //! What the newcomer sees first.
 
+use std::io::{self, Write};
 use std::time::Duration;
 
 use tramline_streaming_proxy::layer::rate_limit::Quota;
@@ -7,7 +8,6 @@ use tramline_streaming_proxy::layer::rate_limit::Quota;
 use crate::system::Summary;
 
 /// Prints where the system is, who can sign in, what the demo provider signs with, and how long it took.
-#[expect(clippy::print_stdout, reason = "this is what the program says")]
 pub fn banner(system: &Summary, took: Duration) {
     let port = system.ports.gateway.port();
     let options = &system.options;
@@ -17,7 +17,9 @@ pub fn banner(system: &Summary, took: Duration) {
     let limits = &options.rate_limits;
     let kept =
         options.data.as_ref().map_or_else(|| "nothing is kept".to_owned(), |p| format!("{}/", p.display()));
-    println!(
+    // Whoever does not listen (`stack | head -1`) does not end the system.
+    let _ = writeln!(
+        io::stdout(),
         "\n  Tramline is ready in {} ms\n\n  \
          open        http://localhost:{port}\n  \
          accounts    admin@example.com   vendor@example.com   customer@example.com\n  \

@@ -1,7 +1,7 @@
 //! Where the system keeps its files: four databases, the key, the webhook secret, and the lock that says whose they are.
 
-use std::fs::{self, File, TryLockError};
-use std::io;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use chassis::config::Secret;
@@ -27,7 +27,7 @@ impl Folder {
     pub fn open(data: Option<&Path>) -> io::Result<Self> {
         let (path, temporary) = match data {
             Some(path) => {
-                fs::create_dir_all(path)?;
+                private_folder(path)?;
                 (path.canonicalize()?, None)
             }
             None => {
@@ -73,10 +73,40 @@ impl Folder {
             Ok(text) => Ok(Secret::new(text.trim())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let drawn = hex::encode(rand::random::<[u8; 24]>());
-                fs::write(&path, &drawn)?;
+                write_secret(&path, &drawn)?;
                 Ok(Secret::new(drawn))
             }
             Err(error) => Err(error),
         }
     }
 }
+
+/// Makes the folder where there is none, its owner's alone: password hashes and sealed keys are in its files. One that
+/// is there stays as its owner made it.
+fn private_folder(path: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+/// Writes a file that only its owner reads, whole or not at all: half a secret would be kept for ever.
+fn write_secret(path: &Path, text: &str) -> io::Result<()> {
+    let draft = path.with_extension("draft");
+    let mut options = OpenOptions::new();
+    // What a killed process left half-written is removed first, so that the mode is ours.
+    match fs::remove_file(&draft) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => options.write(true).create_new(true),
+    };
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&draft)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&draft, path)
+}
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
+use tracing_subscriber::EnvFilter;
 use url::Url;
 use uuid::Uuid;
 
@@ -192,7 +193,11 @@ impl Common {
         self.sentry_dsn = vars.get("SENTRY_DSN")?;
         self.sentry_environment = vars.get("SENTRY_ENVIRONMENT")?;
         self.log_format = vars.get_or("LOG_FORMAT", LogFormat::default())?;
-        self.log_filter = vars.text("RUST_LOG").unwrap_or(LOG_FILTER).to_owned();
+        let filter = vars.parse("RUST_LOG", |text| {
+            // Only whether it is one: the telemetry keeps the text.
+            EnvFilter::builder().parse(text).map(|_| text.to_owned())
+        })?;
+        self.log_filter = filter.unwrap_or_else(|| LOG_FILTER.to_owned());
         Ok(())
     }
 }

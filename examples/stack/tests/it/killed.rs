@@ -58,9 +58,13 @@ async fn a_killed_stack_loses_nothing() -> anyhow::Result<()> {
 
 #[test]
 fn a_bad_configuration_is_named_before_a_port_opens() -> anyhow::Result<()> {
-    for (name, value) in
-        [("RATE_LIMIT_API", "many"), ("LOG_FORMAT", "xml"), ("AUTH_DATABASE_URL", "mysql://x")]
-    {
+    let wrong = [
+        ("RATE_LIMIT_API", "many"),
+        ("LOG_FORMAT", "xml"),
+        ("RUST_LOG", "[[x"),
+        ("AUTH_DATABASE_URL", "mysql://x"),
+    ];
+    for (name, value) in wrong {
         let output =
             Command::new(env!("CARGO_BIN_EXE_stack")).arg("--ephemeral").env(name, value).output()?;
         assert_eq!(output.status.code(), Some(64), "{name}");
