@@ -65,10 +65,13 @@ impl Limits {
             "/api/auth/register" | "/api/auth/login" if post => Some((sign_in, addr.to_string())),
             "/api/auth/refresh" if post => Some((refresh, addr.to_string())),
             _ if path == "/api" || path.starts_with("/api/") => {
+                if api.is_off() {
+                    return None;
+                }
                 // A token that does not hold is nobody's: its sender is counted by address.
                 let key = match auth.user(headers).await {
-                    Ok(user) if !api.is_off() => format!("user {}", user.id),
-                    _ => addr.to_string(),
+                    Ok(user) => format!("user {}", user.id),
+                    Err(_) => addr.to_string(),
                 };
                 Some((api, key))
             }
@@ -93,6 +96,11 @@ pub(crate) async fn limit(
         None => next.run(request).await,
         Some(_) => Problem::new(Code::RATE_LIMITED, "too many requests").into_response(),
     };
-    decision.write(response.headers_mut());
+    let mut told = HeaderMap::new();
+    decision.write(&mut told);
+    // Both are lists: a limit that the service told of (renewals, per session) stands beside ours.
+    for (name, value) in &told {
+        response.headers_mut().append(name, value.clone());
+    }
     response
 }

@@ -3,6 +3,7 @@
 const DEMO_PASSWORD = "TestPassword123!";
 const FEED_LENGTH = 60;
 const SAMPLES = 60;
+const RENEW_AGAIN = 5_000;
 const $ = (id) => document.getElementById(id);
 const el = (tag, attributes = {}, ...children) => {
   const node = document.createElement(tag);
@@ -62,11 +63,12 @@ async function call(path, { method = "GET", body, token, headers = {} } = {}) {
 // === A person: a session, its token kept fresh, its socket kept open ===
 
 class Person {
-  constructor({ transport, onEvent, onState, onEnd }) {
-    Object.assign(this, { transport, onEvent, onState, onEnd });
+  constructor({ transport, onEvent, onGap, onState, onEnd }) {
+    Object.assign(this, { transport, onEvent, onGap, onState, onEnd });
     this.positions = new Map();
     this.wanted = new Set();
     this.attempt = 0;
+    this.silence = 60_000;
   }
 
   async signIn(email, password) {
@@ -85,47 +87,80 @@ class Person {
     this.token = grant.accessToken;
     this.refreshToken = grant.refreshToken;
     if (grant.user) this.user = grant.user;
+    this.renewIn(grant.expiresIn * 800);
+  }
+
+  // Only the server's word ends the sign-in; a network that is away for a moment does not.
+  renewIn(delay) {
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.renew().catch((problem) => this.end(problem.message)), grant.expiresIn * 800);
+    this.timer = setTimeout(() => this.renew().catch((problem) => {
+      if (isRefusal(problem)) this.end(problem.message);
+      else this.renewIn(RENEW_AGAIN);
+    }), delay);
   }
 
   connect() {
     this.onState?.("wait", "connecting");
+    clearTimeout(this.watchdog);
     const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`, ["tramline.v1", `bearer.${this.token}`]);
     this.socket = socket;
-    socket.addEventListener("message", ({ data }) => this.receive(JSON.parse(data)));
-    socket.addEventListener("close", ({ code }) => {
-      if (this.socket !== socket || this.ended) return;
-      if (code >= 4000 && code < 4100) return this.end(code === 4009 ? "This session was ended." : `The socket was refused (${code}).`);
-      const wait = Math.random() * Math.min(20_000, 500 * 2 ** this.attempt++);
-      this.onState?.("wait", "reconnecting");
-      setTimeout(async () => {
-        if (this.ended) return;
-        try { if (code === 4201 || this.attempt > 1) await this.renew(); } catch (problem) { if (problem.status === 401) return this.end(problem.message); }
-        this.connect();
-      }, this.retryAfter ?? wait);
-      this.retryAfter = undefined;
+    this.retryAfter = undefined;
+    socket.addEventListener("message", ({ data }) => {
+      if (this.socket !== socket) return;
+      this.listen(socket);
+      this.receive(JSON.parse(data));
     });
+    socket.addEventListener("close", ({ code }) => this.closed(socket, code));
+  }
+
+  // The server says something at least every `heartbeatSeconds`: a link that stays silent for twice as long is dead,
+  // and the browser may take minutes to find out.
+  listen(socket) {
+    clearTimeout(this.watchdog);
+    this.watchdog = setTimeout(() => { socket.close(); this.closed(socket, 1006); }, this.silence);
+  }
+
+  closed(socket, code) {
+    if (this.socket !== socket || this.ended) return;
+    this.socket = undefined;
+    clearTimeout(this.watchdog);
+    if (code === 1000 || (code >= 4000 && code < 4100)) return this.end(code === 4009 ? "This session was ended." : `The socket was closed for good (${code}).`);
+    // 42xx come back soon; everything else backs off, never to nothing.
+    const most = code >= 4200 && code < 4300 ? 500 : Math.min(20_000, 1_000 * 2 ** this.attempt);
+    this.attempt += 1;
+    this.onState?.("wait", "reconnecting");
+    setTimeout(async () => {
+      if (this.ended) return;
+      // A refused upgrade cannot be read: the second time the token is the suspect.
+      try { if (code === 4201 || this.attempt > 1) await this.renew(); } catch (problem) { if (isRefusal(problem)) return this.end(problem.message); }
+      if (!this.ended) this.connect();
+    }, this.retryAfter ?? most * (0.5 + Math.random() / 2));
   }
 
   receive(frame) {
     if (frame.type === "welcome") {
       this.attempt = 0;
+      if (frame.heartbeatSeconds) this.silence = 2_000 * frame.heartbeatSeconds;
       this.onState?.("on", `connected as ${this.user.name}`);
       for (const { room, epoch, offset } of frame.rooms) this.join(room, epoch, offset);
       for (const room of this.wanted) this.send({ type: "subscribe", id: room, room });
     } else if (frame.type === "subscribed") {
       this.positions.set(frame.room, { epoch: frame.epoch, offset: frame.offset });
       for (const { event } of frame.events ?? []) this.onEvent?.(event, frame.room);
+      // Not all that was missed came with it.
+      if (frame.recovered === false) this.onGap?.();
     } else if (frame.type === "event" || frame.type === "position" || frame.type === "gap") {
       const known = this.positions.get(frame.room) ?? {};
       this.positions.set(frame.room, { epoch: frame.epoch ?? known.epoch, offset: frame.offset });
       if (frame.type === "event") this.onEvent?.(frame.event, frame.room);
-      if (frame.type === "gap") loadPayments();
+      if (frame.type === "gap") this.onGap?.();
     } else if (frame.type === "goodbye") {
       this.retryAfter = frame.retryAfterMs;
     } else if (frame.type === "ping" && frame.expiresAt) {
-      this.renew().catch(() => {});
+      this.renew().catch((problem) => { if (isRefusal(problem)) this.end(problem.message); });
+    } else if (frame.type === "error" && frame.retry && this.wanted.has(frame.id)) {
+      const socket = this.socket;
+      setTimeout(() => { if (this.socket === socket) this.send({ type: "subscribe", id: frame.id, room: frame.id }); }, 2_000);
     }
   }
 
@@ -155,11 +190,14 @@ class Person {
     if (this.ended) return;
     this.ended = true;
     clearTimeout(this.timer);
+    clearTimeout(this.watchdog);
     this.socket?.close(1000);
     this.onState?.("off", "not connected");
     this.onEnd?.(reason);
   }
 }
+
+const isRefusal = (problem) => problem.status === 401 || problem.status === 403;
 
 function deviceId(kind) {
   const key = `device-${kind}`;
@@ -176,7 +214,8 @@ let observer;
 function newMe() {
   return new Person({
     transport: "cookie",
-    onEvent: onEvent,
+    onEvent,
+    onGap: loadPayments,
     onState: (state, text) => {
       $("socket").dataset.state = state;
       $("socket").querySelector("b").textContent = text;
@@ -217,8 +256,9 @@ async function resume() {
     showMe();
     await loadPayments();
     if (me.user.role === "ADMIN") me.want("system:live");
-  } catch {
-    localStorage.removeItem("signed-in");
+  } catch (problem) {
+    if (isRefusal(problem)) localStorage.removeItem("signed-in");
+    else say("who-say", "The server does not answer; reload to try again.", true);
   }
 }
 
@@ -227,10 +267,11 @@ function showMe() {
   $("signed-in").hidden = !me;
   $("pay-go").disabled = !me;
   $("watch").hidden = me?.user.role === "ADMIN" || Boolean(observer);
-  if (!me) { $("payments").replaceChildren(); return; }
+  if (!me) { payments.clear(); $("payments").replaceChildren(); say("pay-say", ""); return; }
   $("me-name").textContent = me.user.name;
   $("me-role").textContent = me.user.role.toLowerCase();
   $("me-email").textContent = me.user.email;
+  $("profile").open = false;
   const to = $("pay").elements.recipientEmail;
   if (to.value === me.user.email) to.value = me.user.email === "vendor@example.com" ? "customer@example.com" : "vendor@example.com";
 }
@@ -248,20 +289,34 @@ $("login").addEventListener("submit", (event) => {
   const { email, password } = event.target.elements;
   signIn(email.value, password.value);
 });
+$("profile").addEventListener("toggle", async () => {
+  if (!$("profile").open || !me) return;
+  try {
+    const profile = await call("/api/profile", { token: me.token });
+    $("profile-say").textContent = [profile.phone, profile.address, profile.bio].filter((part) => typeof part === "string" && part).join(" · ") || "Nothing in it yet.";
+  } catch (problem) {
+    $("profile-say").textContent = problem.text ?? problem.message;
+  }
+});
 $("logout").addEventListener("click", () => me?.signOut());
 $("watch").addEventListener("click", async () => {
   try {
     const person = new Person({
       transport: "body",
       onEvent,
-      onEnd: () => { observer = undefined; showMe(); },
+      onEnd: (reason) => {
+        observer = undefined;
+        showMe();
+        say("live-say", reason ? `No longer watching: ${reason}` : "", true);
+      },
     });
     await person.signIn("admin@example.com", DEMO_PASSWORD);
     observer = person;
     observer.want("system:live");
+    say("live-say", "Watching with a second session, the demo admin's.");
     showMe();
   } catch (problem) {
-    say("who-say", problem.text ?? problem.message, true);
+    say("live-say", problem.text ?? problem.message, true);
   }
 });
 
@@ -283,9 +338,10 @@ $("pay").addEventListener("submit", async (event) => {
     });
     const took = performance.now() - started;
     sent.set(payment.id, started);
+    if (sent.size > 50) sent.delete(sent.keys().next().value);
     figure("browser", ms(took), "POST answered in");
     say("pay-say", `Accepted in ${ms(took)}; now watch it travel.`);
-    keepPayment({ ...payment, at: started, version: 0 });
+    keepPayment(payment);
   } catch (problem) {
     say("pay-say", problem.text ?? problem.message, true);
   }
@@ -304,8 +360,8 @@ async function loadPayments() {
 function keepPayment({ id, status, amount, currency, description }) {
   const known = payments.get(id) ?? { steps: [] };
   if (!known.steps.some((step) => step.status === status)) {
-    const since = sent.has(id) ? performance.now() - sent.get(id) : undefined;
-    known.steps.push({ status, since });
+    known.steps.push({ status, at: performance.now() });
+    if (sent.has(id) && ["completed", "failed"].includes(status)) say("pay-say", `${description}: ${status} after ${ms(performance.now() - sent.get(id))}.`);
   }
   // Rank by the state machine: events and the answer of the POST may arrive in either order.
   const rank = { pending: 0, processing: 1, completed: 2, failed: 2, cancelled: 2 };
@@ -313,11 +369,11 @@ function keepPayment({ id, status, amount, currency, description }) {
   payments.delete(id);
   payments.set(id, { ...known, amount: amount ?? known.amount, currency: currency ?? known.currency, description: description ?? known.description });
   while (payments.size > 6) payments.delete(payments.keys().next().value);
-  $("payments").replaceChildren(...[...payments.entries()].reverse().map(([, payment]) => {
+  $("payments").replaceChildren(...[...payments.entries()].reverse().map(([id, payment]) => {
     const steps = el("div", { class: "steps" });
     payment.steps.forEach((step, index) => {
       if (index) steps.append("→");
-      steps.append(el("span", { "data-s": step.status }, step.since === undefined ? step.status : `${step.status} ${ms(step.since)}`));
+      steps.append(el("span", { "data-s": step.status }, sent.has(id) ? `${step.status} ${ms(step.at - sent.get(id))}` : step.status));
     });
     return el("li", {}, el("div", { class: "head" }, el("span", {}, payment.description ?? ""), el("b", {}, `${payment.amount} ${payment.currency}`)), steps);
   }));
@@ -345,11 +401,15 @@ function onEvent(event, room) {
     : event.data.email ?? event.data.reason ?? event.subject ?? "";
   const feed = $("feed");
   feed.querySelector(".empty")?.remove();
+  const reading = feed.parentElement.scrollTop;
+  const height = feed.scrollHeight;
   feed.prepend(el("li", {},
     el("time", { datetime: event.time }, new Date(event.time).toLocaleTimeString()),
     el("span", {}, el("span", { class: "type", "data-k": kind }, event.type), el("span", { class: "what" }, `${what} — to ${room}`)),
     el("span", { class: "ms" }, ms(lag))));
   while (feed.children.length > FEED_LENGTH) feed.lastChild.remove();
+  // Whoever has scrolled down keeps the place that they read.
+  if (reading > 0) feed.parentElement.scrollTop = reading + feed.scrollHeight - height;
   $("feed-count").textContent = String(++shown);
 }
 
@@ -388,12 +448,26 @@ function sample(data) {
     document.querySelector(`#spark .${name}`).setAttribute("points", points.join(" "));
   }
   if (data.queues) {
-    $("queues").replaceChildren(...data.queues.map(({ name, messages, consumers }) => {
+    $("queues").replaceChildren(...grouped(data.queues).map(({ name, messages, consumers }) => {
       const bar = el("span", { class: "bar" }, el("i"));
       bar.firstChild.style.width = `${Math.min(100, Math.log2(messages + 1) * 10)}%`;
-      return el("li", {}, el("code", { title: name }, name), bar, el("span", {}, `${messages} waiting · ${consumers} consuming`));
+      return el("li", {}, el("code", { title: name }, name), bar, el("span", {}, consumers ? `${messages} waiting · ${consumers} consuming` : `${messages} waiting`));
     }));
   }
+}
+
+// The work queues by name; the feeds of processes and the tiers of delayed retries each as one row.
+function grouped(queues) {
+  const groups = new Map();
+  for (const { name, messages, consumers } of queues) {
+    const key = /^(gateway|revocations)[.]/.test(name) ? "feeds of processes" : name.startsWith("tramline.delay") ? "delayed retries" : name;
+    const group = groups.get(key) ?? { name: key, messages: 0, consumers: 0 };
+    group.messages += messages;
+    group.consumers += consumers;
+    groups.set(key, group);
+  }
+  const rank = ({ name }) => (name === "delayed retries" ? 2 : name === "feeds of processes" ? 1 : 0);
+  return [...groups.values()].sort((a, b) => rank(a) - rank(b));
 }
 
 function figure(hop, text, note) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chassis::Shell;
-use contracts::{Payload, SessionRevoked, UserChanged, UserDeleted, UserStatus, UserUpdated};
+use contracts::{Payload, RevokeReason, SessionRevoked, UserChanged, UserDeleted, UserStatus, UserUpdated};
 use jiff::Timestamp;
 use serde::Deserialize;
 use tramline_event_hub::{ConsumerConfig, Context, Event, Handler, Outcome};
@@ -69,7 +69,7 @@ where
         let outcome = self.bridge.handle(event, cx).await;
         // After the event itself, so that its reader learns why.
         let closed = match ended {
-            Some(Ended::Session(id)) => self.rooms.close_session(&id.to_string(), &Close::SESSION_REVOKED),
+            Some(Ended::Session(id, close)) => self.rooms.close_session(&id.to_string(), &close),
             Some(Ended::User(id)) => self.rooms.close_user(&id.to_string(), &Close::SESSION_REVOKED),
             None => 0,
         };
@@ -83,14 +83,22 @@ where
 
 /// Whose sockets an event ends.
 enum Ended {
-    Session(Uuid),
+    Session(Uuid, Close),
     User(Uuid),
 }
 
 impl Ended {
     fn of(event: &Event) -> Option<Self> {
         match event.event_type.as_str() {
-            SessionRevoked::TYPE => Some(Self::Session(event.data::<SessionRevoked>().ok()?.session_id)),
+            SessionRevoked::TYPE => {
+                let revoked: SessionRevoked = event.data().ok()?;
+                // Another role ends the tokens and not the sign-in: whoever renews is welcome.
+                let close = match revoked.reason {
+                    RevokeReason::Role => Close::TOKEN_ENDED,
+                    _ => Close::SESSION_REVOKED,
+                };
+                Some(Self::Session(revoked.session_id, close))
+            }
             UserDeleted::TYPE => Some(Self::User(event.data::<UserDeleted>().ok()?.user_id)),
             UserUpdated::TYPE => {
                 let user: UserChanged = event.data().ok()?;
