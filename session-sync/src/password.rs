@@ -4,13 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use argon2::Params;
 use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
-use argon2::{Algorithm, Argon2, Params, Version};
 use tokio::sync::{OnceCell, Semaphore};
 
 use crate::error::{Error, ErrorKind};
 
+mod kdf;
 mod rules;
 
 pub use self::rules::{PasswordFault, check_rules};
@@ -42,7 +42,7 @@ pub struct PasswordConfig {
 }
 
 struct Shared {
-    argon2: Argon2<'static>,
+    params: Params,
     places: Arc<Semaphore>,
     /// How many hold or await a place.
     present: AtomicUsize,
@@ -64,7 +64,7 @@ impl Passwords {
     pub fn new(config: &PasswordConfig) -> Self {
         let params = Params::new(config.memory_kib, config.iterations, 1, None).unwrap_or_default();
         Self(Arc::new(Shared {
-            argon2: Argon2::new(Algorithm::Argon2id, Version::V0x13, params),
+            params,
             places: Arc::new(Semaphore::new(config.concurrency.max(1))),
             present: AtomicUsize::new(0),
             bound: config.concurrency.max(1).saturating_add(config.waiting),
@@ -81,13 +81,8 @@ impl Passwords {
     /// [`ErrorKind::Busy`] when too many wait, [`ErrorKind::Crypto`] when Argon2 fails.
     pub async fn hash(&self, password: &str) -> Result<String, Error> {
         let password = password.to_owned();
-        self.compute(move |argon2| {
-            argon2
-                .hash_password(password.as_bytes())
-                .map(|hash| hash.to_string())
-                .map_err(|error| Error::with(ErrorKind::Crypto, error.to_string()))
-        })
-        .await?
+        let params = self.0.params.clone();
+        self.compute(move || kdf::hash(&params, password.as_bytes())).await?
     }
 
     /// Whether a password belongs to a PHC string.
@@ -100,13 +95,7 @@ impl Passwords {
         let possible = password.len() <= MAX_BYTES;
         let password = password.as_bytes()[..password.len().min(MAX_BYTES)].to_vec();
         let phc = phc.to_owned();
-        let matches = self
-            .compute(move |argon2| {
-                let parsed = PasswordHash::new(&phc)
-                    .map_err(|error| Error::with(ErrorKind::Crypto, error.to_string()))?;
-                Ok::<_, Error>(argon2.verify_password(&password, &parsed).is_ok())
-            })
-            .await??;
+        let matches = self.compute(move || kdf::verify(&phc, &password)).await??;
         Ok(matches && possible)
     }
 
@@ -140,7 +129,7 @@ impl Passwords {
         let Ok(hash) = PasswordHash::new(phc) else {
             return true;
         };
-        let wanted = self.0.argon2.params();
+        let wanted = &self.0.params;
         hash.algorithm.as_str() != "argon2id"
             || Params::try_from(&hash)
                 .map_or(true, |params| params.m_cost() < wanted.m_cost() || params.t_cost() < wanted.t_cost())
@@ -148,7 +137,7 @@ impl Passwords {
 
     async fn compute<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Argon2<'static>) -> T + Send + 'static,
+        work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Error> {
         let shared = &*self.0;
         let presence = Presence(&shared.present);
@@ -160,13 +149,12 @@ impl Passwords {
             .acquire_owned()
             .await
             .map_err(|error| Error::with(ErrorKind::Busy, error))?;
-        let argon2 = shared.argon2.clone();
         let started = tokio::time::Instant::now();
         let outcome = tokio::task::spawn_blocking(move || {
             // CANCEL SAFETY: the place goes with the work. A caller that leaves does not make
             // room for a third hash while this one is still running.
             let _place = place;
-            work(&argon2)
+            work()
         })
         .await
         .map_err(|error| Error::with(ErrorKind::Crypto, error));
