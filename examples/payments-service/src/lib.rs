@@ -41,9 +41,12 @@ pub fn build(config: Config, deps: Deps) -> Result<Service, ConfigError> {
     );
     let simulator =
         Simulator::new(store.clone(), config.webhook_url, config.webhook_secret.clone(), Arc::clone(&work));
-    shell.lifecycle().spawn(Phase::Consumers, "psp-simulator", move |stop| async move {
-        simulator.run(stop.cancelled()).await;
-    });
+    for _ in 0..psp::WORKERS {
+        let worker = simulator.clone();
+        shell.lifecycle().spawn(Phase::Consumers, "psp-simulator", move |stop| async move {
+            worker.run(stop.cancelled()).await;
+        });
+    }
     let pruned = db;
     shell.lifecycle().spawn(Phase::Consumers, "idempotency-keys", move |stop| async move {
         stop.run_until_cancelled(store::forget_old_keys(pruned)).await;

@@ -24,7 +24,8 @@ use crate::domain::order::Order;
 use crate::domain::{self, Change, InvalidTransition, Payment};
 
 /// The schema, step by step.
-pub(crate) const MIGRATIONS: &[Migration] = &[chassis::migration!("0001_payments")];
+pub(crate) const MIGRATIONS: &[Migration] =
+    &[chassis::migration!("0001_payments"), chassis::migration!("0002_job_origin")];
 
 /// The source of our events.
 pub(crate) const SOURCE: &str = "/payments-service";
@@ -125,7 +126,7 @@ impl Store {
             ],
         )
         .await?;
-        jobs::insert(tx, payment.id, now).await?;
+        jobs::insert(tx, payment.id, origin, now).await?;
         record(tx, &payment, origin).await?;
         Ok(payment)
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chassis::config::Secret;
+use chassis::origin::Origin;
 use http::header::CONTENT_TYPE;
 use http::{Method, Request, StatusCode};
 use http_body_util::Full;
@@ -42,15 +43,21 @@ impl Caller {
         Self { client: Client::builder(TokioExecutor::new()).build_http(), url, secret }
     }
 
-    /// Posts a body, signed at `now`.
-    pub(super) async fn call(&self, body: String, now: Timestamp) -> Called {
+    /// Posts a body, signed at `now`, in the trace of the request that began it.
+    pub(super) async fn call(&self, body: String, origin: &Origin, now: Timestamp) -> Called {
         let signature = signature::sign(self.secret.expose().as_bytes(), now.as_second(), body.as_bytes());
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(Method::POST)
             .uri(self.url.as_str())
             .header(CONTENT_TYPE, "application/json")
-            .header(signature::HEADER, signature)
-            .body(Full::from(body));
+            .header(signature::HEADER, signature);
+        for (name, value) in [("x-request-id", &origin.correlation_id), ("traceparent", &origin.traceparent)]
+        {
+            if let Some(value) = value {
+                request = request.header(name, value);
+            }
+        }
+        let request = request.body(Full::from(body));
         let Ok(request) = request else { return Called::Failed };
         match tokio::time::timeout(TIMEOUT, self.client.request(request)).await {
             Ok(Ok(response)) if response.status().is_success() => Called::Taken,

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chassis::config::Secret;
-use chassis::origin::Origin;
 use contracts::Amount;
 use jiff::Timestamp;
 use serde_json::json;
@@ -17,8 +16,8 @@ use super::caller::{Called, Caller};
 use crate::domain::{self, Change, InvalidTransition, SCALED_DIGITS};
 use crate::store::{ChangeError, Job, Shown, Step, Store};
 
-/// The provider. One owner task runs it; payments that are made wake it.
-#[derive(Debug)]
+/// The provider. A few tasks run it, each on a clone; payments that are made wake one of them.
+#[derive(Clone, Debug)]
 pub(crate) struct Simulator {
     store: Store,
     caller: Caller,
@@ -93,7 +92,7 @@ impl Simulator {
     async fn take_up(&self, job: &Job) -> Result<(), ChangeError> {
         let now = Timestamp::now();
         let mut tx = self.store.db().begin().await?;
-        match Store::change_in(&mut tx, job.payment_id, &Change::TakenUp, &Origin::here()).await {
+        match Store::change_in(&mut tx, job.payment_id, &Change::TakenUp, &job.origin).await {
             Ok((payment, _)) if fate(payment.amount) != Fate::Stays => {
                 job.advance(&mut tx, Step::Report, now).await?;
                 self.work.notify_one();
@@ -127,7 +126,7 @@ impl Simulator {
             }),
             Fate::Stays => return self.finish(job).await,
         };
-        match self.caller.call(body.to_string(), now).await {
+        match self.caller.call(body.to_string(), &job.origin, now).await {
             Called::Taken => self.finish(job).await,
             Called::Refused(status) => {
                 tracing::warn!(payment = %payment.id, %status, "the webhook refused the report for good");

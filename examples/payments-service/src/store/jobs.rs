@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chassis::args;
 use chassis::db::{Db, DbError, Tx};
+use chassis::origin::Origin;
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -14,6 +15,8 @@ pub(crate) struct Job {
     pub(crate) payment_id: Uuid,
     pub(crate) step: Step,
     pub(crate) attempts: u32,
+    /// Of the request that made the payment.
+    pub(crate) origin: Origin,
 }
 
 /// What is to be done next.
@@ -62,19 +65,23 @@ impl Job {
             "UPDATE psp_jobs SET leased_until = $2, attempts = attempts + 1 WHERE payment_id = ( \
                  SELECT payment_id FROM psp_jobs WHERE due_at <= $1 AND leased_until <= $1 \
                  ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED) \
-             RETURNING payment_id, step, attempts",
+             RETURNING payment_id, step, attempts, correlation_id, traceparent",
             "UPDATE psp_jobs SET leased_until = $2, attempts = attempts + 1 WHERE payment_id = ( \
                  SELECT payment_id FROM psp_jobs WHERE due_at <= $1 AND leased_until <= $1 \
                  ORDER BY due_at LIMIT 1) \
-             RETURNING payment_id, step, attempts",
+             RETURNING payment_id, step, attempts, correlation_id, traceparent",
         );
         let row = tx.query_opt(sql, args![now, now + LEASE]).await?;
         tx.commit().await?;
         row.map(|row| {
+            let mut origin = Origin::default();
+            origin.correlation_id = row.get("correlation_id")?;
+            origin.traceparent = row.get("traceparent")?;
             Ok(Self {
                 payment_id: row.get("payment_id")?,
                 step: row.parse("step")?,
                 attempts: row.get("attempts")?,
+                origin,
             })
         })
         .transpose()
@@ -107,10 +114,16 @@ impl Job {
 }
 
 /// A new payment's first job, due at once.
-pub(super) async fn insert(tx: &mut Tx, payment_id: Uuid, now: Timestamp) -> Result<(), DbError> {
+pub(super) async fn insert(
+    tx: &mut Tx,
+    payment_id: Uuid,
+    origin: &Origin,
+    now: Timestamp,
+) -> Result<(), DbError> {
     tx.execute(
-        "INSERT INTO psp_jobs (payment_id, step, due_at, leased_until, attempts) VALUES ($1, $2, $3, 0, 0)",
-        args![payment_id, Step::TakeUp.as_str(), now],
+        "INSERT INTO psp_jobs (payment_id, step, due_at, leased_until, attempts, correlation_id, traceparent) \
+         VALUES ($1, $2, $3, 0, 0, $4, $5)",
+        args![payment_id, Step::TakeUp.as_str(), now, &origin.correlation_id, &origin.traceparent],
     )
     .await
     .map(drop)

@@ -128,3 +128,16 @@ async fn an_event_that_was_not_sent_is_sent_after_a_restart() {
     let next = App::start(app.end().await).await;
     assert_eq!(next.event(&id, 1).await.event_type, "payments.payment.created");
 }
+
+/// What the provider does later still belongs to the request that began it.
+#[tokio::test]
+async fn the_request_is_known_to_the_end() {
+    let app = App::listening(Place::sqlite()).await;
+    let (alice, bob) = app.alice_and_bob().await;
+    let headers = [("x-request-id", "request-1")];
+    let made = app.send(&alice, "POST", "/api/payments", &headers, Some(order(&bob, "5"))).await;
+    let id = made.json["id"].as_str().unwrap();
+    for version in 1..=3 {
+        assert_eq!(app.event(id, version).await.correlation_id.as_deref(), Some("request-1"), "{version}");
+    }
+}
