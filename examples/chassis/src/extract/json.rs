@@ -43,6 +43,10 @@ impl<T: DeserializeOwned> Json<T> {
         let text = std::str::from_utf8(bytes).map_err(|_| malformed())?;
         // First as a whole: a fault of type must not hide that the rest is no JSON at all.
         serde_json::from_str::<IgnoredAny>(text).map_err(|_| malformed())?;
+        if text.trim_start().starts_with('[') {
+            // Serde would take a list for a struct: its fields in their order.
+            return Err(Problem::invalid("", "must be an object"));
+        }
         if has_nul(text) {
             // PostgreSQL cannot store U+0000 in text, and nobody means it.
             return Err(Problem::invalid("", "no text may contain U+0000"));

@@ -99,6 +99,7 @@ async fn bad_bodies() {
         (None, b"{}", 415, "UNSUPPORTED_MEDIA_TYPE", None),
         (Some("text/plain"), b"{}", 415, "UNSUPPORTED_MEDIA_TYPE", None),
         (JSON, b"[]", 422, "VALIDATION", Some("")),
+        (JSON, b" [\"1\"]", 422, "VALIDATION", Some("")),
         (JSON, b"\"x\"", 422, "VALIDATION", Some("")),
         (JSON, b"null", 422, "VALIDATION", Some("")),
         (JSON, b"{}", 422, "VALIDATION", Some("/amount")),
