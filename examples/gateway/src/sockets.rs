@@ -20,6 +20,7 @@ pub(crate) use self::bridge::{DELIVERY, LAG};
 #[derive(Clone, Debug)]
 pub(crate) struct Sockets {
     rooms: Rooms,
+    auth: Auth,
 }
 
 impl Sockets {
@@ -42,7 +43,7 @@ impl Sockets {
             RoomRule::exact(live::ROOM).local().on_slow(SlowPolicy::Gap),
         ];
         let gatekeeper = Gatekeeper::new(auth.verifier().clone(), tickets, cache, proxy);
-        Self { rooms: Rooms::new(rooms, gatekeeper, Backplane::memory()) }
+        Self { rooms: Rooms::new(rooms, gatekeeper, Backplane::memory()), auth: auth.clone() }
     }
 
     pub(crate) fn rooms(&self) -> &Rooms {
@@ -51,6 +52,6 @@ impl Sockets {
 
     /// Starts the feed that carries events into the rooms.
     pub(crate) fn bridge(&self, shell: &Shell) {
-        bridge::spawn(shell, self.rooms.clone());
+        bridge::spawn(shell, self.rooms.clone(), self.auth.revocations().clone());
     }
 }

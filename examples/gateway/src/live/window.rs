@@ -133,7 +133,7 @@ mod tests {
         assert_eq!(latency.quantile(0.5), Some(0.01));
         let p99 = latency.quantile(0.99).unwrap();
         assert!((0.01..=0.1).contains(&p99), "{p99}");
-        assert_eq!(super::Latency::default().quantile(0.5), None);
+        assert_eq!(Latency::default().quantile(0.5), None);
     }
 
     #[test]

@@ -154,6 +154,11 @@ class Person {
       this.positions.set(frame.room, { epoch: frame.epoch ?? known.epoch, offset: frame.offset });
       if (frame.type === "event") this.onEvent?.(frame.event, frame.room);
       if (frame.type === "gap") this.onGap?.();
+    } else if (frame.type === "authenticated") {
+      // Another role has other rooms.
+      for (const { room, epoch, offset } of frame.rooms ?? []) this.join(room, epoch, offset);
+    } else if (frame.type === "unsubscribed") {
+      this.positions.delete(frame.room);
     } else if (frame.type === "goodbye") {
       this.retryAfter = frame.retryAfterMs;
     } else if (frame.type === "ping" && frame.expiresAt) {
@@ -263,10 +268,16 @@ async function resume() {
 }
 
 function showMe() {
+  // Whoever stood on what is hidden now stands beside it, not at the top of the page.
+  const within = (id) => $(id).contains(document.activeElement);
+  const [wasOut, wasIn, wasWatch] = [within("signed-out"), within("signed-in"), within("watch")];
   $("signed-out").hidden = Boolean(me);
   $("signed-in").hidden = !me;
   $("pay-go").disabled = !me;
   $("watch").hidden = me?.user.role === "ADMIN" || Boolean(observer);
+  if (me && wasOut) $("logout").focus();
+  if (!me && wasIn) document.querySelector("[data-demo]").focus();
+  if ($("watch").hidden && wasWatch) $("live-title").focus();
   if (!me) { payments.clear(); $("payments").replaceChildren(); say("pay-say", ""); return; }
   $("me-name").textContent = me.user.name;
   $("me-role").textContent = me.user.role.toLowerCase();

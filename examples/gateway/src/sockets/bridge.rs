@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use chassis::Shell;
+use chassis::{Shell, revocations};
 use contracts::{Payload, RevokeReason, SessionRevoked, UserChanged, UserDeleted, UserStatus, UserUpdated};
 use jiff::Timestamp;
 use serde::Deserialize;
 use tramline_event_hub::{ConsumerConfig, Context, Event, Handler, Outcome};
 use tramline_observability::lifecycle::Phase;
+use tramline_session_sync::Revocations;
+use tramline_session_sync::revocation::RevocationsConfig;
 use tramline_ws_rooms::{Bridge, Close, RoomId, Rooms};
 use uuid::Uuid;
 
@@ -17,7 +19,7 @@ pub(crate) const LAG: &str = "gateway.event.lag";
 pub(crate) const DELIVERY: &str = "gateway.event.delivery";
 
 /// Starts the feed of this process: every event, in order.
-pub(super) fn spawn(shell: &Shell, rooms: Rooms) {
+pub(super) fn spawn(shell: &Shell, rooms: Rooms, revocations: Revocations) {
     metrics::describe_histogram!(LAG, metrics::Unit::Seconds, "From an event's time to this gateway");
     metrics::describe_histogram!(DELIVERY, metrics::Unit::Seconds, "From the feed to the last room");
     let feed = contracts::gateway_feed(&shell.common().instance_id);
@@ -30,6 +32,7 @@ pub(super) fn spawn(shell: &Shell, rooms: Rooms) {
         let carrier = Carrier {
             bridge: Bridge::new(rooms.clone(), route),
             rooms: rooms.clone(),
+            revocations,
             lag: metrics::histogram!(LAG),
             delivery: metrics::histogram!(DELIVERY),
         };
@@ -53,6 +56,7 @@ pub(super) fn spawn(shell: &Shell, rooms: Rooms) {
 struct Carrier<R> {
     bridge: Bridge<R>,
     rooms: Rooms,
+    revocations: Revocations,
     lag: metrics::Histogram,
     delivery: metrics::Histogram,
 }
@@ -66,6 +70,10 @@ where
         self.lag.record(Duration::try_from(lag).unwrap_or_default().as_secs_f64());
         let started = tokio::time::Instant::now();
         let ended = Ended::of(&event);
+        // ORDER: in force before the sockets close. The feed of revocations is another queue and may be later; its
+        // tokens would open new sockets until then, which nothing would close.
+        let life = RevocationsConfig::default().token_life;
+        self.revocations.apply_snapshot(revocations::entries(&event, life).unwrap_or_default());
         let outcome = self.bridge.handle(event, cx).await;
         // After the event itself, so that its reader learns why.
         let closed = match ended {

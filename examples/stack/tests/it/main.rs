@@ -4,6 +4,7 @@ mod api;
 mod faults;
 mod journey;
 mod killed;
+mod leaving;
 mod page;
 mod socket;
 mod world;
