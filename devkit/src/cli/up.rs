@@ -118,7 +118,8 @@ async fn services(options: &Options) -> super::Outcome {
     let mut good = true;
     for (service, status) in ends {
         if !status.is_some_and(|status| status.success()) {
-            let end = status.map_or_else(|| "had to be killed".to_owned(), |status| format!("ended with {status}"));
+            let end =
+                status.map_or_else(|| "had to be killed".to_owned(), |status| format!("ended with {status}"));
             say(&format!("{} {end}", service.package()));
             good = false;
         }
