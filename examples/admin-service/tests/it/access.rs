@@ -1,11 +1,17 @@
 //! Admins only; and what is not built yet.
 
-use chassis::testing::send;
-use contracts::Role;
+use admin_service::{Config, Deps, build};
+use chassis::Shell;
+use chassis::config::{Common, Process};
+use chassis::db::{Db, DbConfig};
+use chassis::testing::{Issuer, send};
+use contracts::{DEMO_EMAILS, Role};
 use serde_json::json;
+use tramline_event_hub::{Hub, MemoryConfig};
+use tramline_observability::Lifecycle;
 use uuid::Uuid;
 
-use crate::support::{App, Place};
+use crate::support::{App, Place, eventually};
 
 /// Method, path, whether it is built.
 fn routes() -> Vec<(&'static str, String, bool)> {
@@ -78,4 +84,30 @@ async fn unknown_routes_and_methods_are_problems() {
         assert_eq!(answer.json["instance"], path);
         assert!(answer.json["requestId"].is_string());
     }
+}
+
+/// With the demo seed a service is healthy once its own store has the three accounts.
+#[tokio::test]
+async fn with_the_demo_seed_health_waits_for_the_accounts() {
+    let place = Place::sqlite();
+    let hub = Hub::memory(MemoryConfig::default());
+    let mut common = Common::embedded(&Process::admin());
+    common.demo_seed = true;
+    let shell = Shell::new(common, hub.clone(), Lifecycle::new());
+    shell.use_auth(Issuer::new().await.auth());
+    let db = Db::open("DATABASE_URL", &place.url, &DbConfig::default()).unwrap();
+    let config = Config::new(place.url.parse().unwrap());
+    let router = build(config, Deps::new(shell.clone(), db)).unwrap().router();
+    assert!(
+        shell.started(&shell.lifecycle().stopping(tramline_observability::lifecycle::Phase::Flush)).await
+    );
+    let healthy = async || send(&router, "GET", "/health", None, None).await.status == 200;
+    for email in DEMO_EMAILS {
+        assert!(!healthy().await);
+        let mut user = crate::support::user(Uuid::now_v7(), 1, "demo");
+        email.clone_into(&mut user.email);
+        let event = contracts::wrap("/auth-service", &contracts::UserCreated(user)).unwrap();
+        hub.publish(&event).await.unwrap();
+    }
+    eventually("the accounts are here", healthy).await;
 }

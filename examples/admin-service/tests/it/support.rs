@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Where the database is; gone with the value.
 #[derive(Debug)]
 pub(crate) struct Place {
-    url: String,
+    pub(crate) url: String,
     _folder: Option<TempDir>,
 }
 
@@ -110,6 +110,16 @@ impl App {
         let enough = async { told.wait_for(|events| events.len() >= n).await.unwrap().clone() };
         timeout(PATIENCE, enough).await.unwrap_or_else(|_| panic!("not {n} events in time"))
     }
+}
+
+/// Asks again until the answer is yes. The one place that waits by the clock.
+pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let asked = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, asked).await.unwrap_or_else(|_| panic!("not in time: {what}"));
 }
 
 /// Takes the queues of the other services, and listens to what admin tells.

@@ -41,7 +41,7 @@ pub(crate) async fn list(
     Query(filter): Query<Filter>,
     page: PageRequest,
 ) -> Result<Page<PaymentView>, Problem> {
-    let of = (!user.is_admin()).then(|| user.id);
+    let of = (!user.is_admin()).then_some(user.id);
     // A cursor goes on in the list that it is of, not in one with another order or filter.
     let name = format!("payments {of:?} {filter:?}");
     let sort = filter.sort;

@@ -1,12 +1,18 @@
 //! Who may call what, and what the answers look like that no handler makes.
 
-use chassis::testing::send;
-use contracts::Role;
+use chassis::Shell;
+use chassis::config::{Common, Process, Secret};
+use chassis::db::{Db, DbConfig};
+use chassis::testing::{Issuer, send};
+use contracts::{DEMO_EMAILS, Role};
 use http::StatusCode;
+use payments_service::{Config, Deps, build};
 use serde_json::json;
+use tramline_event_hub::{Hub, MemoryConfig};
+use tramline_observability::Lifecycle;
 use uuid::Uuid;
 
-use crate::support::{App, Place};
+use crate::support::{App, NOWHERE, Place, SECRET, eventually};
 
 #[tokio::test]
 async fn without_a_token_nothing_but_the_webhook_answers() {
@@ -85,4 +91,38 @@ async fn the_list_answers_with_and_without_the_last_slash() {
     assert_eq!(app.post(&alice, "/api/payments/", crate::support::order(&bob, "1")).await.status, 201);
     assert_eq!(app.get(&alice, "/api/payments/").await.json["items"].as_array().unwrap().len(), 1);
     assert_eq!(app.get(&alice, "/health").await.status, 200);
+}
+
+/// With the demo seed a service is healthy once its own store has the three accounts.
+#[tokio::test]
+async fn with_the_demo_seed_health_waits_for_the_accounts() {
+    let place = Place::sqlite();
+    let hub = Hub::memory(MemoryConfig::default());
+    let mut common = Common::embedded(&Process::payments());
+    common.demo_seed = true;
+    let shell = Shell::new(common, hub.clone(), Lifecycle::new());
+    shell.use_auth(Issuer::new().await.auth());
+    let db = Db::open("DATABASE_URL", &place.url, &DbConfig::default()).unwrap();
+    let config = Config::new(place.url.parse().unwrap(), Secret::new(SECRET), NOWHERE.parse().unwrap());
+    let router = build(config, Deps::new(shell.clone(), db)).unwrap().router();
+    assert!(
+        shell.started(&shell.lifecycle().stopping(tramline_observability::lifecycle::Phase::Flush)).await
+    );
+    let healthy = async || send(&router, "GET", "/health", None, None).await.status == 200;
+    for email in DEMO_EMAILS {
+        assert!(!healthy().await);
+        let mut user = crate::support::user(
+            &crate::support::Person {
+                id: Uuid::now_v7(),
+                name: "demo".to_owned(),
+                email: String::new(),
+                token: String::new(),
+            },
+            1,
+        );
+        email.clone_into(&mut user.email);
+        let event = contracts::wrap("/auth-service", &contracts::UserCreated(user)).unwrap();
+        hub.publish(&event).await.unwrap();
+    }
+    eventually("the accounts are here", healthy).await;
 }

@@ -68,8 +68,8 @@ async fn a_signed_body_must_still_be_a_report() {
     ] {
         let signature = signed(SECRET, Timestamp::now().as_second(), &body);
         let answer = app.webhook(&body, Some(&signature)).await;
-        assert_eq!((answer.status.as_u16(), answer.code()), (status, code), "{:.80}", body);
-        assert_eq!(answer.pointers().first().copied(), pointer, "{:.80}", body);
+        assert_eq!((answer.status.as_u16(), answer.code()), (status, code), "{body:.80}");
+        assert_eq!(answer.pointers().first().copied(), pointer, "{body:.80}");
     }
 }
 
