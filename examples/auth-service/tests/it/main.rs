@@ -1,5 +1,7 @@
 //! The auth service as its contract has it, driven through its router; and as a process, through its binary.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking; the helpers are part of the tests")]
+
 mod databases;
 mod events;
 mod later;

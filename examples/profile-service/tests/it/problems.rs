@@ -58,7 +58,7 @@ async fn bodies_and_places() {
 
 #[tokio::test]
 async fn a_session_that_ended_is_refused() {
-    let bench = Bench::new().await;
+    let bench = Bench::revoking().await;
     let ada = bench.person("ada").await;
     let claims = {
         use base64::Engine as _;

@@ -38,6 +38,13 @@ pub(crate) struct Bench {
     _folder: Option<TempDir>,
 }
 
+#[derive(Default)]
+struct Setup {
+    demo_seed: bool,
+    /// Without, a deleted user's token goes on, so that a test can look behind it.
+    revocations: bool,
+}
+
 /// A user with a token.
 #[derive(Clone)]
 pub(crate) struct Person {
@@ -50,30 +57,40 @@ pub(crate) struct Person {
 impl Bench {
     pub(crate) async fn new() -> Self {
         let (db, folder) = chassis::testing::sqlite();
-        Self::on(db, Some(folder), false).await
+        Self::on(db, Some(folder), Setup::default()).await
+    }
+
+    /// Where sessions and users can end, as everywhere outside of tests.
+    pub(crate) async fn revoking() -> Self {
+        let (db, folder) = chassis::testing::sqlite();
+        Self::on(db, Some(folder), Setup { revocations: true, demo_seed: false }).await
     }
 
     pub(crate) async fn seeded() -> Self {
         let (db, folder) = chassis::testing::sqlite();
-        Self::on(db, Some(folder), true).await
+        Self::on(db, Some(folder), Setup { demo_seed: true, revocations: false }).await
     }
 
     /// On PostgreSQL, when there is one.
     pub(crate) async fn on_postgres() -> Option<Self> {
         let url = devkit::engines::fresh_database().await?;
-        Some(Self::on(Db::open("X", &url, &DbConfig::default()).unwrap(), None, false).await)
+        Some(Self::on(Db::open("X", &url, &DbConfig::default()).unwrap(), None, Setup::default()).await)
     }
 
-    async fn on(db: Db, folder: Option<TempDir>, demo_seed: bool) -> Self {
+    async fn on(db: Db, folder: Option<TempDir>, setup: Setup) -> Self {
         let mut common = Common::embedded(&Process::profile());
-        common.demo_seed = demo_seed;
+        common.demo_seed = setup.demo_seed;
         // Tokens are checked by the issuer's own keys: nothing is fetched.
         common.jwks_url = Some("http://127.0.0.1:1/.well-known/jwks.json".parse().unwrap());
         let hub = Shell::open_hub(&common).unwrap();
         let shell = Shell::new(common, hub, Lifecycle::new());
         let issuer = Issuer::new().await;
-        let (keys, none) = (issuer.sessions().keys().clone(), || std::future::ready(Ok(Vec::new())));
-        shell.auth_with(Keys::ring(keys), Snapshot::new(none)).unwrap();
+        if setup.revocations {
+            let (keys, none) = (issuer.sessions().keys().clone(), || std::future::ready(Ok(Vec::new())));
+            shell.auth_with(Keys::ring(keys), Snapshot::new(none)).unwrap();
+        } else {
+            shell.use_auth(issuer.auth());
+        }
         let cache = Cache::memory(CacheConfig::default());
         let deps = Deps::new(shell.clone(), db.clone(), cache.clone());
         let service = build(Config::new("sqlite:unused".parse().unwrap()), deps).unwrap();
@@ -106,11 +123,6 @@ impl Bench {
     pub(crate) async fn person(&self, name: &str) -> Person {
         let id = Uuid::now_v7();
         Person { id, token: self.issuer.token(id, Role::Customer, name).await }
-    }
-
-    /// The same person with a token of now: their older ones end with their account.
-    pub(crate) async fn renewed(&self, who: &Person) -> Person {
-        Person { id: who.id, token: self.issuer.token(who.id, Role::Customer, "again").await }
     }
 
     /// A token of another role for someone.
