@@ -47,7 +47,7 @@ pub(crate) async fn refresh(
     };
     let mut response = if decision.as_ref().is_none_or(|decision| decision.is_allowed()) {
         let device = body.device.and_then(|device| device.id);
-        renew(&state, presented, device.as_deref(), client(addr, &headers), &origin).await
+        Box::pin(renew(&state, presented, device.as_deref(), client(addr, &headers), &origin)).await
     } else {
         Problem::new(Code::RATE_LIMITED, "too many renewals of this session").into_response()
     };

@@ -5,7 +5,7 @@ use http::StatusCode;
 use serde_json::json;
 
 use crate::support::request::cookies;
-use crate::support::{Bench, Call, PASSWORD, refusal};
+use crate::support::{Bench, PASSWORD, refusal};
 
 /// The value of the refresh cookie in an answer.
 fn cookie_value(headers: &http::HeaderMap) -> String {
@@ -57,14 +57,16 @@ async fn the_cookie_counts_only_from_our_own_pages() {
     let bench = Bench::new().await;
     let cookie = with_cookie(&bench).await;
     let ask = || bench.call("POST", "/api/auth/refresh").header("cookie", &cookie);
-    let strangers: [Box<dyn Fn(Call<'_>) -> Call<'_>>; 4] = [
-        Box::new(|call| call),
-        Box::new(|call| call.header("origin", "https://evil.example.com")),
-        Box::new(|call| call.header("origin", "null")),
-        Box::new(|call| call.header("origin", crate::support::PAGE).header("sec-fetch-site", "cross-site")),
+    let page = crate::support::PAGE;
+    let strangers: [&[(&str, &str)]; 4] = [
+        &[],
+        &[("origin", "https://evil.example.com")],
+        &[("origin", "null")],
+        &[("origin", page), ("sec-fetch-site", "cross-site")],
     ];
     for stranger in strangers {
-        let answer = stranger(ask()).send().await;
+        let call = stranger.iter().fold(ask(), |call, (name, value)| call.header(name, value));
+        let answer = call.send().await;
         assert_eq!(refusal(&answer), (403, "FORBIDDEN"));
         assert!(cookies(&answer.headers).is_empty(), "a stranger clears no cookie either");
     }
