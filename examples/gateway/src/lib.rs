@@ -32,6 +32,10 @@ const SOCKETS_LEAVE: Duration = Duration::from_secs(5);
 /// # Errors
 ///
 /// A variable that does not fit, named.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "every service is built this way: it owns what it is built of"
+)]
 pub fn build(config: Config, deps: Deps) -> Result<Service, ConfigError> {
     let Deps { shell, cache, tickets, metrics } = deps;
     let auth = shell.auth()?;

@@ -135,8 +135,7 @@ impl Common {
             vars.parse("RABBITMQ_MANAGEMENT_URL", |t| url_with(t, &["http", "https"]))?;
         common.redis_url = vars.parse("REDIS_URL", |t| url_with(t, &["redis", "rediss"]))?;
         // The small client that asks for it speaks plain HTTP; a URL that it cannot ask would never get us ready.
-        common.jwks_url =
-            vars.parse("JWKS_URL", |t| url_with(t, &["http"]).map(|url| url.url().clone()))?;
+        common.jwks_url = vars.parse("JWKS_URL", |t| url_with(t, &["http"]).map(|url| url.url().clone()))?;
         if process.needs_jwks && common.jwks_url.is_none() {
             return Err(ConfigError::missing("JWKS_URL"));
         }

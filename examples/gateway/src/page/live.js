@@ -353,6 +353,9 @@ $("pay").addEventListener("submit", async (event) => {
     figure("browser", ms(took), "POST answered in");
     say("pay-say", `Accepted in ${ms(took)}; now watch it travel.`);
     keepPayment(payment);
+    // Its end may have been here before the answer was.
+    const end = payments.get(payment.id)?.steps.find(isEnd);
+    if (end) sayEnd(payment.id, payment.description, end);
   } catch (problem) {
     say("pay-say", problem.text ?? problem.message, true);
   }
@@ -368,11 +371,17 @@ async function loadPayments() {
   }
 }
 
+const isEnd = ({ status }) => ["completed", "failed", "cancelled"].includes(status);
+
+function sayEnd(id, description, { status, at }) {
+  say("pay-say", `${description}: ${status} after ${ms(at - sent.get(id))}.`);
+}
+
 function keepPayment({ id, status, amount, currency, description }) {
   const known = payments.get(id) ?? { steps: [] };
   if (!known.steps.some((step) => step.status === status)) {
     known.steps.push({ status, at: performance.now() });
-    if (sent.has(id) && ["completed", "failed"].includes(status)) say("pay-say", `${description}: ${status} after ${ms(performance.now() - sent.get(id))}.`);
+    if (sent.has(id)) known.steps.filter(isEnd).forEach((end) => sayEnd(id, description, end));
   }
   // Rank by the state machine: events and the answer of the POST may arrive in either order.
   const rank = { pending: 0, processing: 1, completed: 2, failed: 2, cancelled: 2 };
@@ -416,7 +425,7 @@ function onEvent(event, room) {
   const height = feed.scrollHeight;
   feed.prepend(el("li", {},
     el("time", { datetime: event.time }, new Date(event.time).toLocaleTimeString()),
-    el("span", {}, el("span", { class: "type", "data-k": kind }, event.type), el("span", { class: "what" }, `${what} — to ${room}`)),
+    el("span", {}, el("span", { class: "type", "data-k": kind }, event.type), el("span", { class: "what" }, `${what} — to ${room.length > 24 ? `${room.slice(0, 14)}…` : room}`)),
     el("span", { class: "ms" }, ms(lag))));
   while (feed.children.length > FEED_LENGTH) feed.lastChild.remove();
   // Whoever has scrolled down keeps the place that they read.

@@ -1,5 +1,7 @@
 //! The gateway on real listeners, before services that are small and of the test's own.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
 mod edge;
 mod limits;
 mod proxying;

@@ -277,12 +277,16 @@ pub(crate) async fn frame(socket: &mut Socket) -> Value {
 
 /// The next frame that has this type, others passed over.
 pub(crate) async fn frame_of(socket: &mut Socket, kind: &str) -> Value {
-    loop {
-        let frame = frame(socket).await;
-        if frame["type"] == kind {
-            return frame;
+    let reading = async {
+        loop {
+            let frame = frame(socket).await;
+            if frame["type"] == kind {
+                return frame;
+            }
         }
-    }
+    };
+    // The whole of it: others may come for ever.
+    tokio::time::timeout(PATIENCE, reading).await.unwrap_or_else(|_| panic!("never: {kind}"))
 }
 
 /// Reads to the end; gives what came and the close code.

@@ -43,7 +43,7 @@ async fn a_drain_sends_every_socket_away() -> anyhow::Result<()> {
     let started = Instant::now();
     let leaving = tokio::spawn(system.stop());
     for socket in sockets {
-        let (seen, code) = timeout(LIMIT, socket.to_the_end()).await??;
+        let (seen, code) = timeout(LIMIT, socket.read_to_end()).await??;
         assert_eq!(code, 4200);
         let goodbye = seen.last().expect("a goodbye");
         assert_eq!((&goodbye["type"], &goodbye["code"]), (&json!("goodbye"), &json!(4200)));

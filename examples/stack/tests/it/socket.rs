@@ -60,11 +60,11 @@ impl Socket {
 
     /// Waits for the end and gives its code.
     pub(crate) async fn closed(self) -> anyhow::Result<u16> {
-        Ok(self.to_the_end().await?.1)
+        Ok(self.read_to_end().await?.1)
     }
 
     /// Reads to the end: everything that came, and the close code.
-    pub(crate) async fn to_the_end(mut self) -> anyhow::Result<(Vec<Value>, u16)> {
+    pub(crate) async fn read_to_end(mut self) -> anyhow::Result<(Vec<Value>, u16)> {
         let ending = async {
             while let Some(text) = self.client.next_text().await? {
                 self.seen.push(serde_json::from_str(&text)?);
