@@ -16,6 +16,8 @@ const ACTIVE: &str = "http.server.active_requests";
 const MAX_CACHED: usize = 1_024;
 /// The status that nginx gave to requests whose client went away.
 const CLIENT_GONE: u16 = 499;
+/// The status of what is not built.
+const NOT_IMPLEMENTED: u16 = 501;
 /// The status of a service that cannot answer now, and says so.
 const UNAVAILABLE: u16 = 503;
 
@@ -189,11 +191,11 @@ impl Drop for Tracked {
         }
         if self.red.access_log {
             let (method, route) = (self.method, route.as_deref().unwrap_or("unmatched"));
-            if ours && status != UNAVAILABLE {
+            if ours && !matches!(status, NOT_IMPLEMENTED | UNAVAILABLE) {
                 tracing::error!(parent: span, method, route, status, fault, seconds, "request failed");
             } else if ours {
-                // «Not now» is an answer: a service that starts, drains or is full gives it on purpose.
-                tracing::warn!(parent: span, method, route, status, fault, seconds, "request refused for now");
+                // «Not now» and «not built» are answers: a service gives them on purpose.
+                tracing::warn!(parent: span, method, route, status, fault, seconds, "request refused");
             } else {
                 tracing::info!(parent: span, method, route, status, fault, seconds, "request");
             }
