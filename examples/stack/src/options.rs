@@ -19,8 +19,6 @@ pub struct Options {
     pub port_base: u16,
     /// Limits in force.
     pub rate_limits: RateLimits,
-    /// `RATE_LIMIT_AUTH` as it is written, for the auth service's own part of it.
-    pub rate_limit_auth: String,
     /// How long the drain may take.
     pub drain_timeout: Duration,
     /// The demo provider's secret; drawn and kept without one.
@@ -134,7 +132,6 @@ impl Options {
             data,
             port_base,
             rate_limits,
-            rate_limit_auth: auth.1,
             drain_timeout: vars.duration_or("DRAIN_TIMEOUT", DRAIN_TIMEOUT)?,
             webhook_secret: vars.get("PSP_WEBHOOK_SECRET")?,
             common,

@@ -178,7 +178,8 @@ impl Engines {
 
         let auth = self.shell(&Process::auth());
         let (url_of, db) = self.database(0, "auth", folder, &auth)?;
-        let config = auth_service::Config::new(url_of, folder.key_file()?, Origins::new(origins.clone()));
+        let mut config = auth_service::Config::new(url_of, folder.key_file()?, Origins::new(origins.clone()));
+        config.rate_limit = self.options.rate_limits.auth;
         let auth =
             auth_service::build(config, auth_service::Deps::new(auth, db, attempts, Some(tickets.clone())))?;
 
