@@ -171,6 +171,10 @@ operations! {
 
 impl Tx {
     /// Lets the journal write into this transaction.
+    #[allow(
+        clippy::needless_pass_by_ref_mut,
+        reason = "without a database the memory store's transaction is all there is, and it lends no connection"
+    )]
     pub(crate) async fn record(&mut self, journal: &Journals, change: &SessionChange) -> Result<(), Error> {
         let conn = match self {
             Self::Memory(_) => crate::journal::Conn::Memory,

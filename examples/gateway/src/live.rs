@@ -41,6 +41,8 @@ struct Sample {
     #[serde(skip_serializing_if = "Option::is_none")]
     events: Option<Rate>,
     hops: Vec<Hop>,
+    /// The hub tells of its queues in memory; a broker's are known to the broker.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     queues: Vec<Queue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cache: Option<CacheHits>,
