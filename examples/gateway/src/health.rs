@@ -14,7 +14,7 @@ use crate::config::Upstreams;
 
 /// Asks the services. Clones share the answer.
 #[derive(Clone)]
-pub(crate) struct Upstairs(Arc<Inner>);
+pub(crate) struct SystemHealth(Arc<Inner>);
 
 struct Inner {
     own: Health,
@@ -27,7 +27,7 @@ struct Inner {
 /// The contract's one second.
 const KEPT: Duration = Duration::from_secs(1);
 
-impl Upstairs {
+impl SystemHealth {
     pub(crate) fn new(own: Health, upstreams: &Upstreams) -> Self {
         let lists = [&upstreams.auth, &upstreams.payments, &upstreams.admin, &upstreams.profile];
         let services = lists

@@ -17,7 +17,7 @@ use tower_http::cors::CorsLayer;
 use tramline_streaming_proxy::{Peer, Proxy};
 use tramline_ws_rooms::{PeerInfo, Refusal};
 
-use crate::health::Upstairs;
+use crate::health::SystemHealth;
 use crate::limits::{Limits, limit};
 use crate::page;
 use crate::sockets::Sockets;
@@ -27,7 +27,7 @@ use crate::sockets::Sockets;
 pub(crate) struct State {
     pub(crate) proxy: Proxy,
     pub(crate) sockets: Sockets,
-    pub(crate) health: Upstairs,
+    pub(crate) health: SystemHealth,
 }
 
 /// How long a browser keeps the answer to a preflight: Chrome's own bound is two hours.

@@ -19,7 +19,7 @@ use tramline_observability::lifecycle::Phase;
 pub use crate::config::{Config, RateLimits, Upstreams};
 pub use crate::deps::Deps;
 
-use crate::health::Upstairs;
+use crate::health::SystemHealth;
 use crate::limits::Limits;
 use crate::live::Sampler;
 use crate::sockets::Sockets;
@@ -57,7 +57,7 @@ pub fn build(config: Config, deps: Deps) -> Result<Service, ConfigError> {
         cache.run(stop.cancelled()).await;
     });
 
-    let health = Upstairs::new(shell.health().clone(), &config.upstreams);
+    let health = SystemHealth::new(shell.health().clone(), &config.upstreams);
     let state = http::State { proxy, sockets, health };
     Ok(shell.service_at_the_edge(http::router(state, limits, &config.origins)))
 }
