@@ -50,6 +50,10 @@ async fn service_killed_between_commit_and_publish(system: &System) -> anyhow::R
 
 /// Without Redis everything still answers.
 async fn redis_stopped(system: &System) -> anyhow::Result<()> {
+    // What broke before is whole again: each process finds the broker in its own time.
+    let nobody = Api::nobody(&system.url());
+    until("all is well again", async || Ok((nobody.get("/health").await?.status == 200).then_some(())))
+        .await?;
     system.redis().stop().await;
     let customer = Api::sign_in(&system.url(), CUSTOMER).await?;
     let mut socket = Socket::open(&customer).await?;
