@@ -45,6 +45,7 @@ pub(super) fn start(setup: Arc<Setup>, link: Link, subscribe: Subscribe) -> Subs
         state: Arc::clone(&state),
         queue,
         refused: 0,
+        made: None,
     };
     Subscription { deliveries, settlements, stop, state, owner: tokio::spawn(owner.run()) }
 }
@@ -61,6 +62,8 @@ struct Owner {
     queue: String,
     /// How often a feed's own name was refused since it was last ours.
     refused: u32,
+    /// The feed's queue that was made by a try that did not get to its end: the next one finds it, and it is new.
+    made: Option<String>,
 }
 
 /// An open consumer.

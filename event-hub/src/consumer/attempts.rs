@@ -14,6 +14,8 @@ const HANDLER: &str = "x-tramline-handler";
 const KEY: &str = "x-tramline-routing-key";
 const QUEUE: &str = "x-tramline-queue";
 const REASON: &str = "x-tramline-reason";
+/// How often the handler of a dead letter has failed at it: its story stays that of the queue it died in.
+const RETRIES: &str = "x-tramline-retries";
 
 /// Reasons are cut here: all headers together must fit into one frame, 128 KiB by default.
 const ERROR_BYTES: usize = 4096;
@@ -26,7 +28,10 @@ pub(super) fn failures(delivery: &Delivery) -> u32 {
 pub(super) fn context(delivery: &Delivery) -> Context {
     let message = &delivery.message;
     let dead_letter = dead_letter_info(message);
-    let failures = if dead_letter.is_some() { delivery.returns } else { failures(delivery) };
+    let failures = match &dead_letter {
+        Some(_) => number(message, RETRIES).saturating_add(delivery.returns),
+        None => failures(delivery),
+    };
     Context {
         queue: delivery.queue.clone(),
         attempt: failures.saturating_add(1),
@@ -45,7 +50,15 @@ pub(super) fn is_dead(message: &Message) -> bool {
 /// A copy for another try.
 pub(super) fn again(delivery: &Delivery, failures: u32, error: &str, route: (String, String)) -> Message {
     let mut message = copy(delivery);
-    fail(&mut message, failures, error);
+    match dead_letter_info(&delivery.message) {
+        Some(info) => {
+            // What the broker said of its death is not carried by a copy; from now on it is ours to say.
+            keep(&mut message, REASON, Some(info.reason));
+            keep(&mut message, QUEUE, info.queue);
+            message.headers.insert(RETRIES.to_owned(), HeaderValue::Number(failures.into()));
+        }
+        None => fail(&mut message, failures, error),
+    }
     (message.exchange, message.key) = route;
     message
 }
@@ -111,8 +124,18 @@ fn fail(message: &mut Message, failures: u32, error: &str) {
     headers.insert(ERROR.to_owned(), HeaderValue::Text(cut(error).to_owned()));
 }
 
+fn keep(message: &mut Message, name: &str, text: Option<String>) {
+    if let Some(text) = text {
+        message.headers.entry(name.to_owned()).or_insert(HeaderValue::Text(text));
+    }
+}
+
 fn counted(message: &Message) -> u32 {
-    message.number(ATTEMPTS).and_then(|n| u32::try_from(n).ok()).unwrap_or(0)
+    number(message, ATTEMPTS)
+}
+
+fn number(message: &Message, name: &str) -> u32 {
+    message.number(name).and_then(|n| u32::try_from(n).ok()).unwrap_or(0)
 }
 
 fn is_broker_s(name: &str) -> bool {

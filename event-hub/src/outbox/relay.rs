@@ -6,6 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::hub::Hub;
@@ -118,6 +119,11 @@ async fn serve<S: Session, F: Future<Output = ()> + Send>(
             }
             return End::Lost(error);
         }
+        // Also while there is always something to do: nothing new is taken once the end was asked for.
+        if deadline.is_none() && shutdown.as_mut().now_or_never().is_some() {
+            deadline = Some(Instant::now() + flow.config.drain_timeout);
+            flow.lanes.clear();
+        }
         let now = Instant::now();
         match deadline {
             Some(deadline) if flow.out() == 0 || now >= deadline => return End::Drained,
@@ -134,6 +140,8 @@ async fn serve<S: Session, F: Future<Output = ()> + Send>(
                         Err(error) => return End::Lost(error),
                     }
                 }
+                // ORDER: before the figures: they can wait, and must not be what keeps events from going out.
+                flow.send();
                 if now >= next_gauge {
                     match flow.store(session.depth()).await {
                         Ok(depth) => flow.metrics.depth(depth),
@@ -141,7 +149,6 @@ async fn serve<S: Session, F: Future<Output = ()> + Send>(
                     }
                     next_gauge = now + flow.config.gauge_interval;
                 }
-                flow.send();
             }
         }
         if flow.has_changes() {

@@ -24,8 +24,11 @@ const LOAD: &str = "SELECT seq, ordering_key, attempts, CAST(body AS BLOB) FROM 
               AND held.ordering_key = this.ordering_key AND held.seq < this.seq))) \
     ORDER BY seq LIMIT ?4";
 
-const DEPTH: &str = "SELECT count(*) FILTER (WHERE state = 0), count(*) FILTER (WHERE state = 1), \
-    count(*) FILTER (WHERE state = 2), min(created_at) FILTER (WHERE state = 0) FROM outbox";
+/// Counted up to 100,000 each, so that the figures of a long outage cost no more than those of a short one.
+const DEPTH: &str = "SELECT (SELECT count(*) FROM (SELECT 1 FROM outbox WHERE state = 0 LIMIT 100000) AS waiting), \
+    (SELECT count(*) FROM (SELECT 1 FROM outbox WHERE state = 1 LIMIT 100000) AS unsettled), \
+    (SELECT count(*) FROM (SELECT 1 FROM outbox WHERE state = 2 LIMIT 100000) AS parked), \
+    (SELECT created_at FROM outbox WHERE state = 0 ORDER BY seq LIMIT 1)";
 
 /// Makes or upgrades the table `outbox`. Safe with several processes at once.
 ///

@@ -176,10 +176,10 @@ impl Tx {
 // === impl Running ===
 
 impl Running {
-    /// Drains it.
-    pub(crate) async fn stop(mut self) {
+    /// Drains it: told at once, awaited by whoever wants to.
+    pub(crate) fn stop(mut self) -> impl Future<Output = ()> {
         self.stop.cancel();
-        (&mut self.task).await.unwrap();
+        async move { (&mut self.task).await.unwrap() }
     }
 
     /// Ends it where it stands, as a crash would.

@@ -46,12 +46,13 @@ impl Owner {
     }
 
     async fn try_feed(
-        &self,
+        &mut self,
         connection: &Connection,
         feed: &Feed,
         exchange: &str,
     ) -> Result<(Seat, Place), Error> {
-        let failed = |error| failure::error(error, &self.queue);
+        let name = self.queue.clone();
+        let failed = |error| failure::error(error, &name);
         let found = find(connection, &self.queue).await.map_err(failed)?;
         if found.is_some_and(|(_, consumers)| consumers > 0) {
             return Err(Error::new(ErrorKind::InUse, &self.queue));
@@ -59,6 +60,9 @@ impl Owner {
         let channel = connection.create_channel().await.map_err(failed)?;
         let queue = Queue::feed(&self.queue, feed.expires, feed.max_length);
         let declared = declare_queue(&channel, &queue).await.map_err(failed)?;
+        if found.is_none() {
+            self.made = Some(name.clone());
+        }
         for key in &feed.keys {
             // A 404 here is the exchange's, and no reason for another name.
             let bound = bind(&channel, &Binding::new(exchange, key, &self.queue)).await;
@@ -68,11 +72,12 @@ impl Owner {
         channel.close(200, "done".into()).await.map_err(failed)?;
         let options = BasicConsumeOptions { exclusive: true, ..BasicConsumeOptions::default() };
         let seat = self.sit(connection, &self.queue, options).await?;
+        let made = self.made.take().is_some_and(|made| made == self.queue);
         let queue = self.queue.clone();
-        let place = match (found, full) {
-            (None, _) => Place::Made { queue },
-            (Some(_), true) => Place::Full { queue },
-            (Some(_), false) => Place::Kept { queue },
+        let place = match (made, full) {
+            (true, _) => Place::Made { queue },
+            (false, true) => Place::Full { queue },
+            (false, false) => Place::Kept { queue },
         };
         Ok((seat, place))
     }

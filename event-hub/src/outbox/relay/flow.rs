@@ -285,6 +285,8 @@ fn describe(error: &dyn std::error::Error) -> String {
         text.push_str(&cause.to_string());
         source = cause.source();
     }
+    // PostgreSQL stores no U+0000, and one refused text would keep all others from being written down.
+    text = text.replace('\0', "\u{fffd}");
     if text.len() > ERROR_LEN {
         text.truncate(text.floor_char_boundary(ERROR_LEN));
     }
