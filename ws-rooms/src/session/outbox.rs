@@ -194,8 +194,10 @@ impl Outbox {
         let Some(index) = self.holds.iter().position(|hold| hold.room == *room) else {
             return Vec::new();
         };
-        // Whatever was dropped before is covered by the answer.
-        self.gaps.retain(|gap| gap.room != *room);
+        if recovery.missed.is_some() {
+            // Whatever was dropped before is covered by the answer.
+            self.gaps.retain(|gap| gap.room != *room);
+        }
         let hold = self.holds.swap_remove(index);
         if let Some(position) = hold.overflow {
             recovery.position = position;
@@ -204,7 +206,15 @@ impl Outbox {
             }
             return Vec::new();
         }
-        hold.beyond(&recovery.position).map(|item| (room.clone(), item)).collect()
+        if recovery.missed.is_none()
+            && let Some(before) = hold.before_first()
+            && before.epoch == recovery.position.epoch
+        {
+            // The answer brings no events, so it must not claim those that wait here: they follow it.
+            recovery.position = before;
+        }
+        let reload = matches!(recovery.missed, Some(Err(_)));
+        hold.beyond(&recovery.position, reload).map(|item| (room.clone(), item)).collect()
     }
 
     fn let_go(&mut self, conn: ConnId, held: Vec<(RoomId, Held)>) -> u64 {

@@ -267,6 +267,22 @@ async fn a_hold_that_overflows_fails_closed() {
     assert_eq!(ada.expect("event").await["offset"], 6);
 }
 
+/// A member asks again without `since`: the answer brings no events, so one that is published meanwhile must follow
+/// it and not hide behind the position it tells.
+#[tokio::test(start_paused = true)]
+async fn a_question_without_since_claims_no_event_that_it_does_not_bring() {
+    let slow = Slow::new();
+    let rooms = Rooms::new(config(), Gatekeeper::default(), Backplane::new(slow.clone()));
+    let mut ada = Peer::connect(&rooms, "ada/customer/s1").await;
+    Slow::shut(&slow.before);
+    ada.send(json!({"type": "subscribe", "id": "r", "room": "user:ada"})).await;
+    settle().await;
+    publish(&rooms, &["user:ada"], "meanwhile").await;
+    slow.before.add_permits(Semaphore::MAX_PERMITS);
+    assert_eq!(ada.expect("subscribed").await["offset"], 0);
+    assert_eq!(ada.expect("event").await["offset"], 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn new_epochs_during_a_recovery_leave_no_hole() {
     let slow = Slow::new();

@@ -49,8 +49,21 @@ impl Hold {
         }
     }
 
+    /// The place just before the first frame that waits.
+    pub(super) fn before_first(&self) -> Option<Position> {
+        match self.items.first()? {
+            Held::Entry(entry, _) => {
+                let Position { epoch, offset, .. } = &entry.position;
+                Some(Position::new(Arc::clone(epoch), offset.saturating_sub(1)))
+            }
+            Held::Gap(..) => None,
+        }
+    }
+
     /// What the history read does not cover. Items stand in the order of the room.
-    pub(super) fn beyond(self, read: &Position) -> impl Iterator<Item = Held> + use<> {
+    ///
+    /// What the source itself lost is in no history: it is covered only by an answer that is to `reload` anyway.
+    pub(super) fn beyond(self, read: &Position, reload: bool) -> impl Iterator<Item = Held> + use<> {
         let covered = |item: &Held| {
             let at = item.position();
             at.epoch == read.epoch && at.offset <= read.offset
@@ -60,7 +73,12 @@ impl Hold {
             // Nothing of it is covered: an older numbering before the one that was read is.
             None => self.items.iter().position(|item| item.position().epoch == read.epoch).unwrap_or(0),
         };
-        self.items.into_iter().skip(skip)
+        let lost_at_source = move |item: &Held| !reload && matches!(item, Held::Gap(_, GapReason::Source));
+        self.items
+            .into_iter()
+            .enumerate()
+            .filter(move |(index, item)| *index >= skip || lost_at_source(item))
+            .map(|(_, item)| item)
     }
 }
 
