@@ -112,8 +112,12 @@ impl Cache {
             let answer = match inner.flights.follow(key) {
                 Some(answer) => answer,
                 None => {
-                    // The semaphore is never closed.
-                    let permit = inner.loads.clone().acquire_owned().await.ok();
+                    // A load within a load goes on with the permit of the outer one: waiting for another would be
+                    // waiting for itself. The semaphore is never closed.
+                    let permit = match loading.is_within(inner.id()) {
+                        true => None,
+                        false => inner.loads.clone().acquire_owned().await.ok(),
+                    };
                     let stamps = inner.epochs.stamps(policy.tags());
                     match inner.flights.join(key, &stamps) {
                         Err(answer) => answer,
@@ -218,15 +222,16 @@ impl Cache {
         #[cfg(feature = "redis")]
         if let Some(redis) = inner.redis.clone() {
             let (key, policy) = (key.clone(), policy.clone());
+            let flights = inner.flights.clone();
             owned(async move {
                 redis.put(&key, &policy, &bytes, ttl).await;
-                land(lead, entry);
+                land(&flights, &key, lead, entry);
             })
             .await;
             inner.gauges();
             return;
         }
-        land(lead, entry);
+        land(&inner.flights, key, lead, entry);
         inner.gauges();
     }
 
@@ -409,9 +414,12 @@ async fn owned(work: impl Future<Output = ()> + Send + 'static) {
     let _ = tokio::spawn(work).await;
 }
 
-fn land(lead: Option<crate::load::Lead>, entry: Entry) {
-    if let Some(lead) = lead {
-        lead.land(Some(entry), None);
+/// Ends a write. A load that took its place meanwhile may have read what was there before, so it is not kept.
+fn land(flights: &Flights, key: &Key, lead: Option<crate::load::Lead>, entry: Entry) {
+    if let Some(lead) = lead
+        && !lead.land(Some(entry), None)
+    {
+        flights.invalidate(key);
     }
 }
 

@@ -43,6 +43,11 @@ impl Loading {
         self.0.iter().any(|(id, loading)| *id == cache && loading == key)
     }
 
+    /// Whether a load of this cache asks.
+    pub(super) fn is_within(&self, cache: usize) -> bool {
+        self.0.iter().any(|(id, _)| *id == cache)
+    }
+
     pub(super) fn with(mut self, cache: usize, key: &Key) -> Self {
         self.0.push((cache, key.clone()));
         self

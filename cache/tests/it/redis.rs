@@ -22,7 +22,9 @@ async fn conforms() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_load_serves_several_processes() {
     let Some(url) = devkit::engines::redis().await else { return };
-    let names = config();
+    let mut names = config();
+    // The one load is the claim here, not how fast a busy machine answers.
+    names.redis_timeout = Duration::from_secs(5);
     let mut nodes = Vec::new();
     for _ in 0..4 {
         nodes.push(Node::new(url, names.clone()).await);
