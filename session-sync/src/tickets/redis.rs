@@ -22,8 +22,8 @@ impl Shared {
 
     /// Whether this is the ticket's first use, which it then was.
     pub(crate) async fn mark(&self, id: &str, ends_at: Timestamp, now: Timestamp) -> Result<bool, Error> {
-        // A second longer than the ticket: the two clocks are not the same.
-        let life = millis(between(now, ends_at)).saturating_add(1000);
+        // A minute longer than the ticket: another node's clock may be that far behind, and the ticket good there.
+        let life = millis(between(now, ends_at)).saturating_add(60_000);
         let mut command = ::redis::cmd("SET");
         command.arg(format!("{}ticket:{id}", self.config.prefix)).arg(1).arg("NX").arg("PX").arg(life);
         let mut conn = self.conn.clone();

@@ -1,6 +1,7 @@
 //! Public keys by id: fetched when they get old, or when an unknown id appears, but not in a storm.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -21,8 +22,11 @@ pub(crate) struct KeyCache {
     min_interval: Duration,
     timeout: Duration,
     keys: ArcSwap<Keys>,
-    /// Held by the one caller that fetches; holds when a fetch was last begun.
+    /// Held by the one caller that fetches; holds when a fetch last ended. A caller that goes away in the middle of
+    /// its fetch leaves no trace, so that the next one fetches.
     fetching: tokio::sync::Mutex<Option<Timestamp>>,
+    /// Whether the last fetch failed: then an unknown key may be a new one.
+    failed: AtomicBool,
     metrics: VerifierMetrics,
 }
 
@@ -45,6 +49,7 @@ impl KeyCache {
             timeout: config.fetch_timeout,
             keys: ArcSwap::default(),
             fetching: tokio::sync::Mutex::new(None),
+            failed: AtomicBool::new(false),
             metrics,
         }
     }
@@ -78,7 +83,7 @@ impl KeyCache {
         }
         match self.known(kid) {
             Some(key) => Ok(key),
-            None if self.is_known() => Err(TokenError::Invalid),
+            None if self.is_known() && !self.failed.load(Ordering::Acquire) => Err(TokenError::Invalid),
             None => Err(TokenError::Unavailable),
         }
     }
@@ -100,12 +105,13 @@ impl KeyCache {
 
     async fn fetch_under(&self, last: &mut Option<Timestamp>) -> Result<(), TokenError> {
         let now = self.clock.now();
-        *last = Some(now);
         let fetched = match tokio::time::timeout(self.timeout, self.source.keys()).await {
             Ok(Ok(jwks)) => parse(&jwks),
             Ok(Err(error)) => Err(error),
             Err(late) => Err(BoxError::from(late)),
         };
+        *last = Some(now);
+        self.failed.store(fetched.is_err(), Ordering::Release);
         match fetched {
             Ok(by_id) => {
                 self.metrics.fetched.increment(1);
