@@ -111,7 +111,9 @@ async fn attempt(
         match exchange(&mut connection, request, upload.as_deref(), route.timeouts.response_header).await {
             Ok(response) => return Ok(Sent { response, turn, connection, upload }),
             Err(Unanswered { error, request: unsent }) => {
-                let again = unsent.or(copy);
+                // A copy stands in only where a kept connection was closed under the request: an upstream that is slow or
+                // answers nonsense has it, and asking elsewhere would ask twice.
+                let again = unsent.or(copy.filter(|_| error.kind() == ErrorKind::Closed));
                 match again {
                     Some(again) if connection.reused && error.kind() == ErrorKind::Closed => {
                         route.upstream.metrics().retried.increment(1);
