@@ -95,6 +95,8 @@ pub(crate) fn keep(shell: &Shell, auth: &Auth, snapshot: Snapshot) {
         if owner.declared(&stop).await {
             let mut config = ConsumerConfig::default();
             config.name = Some("revocations".to_owned());
+            // Each waits for Redis for a moment at most; many sessions that end at once must not wait for each other.
+            config.concurrency = 64;
             let (handler, placed) = (Arc::clone(&keeper), keeper);
             let handle = move |event: Event, _: Context| {
                 let keeper = Arc::clone(&handler);
@@ -164,6 +166,8 @@ impl Keeper {
             Ok(entries) => entries,
             Err(error) => return Outcome::reject(&error),
         };
+        // In force here first: a Redis that hangs must not make the tokens of this one wait.
+        self.revocations.apply_snapshot(entries.clone());
         for entry in entries {
             // In force here in any case; other processes hear it themselves, and one that starts later asks the
             // snapshot too. So a Redis that is away does not hold up the next revocation.

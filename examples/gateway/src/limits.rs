@@ -62,8 +62,8 @@ impl Limits {
             // Health is asked by machines; a webhook proves itself, and a provider that is refused calls again.
             "/health" => None,
             _ if path.starts_with("/api/payments/webhooks/") => None,
-            "/api/auth/register" | "/api/auth/login" if post => Some((sign_in, addr.to_string())),
-            "/api/auth/refresh" if post => Some((refresh, addr.to_string())),
+            "/api/auth/register" | "/api/auth/login" if post => Some((sign_in, bucket(addr))),
+            "/api/auth/refresh" if post => Some((refresh, bucket(addr))),
             _ if path == "/api" || path.starts_with("/api/") => {
                 if api.is_off() {
                     return None;
@@ -71,11 +71,22 @@ impl Limits {
                 // A token that does not hold is nobody's: its sender is counted by address.
                 let key = match auth.user(headers).await {
                     Ok(user) => format!("user {}", user.id),
-                    Err(_) => addr.to_string(),
+                    Err(_) => bucket(addr),
                 };
                 Some((api, key))
             }
-            _ => Some((statics, addr.to_string())),
+            _ => Some((statics, bucket(addr))),
+        }
+    }
+}
+
+/// Whom an address stands for: in IPv6 a site has a whole /64, and would have a limit for each address of it.
+fn bucket(addr: IpAddr) -> String {
+    match addr.to_canonical() {
+        IpAddr::V4(addr) => addr.to_string(),
+        IpAddr::V6(addr) => {
+            let [a, b, c, d, ..] = addr.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
         }
     }
 }
@@ -103,4 +114,18 @@ pub(crate) async fn limit(
         response.headers_mut().append(name, value.clone());
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bucket;
+
+    #[test]
+    fn a_site_has_one_limit() {
+        let of = |addr: &str| bucket(addr.parse().unwrap());
+        assert_eq!(of("2001:db8:1:2:3:4:5:6"), of("2001:db8:1:2::1"));
+        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
+        assert_eq!(of("::ffff:192.0.2.7"), of("192.0.2.7"));
+        assert_ne!(of("192.0.2.7"), of("192.0.2.8"));
+    }
 }

@@ -2,7 +2,7 @@
 
 use chassis::config::{Common, ConfigError};
 use chassis::problem::{Code, MEDIA_TYPE, Problem};
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response};
 use tramline_streaming_proxy::respond::{Inbound, Respond};
 use tramline_streaming_proxy::{
@@ -63,6 +63,10 @@ impl Respond for SystemProblems {
         let mut response = Response::new(Body::from(problem.to_json(Some(request.uri.path()), id)));
         *response.status_mut() = status;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        if status.as_u16() == 400 {
+            // Where the request's end is in doubt, so is the next one's beginning.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         if status.as_u16() == 503 {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }

@@ -44,7 +44,9 @@ impl Gatekeeper {
         if identity.token.is_empty() {
             return Access::Forbidden;
         }
-        let Ok(key) = Key::new("payment-room", &[identity.user_id.clone(), payment.to_string()]) else {
+        let Ok(key) =
+            Key::new("payment-room", &[identity.user_id.clone(), identity.role.clone(), payment.to_string()])
+        else {
             return Access::Forbidden;
         };
         let (proxy, token) = (self.proxy.clone(), identity.token.clone());
