@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tracing::Span;
 
+use crate::schema::Upcasts;
+
 /// What both kinds of hub need.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -22,6 +24,8 @@ pub struct HubConfig {
     pub publish_timeout: Duration,
     /// Joins the span of a publish or of a handler to the event's trace.
     pub join_trace: Option<SpanHook>,
+    /// Brings the data of older events to the newest version before a handler sees them. Default: as they are.
+    pub upcasts: Upcasts,
 }
 
 /// Called with a fresh span and the event's traceparent, before the span is entered.
@@ -107,6 +111,7 @@ impl Default for HubConfig {
             window: 1000,
             publish_timeout: Duration::from_secs(10),
             join_trace: None,
+            upcasts: Upcasts::default(),
         }
     }
 }

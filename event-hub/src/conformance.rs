@@ -7,6 +7,7 @@ mod consuming;
 mod failing;
 mod feeds;
 mod publishing;
+mod versions;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -30,6 +31,7 @@ pub use crate::conformance::consuming::*;
 pub use crate::conformance::failing::*;
 pub use crate::conformance::feeds::*;
 pub use crate::conformance::publishing::*;
+pub use crate::conformance::versions::*;
 
 /// A hub with names that no other test uses.
 #[derive(Debug)]
@@ -72,6 +74,7 @@ checks! {
     retries_after_delays, delays_do_not_block_each_other, dead_letters_keep_their_story, poison_becomes_a_dead_letter,
     panics_and_hangs_are_failures, dead_letters_stay_until_handled,
     a_feed_keeps_its_place, a_feed_in_use_is_left_alone, a_full_feed_tells,
+    old_versions_reach_new_handlers, unknown_versions_become_dead_letters, binary_cloudevents_are_handled,
 }
 
 /// Runs every check, each on a hub of its own from `make`, which must use the configuration it is given.
@@ -100,7 +103,8 @@ impl Bed {
     /// A bed on a hub from `make`, which must use the configuration it is given.
     pub fn new(make: impl Fn(HubConfig) -> Hub) -> Self {
         let prefix = format!("t{}", &Uuid::new_v4().simple().to_string()[..10]);
-        let config = HubConfig { exchange: format!("{prefix}.events"), ..HubConfig::default() };
+        let upcasts = known_versions();
+        let config = HubConfig { exchange: format!("{prefix}.events"), upcasts, ..HubConfig::default() };
         Self { hub: make(config), prefix }
     }
 

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::config::{ConsumerConfig, HubConfig};
 use crate::driver::Backend;
 use crate::envelope::Event;
+use crate::error::{Error, ErrorKind};
 use crate::handler::{Context, Handler, Outcome, RawDelivery, RawHandler, chain};
 use crate::message::{Delivery, HeaderValue};
 use crate::metrics::ConsumerMetrics;
@@ -40,12 +41,18 @@ pub(crate) enum Failures {
     Stay,
 }
 
+/// Why a delivery never gets to its handler: the reason and the error of its dead letter.
+pub(crate) struct Refusal {
+    pub(crate) reason: &'static str,
+    pub(crate) error: String,
+}
+
 /// A handler behind one face, whether it wants events or bodies.
 pub(crate) trait Process: Send + Sync + 'static {
     type Input: Clone + Send;
 
     /// What the handler gets, or why it cannot.
-    fn read(&self, delivery: &Delivery) -> Result<Self::Input, String>;
+    fn read(&self, delivery: &Delivery, hub: &HubConfig) -> Result<Self::Input, Refusal>;
 
     fn time(input: &Self::Input) -> Option<Timestamp>;
 
@@ -78,13 +85,26 @@ impl<P> Consumer<P> {
     }
 }
 
+// === impl Refusal ===
+
+impl Refusal {
+    pub(crate) fn of(error: &Error) -> Self {
+        let reason = match error.kind() {
+            ErrorKind::UnknownVersion => "unknown_version",
+            _ => "undecodable",
+        };
+        Self { reason, error: chain(error) }
+    }
+}
+
 // === impl Events ===
 
 impl<H: Handler> Process for Events<H> {
     type Input = Event;
 
-    fn read(&self, delivery: &Delivery) -> Result<Event, String> {
-        Event::from_json(&delivery.message.body).map_err(|error| chain(&error))
+    fn read(&self, delivery: &Delivery, hub: &HubConfig) -> Result<Event, Refusal> {
+        let event = delivery.message.event().and_then(|event| hub.upcasts.upcast(event));
+        event.map_err(|error| Refusal::of(&error))
     }
 
     fn time(event: &Event) -> Option<Timestamp> {
@@ -101,7 +121,7 @@ impl<H: Handler> Process for Events<H> {
 impl<H: RawHandler> Process for Bodies<H> {
     type Input = RawDelivery;
 
-    fn read(&self, delivery: &Delivery) -> Result<RawDelivery, String> {
+    fn read(&self, delivery: &Delivery, _: &HubConfig) -> Result<RawDelivery, Refusal> {
         let message = &delivery.message;
         Ok(RawDelivery {
             body: message.body.clone(),

@@ -1,15 +1,24 @@
-//! The envelope: CloudEvents 1.0 in structured JSON.
+//! The envelope: CloudEvents 1.0, written as structured JSON, read in structured or binary mode.
+
+mod binary;
+mod extension;
+mod json;
+mod parts;
 
 use std::fmt;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::error::{Error, ErrorKind};
+use crate::schema::Versioned;
+
+pub(crate) use crate::envelope::binary::{HeaderRef, read};
+pub use crate::envelope::extension::{ExtensionValue, Extensions};
 
 /// The content type of an event's body on the wire.
 pub const CONTENT_TYPE: &str = "application/cloudevents+json";
@@ -45,42 +54,23 @@ pub struct Event {
     pub tracestate: Option<String>,
     /// Events of one key keep their order on the way out of an outbox.
     pub partition_key: Option<String>,
-    /// The version of the schema of `data`.
+    /// The version of the schema of `data`, see [`schema`](crate::schema).
     pub data_version: u32,
+    /// The data's own content type, when it is another JSON than plain `application/json`.
+    pub data_content_type: Option<String>,
+    /// Where the data's schema can be found, as a URI.
+    pub data_schema: Option<String>,
+    /// Attributes that have no field here, of this sender or of another.
+    pub extensions: Extensions,
     /// The payload, as the JSON it came in. [`Event::data`] reads it.
     pub data: Box<RawValue>,
 }
 
+/// What `datacontenttype` says of plain JSON.
+const JSON: &str = "application/json";
+
 /// The longest id, type and correlation id: an AMQP short string counts its bytes in one.
 const SHORT: usize = 255;
-
-#[derive(Serialize, Deserialize)]
-struct Wire<'a> {
-    specversion: &'a str,
-    id: String,
-    source: String,
-    #[serde(rename = "type")]
-    event_type: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    subject: Option<String>,
-    time: Timestamp,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    datacontenttype: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    correlationid: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    causationid: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    traceparent: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    tracestate: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    partitionkey: Option<String>,
-    #[serde(default = "first_version")]
-    dataversion: u32,
-    #[serde(borrow)]
-    data: std::borrow::Cow<'a, RawValue>,
-}
 
 // === impl EventId ===
 
@@ -157,8 +147,20 @@ impl Event {
             tracestate: None,
             partition_key: None,
             data_version: first_version(),
+            data_content_type: None,
+            data_schema: None,
+            extensions: Extensions::default(),
             data,
         })
+    }
+
+    /// As [`Event::new`], with the type and the version that the payload's own type says.
+    ///
+    /// # Errors
+    ///
+    /// As [`Event::new`].
+    pub fn of<T: Versioned + Serialize>(source: impl Into<String>, data: &T) -> Result<Self, Error> {
+        Ok(Self::new(T::TYPE, source, data)?.with_version(T::VERSION))
     }
 
     /// Says what it happened to.
@@ -204,13 +206,27 @@ impl Event {
         self
     }
 
-    /// Reads the payload.
+    /// Sets an extension attribute.
+    ///
+    /// # Errors
+    ///
+    /// As [`Extensions::insert`].
+    pub fn with_extension(mut self, name: &str, value: impl Into<ExtensionValue>) -> Result<Self, Error> {
+        self.extensions.insert(name, value)?;
+        Ok(self)
+    }
+
+    /// Reads the payload as it is, of whatever version.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::InvalidEvent`] when it is not of that shape.
     pub fn data<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        serde_json::from_str(self.data.get()).map_err(|e| {
+        self.shape(&self.data)
+    }
+
+    pub(crate) fn shape<T: DeserializeOwned>(&self, data: &RawValue) -> Result<T, Error> {
+        serde_json::from_str(data.get()).map_err(|e| {
             Error::new(ErrorKind::InvalidEvent, format!("data of {}", self.event_type)).with_source(e)
         })
     }
@@ -218,55 +234,16 @@ impl Event {
     /// The event as one CloudEvents JSON object.
     #[must_use]
     pub fn to_json(&self) -> Bytes {
-        let wire = Wire {
-            specversion: "1.0",
-            id: self.id.0.clone(),
-            source: self.source.clone(),
-            event_type: self.event_type.clone(),
-            subject: self.subject.clone(),
-            time: self.time,
-            datacontenttype: Some("application/json".to_owned()),
-            correlationid: self.correlation_id.clone(),
-            causationid: self.causation_id.clone(),
-            traceparent: self.traceparent.clone(),
-            tracestate: self.tracestate.clone(),
-            partitionkey: self.partition_key.clone(),
-            dataversion: self.data_version,
-            data: std::borrow::Cow::Borrowed(&self.data),
-        };
-        serde_json::to_vec(&wire).expect("strings, a number and raw JSON always serialize").into()
+        json::write(self)
     }
 
-    /// Reads one CloudEvents JSON object.
+    /// Reads one CloudEvents JSON object. One without a time happened now; one without data has `null`.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidEvent`] when it is none, of another specversion, or not JSON data.
+    /// [`ErrorKind::InvalidEvent`] when it is none, of another specversion, or its data is not JSON.
     pub fn from_json(body: &[u8]) -> Result<Self, Error> {
-        let wire: Wire<'_> = serde_json::from_slice(body)
-            .map_err(|e| Error::new(ErrorKind::InvalidEvent, "no CloudEvents JSON object").with_source(e))?;
-        if wire.specversion != "1.0" {
-            return Err(Error::new(ErrorKind::InvalidEvent, "specversion is not 1.0"));
-        }
-        short("source", &wire.source)?;
-        short("type", &wire.event_type)?;
-        if wire.datacontenttype.as_deref().is_some_and(|kind| !is_json(kind)) {
-            return Err(Error::new(ErrorKind::InvalidEvent, "datacontenttype is not JSON"));
-        }
-        Ok(Self {
-            id: EventId::parse(wire.id)?,
-            source: wire.source,
-            event_type: wire.event_type,
-            subject: wire.subject,
-            time: wire.time,
-            correlation_id: wire.correlationid,
-            causation_id: wire.causationid,
-            traceparent: wire.traceparent,
-            tracestate: wire.tracestate,
-            partition_key: wire.partitionkey,
-            data_version: wire.dataversion,
-            data: wire.data.into_owned(),
-        })
+        json::read(body, None)
     }
 }
 
@@ -290,11 +267,6 @@ fn short(what: &str, value: &str) -> Result<(), Error> {
         return Err(Error::new(ErrorKind::InvalidEvent, format!("{what} must have 1 to {SHORT} bytes")));
     }
     Ok(())
-}
-
-fn is_json(content_type: &str) -> bool {
-    let kind = content_type.split(';').next().unwrap_or_default().trim();
-    kind.eq_ignore_ascii_case("application/json") || kind.to_ascii_lowercase().ends_with("+json")
 }
 
 #[cfg(test)]

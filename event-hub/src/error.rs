@@ -38,6 +38,8 @@ pub enum ErrorKind {
     Timeout,
     /// The queue is in no topology that this hub has declared, or is not there.
     UnknownQueue,
+    /// No steps lead from the data's version to the newest, see [`schema`](crate::schema).
+    UnknownVersion,
 }
 
 // === impl Error ===
@@ -78,6 +80,7 @@ impl fmt::Display for Error {
             ErrorKind::Store => "the store failed",
             ErrorKind::Timeout => "no answer in time",
             ErrorKind::UnknownQueue => "unknown queue",
+            ErrorKind::UnknownVersion => "unknown version",
         };
         if self.0.detail.is_empty() { f.write_str(what) } else { write!(f, "{what}: {}", self.0.detail) }
     }

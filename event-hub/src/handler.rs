@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use crate::envelope::Event;
+use crate::envelope::{self, Event, HeaderRef};
 use crate::error::Error;
 
 /// Handles events, one call per delivery. Implemented for `Fn(Event, Context) -> impl Future<Output = Outcome>`.
@@ -72,7 +72,7 @@ pub struct Context {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct DeadLetterInfo {
-    /// `rejected`, `attempts`, `undecodable`, `redelivered` from us; `delivery_limit`, `expired`, `maxlen` from the broker.
+    /// `rejected`, `attempts`, `undecodable`, `unknown_version`, `redelivered` from us; `delivery_limit`, `expired`, `maxlen` from the broker.
     pub reason: String,
     /// The error chain of the last failure, cut to 4 KiB.
     pub error: Option<String>,
@@ -100,7 +100,7 @@ pub struct RawDelivery {
     pub message_id: Option<String>,
     /// The sender's content type.
     pub content_type: Option<String>,
-    /// Headers that are text or whole numbers, as text.
+    /// Headers that are text, whole numbers, flags or times, as text.
     pub headers: Vec<(String, String)>,
 }
 
@@ -147,13 +147,14 @@ impl Outcome {
 // === impl RawDelivery ===
 
 impl RawDelivery {
-    /// The event, when the body is one.
+    /// The event, when it is one, in structured or in binary mode, and in the version that it came in.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::InvalidEvent`](crate::ErrorKind::InvalidEvent) when it is none.
     pub fn event(&self) -> Result<Event, Error> {
-        Event::from_json(&self.body)
+        let headers = self.headers.iter().map(|(name, text)| (name.as_str(), HeaderRef::Text(text)));
+        envelope::read(self.content_type.as_deref(), headers, &self.body, None)
     }
 
     /// A header, as text.

@@ -56,10 +56,11 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] when the URL cannot be read; nothing else.
+    /// [`ErrorKind::Config`] when the URL cannot be read, or the upcasts are not whole; nothing else.
     #[cfg(feature = "amqp")]
     pub fn amqp(url: &str, config: crate::config::AmqpConfig) -> Result<Self, Error> {
         let hub = config.hub.clone();
+        hub.upcasts.check()?;
         let client = crate::amqp::Client::new(url, config)?;
         Ok(Self::new(Backend::Amqp(client), hub))
     }
@@ -154,6 +155,7 @@ impl Hub {
     /// # Errors
     ///
     /// [`ErrorKind::UnknownQueue`] when no topology declared on this hub has the queue;
+    /// [`ErrorKind::Config`] when the hub's upcasts are not whole;
     /// [`ErrorKind::Closed`] when the hub is shut down first.
     ///
     /// # Cancel safety

@@ -55,6 +55,13 @@
 //! one fixed time to live each, so that no delay waits behind a longer one. What was tried too often, or
 //! is no event at all, is moved to the dead-letter exchange with its reason before it is acknowledged.
 //!
+//! # Events of others, and of older versions
+//!
+//! An [`Event`] is a CloudEvents 1.0 object. It is sent in structured mode, and read in structured or binary mode
+//! (headers with `cloudEvents:`, `cloudEvents_` or `ce-`). Attributes that are not ours are kept in
+//! [`Event::extensions`]. Data of an older version is brought to the newest by [`schema::Upcasts`] before a handler
+//! sees it. What is no event, and what is of an unknown version, becomes a dead letter at once.
+//!
 //! # Limits
 //!
 //! Delivery is at least once: use the inbox for one effect. Delayed retry and order exclude each other.
@@ -79,6 +86,7 @@ mod message;
 mod metrics;
 pub mod outbox;
 pub mod publish;
+pub mod schema;
 pub mod topic;
 pub mod topology;
 mod trace;

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 
-use crate::envelope::{CONTENT_TYPE, Event};
+use crate::envelope::{self, CONTENT_TYPE, Event, HeaderRef};
+use crate::error::Error;
 use crate::memory::Lineage;
 
 /// A message on its way to an exchange, or out of a queue.
@@ -36,8 +38,11 @@ pub(crate) type Headers = BTreeMap<String, HeaderValue>;
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum HeaderValue {
+    Flag(bool),
     Number(i64),
     Text(String),
+    /// Seconds since the epoch.
+    Time(u64),
 }
 
 /// A message that came out of a queue and waits to be settled.
@@ -84,17 +89,25 @@ impl Message {
         }
     }
 
+    /// The event, in whichever mode it is.
+    pub(crate) fn event(&self) -> Result<Event, Error> {
+        let headers = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_ref()));
+        let sent = self.properties.timestamp.and_then(|seconds| i64::try_from(seconds).ok());
+        let sent = sent.and_then(|seconds| Timestamp::from_second(seconds).ok());
+        envelope::read(self.properties.content_type.as_deref(), headers, &self.body, sent)
+    }
+
     pub(crate) fn text(&self, header: &str) -> Option<&str> {
         match self.headers.get(header)? {
             HeaderValue::Text(text) => Some(text),
-            HeaderValue::Number(_) => None,
+            HeaderValue::Flag(_) | HeaderValue::Number(_) | HeaderValue::Time(_) => None,
         }
     }
 
     pub(crate) fn number(&self, header: &str) -> Option<i64> {
         match self.headers.get(header)? {
             HeaderValue::Number(number) => Some(*number),
-            HeaderValue::Text(_) => None,
+            HeaderValue::Flag(_) | HeaderValue::Text(_) | HeaderValue::Time(_) => None,
         }
     }
 }
@@ -104,8 +117,22 @@ impl Message {
 impl HeaderValue {
     pub(crate) fn to_text(&self) -> String {
         match self {
+            Self::Flag(flag) => flag.to_string(),
             Self::Number(number) => number.to_string(),
             Self::Text(text) => text.clone(),
+            Self::Time(seconds) => {
+                let time = i64::try_from(*seconds).ok().and_then(|at| Timestamp::from_second(at).ok());
+                time.map_or_else(|| seconds.to_string(), |time| time.to_string())
+            }
+        }
+    }
+
+    fn as_ref(&self) -> HeaderRef<'_> {
+        match self {
+            Self::Flag(flag) => HeaderRef::Flag(*flag),
+            Self::Number(number) => HeaderRef::Number(*number),
+            Self::Text(text) => HeaderRef::Text(text),
+            Self::Time(seconds) => HeaderRef::Time(*seconds),
         }
     }
 }

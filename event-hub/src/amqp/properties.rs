@@ -18,8 +18,10 @@ pub(super) fn outgoing(message: &Message, sequence: u64) -> BasicProperties {
     let mut table = FieldTable::default();
     for (name, value) in &message.headers {
         let value = match value {
+            HeaderValue::Flag(flag) => AMQPValue::Boolean(*flag),
             HeaderValue::Number(number) => AMQPValue::LongLongInt(*number),
             HeaderValue::Text(text) => AMQPValue::LongString(text.as_str().into()),
+            HeaderValue::Time(seconds) => AMQPValue::Timestamp(*seconds),
         };
         table.insert(short(name), value);
     }
@@ -87,7 +89,7 @@ pub(super) fn incoming(delivered: Delivered, queue: &str, generation: u64) -> De
     }
 }
 
-/// What is text or a whole number; other kinds are nothing to us.
+/// What is text, a whole number, a flag or a time; other kinds are nothing to us.
 fn headers(table: &FieldTable) -> Headers {
     let value = |value: &AMQPValue| {
         Some(match value {
@@ -95,6 +97,8 @@ fn headers(table: &FieldTable) -> Headers {
                 HeaderValue::Text(String::from_utf8_lossy(text.as_bytes()).into_owned())
             }
             AMQPValue::ShortString(text) => HeaderValue::Text(text.as_str().to_owned()),
+            AMQPValue::Boolean(flag) => HeaderValue::Flag(*flag),
+            AMQPValue::Timestamp(seconds) => HeaderValue::Time(*seconds),
             AMQPValue::ShortShortInt(n) => HeaderValue::Number((*n).into()),
             AMQPValue::ShortShortUInt(n) => HeaderValue::Number((*n).into()),
             AMQPValue::ShortInt(n) => HeaderValue::Number((*n).into()),

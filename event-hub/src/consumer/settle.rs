@@ -42,9 +42,12 @@ async fn handle<P: Process>(
     if cx.redelivered {
         consumer.metrics.redelivered.increment(1);
     }
-    let input = match consumer.process.read(&delivery) {
+    let input = match consumer.process.read(&delivery, &consumer.hub) {
         Ok(input) => input,
-        Err(error) => return give_up(consumer, &delivery, cx.attempt, ("undecodable", &error), stop).await,
+        Err(refusal) => {
+            let why = (refusal.reason, refusal.error.as_str());
+            return give_up(consumer, &delivery, cx.attempt, why, stop).await;
+        }
     };
     if delivery.returns >= REDELIVERIES && cx.dead_letter.is_none() {
         // It has brought its consumers down, again and again: not once more.

@@ -40,6 +40,7 @@ impl Hub {
         if self.0.closed.is_cancelled() {
             return Err(Error::new(ErrorKind::Closed, ""));
         }
+        self.0.config.upcasts.check()?;
         let name = config.name.clone().unwrap_or_else(|| source.name().to_owned());
         let subscription = self.0.backend.subscribe(Subscribe {
             source: source.clone(),

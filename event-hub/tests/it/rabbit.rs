@@ -33,4 +33,5 @@ suite! {
     retries_after_delays, delays_do_not_block_each_other, dead_letters_keep_their_story, poison_becomes_a_dead_letter,
     panics_and_hangs_are_failures, dead_letters_stay_until_handled,
     a_feed_keeps_its_place, a_feed_in_use_is_left_alone, a_full_feed_tells,
+    old_versions_reach_new_handlers, unknown_versions_become_dead_letters, binary_cloudevents_are_handled,
 }
