@@ -100,16 +100,19 @@ impl Client {
         })))
     }
 
-    pub(crate) async fn declare(&self, topology: &Topology) -> Result<Declared, Error> {
-        self.0.setup.topology().clone_from(topology);
+    /// What each new connection has to make.
+    pub(crate) fn remember(&self, whole: &Topology) {
+        self.0.setup.topology().clone_from(whole);
+    }
+
+    /// Makes what is remembered, and tells of what is new in `own`.
+    pub(crate) async fn declare(&self, own: &Topology) -> Result<Declared, Error> {
         loop {
             let connection = self.0.publishing.connection().await?;
-            match declare::declare(&self.0.setup, &connection, topology).await {
+            let whole = self.0.setup.topology().clone();
+            match declare::declare(&self.0.setup, &connection, &whole).await {
                 Ok(mut declared) => {
-                    let mut made = self.0.setup.made();
-                    declared.made =
-                        made.iter().filter(|name| topology.find_queue(name).is_some()).cloned().collect();
-                    made.retain(|name| !declared.made.contains(name));
+                    declared.made = crate::topology::claim(&mut self.0.setup.made(), own);
                     return Ok(declared);
                 }
                 Err(error) => {

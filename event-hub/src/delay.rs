@@ -58,7 +58,7 @@ pub(crate) fn add_to(mut topology: Topology) -> Topology {
     for queue in targets {
         topology = topology.binding(way_back(&queue));
     }
-    let letters: Vec<_> = topology.queues.iter().filter_map(|q| q.dead_letter.clone()).collect();
+    let letters: Vec<_> = topology.resolved().queues.into_iter().filter_map(|q| q.dead_letter).collect();
     for letter in letters.into_iter().filter(|letter| letter.exchange != DONE && !is_own(&letter.exchange)) {
         let Some(target) = dead_letter_queue(&topology, &letter) else { continue };
         topology = topology.binding(Binding::new(ORPHANS, "", target));

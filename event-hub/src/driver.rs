@@ -81,11 +81,21 @@ pub(crate) enum Verdict {
 // === impl Backend ===
 
 impl Backend {
-    pub(crate) async fn declare(&self, topology: &Topology) -> Result<Declared, Error> {
+    /// What each new connection has to make.
+    pub(crate) fn remember(&self, whole: &Topology) {
         match self {
             #[cfg(feature = "amqp")]
-            Self::Amqp(client) => client.declare(topology).await,
-            Self::Memory(broker) => broker.declare(topology),
+            Self::Amqp(client) => client.remember(whole),
+            Self::Memory(_) => {}
+        }
+    }
+
+    /// Makes the whole, and tells the caller of its own part.
+    pub(crate) async fn declare(&self, whole: &Topology, own: &Topology) -> Result<Declared, Error> {
+        match self {
+            #[cfg(feature = "amqp")]
+            Self::Amqp(client) => client.declare(own).await,
+            Self::Memory(broker) => broker.declare(whole, own),
         }
     }
 

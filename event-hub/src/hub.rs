@@ -82,11 +82,12 @@ impl Hub {
             let mut known = self.topology();
             *known = std::mem::take(&mut *known).merge(topology.clone());
             // The way back from the delays leads into every queue that is known by now.
-            known.clone().with_delays()
+            let whole = known.clone().with_delays();
+            // ORDER: under the lock, so that of two callers the one with more has the last word.
+            self.0.backend.remember(&whole);
+            whole
         };
-        let mut declared = self.0.backend.declare(&whole).await?;
-        declared.made.retain(|queue| topology.find_queue(queue).is_some());
-        Ok(declared)
+        self.0.backend.declare(&whole, topology).await
     }
 
     /// Sends an event to the hub's exchange, persistent and mandatory, and waits for the confirm.

@@ -58,11 +58,12 @@ impl Broker {
         Self { shared, _clock: Arc::new(stop.drop_guard()) }
     }
 
-    pub(crate) fn declare(&self, topology: &Topology) -> Result<Declared, Error> {
+    /// Makes the whole; of what is new, tells what is in `own`, and the rest to whom it belongs.
+    pub(crate) fn declare(&self, whole: &Topology, own: &Topology) -> Result<Declared, Error> {
         if self.is_closed() {
             return Err(Error::new(ErrorKind::Closed, ""));
         }
-        let declared = self.shared.state().declare(topology);
+        let declared = self.shared.state().declare(&whole.resolved(), own);
         self.shared.sooner.notify_one();
         Ok(declared)
     }

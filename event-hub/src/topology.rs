@@ -1,11 +1,23 @@
 //! Exchanges, queues and bindings as a value: declared by a hub, exported for a broker.
 
+mod compare;
 pub(crate) mod definitions;
+mod import;
+mod policy;
+mod queue;
+pub(crate) mod setting;
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+
+use serde::Serialize;
 
 use crate::error::{Error, ErrorKind};
+
+pub use crate::topology::compare::{Change, Difference, Item, SettingChange};
+pub use crate::topology::import::{Imported, Unknown};
+pub use crate::topology::policy::{AppliesTo, Policy};
+pub use crate::topology::queue::{DeadLetter, DeadLetterStrategy, Overflow, Queue, QueueKind};
+pub use crate::topology::setting::Setting;
 
 /// What must exist at the broker. Declaring it twice changes nothing.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -17,6 +29,8 @@ pub struct Topology {
     pub queues: Vec<Queue>,
     /// What flows from exchanges into queues and other exchanges.
     pub bindings: Vec<Binding>,
+    /// Settings for whatever bears a matching name.
+    pub policies: Vec<Policy>,
 }
 
 /// An exchange.
@@ -43,46 +57,6 @@ pub enum ExchangeKind {
     Topic,
 }
 
-/// A queue.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct Queue {
-    /// Its name.
-    pub name: String,
-    /// How the broker keeps it.
-    pub kind: QueueKind,
-    /// How often the broker delivers one message before it becomes a dead letter.
-    pub delivery_limit: Option<u32>,
-    /// Where rejected, expired and too often delivered messages go.
-    pub dead_letter: Option<DeadLetter>,
-    /// How long a message may wait.
-    pub message_ttl: Option<Duration>,
-    /// How long the queue lives without a consumer.
-    pub expires: Option<Duration>,
-    /// How many messages it holds.
-    pub max_length: Option<usize>,
-}
-
-/// How the broker keeps a queue.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum QueueKind {
-    /// On one node. When full, the oldest message goes.
-    Classic,
-    /// Replicated. When full, the publisher hears of it or waits.
-    Quorum,
-}
-
-/// Where dead letters go.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct DeadLetter {
-    /// The exchange.
-    pub exchange: String,
-    /// The key; the message's own without one.
-    pub key: Option<String>,
-}
-
 /// What flows from an exchange to a queue or to another exchange.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -96,7 +70,8 @@ pub struct Binding {
 }
 
 /// Where a binding leads.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Destination {
     /// To an exchange.
@@ -159,11 +134,20 @@ impl Topology {
         self
     }
 
+    /// Adds a policy; one of the same name gives way.
+    #[must_use]
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policies.retain(|p| p.name != policy.name);
+        self.policies.push(policy);
+        self
+    }
+
     /// Adds all of another topology.
     #[must_use]
     pub fn merge(mut self, other: Self) -> Self {
         self = other.exchanges.into_iter().fold(self, Self::exchange);
         self = other.queues.into_iter().fold(self, Self::queue);
+        self = other.policies.into_iter().fold(self, Self::policy);
         other.bindings.into_iter().fold(self, Self::binding)
     }
 
@@ -191,13 +175,25 @@ impl Topology {
         if let Some(binding) = self.bindings.iter().find(|binding| binding.key.len() > 255) {
             return Err(Error::new(ErrorKind::Config, format!("key {:?} is too long", binding.key)));
         }
-        Ok(())
+        self.policies.iter().try_for_each(|policy| policy.regex().map(drop))
     }
 
     /// The topology as RabbitMQ's `definitions.json`, for the virtual host `vhost`.
     #[must_use]
     pub fn to_definitions_json(&self, vhost: &str) -> String {
         definitions::export(self, vhost)
+    }
+
+    /// Reads what concerns the virtual host `vhost` out of a `definitions.json`, our own or a broker's.
+    ///
+    /// What a topology has no word for (streams, headers exchanges, users, …) is kept out, and listed in
+    /// [`Imported::unknown`].
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] when the text is no such file, or has other virtual hosts only.
+    pub fn from_definitions_json(text: &str, vhost: &str) -> Result<Imported, Error> {
+        import::import(text, vhost)
     }
 }
 
@@ -245,71 +241,6 @@ impl ExchangeKind {
     }
 }
 
-// === impl Queue ===
-
-impl Queue {
-    /// A replicated work queue. Its delivery limit is set explicitly, to 20.
-    pub fn quorum(name: impl Into<String>) -> Self {
-        Self { delivery_limit: Some(DELIVERY_LIMIT), ..Self::new(name, QueueKind::Quorum) }
-    }
-
-    /// A queue on one node.
-    pub fn classic(name: impl Into<String>) -> Self {
-        Self::new(name, QueueKind::Classic)
-    }
-
-    /// One process's own view of the stream: it goes away when unused, and drops the oldest when full.
-    pub fn feed(name: impl Into<String>, expires: Duration, max_length: usize) -> Self {
-        Self { expires: Some(expires), max_length: Some(max_length), ..Self::new(name, QueueKind::Classic) }
-    }
-
-    /// Names where its dead letters go.
-    #[must_use]
-    pub fn with_dead_letter(mut self, exchange: impl Into<String>, key: impl Into<String>) -> Self {
-        self.dead_letter = Some(DeadLetter { exchange: exchange.into(), key: Some(key.into()) });
-        self
-    }
-
-    /// Sets how often the broker delivers one message.
-    #[must_use]
-    pub fn with_delivery_limit(mut self, limit: Option<u32>) -> Self {
-        self.delivery_limit = limit;
-        self
-    }
-
-    /// Sets how long a message may wait.
-    #[must_use]
-    pub fn with_message_ttl(mut self, ttl: Duration) -> Self {
-        self.message_ttl = Some(ttl);
-        self
-    }
-
-    /// Sets how many messages it holds.
-    #[must_use]
-    pub fn with_max_length(mut self, max_length: usize) -> Self {
-        self.max_length = Some(max_length);
-        self
-    }
-
-    /// Whether it is a feed: nobody's work, so that nothing waits for it and it may drop.
-    #[must_use]
-    pub fn is_feed(&self) -> bool {
-        self.kind == QueueKind::Classic && self.expires.is_some()
-    }
-
-    fn new(name: impl Into<String>, kind: QueueKind) -> Self {
-        Self {
-            name: name.into(),
-            kind,
-            delivery_limit: None,
-            dead_letter: None,
-            message_ttl: None,
-            expires: None,
-            max_length: None,
-        }
-    }
-}
-
 // === impl Binding ===
 
 impl Binding {
@@ -338,11 +269,13 @@ impl Declared {
     }
 }
 
+/// Of the queues that were made, takes those that are in `own`: the rest is told to whom it belongs.
+pub(crate) fn claim(made: &mut BTreeSet<String>, own: &Topology) -> BTreeSet<String> {
+    made.extract_if(.., |name| own.find_queue(name).is_some()).collect()
+}
+
 /// An AMQP name has 255 bytes at most, and a delayed message's key holds the name and the delay's bits.
 const NAME_BYTES: usize = 200;
-
-/// RabbitMQ 4's default, set here so that older brokers stop crash loops too.
-const DELIVERY_LIMIT: u32 = 20;
 
 #[cfg(test)]
 mod tests;

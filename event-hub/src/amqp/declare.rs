@@ -6,8 +6,10 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, Connection};
 
 use crate::amqp::{Setup, failure};
-use crate::topology::definitions::Argument;
-use crate::topology::{Binding, Conflict, Declared, Destination, Exchange, ExchangeKind, Queue, Topology};
+use crate::topology::setting::Settings;
+use crate::topology::{
+    Binding, Conflict, Declared, Destination, Exchange, ExchangeKind, Queue, Setting, Topology,
+};
 
 /// One thing to declare.
 #[derive(Clone, Copy, Debug)]
@@ -131,14 +133,15 @@ async fn step(channel: &Channel, what: Step<'_>) -> Result<(), lapin::Error> {
     }
 }
 
-fn table(arguments: Vec<(&'static str, Argument)>) -> FieldTable {
+fn table(arguments: Settings) -> FieldTable {
     let mut table = FieldTable::default();
     for (name, value) in arguments {
         let value = match value {
-            Argument::Number(number) => AMQPValue::LongLongInt(number),
-            Argument::Text(text) => AMQPValue::LongString(text.into()),
+            Setting::Flag(flag) => AMQPValue::Boolean(flag),
+            Setting::Number(number) => AMQPValue::LongLongInt(number),
+            Setting::Text(text) => AMQPValue::LongString(text.into()),
         };
-        table.insert(short(name), value);
+        table.insert(short(&name), value);
     }
     table
 }

@@ -22,7 +22,7 @@ impl Hub {
         process: impl Process,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), Error> {
-        let Some(declared) = self.topology().find_queue(queue).cloned() else {
+        let Some(declared) = self.topology().resolved().find_queue(queue).cloned() else {
             return Err(Error::new(ErrorKind::UnknownQueue, queue));
         };
         let failures = if declared.is_feed() { Failures::Stay } else { Failures::Move(declared.dead_letter) };

@@ -17,6 +17,8 @@ pub(crate) struct State {
     exchanges: HashMap<String, Declaration>,
     pub(crate) queues: HashMap<String, Queue>,
     next_consumer: u64,
+    /// Queues that were made and that nobody has been told of yet.
+    made: BTreeSet<String>,
 }
 
 #[derive(Debug)]
@@ -32,10 +34,16 @@ const HOPS: usize = 64;
 
 impl State {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { capacity, exchanges: HashMap::new(), queues: HashMap::new(), next_consumer: 0 }
+        Self {
+            capacity,
+            exchanges: HashMap::new(),
+            queues: HashMap::new(),
+            next_consumer: 0,
+            made: BTreeSet::new(),
+        }
     }
 
-    pub(crate) fn declare(&mut self, topology: &Topology) -> Declared {
+    pub(crate) fn declare(&mut self, topology: &Topology, own: &Topology) -> Declared {
         let mut declared = Declared::default();
         let mut conflict = |name: &str, text: &str| {
             declared.conflicts.push(Conflict { name: name.to_owned(), text: text.to_owned() });
@@ -58,7 +66,7 @@ impl State {
                 Some(_) => {}
                 None => {
                     self.queues.insert(queue.name.clone(), Queue::new(queue.clone(), self.capacity));
-                    declared.made.insert(queue.name.clone());
+                    self.made.insert(queue.name.clone());
                 }
             }
         }
@@ -80,6 +88,7 @@ impl State {
                 }),
             }
         }
+        declared.made = crate::topology::claim(&mut self.made, own);
         declared
     }
 

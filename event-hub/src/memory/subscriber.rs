@@ -95,7 +95,7 @@ impl Owner {
                         .map(|key| Binding::new(exchange, key, &name))
                         .fold(Topology::new(), Topology::binding)
                         .queue(Queue::feed(&name, feed.expires, feed.max_length));
-                    let declared = self.broker.declare(&topology).ok()?;
+                    let declared = self.broker.declare(&topology, &topology).ok()?;
                     if declared.conflicts.iter().any(|conflict| conflict.name != name) {
                         return None; // The exchange is not there yet.
                     }

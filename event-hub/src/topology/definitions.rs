@@ -1,8 +1,9 @@
 //! `definitions.json`, and the arguments that AMQP declares with: one list for both.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::topology::{Destination, Exchange, Queue, QueueKind, Topology};
+use crate::topology::setting::Settings;
+use crate::topology::{Destination, Exchange, Queue, Setting, Topology};
 
 pub(super) fn export(topology: &Topology, vhost: &str) -> String {
     let exchanges: Vec<_> = topology
@@ -11,7 +12,7 @@ pub(super) fn export(topology: &Topology, vhost: &str) -> String {
         .map(|e| {
             json!({
                 "name": e.name, "vhost": vhost, "type": e.kind.as_str(), "durable": true,
-                "auto_delete": false, "internal": false, "arguments": arguments(e.arguments()),
+                "auto_delete": false, "internal": false, "arguments": object(&e.arguments()),
             })
         })
         .collect();
@@ -21,7 +22,7 @@ pub(super) fn export(topology: &Topology, vhost: &str) -> String {
         .map(|q| {
             json!({
                 "name": q.name, "vhost": vhost, "durable": true, "auto_delete": false,
-                "arguments": arguments(q.arguments()),
+                "arguments": object(&q.arguments()),
             })
         })
         .collect();
@@ -39,72 +40,43 @@ pub(super) fn export(topology: &Topology, vhost: &str) -> String {
             })
         })
         .collect();
-    let all = json!({ "vhosts": [{ "name": vhost }], "exchanges": exchanges, "queues": queues, "bindings": bindings });
+    let policies: Vec<_> = topology
+        .policies
+        .iter()
+        .map(|p| {
+            json!({
+                "name": p.name, "vhost": vhost, "pattern": p.pattern, "apply-to": p.applies_to.as_str(),
+                "priority": p.priority, "definition": object(&p.definition),
+            })
+        })
+        .collect();
+    let all = json!({
+        "vhosts": [{ "name": vhost }], "exchanges": exchanges, "queues": queues, "bindings": bindings,
+        "policies": policies,
+    });
     format!("{all:#}\n")
 }
 
-/// One `x-…` argument.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Argument {
-    Number(i64),
-    Text(String),
-}
-
 impl Exchange {
-    pub(crate) fn arguments(&self) -> Vec<(&'static str, Argument)> {
-        let alternate = self.alternate.clone().map(|name| ("alternate-exchange", Argument::Text(name)));
-        alternate.into_iter().collect()
+    pub(crate) fn arguments(&self) -> Settings {
+        self.alternate
+            .iter()
+            .map(|name| ("alternate-exchange".to_owned(), Setting::Text(name.clone())))
+            .collect()
     }
 }
 
 impl Queue {
-    pub(crate) fn arguments(&self) -> Vec<(&'static str, Argument)> {
-        let text = |value: &str| Argument::Text(value.to_owned());
-        let mut all = Vec::new();
-        let quorum = self.kind == QueueKind::Quorum;
-        if quorum {
-            all.push(("x-queue-type", text("quorum")));
-        }
-        if let Some(limit) = self.delivery_limit.filter(|_| quorum) {
-            all.push(("x-delivery-limit", Argument::Number(limit.into())));
-        }
-        if let Some(target) = &self.dead_letter {
-            all.push(("x-dead-letter-exchange", text(&target.exchange)));
-            if let Some(key) = &target.key {
-                all.push(("x-dead-letter-routing-key", text(key)));
-            }
-            if quorum {
-                all.push(("x-dead-letter-strategy", text("at-least-once")));
-            }
-        }
-        if quorum {
-            all.push(("x-overflow", text("reject-publish")));
-        }
-        let millis =
-            |d: std::time::Duration| Argument::Number(i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
-        if let Some(ttl) = self.message_ttl {
-            all.push(("x-message-ttl", millis(ttl)));
-        }
-        if let Some(expires) = self.expires {
-            all.push(("x-expires", millis(expires)));
-        }
-        if let Some(max) = self.max_length {
-            all.push(("x-max-length", Argument::Number(i64::try_from(max).unwrap_or(i64::MAX))));
-        }
-        all
+    /// All that a declaration says: the frozen part, and what a policy could say too.
+    pub(crate) fn arguments(&self) -> Settings {
+        with_prefix(self.frozen().into_iter().chain(self.settings()))
     }
 }
 
-fn arguments(all: Vec<(&'static str, Argument)>) -> Value {
-    let object: Map<String, Value> = all
-        .into_iter()
-        .map(|(name, value)| {
-            let value = match value {
-                Argument::Number(n) => Value::from(n),
-                Argument::Text(t) => Value::from(t),
-            };
-            (name.to_owned(), value)
-        })
-        .collect();
-    Value::Object(object)
+fn with_prefix(settings: impl IntoIterator<Item = (String, Setting)>) -> Settings {
+    settings.into_iter().map(|(name, value)| (format!("x-{name}"), value)).collect()
+}
+
+pub(crate) fn object(settings: &Settings) -> Value {
+    Value::Object(settings.iter().map(|(name, value)| (name.clone(), value.to_value())).collect())
 }

@@ -1,5 +1,10 @@
 //! Tests of the topology.
 
+mod compare;
+mod import;
+
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::*;

@@ -1,7 +1,6 @@
 //! What a real broker does to us: kills, cuts, cancels, refusals.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,25 +14,7 @@ use tramline_event_hub::{
     AmqpConfig, ConsumerConfig, Context, Event, Hub, MemoryConfig, Outcome, PublishErrorKind, RetryPolicy,
 };
 
-const SOON: Duration = Duration::from_secs(40);
-
-async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    timeout(SOON, future).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
-}
-
-async fn until(what: &str, holds: impl Fn() -> bool) {
-    let ask = async {
-        let mut pause = tokio::time::interval(Duration::from_millis(10));
-        while !holds() {
-            pause.tick().await;
-        }
-    };
-    soon(what, ask).await;
-}
-
-fn name() -> String {
-    format!("f{}", &uuid::Uuid::new_v4().simple().to_string()[..10])
-}
+use crate::support::{SOON, name, soon, until};
 
 fn config(prefix: &str) -> AmqpConfig {
     let mut config = AmqpConfig::default();

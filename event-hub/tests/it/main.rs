@@ -7,3 +7,5 @@ mod inbox;
 mod memory;
 mod outbox;
 mod rabbit;
+mod support;
+mod topology;
