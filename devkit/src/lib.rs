@@ -37,7 +37,7 @@ mod wire;
 pub use crate::fault::Fault;
 pub use crate::server::nginx::Nginx;
 pub use crate::server::postgres::Postgres;
-pub use crate::server::rabbitmq::RabbitMq;
+pub use crate::server::rabbitmq::{Permissions, RabbitMq, RabbitMqConfig, RabbitMqTls};
 pub use crate::server::redis::Redis;
 pub use crate::system::service::{Service, ServiceProcess};
 pub use crate::system::{System, SystemConfig};

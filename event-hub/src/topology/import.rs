@@ -36,13 +36,15 @@ pub struct Unknown {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Definitions {
-    #[serde(alias = "rabbit_version")]
-    rabbitmq_version: String,
+    pub(crate) rabbitmq_version: String,
     vhosts: Vec<Vhost>,
     pub(crate) exchanges: Vec<ExchangeEntry>,
     pub(crate) queues: Vec<QueueEntry>,
     pub(crate) bindings: Vec<BindingEntry>,
     pub(crate) policies: Vec<PolicyEntry>,
+    /// In a management's answer only: they lower the numbers of whatever they match.
+    #[serde(skip)]
+    pub(crate) operator_policies: Vec<PolicyEntry>,
     /// Users, permissions, parameters and what else a broker writes.
     #[serde(flatten)]
     other: Map<String, Value>,
@@ -81,8 +83,6 @@ pub(crate) struct QueueEntry {
     exclusive: bool,
     #[serde(default)]
     pub(crate) arguments: Value,
-    /// In a management's answer only: what policies and operator policies come to.
-    pub(crate) effective_policy_definition: Option<Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -135,7 +135,12 @@ impl Definitions {
             }
         }
         for policy in self.policies.into_iter().filter(|policy| here(&policy.vhost)) {
-            imported.policy(policy);
+            let policy = imported.policy(policy);
+            imported.topology.policies.extend(policy);
+        }
+        let mut operator = Topology::new();
+        for policy in self.operator_policies.into_iter().filter(|policy| here(&policy.vhost)) {
+            operator.policies.extend(imported.policy(policy));
         }
         for exchange in self.exchanges.into_iter().filter(|exchange| here(&exchange.vhost)) {
             imported.exchange(exchange);
@@ -144,7 +149,7 @@ impl Definitions {
         // RabbitMQ 4 sets a limit where nobody did.
         let limited = major.is_some_and(|major| major >= 4);
         for queue in self.queues.into_iter().filter(|queue| here(&queue.vhost)) {
-            imported.queue(queue, limited);
+            imported.queue(queue, limited, &operator);
         }
         for binding in self.bindings.into_iter().filter(|binding| here(&binding.vhost)) {
             imported.binding(binding);
@@ -192,7 +197,7 @@ impl Imported {
         self.topology.exchanges.push(exchange);
     }
 
-    fn queue(&mut self, entry: QueueEntry, limited: bool) {
+    fn queue(&mut self, entry: QueueEntry, limited: bool, operator: &Topology) {
         let item = Item::queue(&entry.name);
         if let Some(why) = passing(entry.durable, entry.auto_delete, entry.exclusive) {
             return self.kept_out(Some(item), why);
@@ -218,27 +223,14 @@ impl Imported {
         for (name, value) in queue.set(&arguments) {
             self.kept_out(Some(item.clone()), format!("argument x-{name}: {value}"));
         }
-        let from_broker = entry.effective_policy_definition.is_some();
-        let policy = match entry.effective_policy_definition {
-            Some(Value::Object(effective)) => {
-                let known = |(name, value): (String, Value)| Some((name, Setting::of(&value)?));
-                effective.into_iter().filter_map(known).collect()
-            }
-            // «[]» is how the broker writes an empty object here.
-            Some(_) => Settings::new(),
-            None => Policies::of(&self.topology)
-                .for_queue(&queue)
-                .map_or_else(Settings::new, |policy| policy.definition.clone()),
-        };
-        if limited
-            && kind == QueueKind::Quorum
-            && !arguments.contains_key(LIMIT)
-            && !policy.contains_key(LIMIT)
-        {
+        let policies = Policies::of(&self.topology);
+        let said = arguments.contains_key(LIMIT)
+            || policies.for_queue(&queue).is_some_and(|policy| policy.definition.contains_key(LIMIT));
+        if limited && kind == QueueKind::Quorum && !said {
             queue.delivery_limit = Some(DELIVERY_LIMIT);
         }
-        if from_broker {
-            queue.set(&setting::add_up(&queue.settings(), &policy, kind == QueueKind::Quorum));
+        if let Some(lower) = Policies::of(operator).for_queue(&queue) {
+            queue.set(&setting::add_up(&queue.settings(), &lower.definition, kind == QueueKind::Quorum));
         }
         self.topology.queues.push(queue);
     }
@@ -260,10 +252,11 @@ impl Imported {
         }
     }
 
-    fn policy(&mut self, entry: PolicyEntry) {
+    fn policy(&mut self, entry: PolicyEntry) -> Option<Policy> {
         let item = Item::policy(&entry.name);
         let Some(applies_to) = AppliesTo::parse(&entry.apply_to) else {
-            return self.kept_out(Some(item), format!("applies to {}", entry.apply_to));
+            self.kept_out(Some(item), format!("applies to {}", entry.apply_to));
+            return None;
         };
         let definition = self.scalars(&item, entry.definition);
         let policy = Policy {
@@ -273,10 +266,11 @@ impl Imported {
             priority: entry.priority,
             definition,
         };
-        match policy.regex() {
-            Ok(_) => self.topology.policies.push(policy),
-            Err(_) => self.kept_out(Some(item), format!("pattern {:?}", policy.pattern)),
+        if policy.regex().is_err() {
+            self.kept_out(Some(item), format!("pattern {:?}", policy.pattern));
+            return None;
         }
+        Some(policy)
     }
 
     fn scalars(&mut self, item: &Item, value: Value) -> Settings {

@@ -1,4 +1,4 @@
-//! Virtual hosts, made through Erlang's own door: no plugin, and a tenth of a second.
+//! Virtual hosts, users and limits, set through Erlang's own door: no plugin, and a tenth of a second.
 
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,6 +10,7 @@ use tokio::process::Command;
 use tokio::time;
 
 use crate::program;
+use crate::server::rabbitmq::Permissions;
 
 /// Far longer than it takes on a machine that compiles beside it.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -32,6 +33,30 @@ pub(crate) async fn fresh(node: &str) -> anyhow::Result<String> {
     .await?;
     ensure!(answer.trim() == "{ok, ok}", "the broker answered {answer}");
     Ok(name)
+}
+
+/// Makes a user whose password is its name, with these permissions and no other.
+pub(crate) async fn user(node: &str, name: &str, vhost: &str, may: Permissions<'_>) -> anyhow::Result<()> {
+    let Permissions { configure, write, read } = may;
+    let answer = evaluate(
+        node,
+        name,
+        &format!(
+            r#"ok = rabbit_auth_backend_internal:add_user(<<"{name}">>, <<"{name}">>, <<"devkit">>), rabbit_auth_backend_internal:set_permissions(<<"{name}">>, <<"{vhost}">>, <<"{configure}">>, <<"{write}">>, <<"{read}">>, <<"devkit">>)."#
+        ),
+    )
+    .await?;
+    ensure!(answer.trim() == "{ok, ok}", "the broker answered {answer}");
+    Ok(())
+}
+
+/// Sets from how much memory on the broker is short of it.
+pub(crate) async fn watermark(node: &str, limit: &str) -> anyhow::Result<()> {
+    let caller = format!("limit-{:08x}", rand::random::<u32>());
+    let answer =
+        evaluate(node, &caller, &format!("vm_memory_monitor:set_vm_memory_high_watermark({limit}).")).await?;
+    ensure!(answer.trim() == "{ok, ok}", "the broker answered {answer}");
+    Ok(())
 }
 
 /// Evaluates it on the broker's node; `caller` is who asks, which two at a time must not share.

@@ -36,7 +36,7 @@ fn queues() -> impl Strategy<Value = Queue> {
     let millis = prop::option::of(1_u64..u64::from(u32::MAX));
     let numbers =
         (prop::option::of(any::<u32>()), millis.clone(), millis, prop::option::of(1_usize..1_000_000));
-    (name, any::<bool>(), any::<bool>(), target, numbers, 0..3).prop_map(
+    (name, any::<bool>(), any::<bool>(), target, numbers, 0..3_usize).prop_map(
         |(name, quorum, single, target, (limit, ttl, expires, max), overflow)| {
             let mut queue = if quorum { Queue::quorum(name) } else { Queue::classic(name) };
             queue.single_active_consumer = single;
