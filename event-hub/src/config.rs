@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tracing::Span;
 
+use crate::handler::ErrorTable;
 use crate::schema::Upcasts;
 
 /// What both kinds of hub need.
@@ -82,6 +83,8 @@ pub struct ConsumerConfig {
     pub concurrency: usize,
     /// What happens to failures.
     pub retry: RetryPolicy,
+    /// Which error means which outcome. Default: what is undecodable is rejected, all else tried again.
+    pub errors: ErrorTable,
     /// How long a handler may take before it counts as failed. Default 60 s, half the broker's patience or less.
     pub handler_timeout: Duration,
     /// How long running handlers get at shutdown before their events are given back. Default 10 s.
@@ -168,6 +171,7 @@ impl Default for ConsumerConfig {
             prefetch: 100,
             concurrency: 8,
             retry: RetryPolicy::default(),
+            errors: ErrorTable::default(),
             handler_timeout: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(10),
         }

@@ -6,12 +6,13 @@
 mod consuming;
 mod failing;
 mod feeds;
+mod handlers;
 mod publishing;
 mod versions;
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::json;
@@ -23,13 +24,14 @@ use uuid::Uuid;
 use crate::config::{ConsumerConfig, HubConfig, RetryPolicy};
 use crate::envelope::Event;
 use crate::error::Error;
-use crate::handler::{Context, Outcome, RawDelivery};
+use crate::handler::{Context, Handler, Outcome, RawDelivery};
 use crate::hub::Hub;
 use crate::topology::{Binding, Exchange, Queue, Topology};
 
 pub use crate::conformance::consuming::*;
 pub use crate::conformance::failing::*;
 pub use crate::conformance::feeds::*;
+pub use crate::conformance::handlers::*;
 pub use crate::conformance::publishing::*;
 pub use crate::conformance::versions::*;
 
@@ -71,6 +73,7 @@ checks! {
     routes_by_topic, tells_what_is_returned, answers_each_of_many, refuses_an_undeclared_exchange,
     keeps_for_a_late_consumer, holds_the_prefetch, shares_work, drains, gives_back_when_dropped,
     gives_back_on_return, refuses_an_unknown_queue, reports_its_health,
+    handlers_take_what_they_ask_for, errors_follow_the_table,
     retries_after_delays, delays_do_not_block_each_other, dead_letters_keep_their_story, poison_becomes_a_dead_letter,
     panics_and_hangs_are_failures, dead_letters_stay_until_handled,
     a_feed_keeps_its_place, a_feed_in_use_is_left_alone, a_full_feed_tells,
@@ -151,6 +154,16 @@ impl Bed {
                 answer(event, cx).await
             }
         };
+        Running { seen, ..self.consume_with(queue, config, handler) }
+    }
+
+    /// Runs a handler that tells by itself what it has seen.
+    fn consume_with<M: 'static>(
+        &self,
+        queue: &str,
+        config: ConsumerConfig,
+        handler: impl Handler<M>,
+    ) -> Running {
         let (stop, stopped) = oneshot::channel::<()>();
         let (hub, queue) = (self.hub.clone(), self.name(queue));
         let task = tokio::spawn(async move {
@@ -159,25 +172,27 @@ impl Bed {
             };
             hub.consume(&queue, config, handler, shutdown).await
         });
-        Running { seen, stop: Some(stop), task }
+        Running { seen: mpsc::channel(1).1, stop: Some(stop), task }
     }
 
     /// Takes the next dead letter.
     async fn next_dead_letter(&self) -> (RawDelivery, Context) {
         let (sender, mut seen) = mpsc::channel(1);
         let (stop, stopped) = oneshot::channel::<()>();
+        // One, even if the next comes before the stop.
+        let sender = Arc::new(Mutex::new(Some(sender)));
         let handler = move |raw: RawDelivery, cx: Context| {
-            let sender = sender.clone();
+            let sender = sender.lock().expect("no panic").take();
             async move {
-                match sender.try_send((raw, cx)) {
-                    Ok(()) => Outcome::Ack,
-                    Err(_) => Outcome::Return,
+                match sender.map(|sender| sender.try_send((raw, cx))) {
+                    Some(Ok(())) => Outcome::Ack,
+                    Some(Err(_)) | None => Outcome::Return,
                 }
             }
         };
         let config = ConsumerConfig { prefetch: 1, concurrency: 1, ..ConsumerConfig::default() };
         let queue = self.name("dlq");
-        let run = self.hub.consume_raw(&queue, config, handler, async {
+        let run = self.hub.consume(&queue, config, handler, async {
             let _ = stopped.await;
         });
         let take = async {

@@ -4,18 +4,18 @@ mod attempts;
 mod settle;
 mod worker;
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::time::Instant;
+use tower_service::Service;
 
 use crate::config::{ConsumerConfig, HubConfig};
 use crate::driver::Backend;
-use crate::envelope::Event;
-use crate::error::{Error, ErrorKind};
-use crate::handler::{Context, Handler, Outcome, RawDelivery, RawHandler, chain};
-use crate::message::{Delivery, HeaderValue};
+use crate::handler::received::Origin;
+use crate::handler::{BoxError, Handler, Outcome, Received};
 use crate::metrics::ConsumerMetrics;
 use crate::topology::DeadLetter;
 
@@ -30,6 +30,7 @@ pub(crate) struct Consumer<P> {
     pub(crate) process: P,
     pub(crate) failures: Failures,
     pub(crate) metrics: ConsumerMetrics,
+    pub(crate) origin: Arc<Origin>,
 }
 
 /// What this consumer does with what fails.
@@ -41,27 +42,28 @@ pub(crate) enum Failures {
     Stay,
 }
 
-/// Why a delivery never gets to its handler: the reason and the error of its dead letter.
-pub(crate) struct Refusal {
-    pub(crate) reason: &'static str,
-    pub(crate) error: String,
-}
-
-/// A handler behind one face, whether it wants events or bodies.
+/// A handler or a service behind one face.
 pub(crate) trait Process: Send + Sync + 'static {
-    type Input: Clone + Send;
+    /// What is ready for one call.
+    type Ready: Send;
 
-    /// What the handler gets, or why it cannot.
-    fn read(&self, delivery: &Delivery, hub: &HubConfig) -> Result<Self::Input, Refusal>;
+    /// Waits until it can take a delivery.
+    fn ready(&self) -> impl Future<Output = Result<Self::Ready, BoxError>> + Send;
 
-    fn time(input: &Self::Input) -> Option<Timestamp>;
-
-    fn process(&self, input: Self::Input, cx: Context) -> impl Future<Output = Outcome> + Send;
+    fn call(
+        &self,
+        ready: Self::Ready,
+        received: Received,
+    ) -> impl Future<Output = Result<Outcome, BoxError>> + Send;
 }
 
-pub(crate) struct Events<H>(pub(crate) H);
+pub(crate) struct Handled<H, M> {
+    handler: H,
+    marker: PhantomData<fn() -> M>,
+}
 
-pub(crate) struct Bodies<H>(pub(crate) H);
+/// The lock is for the clone that each call gets: a service need not be `Sync`.
+pub(crate) struct Served<S>(Mutex<S>);
 
 // === impl Consumer ===
 
@@ -85,62 +87,49 @@ impl<P> Consumer<P> {
     }
 }
 
-// === impl Refusal ===
+// === impl Handled ===
 
-impl Refusal {
-    pub(crate) fn of(error: &Error) -> Self {
-        let reason = match error.kind() {
-            ErrorKind::UnknownVersion => "unknown_version",
-            _ => "undecodable",
-        };
-        Self { reason, error: chain(error) }
+impl<H, M> Handled<H, M> {
+    pub(crate) fn new(handler: H) -> Self {
+        Self { handler, marker: PhantomData }
     }
 }
 
-// === impl Events ===
+impl<H: Handler<M>, M: 'static> Process for Handled<H, M> {
+    type Ready = ();
 
-impl<H: Handler> Process for Events<H> {
-    type Input = Event;
-
-    fn read(&self, delivery: &Delivery, hub: &HubConfig) -> Result<Event, Refusal> {
-        let event = delivery.message.event().and_then(|event| hub.upcasts.upcast(event));
-        event.map_err(|error| Refusal::of(&error))
+    async fn ready(&self) -> Result<(), BoxError> {
+        Ok(())
     }
 
-    fn time(event: &Event) -> Option<Timestamp> {
-        Some(event.time)
-    }
-
-    fn process(&self, event: Event, cx: Context) -> impl Future<Output = Outcome> + Send {
-        self.0.handle(event, cx)
+    fn call(&self, (): (), received: Received) -> impl Future<Output = Result<Outcome, BoxError>> + Send {
+        self.handler.handle(received)
     }
 }
 
-// === impl Bodies ===
+// === impl Served ===
 
-impl<H: RawHandler> Process for Bodies<H> {
-    type Input = RawDelivery;
+impl<S> Served<S> {
+    pub(crate) fn new(service: S) -> Self {
+        Self(Mutex::new(service))
+    }
+}
 
-    fn read(&self, delivery: &Delivery, _: &HubConfig) -> Result<RawDelivery, Refusal> {
-        let message = &delivery.message;
-        Ok(RawDelivery {
-            body: message.body.clone(),
-            message_id: message.properties.message_id.clone(),
-            content_type: message.properties.content_type.clone(),
-            headers: message
-                .headers
-                .iter()
-                .map(|(name, value)| (name.clone(), HeaderValue::to_text(value)))
-                .collect(),
-        })
+impl<S> Process for Served<S>
+where
+    S: Service<Received, Response = Outcome, Error: Into<BoxError>, Future: Send> + Clone + Send + 'static,
+{
+    type Ready = S;
+
+    async fn ready(&self) -> Result<S, BoxError> {
+        let mut service = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // What is made ready is what is called: a permit or a place belongs to this clone.
+        poll_fn(|cx| service.poll_ready(cx)).await.map_err(Into::into)?;
+        Ok(service)
     }
 
-    fn time(_: &RawDelivery) -> Option<Timestamp> {
-        None
-    }
-
-    fn process(&self, delivery: RawDelivery, cx: Context) -> impl Future<Output = Outcome> + Send {
-        self.0.handle(delivery, cx)
+    async fn call(&self, mut service: S, received: Received) -> Result<Outcome, BoxError> {
+        service.call(received).await.map_err(Into::into)
     }
 }
 

@@ -1,9 +1,46 @@
-//! Handlers, what they are told and what they answer.
+//! Handlers: what they take, what they are told and what they answer.
+//!
+//! A handler is an `async fn` of up to four parts of a delivery ([`FromDelivery`]): the [`Event`], its
+//! [`Data`], the [`Context`], the [`RawDelivery`]. It answers with an [`Outcome`], or with a `Result` whose
+//! error the consumer's [`ErrorTable`] turns into one ([`IntoOutcome`]).
+//!
+//! ```
+//! use serde::Deserialize;
+//! use tramline_event_hub::Outcome;
+//! use tramline_event_hub::handler::{Data, Handler};
+//!
+//! #[derive(Deserialize)]
+//! struct Placed {
+//!     order: u64,
+//! }
+//!
+//! async fn placed(Data(placed): Data<Placed>) -> Result<(), std::num::TryFromIntError> {
+//!     let _small: u32 = placed.order.try_into()?;
+//!     Ok(())
+//! }
+//!
+//! fn is_a_handler<M>(_: impl Handler<M>) {}
+//! is_a_handler(placed);
+//! is_a_handler(async || Outcome::Ack);
+//! ```
+//!
+//! # Layers
+//!
+//! [`Handler::into_service`] makes a `tower` service of a handler, and
+//! [`Hub::consume_service`](crate::Hub::consume_service) runs any service that takes a [`Received`], so that
+//! tower's layers apply as they are. A layer's own error, as that of a timeout, goes through the same table.
+
+mod error_table;
+mod extract;
+mod failure;
+mod function;
+mod outcome;
+pub(crate) mod received;
+mod service;
 
 use std::error::Error as StdError;
 use std::fmt::Write as _;
 use std::future::Future;
-use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -11,45 +48,38 @@ use jiff::Timestamp;
 use crate::envelope::{self, Event, HeaderRef};
 use crate::error::Error;
 
-/// Handles events, one call per delivery. Implemented for `Fn(Event, Context) -> impl Future<Output = Outcome>`.
+pub use crate::handler::error_table::{Action, ErrorTable, find};
+pub use crate::handler::extract::{Data, FromDelivery};
+pub use crate::handler::failure::{Panicked, TimedOut, Undecodable};
+pub use crate::handler::outcome::{IntoOutcome, Outcome};
+pub use crate::handler::received::Received;
+pub use crate::handler::service::HandlerService;
+
+/// Any error, as handlers and layers give it.
+pub type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// Handles deliveries, one call each. At least once: repeats are possible, see the inbox.
+///
+/// Implemented for every `Fn` of up to four parts ([`FromDelivery`]) whose future gives an [`IntoOutcome`];
+/// `M` tells these implementations apart. A type of your own implements `Handler` and takes the [`Received`].
 ///
 /// A panic counts as a failure, and so does a call that takes longer than the consumer's `handler_timeout`.
-pub trait Handler: Send + Sync + 'static {
-    /// Handles one event. At least once: repeats are possible, see the inbox.
-    fn handle(&self, event: Event, cx: Context) -> impl Future<Output = Outcome> + Send;
-}
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no handler",
+    label = "not an `async fn` of up to four parts of a delivery that gives an outcome",
+    note = "each parameter must be `FromDelivery`, the result `IntoOutcome`, and the future `Send`"
+)]
+pub trait Handler<M = Received>: Send + Sync + 'static {
+    /// Handles one delivery. What the consumer does with an error is its [`ErrorTable`]'s word.
+    fn handle(&self, received: Received) -> impl Future<Output = Result<Outcome, BoxError>> + Send;
 
-/// Handles deliveries that need not be events, as those of a dead-letter queue.
-pub trait RawHandler: Send + Sync + 'static {
-    /// Handles one delivery.
-    fn handle(&self, delivery: RawDelivery, cx: Context) -> impl Future<Output = Outcome> + Send;
-}
-
-/// What becomes of a delivery.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum Outcome {
-    /// Done.
-    Ack,
-    /// Failed for now: again after the policy's delay, or a dead letter when tried too often.
-    Retry {
-        /// Why.
-        reason: String,
-    },
-    /// Failed for now: again after this delay, or a dead letter when tried too often.
-    RetryAfter {
-        /// How long to wait, to a tenth of a second and at most some seven hours.
-        delay: Duration,
-        /// Why.
-        reason: String,
-    },
-    /// Failed for good: a dead letter.
-    Reject {
-        /// Why.
-        reason: String,
-    },
-    /// Not handled at all: back into the queue, for someone else.
-    Return,
+    /// The handler as a `tower` service, for layers.
+    fn into_service(self) -> HandlerService<Self, M>
+    where
+        Self: Sized,
+    {
+        HandlerService::new(self)
+    }
 }
 
 /// What a handler is told beside the event.
@@ -102,46 +132,6 @@ pub struct RawDelivery {
     pub content_type: Option<String>,
     /// Headers that are text, whole numbers, flags or times, as text.
     pub headers: Vec<(String, String)>,
-}
-
-// === impl Handler ===
-
-impl<F, Fut> Handler for F
-where
-    F: Fn(Event, Context) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Outcome> + Send,
-{
-    fn handle(&self, event: Event, cx: Context) -> impl Future<Output = Outcome> + Send {
-        self(event, cx)
-    }
-}
-
-// === impl RawHandler ===
-
-impl<F, Fut> RawHandler for F
-where
-    F: Fn(RawDelivery, Context) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Outcome> + Send,
-{
-    fn handle(&self, delivery: RawDelivery, cx: Context) -> impl Future<Output = Outcome> + Send {
-        self(delivery, cx)
-    }
-}
-
-// === impl Outcome ===
-
-impl Outcome {
-    /// Failed for now, with the error's whole chain as the reason.
-    #[must_use]
-    pub fn retry(error: &(dyn StdError + 'static)) -> Self {
-        Self::Retry { reason: chain(error) }
-    }
-
-    /// Failed for good, with the error's whole chain as the reason.
-    #[must_use]
-    pub fn reject(error: &(dyn StdError + 'static)) -> Self {
-        Self::Reject { reason: chain(error) }
-    }
 }
 
 // === impl RawDelivery ===

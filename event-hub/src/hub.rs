@@ -8,17 +8,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tower_service::Service;
 use tracing::Instrument as _;
 
 use crate::config::{ConsumerConfig, HubConfig, MemoryConfig};
-use crate::consumer::{Bodies, Events, Failures};
+use crate::consumer::{Failures, Handled, Served};
 use crate::driver::{Backend, Source, SubscriptionState};
 use crate::envelope::Event;
 use crate::error::Error;
 #[allow(unused_imports, reason = "the docs below name its kinds")]
 use crate::error::ErrorKind;
 use crate::feed::{Feed, Place};
-use crate::handler::{Handler, RawHandler};
+use crate::handler::{BoxError, Handler, Outcome, Received};
 use crate::health::{ConsumerHealth, HubHealth, QueueStats};
 use crate::memory::Broker;
 use crate::message::Message;
@@ -148,7 +149,7 @@ impl Hub {
         results
     }
 
-    /// Runs a handler over a queue until `shutdown` completes and the consumer is drained: no new events,
+    /// Runs a handler, see [`handler`](crate::handler), over a queue until `shutdown` completes and the consumer is drained: no new events,
     /// running handlers finished (or given back at the deadline), acknowledgements sent, the rest given back.
     ///
     /// A lost connection, a cancel by the broker and a deleted queue are recovered from, without end.
@@ -162,17 +163,21 @@ impl Hub {
     /// # Cancel safety
     ///
     /// When dropped, running handlers are aborted and their events delivered again.
-    pub async fn consume(
+    pub async fn consume<M: 'static>(
         &self,
         queue: &str,
         config: ConsumerConfig,
-        handler: impl Handler,
+        handler: impl Handler<M>,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), Error> {
-        self.consume_queue(queue, config, Events(handler), shutdown).await
+        self.consume_queue(queue, config, Handled::new(handler), shutdown).await
     }
 
-    /// As [`Hub::consume`], for deliveries that need not be events: nothing is rejected as undecodable.
+    /// As [`Hub::consume`], for a `tower` service: a handler within layers, see [`Handler::into_service`].
+    ///
+    /// Each delivery gets a clone of its own, which is called once it is ready; until then the delivery waits
+    /// in its place, and the rest in the queue. An error of a layer is judged by the consumer's
+    /// [`ErrorTable`](crate::handler::ErrorTable), like a handler's.
     ///
     /// # Errors
     ///
@@ -181,14 +186,20 @@ impl Hub {
     /// # Cancel safety
     ///
     /// As [`Hub::consume`].
-    pub async fn consume_raw(
+    pub async fn consume_service<S>(
         &self,
         queue: &str,
         config: ConsumerConfig,
-        handler: impl RawHandler,
+        service: S,
         shutdown: impl Future<Output = ()> + Send,
-    ) -> Result<(), Error> {
-        self.consume_queue(queue, config, Bodies(handler), shutdown).await
+    ) -> Result<(), Error>
+    where
+        S: Service<Received, Response = Outcome, Error: Into<BoxError>, Future: Send>
+            + Clone
+            + Send
+            + 'static,
+    {
+        self.consume_queue(queue, config, Served::new(service), shutdown).await
     }
 
     /// Runs a handler over a feed of this process's own, made at the start and again when it is gone.
@@ -203,11 +214,11 @@ impl Hub {
     /// # Cancel safety
     ///
     /// As [`Hub::consume`].
-    pub async fn consume_feed(
+    pub async fn consume_feed<M: 'static>(
         &self,
         feed: Feed,
         config: ConsumerConfig,
-        handler: impl Handler,
+        handler: impl Handler<M>,
         place: impl Fn(Place) + Send + Sync + 'static,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), Error> {
@@ -223,7 +234,7 @@ impl Hub {
         let exchange = feed.exchange.clone().unwrap_or_else(|| self.0.config.exchange.clone());
         let watch = self.watch(feed.clone(), opened, place);
         let source = Source::Feed { feed, exchange, place: tell };
-        let run = self.run(source, config, Events(handler), Failures::Stay, shutdown);
+        let run = self.run(source, config, Handled::new(handler), Failures::Stay, shutdown);
         tokio::select! {
             result = run => result,
             never = watch => match never {},

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use tramline_event_hub::{Context, Event, Handler, Outcome};
+use tramline_event_hub::handler::{BoxError, Received};
+use tramline_event_hub::{Event, Handler, Outcome};
 
 use crate::error::Error;
 use crate::protocol::RoomId;
@@ -32,6 +33,15 @@ where
         Self { rooms, route }
     }
 
+    /// Publishes one event into its rooms, for a handler that does more than that.
+    pub async fn carry(&self, event: &Event) -> Outcome {
+        match self.pass(event).await {
+            Ok(()) => Outcome::Ack,
+            Err(error) if error.is_retryable() => Outcome::retry(&error),
+            Err(error) => Outcome::reject(&error),
+        }
+    }
+
     async fn pass(&self, event: &Event) -> Result<(), Error> {
         let rooms = (self.route)(event);
         if rooms.is_empty() {
@@ -46,12 +56,8 @@ impl<R> Handler for Bridge<R>
 where
     R: Fn(&Event) -> Vec<RoomId> + Send + Sync + 'static,
 {
-    async fn handle(&self, event: Event, _: Context) -> Outcome {
-        match self.pass(&event).await {
-            Ok(()) => Outcome::Ack,
-            Err(error) if error.is_retryable() => Outcome::retry(&error),
-            Err(error) => Outcome::reject(&error),
-        }
+    async fn handle(&self, mut received: Received) -> Result<Outcome, BoxError> {
+        Ok(self.carry(received.event()?).await)
     }
 }
 

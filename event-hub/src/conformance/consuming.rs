@@ -164,7 +164,7 @@ pub async fn gives_back_on_return(bed: &Bed) {
 
 /// A queue that was never declared is told at once.
 pub async fn refuses_an_unknown_queue(bed: &Bed) {
-    let handler = async |_, _| Outcome::Ack;
+    let handler = async || Outcome::Ack;
     let result = bed.hub.consume("never declared", ConsumerConfig::default(), handler, async {}).await;
     assert_eq!(result.expect_err("unknown").kind(), ErrorKind::UnknownQueue);
 }

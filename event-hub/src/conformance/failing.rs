@@ -164,7 +164,7 @@ pub async fn dead_letters_stay_until_handled(bed: &Bed) {
         }
     };
     let queue = bed.name("dlq");
-    let run = bed.hub.consume_raw(&queue, quick(), handler, async {
+    let run = bed.hub.consume(&queue, quick(), handler, async {
         let _ = stopped.await;
     });
     crate::conformance::soon("the fifth try", run).await.expect("drained");

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use jiff::Timestamp;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -13,7 +12,9 @@ use tracing::Instrument as _;
 use crate::consumer::{Consumer, Failures, Process, REDELIVERIES, attempts};
 use crate::delay;
 use crate::driver::Verdict;
-use crate::handler::{Context, Outcome};
+use crate::handler::{
+    Action, BoxError, Context, Outcome, Panicked, Received, TimedOut, Undecodable, chain, find,
+};
 use crate::message::{Delivery, Message};
 use crate::trace;
 
@@ -30,36 +31,47 @@ pub(super) async fn settle<P: Process>(
     let cx = attempts::context(&delivery);
     let hook = consumer.hub.join_trace.as_ref();
     let span = trace::process(consumer.backend.system(), &consumer.name, &delivery, cx.attempt, hook);
-    handle(consumer, delivery, cx, stop).instrument(span).await
+    handle(consumer, &Arc::new(delivery), cx, stop).instrument(span).await
 }
 
 async fn handle<P: Process>(
     consumer: &Arc<Consumer<P>>,
-    delivery: Delivery,
+    delivery: &Arc<Delivery>,
     mut cx: Context,
     stop: &CancellationToken,
 ) -> Verdict {
     if cx.redelivered {
         consumer.metrics.redelivered.increment(1);
     }
-    let input = match consumer.process.read(&delivery, &consumer.hub) {
-        Ok(input) => input,
-        Err(refusal) => {
-            let why = (refusal.reason, refusal.error.as_str());
-            return give_up(consumer, &delivery, cx.attempt, why, stop).await;
-        }
-    };
     if delivery.returns >= REDELIVERIES && cx.dead_letter.is_none() {
         // It has brought its consumers down, again and again: not once more.
         let error = "delivered again and again without an answer";
-        return give_up(consumer, &delivery, cx.attempt - 1, ("redelivered", error), stop).await;
-    }
-    if let Some(time) = P::time(&input) {
-        let lag = Timestamp::now().duration_since(time).as_secs_f64();
-        consumer.metrics.lag.record(lag.max(0.0));
+        return give_up(consumer, delivery, cx.attempt - 1, ("redelivered", error), stop).await;
     }
     loop {
-        let outcome = call(consumer, input.clone(), cx.clone()).await;
+        let outcome = match attempt(consumer, delivery, &cx, stop).await {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(error)) => {
+                let reason = chain(&*error);
+                match consumer.config.errors.action(&*error) {
+                    Action::Ack => {
+                        tracing::info!(attempt = cx.attempt, reason, "event failed, which does not matter");
+                        Outcome::Ack
+                    }
+                    Action::Retry => Outcome::Retry { reason },
+                    Action::RetryAfter(delay) => Outcome::RetryAfter { delay, reason },
+                    Action::Reject => {
+                        let why = find::<Undecodable>(&*error).map_or("rejected", Undecodable::reason);
+                        return give_up(consumer, delivery, cx.attempt, (why, &reason), stop).await;
+                    }
+                    Action::Return => {
+                        tracing::info!(attempt = cx.attempt, reason, "event given back");
+                        Outcome::Return
+                    }
+                }
+            }
+            None => return Verdict::Return,
+        };
         let (reason, delay) = match outcome {
             Outcome::Ack => {
                 consumer.metrics.acked.increment(1);
@@ -71,7 +83,7 @@ async fn handle<P: Process>(
                 return Verdict::Return;
             }
             Outcome::Reject { reason } => {
-                return give_up(consumer, &delivery, cx.attempt, ("rejected", &reason), stop).await;
+                return give_up(consumer, delivery, cx.attempt, ("rejected", &reason), stop).await;
             }
             Outcome::Retry { reason } => (reason, consumer.delay(cx.attempt)),
             Outcome::RetryAfter { delay, reason } => (reason, delay),
@@ -80,13 +92,13 @@ async fn handle<P: Process>(
         tracing::Span::current().record("otel.status_code", "ERROR");
         let endless = matches!(consumer.failures, Failures::Move(None));
         if cx.attempt >= consumer.max_attempts() && !endless {
-            return give_up(consumer, &delivery, cx.attempt, ("attempts", &reason), stop).await;
+            return give_up(consumer, delivery, cx.attempt, ("attempts", &reason), stop).await;
         }
         consumer.metrics.retried.increment(1);
         match consumer.failures {
             Failures::Move(_) => {
                 let route = delay::route(&delivery.queue, delay);
-                let again = attempts::again(&delivery, cx.attempt, &reason, route);
+                let again = attempts::again(delivery, cx.attempt, &reason, route);
                 return move_on(consumer, again, stop).await;
             }
             Failures::Stay => {
@@ -100,22 +112,31 @@ async fn handle<P: Process>(
     }
 }
 
-/// Calls the handler; a panic and a handler that takes too long have failed.
-async fn call<P: Process>(consumer: &Arc<Consumer<P>>, input: P::Input, cx: Context) -> Outcome {
+/// Calls the handler; a panic and a handler that takes too long have failed. None when it was stopped before.
+async fn attempt<P: Process>(
+    consumer: &Arc<Consumer<P>>,
+    delivery: &Arc<Delivery>,
+    cx: &Context,
+    stop: &CancellationToken,
+) -> Option<Result<Outcome, BoxError>> {
+    // What waits here holds its place in the window: the rest stays in the queue until there is room.
+    let ready = AssertUnwindSafe(consumer.process.ready()).catch_unwind();
+    let ready = match stop.run_until_cancelled(ready).await? {
+        Ok(Ok(ready)) => ready,
+        Ok(Err(error)) => return Some(Err(error)),
+        Err(panic) => return Some(Err(Panicked::new(panic.as_ref()).into())),
+    };
+    let received = Received::new(Arc::clone(delivery), cx.clone(), Arc::clone(&consumer.origin));
     let started = Instant::now();
     // The call itself may panic too, before its future exists.
-    let handler = AssertUnwindSafe(async { consumer.process.process(input, cx).await }).catch_unwind();
-    let outcome = match timeout(consumer.config.handler_timeout, handler).await {
-        Ok(Ok(outcome)) => outcome,
-        Ok(Err(panic)) => {
-            Outcome::Retry { reason: format!("the handler panicked: {}", words(panic.as_ref())) }
-        }
-        Err(_) => {
-            Outcome::Retry { reason: format!("no answer within {:?}", consumer.config.handler_timeout) }
-        }
+    let call = AssertUnwindSafe(async { consumer.process.call(ready, received).await }).catch_unwind();
+    let answer = match timeout(consumer.config.handler_timeout, call).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(panic)) => Err(Panicked::new(panic.as_ref()).into()),
+        Err(_) => Err(TimedOut::after(consumer.config.handler_timeout).into()),
     };
     consumer.metrics.seconds.record(started.elapsed().as_secs_f64());
-    outcome
+    Some(answer)
 }
 
 /// Moves to the dead letters what is not tried again.
@@ -179,12 +200,4 @@ async fn move_on<P: Process>(
 /// False when cut short.
 async fn pause(time: Duration, stop: &CancellationToken) -> bool {
     stop.run_until_cancelled(sleep(time)).await.is_some()
-}
-
-fn words(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no words")
 }

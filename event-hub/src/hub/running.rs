@@ -11,6 +11,7 @@ use crate::consumer::{self, Consumer, Failures, Process};
 use crate::driver::{Source, Subscribe};
 use crate::error::{Error, ErrorKind};
 use crate::feed::{Feed, Place};
+use crate::handler::received::Origin;
 use crate::hub::Hub;
 use crate::metrics::ConsumerMetrics;
 
@@ -49,10 +50,12 @@ impl Hub {
             name: name.clone(),
         });
         self.consumers().push((source.name().to_owned(), Arc::downgrade(&subscription.state)));
+        let metrics = ConsumerMetrics::new(&name);
         let consumer = Arc::new(Consumer {
             backend: self.0.backend.clone(),
             hub: self.0.config.clone(),
-            metrics: ConsumerMetrics::new(&name),
+            origin: Arc::new(Origin { upcasts: self.0.config.upcasts.clone(), lag: metrics.lag.clone() }),
+            metrics,
             config,
             name,
             process,

@@ -60,7 +60,7 @@ async fn consume(hub: &Hub, queue: &str, count: usize, outcome: Outcome) {
     let enough = async {
         done.acquire_many(needed).await.unwrap().forget();
     };
-    hub.consume_raw(queue, config, handler, enough).await.unwrap();
+    hub.consume(queue, config, handler, enough).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -129,7 +129,7 @@ async fn an_unused_feed_goes_away_and_a_used_one_stays() {
     let using = tokio::spawn({
         let hub = hub.clone();
         async move {
-            let handler = async |_, _| Outcome::Ack;
+            let handler = async || Outcome::Ack;
             let shutdown = async {
                 let _ = stopped.await;
             };

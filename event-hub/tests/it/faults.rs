@@ -359,7 +359,7 @@ async fn crash_loops_end(hub: Hub, prefix: &str) {
             let sender = sender.clone();
             async move {
                 sender.send(()).await.unwrap();
-                std::future::pending().await
+                std::future::pending::<Outcome>().await
             }
         };
         let mut config = ConsumerConfig::default();

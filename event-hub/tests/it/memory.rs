@@ -27,6 +27,7 @@ suite! {
     routes_by_topic, tells_what_is_returned, answers_each_of_many, refuses_an_undeclared_exchange,
     keeps_for_a_late_consumer, holds_the_prefetch, shares_work, drains, gives_back_when_dropped,
     gives_back_on_return, refuses_an_unknown_queue, reports_its_health,
+    handlers_take_what_they_ask_for, errors_follow_the_table,
     retries_after_delays, delays_do_not_block_each_other, dead_letters_keep_their_story, poison_becomes_a_dead_letter,
     panics_and_hangs_are_failures, dead_letters_stay_until_handled,
     a_feed_keeps_its_place, a_feed_in_use_is_left_alone, a_full_feed_tells,

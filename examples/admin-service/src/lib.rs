@@ -30,7 +30,7 @@ pub fn build(_: Config, deps: Deps) -> Result<Service, ConfigError> {
         events::handle(handled.clone(), event, cx)
     });
     let kept = store.clone();
-    shell.consume_raw(
+    shell.consume(
         contracts::DEAD_LETTER_QUEUE,
         Shell::consumer_config("dead-letters"),
         move |delivery, cx| events::keep_dead_letter(kept.clone(), delivery, cx),

@@ -8,7 +8,6 @@ use std::time::Duration;
 use axum::Router;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tramline_event_hub::handler::RawHandler;
 use tramline_event_hub::outbox::RelayConfig;
 use tramline_event_hub::{AmqpConfig, ConsumerConfig, Handler, Hub, HubConfig, MemoryConfig};
 use tramline_observability::health::Need;
@@ -163,22 +162,11 @@ impl Shell {
     }
 
     /// Consumes a work queue, once the topology and every [`database`](Self::database) are there, until the drain.
-    pub fn consume(&self, queue: &'static str, config: ConsumerConfig, handler: impl Handler) {
+    pub fn consume<M: 'static>(&self, queue: &'static str, config: ConsumerConfig, handler: impl Handler<M>) {
         let shell = self.clone();
         self.0.lifecycle.spawn(Phase::Consumers, queue, move |stop| async move {
             if shell.started(&stop).await {
                 let run = shell.0.hub.consume(queue, config, handler, stop.cancelled());
-                start::end_of(queue, run.await);
-            }
-        });
-    }
-
-    /// Like [`consume`](Self::consume), for deliveries that need not be events.
-    pub fn consume_raw(&self, queue: &'static str, config: ConsumerConfig, handler: impl RawHandler) {
-        let shell = self.clone();
-        self.0.lifecycle.spawn(Phase::Consumers, queue, move |stop| async move {
-            if shell.started(&stop).await {
-                let run = shell.0.hub.consume_raw(queue, config, handler, stop.cancelled());
                 start::end_of(queue, run.await);
             }
         });

@@ -6,7 +6,8 @@ use chassis::{Shell, revocations};
 use contracts::{Payload, RevokeReason, SessionRevoked, UserChanged, UserDeleted, UserStatus, UserUpdated};
 use jiff::Timestamp;
 use serde::Deserialize;
-use tramline_event_hub::{ConsumerConfig, Context, Event, Handler, Outcome};
+use tramline_event_hub::handler::{BoxError, Received};
+use tramline_event_hub::{ConsumerConfig, Event, Handler, Outcome};
 use tramline_observability::lifecycle::Phase;
 use tramline_session_sync::Revocations;
 use tramline_session_sync::revocation::RevocationsConfig;
@@ -65,7 +66,8 @@ impl<R> Handler for Carrier<R>
 where
     R: Fn(&Event) -> Vec<RoomId> + Send + Sync + 'static,
 {
-    async fn handle(&self, event: Event, cx: Context) -> Outcome {
+    async fn handle(&self, mut received: Received) -> Result<Outcome, BoxError> {
+        let event: Event = received.extract()?;
         let lag = Timestamp::now().duration_since(event.time);
         self.lag.record(Duration::try_from(lag).unwrap_or_default().as_secs_f64());
         let started = tokio::time::Instant::now();
@@ -74,7 +76,7 @@ where
         // tokens would open new sockets until then, which nothing would close.
         let life = RevocationsConfig::default().token_life;
         self.revocations.apply_snapshot(revocations::entries(&event, life).unwrap_or_default());
-        let outcome = self.bridge.handle(event, cx).await;
+        let outcome = self.bridge.carry(&event).await;
         // After the event itself, so that its reader learns why.
         let closed = match ended {
             Some(Ended::Session(id, close)) => self.rooms.close_session(&id.to_string(), &close),
@@ -85,7 +87,7 @@ where
             tracing::debug!(closed, "sockets of an ended session");
         }
         self.delivery.record(started.elapsed().as_secs_f64());
-        outcome
+        Ok(outcome)
     }
 }
 

@@ -342,7 +342,7 @@ fn take_the_others_queues(hub: &Hub) -> (watch::Receiver<Vec<Event>>, watch::Rec
     let dlq = hub.clone();
     tokio::spawn(async move {
         let config = ConsumerConfig::default();
-        dlq.consume_raw(contracts::DEAD_LETTER_QUEUE, config, bury, std::future::pending()).await
+        dlq.consume(contracts::DEAD_LETTER_QUEUE, config, bury, std::future::pending()).await
     });
     (events, letters)
 }

@@ -1,0 +1,108 @@
+//! A delivery on its way to its handler.
+
+use std::fmt;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::envelope::Event;
+use crate::handler::{BoxError, Context, FromDelivery, RawDelivery, Undecodable};
+use crate::message::{Delivery, HeaderValue};
+use crate::schema::Upcasts;
+
+/// A delivery on its way to its handler: the request of the consumer's `tower` service.
+///
+/// The event is read when it is first asked for, so that a layer can decide without it, and a handler of
+/// bodies gets what is no event. Cheap to clone; a clone that has not read the event yet reads it for itself.
+#[derive(Clone)]
+pub struct Received {
+    delivery: Arc<Delivery>,
+    context: Context,
+    origin: Arc<Origin>,
+    event: Option<Event>,
+    /// Whether the event's lag is on record.
+    lag_told: bool,
+}
+
+/// What the deliveries of one consumer have in common.
+pub(crate) struct Origin {
+    pub(crate) upcasts: Upcasts,
+    /// From the event's time to its handler's start.
+    pub(crate) lag: metrics::Histogram,
+}
+
+// === impl Received ===
+
+impl Received {
+    pub(crate) fn new(delivery: Arc<Delivery>, context: Context, origin: Arc<Origin>) -> Self {
+        // A later try of the same delivery says nothing about the way here.
+        let lag_told = context.redelivered;
+        Self { delivery, context, origin, event: None, lag_told }
+    }
+
+    /// What is known of the delivery beside its body.
+    #[must_use]
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// The event, its data in the newest version that the hub knows.
+    ///
+    /// # Errors
+    ///
+    /// When it is none, or no steps lead to the newest version.
+    pub fn event(&mut self) -> Result<&Event, Undecodable> {
+        let event = match self.event.take() {
+            Some(event) => event,
+            None => self.read()?,
+        };
+        Ok(self.event.insert(event))
+    }
+
+    /// Any part of it, as a handler's parameter would get it.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be had.
+    pub fn extract<T: FromDelivery>(&mut self) -> Result<T, BoxError> {
+        T::from_delivery(self)
+    }
+
+    /// The delivery as it came.
+    #[must_use]
+    pub fn raw(&self) -> RawDelivery {
+        let message = &self.delivery.message;
+        let text = |(name, value): (&String, &HeaderValue)| (name.clone(), HeaderValue::to_text(value));
+        RawDelivery {
+            body: message.body.clone(),
+            message_id: message.properties.message_id.clone(),
+            content_type: message.properties.content_type.clone(),
+            headers: message.headers.iter().map(text).collect(),
+        }
+    }
+
+    /// The event, without a copy when nobody has asked for it before.
+    pub(crate) fn take_event(&mut self) -> Result<Event, Undecodable> {
+        match self.event.take() {
+            Some(event) => Ok(event),
+            None => self.read(),
+        }
+    }
+
+    fn read(&mut self) -> Result<Event, Undecodable> {
+        let event = self.delivery.message.event().and_then(|event| self.origin.upcasts.upcast(event));
+        let event = event.map_err(Undecodable::new)?;
+        if !std::mem::replace(&mut self.lag_told, true) {
+            let lag = Timestamp::now().duration_since(event.time).as_secs_f64();
+            self.origin.lag.record(lag.max(0.0));
+        }
+        Ok(event)
+    }
+}
+
+impl fmt::Debug for Received {
+    // The body stays out: it may be personal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Received").field("context", &self.context).finish_non_exhaustive()
+    }
+}
