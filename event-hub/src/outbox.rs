@@ -8,31 +8,57 @@
 //! On RabbitMQ the confirm ends a row's life. On the memory hub it stays until the event is settled, and
 //! what is not settled when the process ends is sent again by the next one.
 //!
-//! A row that cannot be read as an event is parked: it stays, is counted, and blocks nothing.
+//! A row that cannot be read as an event is parked: it stays, is counted, and blocks nothing. So is one that the
+//! hub refuses, where a [limit](RelayConfig::park_after) says so; without, it is tried for ever. `parked` lists
+//! them, `resume` has them sent after all, `discard` throws them away.
+//!
+//! # Several relays
+//!
+//! In PostgreSQL an event belongs to one of sixteen partitions, by its key (events without one are spread).
+//! Every relay takes as many as is fair, and locks them in its session: who can still read and write there has
+//! them, and no clock decides. A relay that is joined hands over what is above its share, each partition once
+//! nothing of it is out; the partitions of one that ends or dies are taken by the rest. So events of one key
+//! leave in order whoever sends them, but for repeats: what was out when a relay died may arrive once more,
+//! later, with the same id.
+//!
+//! Relays of the version before this one, which held the whole outbox alone, and these exclude each other: in a
+//! rolling upgrade the new ones stand by until the last old one is gone.
 //!
 //! # Limits
 //!
-//! One relay at a time is active per PostgreSQL schema, held by a session lock; others stand by. A pooler
-//! that hands sessions around between transactions breaks that. A SQLite file is one process's, and has one
-//! relay. What was sent but not confirmed when a relay ended is sent twice: the [inbox](crate::inbox) drops
-//! the repeat.
+//! A pooler that hands sessions around between transactions breaks the locks. A SQLite file is one process's, and
+//! has one relay. What was sent but not confirmed when a relay ended is sent twice: the [inbox](crate::inbox)
+//! drops the repeat. On the memory hub, events that are not settled when their partition changes hands are sent
+//! again too; the old relay waits for them as long as for its confirms at the end.
 
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod alarm;
 mod config;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod figures;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod lanes;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod metrics;
+mod parked;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod parts;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod relay;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) mod schema;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod shares;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+mod status;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod store;
 mod waker;
 
 pub use config::RelayConfig;
+pub use parked::{Parked, Selection};
+pub use status::{RelayMonitor, RelayStatus};
 pub use waker::OutboxWaker;

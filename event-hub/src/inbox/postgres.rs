@@ -1,5 +1,6 @@
 //! The inbox in PostgreSQL.
 
+use std::future::Future;
 use std::time::Duration;
 
 use sqlx::{PgConnection, PgPool};
@@ -14,7 +15,8 @@ const PART: Part = Part { name: "inbox", steps: &[include_str!("../../migrations
 const RECORD: &str =
     "INSERT INTO inbox (consumer, event_id, handled_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
 
-const PRUNE: &str = "DELETE FROM inbox WHERE ctid IN (SELECT ctid FROM inbox WHERE handled_at < $1 ORDER BY handled_at LIMIT $2)";
+/// Marks that another replica removes at this moment are left to it.
+const PRUNE: &str = "DELETE FROM inbox WHERE ctid IN (SELECT ctid FROM inbox WHERE handled_at < $1 ORDER BY handled_at LIMIT $2 FOR UPDATE SKIP LOCKED)";
 
 /// Makes or upgrades the table `inbox`. Safe with several replicas at once.
 ///
@@ -73,4 +75,19 @@ pub async fn prune(pool: &PgPool, retention: Duration) -> Result<u64, Error> {
             return Ok(removed);
         }
     }
+}
+
+/// Prunes every `every` until `shutdown`, and never more often. [`RETENTION`](crate::inbox::RETENTION) and
+/// [`PRUNE_EVERY`](crate::inbox::PRUNE_EVERY) are good values. A failure is logged, and the next turn tries again.
+///
+/// # Cancel safety
+///
+/// When dropped, some are removed.
+pub async fn run(
+    pool: PgPool,
+    retention: Duration,
+    every: Duration,
+    shutdown: impl Future<Output = ()> + Send,
+) {
+    crate::inbox::run(|| prune(&pool, retention), every, shutdown).await;
 }

@@ -1,5 +1,6 @@
 //! The inbox in SQLite.
 
+use std::future::Future;
 use std::time::Duration;
 
 use sqlx::{SqliteConnection, SqlitePool};
@@ -73,4 +74,19 @@ pub async fn prune(pool: &SqlitePool, retention: Duration) -> Result<u64, Error>
             return Ok(removed);
         }
     }
+}
+
+/// Prunes every `every` until `shutdown`, and never more often. [`RETENTION`](crate::inbox::RETENTION) and
+/// [`PRUNE_EVERY`](crate::inbox::PRUNE_EVERY) are good values. A failure is logged, and the next turn tries again.
+///
+/// # Cancel safety
+///
+/// When dropped, some are removed.
+pub async fn run(
+    pool: SqlitePool,
+    retention: Duration,
+    every: Duration,
+    shutdown: impl Future<Output = ()> + Send,
+) {
+    crate::inbox::run(|| prune(&pool, retention), every, shutdown).await;
 }

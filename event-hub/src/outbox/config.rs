@@ -38,6 +38,35 @@ pub struct RelayConfig {
     pub drain_timeout: Duration,
     /// How often depth and age are counted. Default 5 s: the count reads the whole table.
     pub gauge_interval: Duration,
+    /// How often relays that share an outbox look what each of them has.
+    ///
+    /// The default, 1 s, is how long the partitions of a relay that died wait for their next one; a relay that
+    /// comes or goes in order tells the others at once. A look reads the server's table of locks.
+    pub share_interval: Duration,
+    /// Parks an event once the hub has refused it (returned, nacked) so many times.
+    ///
+    /// The default is never: an event that nobody wants today is wanted once its queue is bound, and a parked
+    /// one is sent by nobody until someone resumes it. Set it where one event that cannot be routed must not
+    /// hold up the later ones of its key, and watch what is parked. What the hub could not answer, being away,
+    /// does not count.
+    pub park_after: Option<u32>,
+    /// Parks an event once the hub has refused it for so long, counted from its first refusal. Default never,
+    /// as above. With both set, what comes first counts.
+    pub park_after_age: Option<Duration>,
+    /// The alarm is on from so many waiting rows until they are half as many.
+    ///
+    /// The default, 10,000, is more than a burst and less than what a minute without a broker piles up in a
+    /// busy service.
+    pub alarm_rows: Option<u64>,
+    /// The alarm is on from this age of the oldest waiting row until it is half of it.
+    ///
+    /// The default, one minute, is twice the longest pause of one event: whatever is older waits for more than
+    /// its next try.
+    pub alarm_age: Option<Duration>,
+    /// Keeps sent rows for so long, to look at (state 3, with the time of sending).
+    ///
+    /// Default off: a row that is sent is of no use to the outbox. They are removed a thousand at a time.
+    pub keep_sent: Option<Duration>,
 }
 
 // === impl RelayConfig ===
@@ -55,6 +84,12 @@ impl Default for RelayConfig {
             store_timeout: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(5),
             gauge_interval: Duration::from_secs(5),
+            share_interval: Duration::from_secs(1),
+            park_after: None,
+            park_after_age: None,
+            alarm_rows: Some(10_000),
+            alarm_age: Some(Duration::from_secs(60)),
+            keep_sent: None,
         }
     }
 }

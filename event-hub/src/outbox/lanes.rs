@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use crate::outbox::parts::Parts;
 use crate::outbox::store::Row;
 
 /// Rows in memory. A key's rows go one at a time, in order; rows without a key have no order.
@@ -14,10 +15,16 @@ pub(crate) struct Lanes {
     lanes: HashMap<String, Lane>,
     /// Loaded rows that nothing holds back.
     ready: BTreeSet<i64>,
-    /// Rows that are out, with their keys.
-    out: HashMap<i64, Option<String>>,
+    /// Rows that are out.
+    out: HashMap<i64, Out>,
     /// Whether a lane that may have more rows in the table has room again.
     ran_low: bool,
+}
+
+#[derive(Debug)]
+struct Out {
+    key: Option<String>,
+    part: u8,
 }
 
 #[derive(Debug, Default)]
@@ -38,6 +45,11 @@ impl Lanes {
             out: HashMap::new(),
             ran_low: false,
         }
+    }
+
+    /// How many rows of one key it holds.
+    pub(crate) fn bound(&self) -> usize {
+        self.bound
     }
 
     /// How many rows are loaded and not out.
@@ -89,13 +101,13 @@ impl Lanes {
             lane.busy = true;
             self.ran_low |= lane.rows.len() == self.bound / 2;
         }
-        self.out.insert(seq, row.key.clone());
+        self.out.insert(seq, Out { key: row.key.clone(), part: row.part });
         Some(row)
     }
 
     /// The row is off the table's waiting ones: the next of its key may go.
     pub(crate) fn done(&mut self, seq: i64) {
-        let Some(Some(key)) = self.out.remove(&seq) else { return };
+        let Some(Out { key: Some(key), .. }) = self.out.remove(&seq) else { return };
         let Some(lane) = self.lanes.get_mut(&key) else { return };
         lane.busy = false;
         match lane.rows.first() {
@@ -110,16 +122,28 @@ impl Lanes {
 
     /// The row failed: it and the later ones of its key come back with a later load.
     pub(crate) fn hold(&mut self, seq: i64) {
-        let Some(Some(key)) = self.out.remove(&seq) else { return };
+        let Some(Out { key: Some(key), .. }) = self.out.remove(&seq) else { return };
         let Some(lane) = self.lanes.remove(&key) else { return };
         for seq in lane.rows {
             self.loaded.remove(&seq);
+            self.ready.remove(&seq);
         }
     }
 
     /// Whether a long lane has room again, since the last call.
     pub(crate) fn ran_low(&mut self) -> bool {
         std::mem::take(&mut self.ran_low)
+    }
+
+    /// Forgets what is not out, of some partitions.
+    pub(crate) fn forget(&mut self, parts: Parts) {
+        self.loaded.retain(|_, row| !parts.contains(row.part));
+        let loaded = &self.loaded;
+        self.ready.retain(|seq| loaded.contains_key(seq));
+        self.lanes.retain(|_, lane| {
+            lane.rows.retain(|seq| loaded.contains_key(seq));
+            lane.busy || !lane.rows.is_empty()
+        });
     }
 
     /// Forgets what is not out.
@@ -130,6 +154,11 @@ impl Lanes {
             lane.rows.clear();
             lane.busy
         });
+    }
+
+    /// How many rows of a partition are out.
+    pub(crate) fn out_of(&self, part: u8) -> usize {
+        self.out.values().filter(|out| out.part == part).count()
     }
 
     /// Every row that is in memory or out.

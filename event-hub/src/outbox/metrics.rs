@@ -1,7 +1,13 @@
 //! The relay's metrics. The label `outbox` tells the outboxes of one process apart.
 
-use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
+use std::time::Duration;
 
+use metrics::{
+    Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge,
+    histogram,
+};
+
+use crate::outbox::parts::Parts;
 use crate::outbox::store::{Depth, now};
 
 pub(crate) struct Metrics {
@@ -10,6 +16,10 @@ pub(crate) struct Metrics {
     parked: Counter,
     store_errors: Counter,
     active: Gauge,
+    partitions: Gauge,
+    moved: Counter,
+    alarm: Gauge,
+    lag: Histogram,
     waiting_rows: Gauge,
     unsettled_rows: Gauge,
     parked_rows: Gauge,
@@ -26,9 +36,16 @@ impl Metrics {
             "tramline_outbox_failed_total",
             "Events that were not confirmed, and are sent again"
         );
-        describe_counter!("tramline_outbox_parked_total", "Rows put aside because they cannot be read");
+        describe_counter!("tramline_outbox_parked_total", "Rows put aside: unreadable, or refused too often");
+        describe_counter!(
+            "tramline_outbox_partitions_moved_total",
+            "Partitions that this relay took or handed over"
+        );
         describe_counter!("tramline_outbox_store_errors_total", "Failures of the outbox's database");
-        describe_gauge!("tramline_outbox_active", "1 where this process's relay is the active one");
+        describe_gauge!("tramline_outbox_active", "1 where this process's relay has partitions to send");
+        describe_gauge!("tramline_outbox_partitions", "Partitions that this process's relay sends");
+        describe_gauge!("tramline_outbox_alarm", "1 while too much waits, or for too long");
+        describe_histogram!("tramline_outbox_lag_seconds", "From an event's row to its confirm");
         describe_gauge!("tramline_outbox_rows", "Rows by state: waiting, unsettled, parked");
         describe_gauge!("tramline_outbox_oldest_seconds", "Age of the oldest row that waits");
         describe_gauge!("tramline_outbox_in_flight", "Events whose confirm is awaited");
@@ -39,6 +56,10 @@ impl Metrics {
             parked: counter!("tramline_outbox_parked_total", "outbox" => name.to_owned()),
             store_errors: counter!("tramline_outbox_store_errors_total", "outbox" => name.to_owned()),
             active: gauge!("tramline_outbox_active", "outbox" => name.to_owned()),
+            partitions: gauge!("tramline_outbox_partitions", "outbox" => name.to_owned()),
+            moved: counter!("tramline_outbox_partitions_moved_total", "outbox" => name.to_owned()),
+            alarm: gauge!("tramline_outbox_alarm", "outbox" => name.to_owned()),
+            lag: histogram!("tramline_outbox_lag_seconds", "outbox" => name.to_owned()),
             waiting_rows: rows("waiting"),
             unsettled_rows: rows("unsettled"),
             parked_rows: rows("parked"),
@@ -47,8 +68,9 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn sent(&self) {
+    pub(crate) fn sent(&self, created_at: i64) {
         self.sent.increment(1);
+        self.lag.record(since(created_at).as_secs_f64());
     }
 
     pub(crate) fn failed(&self) {
@@ -67,14 +89,15 @@ impl Metrics {
         self.in_flight.set(u32::try_from(events).unwrap_or(u32::MAX));
     }
 
-    pub(crate) fn active(&self) {
-        self.active.set(1);
+    /// `held` now, after `moved` of them came or went.
+    pub(crate) fn partitions(&self, held: Parts, moved: u32) {
+        self.moved.increment(u64::from(moved));
+        self.partitions.set(held.len());
+        self.active.set(u32::from(!held.is_empty()));
     }
 
-    /// Another relay tells the depth now; two that did would be added up.
-    pub(crate) fn standby(&self) {
-        self.active.set(0);
-        self.depth(Depth::default());
+    pub(crate) fn alarm(&self, on: bool) {
+        self.alarm.set(u32::from(on));
     }
 
     pub(crate) fn depth(&self, depth: Depth) {
@@ -82,8 +105,7 @@ impl Metrics {
         self.waiting_rows.set(number(depth.waiting));
         self.unsettled_rows.set(number(depth.unsettled));
         self.parked_rows.set(number(depth.parked));
-        let age = depth.oldest.map_or(0, |oldest| (now() - oldest).max(0));
-        self.oldest.set(std::time::Duration::from_micros(age.unsigned_abs()).as_secs_f64());
+        self.oldest.set(depth.oldest.map_or(0.0, |oldest| since(oldest).as_secs_f64()));
     }
 }
 
@@ -91,4 +113,9 @@ impl std::fmt::Debug for Metrics {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Metrics")
     }
+}
+
+/// The time since then, by the table's clock.
+pub(crate) fn since(micros: i64) -> Duration {
+    Duration::from_micros(now().saturating_sub(micros).max(0).unsigned_abs())
 }

@@ -24,3 +24,13 @@ impl OutboxWaker {
         self.wake.notified().await;
     }
 }
+
+/// What wakes a relay.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Signals {
+    /// There is something to send.
+    pub(crate) waker: OutboxWaker,
+    /// Another relay came, went, or gave something back.
+    pub(crate) shares: Arc<Notify>,
+}

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tramline_event_hub::outbox::{OutboxWaker, RelayConfig};
+use tramline_event_hub::outbox::{OutboxWaker, Parked, RelayConfig, RelayMonitor, RelayStatus, Selection};
 use tramline_event_hub::{Error, Event, EventId, Hub, inbox, outbox};
 
 /// A database of the test's own.
@@ -28,6 +28,7 @@ pub(crate) struct Running {
     task: JoinHandle<()>,
     stop: CancellationToken,
     pub(crate) waker: OutboxWaker,
+    monitor: RelayMonitor,
 }
 
 // === impl Database ===
@@ -109,19 +110,52 @@ impl Database {
     pub(crate) fn relay(&self, hub: &Hub, config: RelayConfig) -> Running {
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
-        let (task, waker) = match self {
+        let (task, waker, monitor) = match self {
             Self::Postgres(pool) => {
                 let relay = outbox::postgres::Relay::new(pool.clone(), hub.clone(), config);
-                let waker = relay.waker();
-                (tokio::spawn(relay.run(stopped)), waker)
+                let (waker, monitor) = (relay.waker(), relay.monitor());
+                (tokio::spawn(relay.run(stopped)), waker, monitor)
             }
             Self::Sqlite(pool, _) => {
                 let relay = outbox::sqlite::Relay::new(pool.clone(), hub.clone(), config);
-                let waker = relay.waker();
-                (tokio::spawn(relay.run(stopped)), waker)
+                let (waker, monitor) = (relay.waker(), relay.monitor());
+                (tokio::spawn(relay.run(stopped)), waker, monitor)
             }
         };
-        Running { task, stop, waker }
+        Running { task, stop, waker, monitor }
+    }
+
+    pub(crate) async fn parked(&self, after: i64, limit: u32) -> Vec<Parked> {
+        match self {
+            Self::Postgres(pool) => outbox::postgres::parked(pool, after, limit).await.unwrap(),
+            Self::Sqlite(pool, _) => outbox::sqlite::parked(pool, after, limit).await.unwrap(),
+        }
+    }
+
+    pub(crate) async fn resume(&self, which: Selection<'_>) -> u64 {
+        match self {
+            Self::Postgres(pool) => outbox::postgres::resume(pool, which).await.unwrap(),
+            Self::Sqlite(pool, _) => outbox::sqlite::resume(pool, which).await.unwrap(),
+        }
+    }
+
+    pub(crate) async fn discard(&self, which: Selection<'_>) -> u64 {
+        match self {
+            Self::Postgres(pool) => outbox::postgres::discard(pool, which).await.unwrap(),
+            Self::Sqlite(pool, _) => outbox::sqlite::discard(pool, which).await.unwrap(),
+        }
+    }
+
+    /// Prunes the inbox for as long as it is polled.
+    pub(crate) async fn run_inbox(&self, retention: Duration, every: Duration) {
+        match self {
+            Self::Postgres(pool) => {
+                inbox::postgres::run(pool.clone(), retention, every, std::future::pending()).await;
+            }
+            Self::Sqlite(pool, _) => {
+                inbox::sqlite::run(pool.clone(), retention, every, std::future::pending()).await;
+            }
+        }
     }
 
     pub(crate) async fn prune(&self, retention: Duration) -> u64 {
@@ -176,6 +210,19 @@ impl Tx {
 // === impl Running ===
 
 impl Running {
+    pub(crate) fn status(&self) -> RelayStatus {
+        self.monitor.status()
+    }
+
+    /// Waits until the relay's state is a wanted one; the test's own time limit ends it.
+    pub(crate) async fn until(&self, what: &str, wanted: impl FnMut(&RelayStatus) -> bool) -> RelayStatus {
+        let mut monitor = self.monitor.clone();
+        match tokio::time::timeout(Duration::from_secs(30), monitor.wait_for(wanted)).await {
+            Ok(status) => status,
+            Err(_) => panic!("{what}, but it is {:?}", self.status()),
+        }
+    }
+
     /// Drains it: told at once, awaited by whoever wants to.
     pub(crate) fn stop(mut self) -> impl Future<Output = ()> {
         self.stop.cancel();

@@ -3,7 +3,11 @@
 mod broker;
 mod crash;
 mod failure;
+mod figures;
+mod parked;
 mod postgres_only;
+mod sharing;
+mod upgrade;
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use sqlx::{PgPool, SqlSafeStr, SqlitePool};
 use tokio::sync::watch;
-use tramline_event_hub::outbox::OutboxWaker;
+use tramline_event_hub::outbox::{OutboxWaker, RelayMonitor};
 
 pub use self::args::{Args, Bind, Value};
 pub use self::builder::SqlBuilder;
@@ -79,9 +79,11 @@ struct Shared {
     pools: Pools,
     /// Whether all migrations ran; readiness and consumers wait for it.
     migrated: watch::Sender<bool>,
-    /// Wakes the relay that [`Db::run_relay`] runs, once it does.
-    waker: Mutex<Option<OutboxWaker>>,
+    /// Of the relay that [`Db::run_relay`] runs, once it does.
+    relay: Mutex<Option<RelayHandles>>,
 }
+
+type RelayHandles = (OutboxWaker, RelayMonitor);
 
 #[derive(Debug)]
 enum Pools {
@@ -115,7 +117,7 @@ impl Db {
             }
             _ => return Err(fault("is neither postgres:// nor sqlite:".to_owned())),
         };
-        Ok(Self(Arc::new(Shared { pools, migrated: watch::Sender::new(false), waker: Mutex::default() })))
+        Ok(Self(Arc::new(Shared { pools, migrated: watch::Sender::new(false), relay: Mutex::default() })))
     }
 
     /// Checks a database URL without opening anything.

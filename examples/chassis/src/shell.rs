@@ -140,6 +140,20 @@ impl Shell {
                 db.ping().await.map_err(Box::<dyn std::error::Error + Send + Sync>::from)
             }
         });
+        // Optional: a service whose events are late still answers.
+        let sent = db.clone();
+        self.0.health.check("outbox", Need::Optional, move || {
+            let status = sent.relay_status();
+            async move {
+                match status {
+                    Some(status) if status.alarm => {
+                        let oldest = status.oldest.unwrap_or_default().as_secs();
+                        Err(format!("{} events wait, the oldest for {oldest} s", status.waiting).into())
+                    }
+                    _ => Ok::<_, Box<dyn std::error::Error + Send + Sync>>(()),
+                }
+            }
+        });
         let lifecycle = &self.0.lifecycle;
         let migrated = db.clone();
         lifecycle.spawn(Phase::Consumers, "migrations", move |stop| async move {

@@ -5,7 +5,16 @@ use super::*;
 const LANE: usize = 64;
 
 fn row(seq: i64, key: Option<&str>) -> Row {
-    Row { seq, key: key.map(str::to_owned), attempts: 0, body: Vec::new() }
+    Row {
+        seq,
+        part: 3,
+        key: key.map(str::to_owned),
+        body: Vec::new(),
+        created_at: 0,
+        attempts: 0,
+        refused: 0,
+        refused_since: 0,
+    }
 }
 
 fn taken(lanes: &mut Lanes) -> Vec<i64> {
@@ -73,4 +82,22 @@ fn a_probe_takes_what_was_tried_least() {
     lanes.add(Row { attempts: 3, ..row(1, None) });
     lanes.add(row(2, None));
     assert_eq!(lanes.take(true).unwrap().seq, 2);
+}
+
+#[test]
+fn what_is_out_of_a_partition_that_is_left_still_holds_its_key() {
+    let mut lanes = Lanes::new(LANE);
+    for (seq, part, key) in [(1, 3, "a"), (2, 3, "a"), (3, 3, "b"), (4, 5, "c")] {
+        lanes.add(Row { part, ..row(seq, Some(key)) });
+    }
+    assert_eq!(lanes.take(false).unwrap().seq, 1);
+    lanes.forget(Parts::from_iter([3]));
+    assert_eq!(taken(&mut lanes), [4]);
+    assert_eq!((lanes.out_of(3), lanes.out_of(5)), (1, 1));
+    // Back again, with row 1 still out.
+    lanes.add(row(2, Some("a")));
+    lanes.add(row(3, Some("b")));
+    assert_eq!(taken(&mut lanes), [3]);
+    lanes.done(1);
+    assert_eq!(taken(&mut lanes), [2]);
 }

@@ -1,6 +1,9 @@
 //! Everything that a relay has in its hands: rows to send, events that are out, answers to write down.
 
-use std::collections::HashSet;
+mod book;
+mod shares;
+
+use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::time::Duration;
@@ -13,23 +16,29 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::envelope::Event;
 use crate::hub::Hub;
 use crate::outbox::RelayConfig;
+use crate::outbox::figures::Figures;
 use crate::outbox::lanes::Lanes;
-use crate::outbox::metrics::Metrics;
+use crate::outbox::relay::flow::book::{Answer, describe};
+use crate::outbox::relay::flow::shares::Shares;
+use crate::outbox::relay::walk::Walk;
 use crate::outbox::relay::{NEVER, timed_out};
-use crate::outbox::store::{Changes, Failed, now};
-use crate::publish::{PublishError, PublishErrorKind, Receipt};
+use crate::outbox::store::Changes;
 
 /// Survives sessions: a database that was away for a moment costs no confirm.
 pub(crate) struct Flow {
     pub(crate) config: RelayConfig,
-    pub(crate) metrics: Metrics,
+    pub(crate) figures: Figures,
     pub(crate) lanes: Lanes,
+    pub(crate) walk: Walk,
+    /// Which partitions are this relay's.
+    pub(crate) shares: Shares,
     hub: Hub,
     /// Events whose confirm is awaited.
     in_flight: FuturesUnordered<BoxFuture<'static, Answer>>,
     /// Events that are confirmed and not settled.
     unsettled: FuturesUnordered<BoxFuture<'static, (i64, bool)>>,
-    unsettled_rows: HashSet<i64>,
+    /// Their rows, with their partitions.
+    unsettled_rows: HashMap<i64, u8>,
     changes: Changes,
     /// How often in a row the hub gave no answer. While it is not 0, one event at a time goes as a probe.
     silent: u32,
@@ -38,29 +47,22 @@ pub(crate) struct Flow {
     retry_at: Option<Instant>,
 }
 
-struct Answer {
-    seq: i64,
-    attempts: u32,
-    result: Result<Receipt, PublishError>,
-}
-
-/// The longest text of an error that a row keeps.
-const ERROR_LEN: usize = 500;
-
 // === impl Flow ===
 
 impl Flow {
-    pub(crate) fn new(hub: Hub, config: RelayConfig, metrics: Metrics) -> Self {
+    pub(crate) fn new(hub: Hub, config: RelayConfig, figures: Figures) -> Self {
         // Four long lanes leave half of the room; more than some dozens ahead gain nothing.
         let lane = (config.window / 4).min(64);
         Self {
             config,
-            metrics,
+            figures,
             lanes: Lanes::new(lane),
+            walk: Walk::default(),
+            shares: Shares::default(),
             hub,
             in_flight: FuturesUnordered::new(),
             unsettled: FuturesUnordered::new(),
-            unsettled_rows: HashSet::new(),
+            unsettled_rows: HashMap::new(),
             changes: Changes::default(),
             silent: 0,
             paused_until: None,
@@ -74,25 +76,35 @@ impl Flow {
         statement: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> Result<T, sqlx::Error> {
         let mut statement = std::pin::pin!(timeout(self.config.store_timeout, statement));
-        loop {
+        let done = loop {
             tokio::select! {
                 biased;
-                done = &mut statement => return done.unwrap_or_else(|_| Err(timed_out())),
+                done = &mut statement => break done.unwrap_or_else(|_| Err(timed_out())),
                 () = self.answer() => {}
             }
+        };
+        if done.is_ok() {
+            self.figures.store_answered();
         }
+        done
     }
 
     /// Takes answers for a while.
     pub(crate) async fn progress_for(&mut self, pause: Duration) {
         let mut pause = std::pin::pin!(sleep(pause));
         loop {
+            self.tell();
             tokio::select! {
                 biased;
                 () = &mut pause => return,
                 () = self.answer() => {}
             }
         }
+    }
+
+    /// Lets monitors see how it is.
+    pub(crate) fn tell(&mut self) {
+        self.figures.tell(self.silent > 0);
     }
 
     /// Waits for an answer, and takes all that are there; never returns when none is awaited.
@@ -113,7 +125,7 @@ impl Flow {
             let Some(Some((seq, settled))) = self.unsettled.next().now_or_never() else { break };
             self.settle(seq, settled);
         }
-        self.metrics.in_flight(self.in_flight.len());
+        self.figures.in_flight(self.in_flight.len());
     }
 
     /// Sends as much as may be out.
@@ -130,7 +142,6 @@ impl Flow {
             let event = match Event::from_json(&row.body) {
                 Ok(event) => event,
                 Err(error) => {
-                    self.metrics.parked();
                     let error = describe(&error);
                     tracing::error!(
                         outbox = self.config.name,
@@ -138,26 +149,29 @@ impl Flow {
                         error,
                         "a row is no event; put aside"
                     );
-                    self.changes.parked.push((row.seq, error));
+                    self.park(row.seq, error);
                     continue;
                 }
             };
             let hub = self.hub.clone();
-            let (seq, attempts) = (row.seq, row.attempts);
-            let sent = async move { Answer { seq, attempts, result: hub.publish(&event).await } };
+            let mut answer = Answer::of(&row);
+            let sent = async move {
+                answer.result = Some(hub.publish(&event).await);
+                answer
+            };
             self.in_flight.push(sent.boxed());
         }
-        self.metrics.in_flight(self.in_flight.len());
+        self.figures.in_flight(self.in_flight.len());
     }
 
-    /// How many events are out, or answered and not written down.
+    /// How many events are out.
     pub(crate) fn out(&self) -> usize {
         self.in_flight.len()
     }
 
     /// How many rows a load may bring.
     pub(crate) fn room(&self) -> usize {
-        (2 * self.config.window).saturating_sub(self.lanes.len()).max(1)
+        (2 * self.config.window).saturating_sub(self.lanes.len()).max(2)
     }
 
     /// Whether there is room for a load that is worth its round trip.
@@ -165,6 +179,7 @@ impl Flow {
         self.lanes.len() <= self.config.window
             && self.paused_until.is_none()
             && self.unsettled.len() < self.config.max_unsettled
+            && !self.sending().is_empty()
     }
 
     pub(crate) fn loaded(&mut self) {
@@ -182,7 +197,7 @@ impl Flow {
     }
 
     pub(crate) fn unsettled_rows(&self) -> Vec<i64> {
-        self.unsettled_rows.iter().copied().collect()
+        self.unsettled_rows.keys().copied().collect()
     }
 
     pub(crate) fn has_changes(&self) -> bool {
@@ -211,84 +226,10 @@ impl Flow {
             self.lanes.hold(failed.seq);
         }
     }
-
-    fn book(&mut self, Answer { seq, attempts, result }: Answer) {
-        match result {
-            Ok(receipt) => {
-                self.metrics.sent();
-                self.silent = 0;
-                self.paused_until = None;
-                let mut settled = async move { (seq, receipt.settled().await.is_ok()) }.boxed();
-                match (&mut settled).now_or_never() {
-                    Some((_, true)) => self.changes.gone.push(seq),
-                    // The hub went away: the next life sends it again.
-                    Some((_, false)) => self.changes.confirmed.push(seq),
-                    None => {
-                        self.changes.confirmed.push(seq);
-                        self.unsettled_rows.insert(seq);
-                        self.unsettled.push(settled);
-                    }
-                }
-            }
-            Err(error) => {
-                self.metrics.failed();
-                let attempt = attempts.saturating_add(1);
-                let delay =
-                    if matches!(error.kind(), PublishErrorKind::Returned { .. } | PublishErrorKind::Nacked) {
-                        self.config.delay(attempt, self.config.max_delay)
-                    } else {
-                        // Not the event's fault: the relay pauses as a whole, and the event waits only so long
-                        // that the next probe is another one.
-                        self.silence();
-                        self.config.delay(1, self.config.max_delay)
-                    };
-                if attempt.is_power_of_two() {
-                    tracing::warn!(outbox = self.config.name, seq, attempt, %error, "not sent; trying again");
-                }
-                let due = Instant::now() + delay;
-                self.retry_at = Some(self.retry_at.map_or(due, |at| at.min(due)));
-                let micros = i64::try_from(delay.as_micros()).unwrap_or(i64::MAX);
-                let due_at = now().saturating_add(micros);
-                self.changes.failed.push(Failed { seq, due_at, error: describe(&error) });
-            }
-        }
-    }
-
-    fn settle(&mut self, seq: i64, settled: bool) {
-        self.unsettled_rows.remove(&seq);
-        if settled {
-            self.changes.gone.push(seq);
-        }
-    }
-
-    fn silence(&mut self) {
-        // A window of events that went silent together is one silence.
-        if self.paused_until.is_some() {
-            return;
-        }
-        self.silent = self.silent.saturating_add(1);
-        self.paused_until = Some(Instant::now() + self.config.delay(self.silent, self.config.max_pause));
-    }
 }
 
 impl fmt::Debug for Flow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Flow").field("in_flight", &self.in_flight.len()).finish_non_exhaustive()
     }
-}
-
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    // PostgreSQL stores no U+0000, and one refused text would keep all others from being written down.
-    text = text.replace('\0', "\u{fffd}");
-    if text.len() > ERROR_LEN {
-        text.truncate(text.floor_char_boundary(ERROR_LEN));
-    }
-    text
 }

@@ -1,13 +1,12 @@
 //! What only PostgreSQL can do: several relays, wake-ups across processes, transactions side by side.
 
 use devkit::Postgres;
-use tokio::time::Instant;
 
 use super::*;
 
-/// Two replicas' relays at once: one works, the other takes over, and no key loses its order.
+/// Two replicas' relays at once: one takes over when the other goes, and no key loses its order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_relays_one_is_active_and_the_other_takes_over() {
+async fn of_two_relays_one_goes_and_the_other_takes_over() {
     let Some(db) = Database::postgres().await else { return };
     db.migrate().await.unwrap();
     let hub = memory().await;
@@ -87,7 +86,6 @@ async fn a_lost_connection_is_made_again() {
     let hub = memory().await;
     let mut orders = Collector::new(&hub, "orders.queue");
     let relay = db.relay(&hub, config());
-    let started = Instant::now();
     for n in 0..5 {
         db.enqueue(&placed("a", n)).await;
         orders.next().await;
@@ -97,7 +95,6 @@ async fn a_lost_connection_is_made_again() {
         )
         .await;
     }
-    assert!(started.elapsed() < Duration::from_secs(15));
     db.until(ALL, 0).await;
     relay.stop().await;
 }

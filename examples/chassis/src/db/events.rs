@@ -1,15 +1,12 @@
 //! Events in the transaction of what they tell: the hub's outbox and inbox on our connections.
 
 use std::future::Future;
-use std::time::Duration;
+use std::sync::{MutexGuard, PoisonError};
 
-use tramline_event_hub::outbox::{OutboxWaker, RelayConfig};
+use tramline_event_hub::outbox::{RelayConfig, RelayStatus};
 use tramline_event_hub::{Event, EventId, Hub, inbox, outbox};
 
-use super::{Conn, Db, DbError, Pools, Tx};
-
-/// Marks are looked through once an hour: they are kept for a week, an hour more does not matter.
-const PRUNE_EVERY: Duration = Duration::from_secs(60 * 60);
+use super::{Conn, Db, DbError, Pools, RelayHandles, Tx};
 
 // === impl Tx ===
 
@@ -59,7 +56,7 @@ pub async fn enqueue(conn: Conn<'_>, event: &Event) -> Result<(), DbError> {
 impl Db {
     /// Wakes the relay: for commits that are not a [`Tx`]'s, which does so itself.
     pub fn wake_outbox(&self) {
-        if let Some(waker) = &*self.waker() {
+        if let Some((waker, _)) = &*self.relay() {
             waker.notify();
         }
     }
@@ -69,31 +66,30 @@ impl Db {
         match &self.0.pools {
             Pools::Postgres(pool) => {
                 let relay = outbox::postgres::Relay::new(pool.clone(), hub, config);
-                self.waker().replace(relay.waker());
+                self.relay().replace((relay.waker(), relay.monitor()));
                 relay.run(shutdown).await;
             }
             Pools::Sqlite { writer, .. } => {
                 let relay = outbox::sqlite::Relay::new(writer.clone(), hub, config);
-                self.waker().replace(relay.waker());
+                self.relay().replace((relay.waker(), relay.monitor()));
                 relay.run(shutdown).await;
             }
         }
     }
 
+    /// How the relay is that [`run_relay`](Self::run_relay) runs; none before it does.
+    #[must_use]
+    pub fn relay_status(&self) -> Option<RelayStatus> {
+        self.relay().as_ref().map(|(_, monitor)| monitor.status())
+    }
+
     /// Removes old marks from the inbox, now and then, until `shutdown`.
     pub async fn run_housekeeping(&self, shutdown: impl Future<Output = ()> + Send) {
-        let mut shutdown = std::pin::pin!(shutdown);
-        loop {
-            tokio::select! {
-                () = &mut shutdown => return,
-                () = tokio::time::sleep(PRUNE_EVERY) => {}
-            }
-            let pruned = match &self.0.pools {
-                Pools::Postgres(pool) => inbox::postgres::prune(pool, inbox::RETENTION).await,
-                Pools::Sqlite { writer, .. } => inbox::sqlite::prune(writer, inbox::RETENTION).await,
-            };
-            if let Err(error) = pruned {
-                tracing::warn!(%error, "the inbox was not pruned; next try in an hour");
+        let (retention, every) = (inbox::RETENTION, inbox::PRUNE_EVERY);
+        match &self.0.pools {
+            Pools::Postgres(pool) => inbox::postgres::run(pool.clone(), retention, every, shutdown).await,
+            Pools::Sqlite { writer, .. } => {
+                inbox::sqlite::run(writer.clone(), retention, every, shutdown).await;
             }
         }
     }
@@ -111,7 +107,7 @@ impl Db {
         }
     }
 
-    fn waker(&self) -> std::sync::MutexGuard<'_, Option<OutboxWaker>> {
-        self.0.waker.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn relay(&self) -> MutexGuard<'_, Option<RelayHandles>> {
+        self.0.relay.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
