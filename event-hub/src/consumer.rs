@@ -1,6 +1,6 @@
 //! Running a handler over a subscription: the same for every broker.
 
-mod attempts;
+pub(crate) mod attempts;
 mod settle;
 mod worker;
 

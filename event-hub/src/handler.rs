@@ -118,6 +118,12 @@ pub struct DeadLetterInfo {
     pub queue: Option<String>,
     /// The key it was first published with.
     pub routing_key: Option<String>,
+    /// The exchange it was first published to.
+    pub exchange: Option<String>,
+    /// How often it had been sent back to its queue before it died this time.
+    pub redrives: u32,
+    /// Why it had died the time before, if it was sent back.
+    pub previous_reason: Option<String>,
 }
 
 /// A delivery as it came.
@@ -130,7 +136,7 @@ pub struct RawDelivery {
     pub message_id: Option<String>,
     /// The sender's content type.
     pub content_type: Option<String>,
-    /// Headers that are text, whole numbers, flags or times, as text.
+    /// Its headers: text, whole numbers, flags and times as text, all others as JSON.
     pub headers: Vec<(String, String)>,
 }
 

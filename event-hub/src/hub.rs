@@ -91,6 +91,12 @@ impl Hub {
         self.0.backend.declare(&whole, topology).await
     }
 
+    /// Takes a topology for being there, and makes nothing: for tools that must not change a broker.
+    pub fn assume(&self, topology: &Topology) {
+        let mut known = self.topology();
+        *known = std::mem::take(&mut *known).merge(topology.clone());
+    }
+
     /// Sends an event to the hub's exchange, persistent and mandatory, and waits for the confirm.
     ///
     /// # Errors
@@ -318,6 +324,38 @@ impl Hub {
         }
         self.0.metrics.seconds.record(started.elapsed().as_secs_f64());
         answers
+    }
+
+    /// Sends messages as they are, each to the exchange it names, which must be the default one.
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    pub(crate) async fn send_copies(&self, messages: Vec<Message>) -> Vec<Result<Receipt, PublishErrorKind>> {
+        let deadline = Instant::now() + self.0.config.publish_timeout;
+        self.0.backend.publish(messages, deadline).await
+    }
+
+    /// As [`Hub::send_copies`], one.
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    pub(crate) async fn send_copy(&self, message: Message) -> Result<Receipt, PublishErrorKind> {
+        self.0.backend.publish_one(message, Instant::now() + self.0.config.publish_timeout).await
+    }
+
+    /// A subscription of its own, seen in the hub's health.
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    pub(crate) fn subscribe(&self, subscribe: crate::driver::Subscribe) -> crate::driver::Subscription {
+        let queue = subscribe.source.name().to_owned();
+        let subscription = self.0.backend.subscribe(subscribe);
+        self.consumers().push((queue, Arc::downgrade(&subscription.state)));
+        subscription
+    }
+
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    pub(crate) fn closed(&self) -> CancellationToken {
+        self.0.closed.clone()
+    }
+
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    pub(crate) fn config(&self) -> &HubConfig {
+        &self.0.config
     }
 
     /// Sends anything, for checks of what must not be sent.

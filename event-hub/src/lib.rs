@@ -43,8 +43,9 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `amqp` | yes | `Hub::amqp`: RabbitMQ 3.10 or newer |
-//! | `postgres` | no | outbox and inbox in PostgreSQL |
-//! | `sqlite` | no | outbox and inbox in SQLite |
+//! | `postgres` | no | outbox, inbox and dead letters in PostgreSQL |
+//! | `sqlite` | no | outbox, inbox and dead letters in SQLite |
+//! | `cli` | no | the command `tramline-events` |
 //! | `test-support` | no | the conformance suite |
 //!
 //! # How it works
@@ -53,7 +54,8 @@
 //! Publishing and consuming use connections of their own, which reconnect for ever with full jitter,
 //! declare the topology again and consume again. A failed event goes through a ladder of delay queues,
 //! one fixed time to live each, so that no delay waits behind a longer one. What was tried too often, or
-//! is no event at all, is moved to the dead-letter exchange with its reason before it is acknowledged.
+//! is no event at all, is moved to the dead-letter exchange with its reason before it is acknowledged. From its
+//! queue it can be [drained into a table](dead_letters), listed, sent back to the queue it died in, and deleted.
 //!
 //! # Events of others, and of older versions
 //!
@@ -72,6 +74,7 @@ pub mod config;
 #[cfg(feature = "test-support")]
 pub mod conformance;
 mod consumer;
+pub mod dead_letters;
 mod delay;
 mod driver;
 pub mod envelope;

@@ -1,13 +1,19 @@
 //! What travels between a hub's front and its drivers.
 
+mod header;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use crate::envelope::{self, CONTENT_TYPE, Event, HeaderRef};
+use crate::envelope::{self, CONTENT_TYPE, Event};
 use crate::error::Error;
 use crate::memory::Lineage;
+
+pub(crate) use crate::message::header::HeaderValue;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(crate) use crate::message::header::{fields_from_json, fields_to_json};
 
 /// A message on its way to an exchange, or out of a queue.
 #[derive(Clone, Debug)]
@@ -30,20 +36,14 @@ pub(crate) struct Properties {
     pub(crate) app_id: Option<String>,
     pub(crate) correlation_id: Option<String>,
     pub(crate) content_type: Option<String>,
+    pub(crate) content_encoding: Option<String>,
+    pub(crate) reply_to: Option<String>,
+    pub(crate) priority: Option<u8>,
     /// Seconds since the epoch.
     pub(crate) timestamp: Option<u64>,
 }
 
 pub(crate) type Headers = BTreeMap<String, HeaderValue>;
-
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum HeaderValue {
-    Flag(bool),
-    Number(i64),
-    Text(String),
-    /// Seconds since the epoch.
-    Time(u64),
-}
 
 /// A message that came out of a queue and waits to be settled.
 #[derive(Debug)]
@@ -83,6 +83,7 @@ impl Message {
                 correlation_id: event.correlation_id.clone().filter(|id| id.len() <= 255),
                 content_type: Some(CONTENT_TYPE.to_owned()),
                 timestamp: u64::try_from(event.time.as_second()).ok(),
+                ..Properties::default()
             },
             headers,
             lineage: None,
@@ -91,7 +92,7 @@ impl Message {
 
     /// The event, in whichever mode it is.
     pub(crate) fn event(&self) -> Result<Event, Error> {
-        let headers = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_ref()));
+        let headers = self.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_ref()?)));
         let sent = self.properties.timestamp.and_then(|seconds| i64::try_from(seconds).ok());
         let sent = sent.and_then(|seconds| Timestamp::from_second(seconds).ok());
         envelope::read(self.properties.content_type.as_deref(), headers, &self.body, sent)
@@ -100,39 +101,14 @@ impl Message {
     pub(crate) fn text(&self, header: &str) -> Option<&str> {
         match self.headers.get(header)? {
             HeaderValue::Text(text) => Some(text),
-            HeaderValue::Flag(_) | HeaderValue::Number(_) | HeaderValue::Time(_) => None,
+            _ => None,
         }
     }
 
     pub(crate) fn number(&self, header: &str) -> Option<i64> {
         match self.headers.get(header)? {
             HeaderValue::Number(number) => Some(*number),
-            HeaderValue::Flag(_) | HeaderValue::Text(_) | HeaderValue::Time(_) => None,
-        }
-    }
-}
-
-// === impl HeaderValue ===
-
-impl HeaderValue {
-    pub(crate) fn to_text(&self) -> String {
-        match self {
-            Self::Flag(flag) => flag.to_string(),
-            Self::Number(number) => number.to_string(),
-            Self::Text(text) => text.clone(),
-            Self::Time(seconds) => {
-                let time = i64::try_from(*seconds).ok().and_then(|at| Timestamp::from_second(at).ok());
-                time.map_or_else(|| seconds.to_string(), |time| time.to_string())
-            }
-        }
-    }
-
-    fn as_ref(&self) -> HeaderRef<'_> {
-        match self {
-            Self::Flag(flag) => HeaderRef::Flag(*flag),
-            Self::Number(number) => HeaderRef::Number(*number),
-            Self::Text(text) => HeaderRef::Text(text),
-            Self::Time(seconds) => HeaderRef::Time(*seconds),
+            _ => None,
         }
     }
 }

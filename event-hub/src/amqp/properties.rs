@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use lapin::BasicProperties;
 use lapin::message::Delivery as Delivered;
-use lapin::types::{AMQPValue, FieldTable};
+use lapin::types::{AMQPValue, DecimalValue, FieldArray, FieldTable};
 
 use crate::amqp::declare::short;
 use crate::message::{Delivery, HeaderValue, Headers, Message, Properties, Token};
@@ -17,13 +17,7 @@ const SEQUENCE: &str = "x-tramline-sequence";
 pub(super) fn outgoing(message: &Message, sequence: u64) -> BasicProperties {
     let mut table = FieldTable::default();
     for (name, value) in &message.headers {
-        let value = match value {
-            HeaderValue::Flag(flag) => AMQPValue::Boolean(*flag),
-            HeaderValue::Number(number) => AMQPValue::LongLongInt(*number),
-            HeaderValue::Text(text) => AMQPValue::LongString(text.as_str().into()),
-            HeaderValue::Time(seconds) => AMQPValue::Timestamp(*seconds),
-        };
-        table.insert(short(name), value);
+        table.insert(short(name), write(value));
     }
     table.insert(short(SEQUENCE), AMQPValue::LongLongInt(sequence.cast_signed()));
     let own = &message.properties;
@@ -43,6 +37,15 @@ pub(super) fn outgoing(message: &Message, sequence: u64) -> BasicProperties {
     if let Some(kind) = &own.content_type {
         properties = properties.with_content_type(short(kind));
     }
+    if let Some(encoding) = &own.content_encoding {
+        properties = properties.with_content_encoding(short(encoding));
+    }
+    if let Some(queue) = &own.reply_to {
+        properties = properties.with_reply_to(short(queue));
+    }
+    if let Some(priority) = own.priority {
+        properties = properties.with_priority(priority);
+    }
     if let Some(seconds) = own.timestamp {
         properties = properties.with_timestamp(seconds);
     }
@@ -61,9 +64,11 @@ pub(super) fn incoming(delivered: Delivered, queue: &str, generation: u64) -> De
     let properties = &delivered.properties;
     let headers = properties.headers().as_ref().map(headers).unwrap_or_default();
     let returns = match headers.get("x-delivery-count") {
+        // Not of this queue, but of the one that someone has moved it from.
+        _ if !delivered.redelivered => 0,
         Some(HeaderValue::Number(count)) => u32::try_from(*count).unwrap_or(0),
         // A classic queue does not count; it only knows that there was a first time.
-        _ => u32::from(delivered.redelivered),
+        _ => 1,
     };
     let own = |text: &Option<lapin::types::ShortString>| text.as_ref().map(|text| text.as_str().to_owned());
     Delivery {
@@ -80,6 +85,9 @@ pub(super) fn incoming(delivered: Delivered, queue: &str, generation: u64) -> De
                 app_id: own(properties.app_id()),
                 correlation_id: own(properties.correlation_id()),
                 content_type: own(properties.content_type()),
+                content_encoding: own(properties.content_encoding()),
+                reply_to: own(properties.reply_to()),
+                priority: *properties.priority(),
                 timestamp: *properties.timestamp(),
             },
             body: Bytes::from(delivered.data),
@@ -89,26 +97,61 @@ pub(super) fn incoming(delivered: Delivered, queue: &str, generation: u64) -> De
     }
 }
 
-/// What is text, a whole number, a flag or a time; other kinds are nothing to us.
 fn headers(table: &FieldTable) -> Headers {
-    let value = |value: &AMQPValue| {
-        Some(match value {
-            AMQPValue::LongString(text) => {
-                HeaderValue::Text(String::from_utf8_lossy(text.as_bytes()).into_owned())
-            }
-            AMQPValue::ShortString(text) => HeaderValue::Text(text.as_str().to_owned()),
-            AMQPValue::Boolean(flag) => HeaderValue::Flag(*flag),
-            AMQPValue::Timestamp(seconds) => HeaderValue::Time(*seconds),
-            AMQPValue::ShortShortInt(n) => HeaderValue::Number((*n).into()),
-            AMQPValue::ShortShortUInt(n) => HeaderValue::Number((*n).into()),
-            AMQPValue::ShortInt(n) => HeaderValue::Number((*n).into()),
-            AMQPValue::ShortUInt(n) => HeaderValue::Number((*n).into()),
-            AMQPValue::LongInt(n) => HeaderValue::Number((*n).into()),
-            AMQPValue::LongUInt(n) => HeaderValue::Number((*n).into()),
-            AMQPValue::LongLongInt(n) => HeaderValue::Number(*n),
-            _ => return None,
-        })
-    };
     let own = table.inner().iter().filter(|(name, _)| name.as_str() != SEQUENCE);
-    own.filter_map(|(name, found)| Some((name.as_str().to_owned(), value(found)?))).collect()
+    own.map(|(name, found)| (name.as_str().to_owned(), read(found))).collect()
+}
+
+fn read(value: &AMQPValue) -> HeaderValue {
+    match value {
+        AMQPValue::LongString(text) => match std::str::from_utf8(text.as_bytes()) {
+            Ok(text) => HeaderValue::Text(text.to_owned()),
+            Err(_) => HeaderValue::Raw(text.as_bytes().to_vec()),
+        },
+        AMQPValue::ShortString(text) => HeaderValue::Text(text.as_str().to_owned()),
+        AMQPValue::ShortShortInt(n) => HeaderValue::Number((*n).into()),
+        AMQPValue::ShortShortUInt(n) => HeaderValue::Number((*n).into()),
+        AMQPValue::ShortInt(n) => HeaderValue::Number((*n).into()),
+        AMQPValue::ShortUInt(n) => HeaderValue::Number((*n).into()),
+        AMQPValue::LongInt(n) => HeaderValue::Number((*n).into()),
+        AMQPValue::LongUInt(n) => HeaderValue::Number((*n).into()),
+        AMQPValue::LongLongInt(n) => HeaderValue::Number(*n),
+        AMQPValue::Boolean(flag) => HeaderValue::Flag(*flag),
+        AMQPValue::Float(n) => HeaderValue::Float((*n).into()),
+        AMQPValue::Double(n) => HeaderValue::Float(*n),
+        AMQPValue::DecimalValue(n) => HeaderValue::Decimal { scale: n.scale, value: n.value },
+        AMQPValue::Timestamp(seconds) => HeaderValue::Time(*seconds),
+        AMQPValue::ByteArray(bytes) => HeaderValue::Bytes(bytes.as_slice().to_vec()),
+        AMQPValue::FieldArray(list) => HeaderValue::List(list.as_slice().iter().map(read).collect()),
+        AMQPValue::FieldTable(table) => HeaderValue::Table(
+            table.inner().iter().map(|(name, value)| (name.as_str().to_owned(), read(value))).collect(),
+        ),
+        AMQPValue::Void => HeaderValue::Void,
+    }
+}
+
+fn write(value: &HeaderValue) -> AMQPValue {
+    match value {
+        HeaderValue::Number(number) => AMQPValue::LongLongInt(*number),
+        HeaderValue::Text(text) => AMQPValue::LongString(text.as_str().into()),
+        HeaderValue::Raw(bytes) => AMQPValue::LongString(bytes.as_slice().into()),
+        HeaderValue::Flag(flag) => AMQPValue::Boolean(*flag),
+        HeaderValue::Float(number) => AMQPValue::Double(*number),
+        HeaderValue::Decimal { scale, value } => {
+            AMQPValue::DecimalValue(DecimalValue { scale: *scale, value: *value })
+        }
+        HeaderValue::Time(seconds) => AMQPValue::Timestamp(*seconds),
+        HeaderValue::Bytes(bytes) => AMQPValue::ByteArray(bytes.as_slice().into()),
+        HeaderValue::List(list) => {
+            AMQPValue::FieldArray(FieldArray::from(list.iter().map(write).collect::<Vec<_>>()))
+        }
+        HeaderValue::Table(fields) => {
+            let mut table = FieldTable::default();
+            for (name, value) in fields {
+                table.insert(short(name), write(value));
+            }
+            AMQPValue::FieldTable(table)
+        }
+        HeaderValue::Void => AMQPValue::Void,
+    }
 }

@@ -177,6 +177,10 @@ impl State {
         for (name, value) in [("x-first-death-queue", from), ("x-first-death-reason", reason)] {
             message.headers.entry(name.to_owned()).or_insert_with(|| HeaderValue::Text(value.to_owned()));
         }
+        // As RabbitMQ 4 tells the last death beside the first.
+        for (name, value) in [("x-last-death-queue", from), ("x-last-death-reason", reason)] {
+            message.headers.insert(name.to_owned(), HeaderValue::Text(value.to_owned()));
+        }
         let queues = self.route(&message.exchange, &message.key);
         if queues.is_empty() {
             tracing::error!(

@@ -1,8 +1,11 @@
 //! The public face, on the memory hub and on a real broker.
 #![allow(clippy::unwrap_used, reason = "tests: clippy knows test functions only, not their helpers")]
 
+#[cfg(feature = "cli")]
+mod cli;
 mod consume;
 mod database;
+mod dead_letters;
 mod faults;
 mod inbox;
 mod memory;

@@ -80,10 +80,11 @@ impl<'a> SourceFile<'a> {
         findings
     }
 
-    /// Only examples read the environment; devkit is what sets it.
+    /// Only programs read the environment; devkit is what sets it.
     fn reads_environment(&self, code: &str) -> Option<&'static str> {
         let reads = code.contains("std::env") || code.contains("env::var");
-        (self.place == Place::Library && reads && !self.is_test())
+        let program = self.path.file_name().is_some_and(|name| name == "main.rs");
+        (self.place == Place::Library && reads && !program && !self.is_test())
             .then_some("a library takes its configuration as values")
     }
 

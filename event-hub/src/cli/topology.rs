@@ -1,0 +1,50 @@
+//! A topology, printed and compared.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use tramline_event_hub::topology::{Destination, Topology};
+
+use crate::Done;
+use crate::args::{Common, Topology as Command, TopologyFile};
+use crate::say::{say, tell};
+
+pub(crate) async fn run(common: &Common, command: Command) -> anyhow::Result<Done> {
+    match command {
+        Command::Print(options) => print(common, &options),
+    }
+}
+
+/// The topology of a `definitions.json`; what it has no words for is told.
+pub(crate) fn read(file: &Path, vhost: &str) -> anyhow::Result<Topology> {
+    let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    let imported =
+        Topology::from_definitions_json(&text, vhost).with_context(|| file.display().to_string())?;
+    for unknown in &imported.unknown {
+        tell(&format!("left out: {}", unknown.text));
+    }
+    Ok(imported.topology)
+}
+
+fn print(common: &Common, options: &TopologyFile) -> anyhow::Result<Done> {
+    let topology = read(&options.file, &options.vhost)?;
+    if common.json {
+        say(topology.to_definitions_json(&options.vhost).trim_end())?;
+        return Ok(Done::All);
+    }
+    for exchange in &topology.exchanges {
+        say(&format!("exchange {} ({})", exchange.name, exchange.kind.as_str()))?;
+        for binding in topology.bindings.iter().filter(|binding| binding.source == exchange.name) {
+            let (kind, name) = match &binding.destination {
+                Destination::Queue(name) => ("queue", name),
+                Destination::Exchange(name) => ("exchange", name),
+                _ => continue,
+            };
+            say(&format!("  {} → {kind} {name}", binding.key))?;
+        }
+    }
+    for queue in &topology.queues {
+        say(&format!("queue {} ({:?})", queue.name, queue.kind).to_lowercase())?;
+    }
+    Ok(Done::All)
+}
