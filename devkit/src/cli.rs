@@ -1,5 +1,6 @@
 //! `cargo dev`: test, check and run the system with one word each.
 
+mod bench;
 mod check;
 mod install;
 mod test;
@@ -27,6 +28,8 @@ enum Command {
     Test(test::Options),
     /// Checks format, lints, docs, features and the rules of the house. Needs no server.
     Check(check::Options),
+    /// Measures a crate beside its peers, in turns on one machine.
+    Bench(bench::Options),
     /// Runs the servers, or the whole system, until Ctrl-C.
     Up(up::Options),
 }
@@ -44,8 +47,9 @@ type Outcome = anyhow::Result<bool>;
 pub async fn run() -> ExitCode {
     let args = Args::parse();
     let outcome = match args.command {
-        // These two own their servers: dropping the future ends them.
+        // These own their servers: dropping the future ends them.
         Command::Test(options) => or_interrupted(test::run(&options)).await,
+        Command::Bench(options) => or_interrupted(bench::run(&options)).await,
         Command::Check(options) => or_interrupted(check::run(&options)).await,
         // Ends in good order by itself.
         Command::Up(options) => up::run(&options).await,

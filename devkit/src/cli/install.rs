@@ -34,6 +34,11 @@ pub(super) async fn engines() -> anyhow::Result<()> {
     install(&NEEDS[..3]).await
 }
 
+/// RabbitMQ alone.
+pub(super) async fn broker() -> anyhow::Result<()> {
+    install(&NEEDS[..1]).await
+}
+
 async fn install(needs: &[Need]) -> anyhow::Result<()> {
     let missing = missing(needs);
     if missing.is_empty() {
