@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use measure::Report;
 use tokio::sync::Notify;
-use tramline_event_hub::{Context, Event, Hub, Outcome};
+use tramline_event_hub::handler::Data;
+use tramline_event_hub::{Hub, Outcome};
 
 use crate::event_hub::order::Order;
 use crate::event_hub::{Allocations, Load, Section, bed};
@@ -22,22 +23,14 @@ pub(super) async fn run(load: &Load, counter: Option<Allocations>) -> anyhow::Re
 
 /// Handles so many events and ends.
 pub(super) async fn all(hub: &Hub, load: &Load) -> anyhow::Result<()> {
-    let (events, count, done) = (load.args.events, Arc::new(AtomicU64::new(0)), Arc::new(Notify::new()));
+    let (events, count, done) = (load.args.events, AtomicU64::new(0), Arc::new(Notify::new()));
     let handler = {
         let done = Arc::clone(&done);
-        move |event: Event, _: Context| {
-            let (count, done) = (Arc::clone(&count), Arc::clone(&done));
-            async move {
-                match event.data::<Order>() {
-                    Ok(_) => {
-                        if count.fetch_add(1, Ordering::Relaxed) + 1 == events {
-                            done.notify_one();
-                        }
-                        Outcome::Ack
-                    }
-                    Err(error) => Outcome::reject(&error),
-                }
+        move |_: Data<Order>| {
+            if count.fetch_add(1, Ordering::Relaxed) + 1 == events {
+                done.notify_one();
             }
+            async { Outcome::Ack }
         }
     };
     hub.consume(&load.args.queue, bed::consumer(load), handler, done.notified()).await?;

@@ -8,7 +8,8 @@ use measure::{Latency, Report};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
-use tramline_event_hub::{Context, Event, Hub, Outcome};
+use tramline_event_hub::handler::Data;
+use tramline_event_hub::{Hub, Outcome};
 
 use crate::event_hub::order::Order;
 use crate::event_hub::{Allocations, Load, Section, bed};
@@ -21,21 +22,13 @@ pub(super) async fn run(load: &Load, counter: Option<Allocations>) -> anyhow::Re
     let done = Arc::new(Notify::new());
     let handler = {
         let (samples, done) = (Arc::clone(&samples), Arc::clone(&done));
-        move |event: Event, _: Context| {
-            let (samples, done) = (Arc::clone(&samples), Arc::clone(&done));
-            async move {
-                match event.data::<Order>() {
-                    Ok(order) => {
-                        let took = origin.elapsed().saturating_sub(Duration::from_nanos(order.sent));
-                        samples.lock().unwrap_or_else(PoisonError::into_inner).add(took);
-                        if order.number == events {
-                            done.notify_one();
-                        }
-                        Outcome::Ack
-                    }
-                    Err(error) => Outcome::reject(&error),
-                }
+        move |Data(order): Data<Order>| {
+            let took = origin.elapsed().saturating_sub(Duration::from_nanos(order.sent));
+            samples.lock().unwrap_or_else(PoisonError::into_inner).add(took);
+            if order.number == events {
+                done.notify_one();
             }
+            async { Outcome::Ack }
         }
     };
     let section = Section::start(load, counter)?;
