@@ -23,15 +23,18 @@ pub struct HubConfig {
     ///
     /// The default, 10 s, is longer than a broker's restart of its channel and shorter than a request's patience.
     pub publish_timeout: Duration,
-    /// Joins the span of a publish or of a handler to the event's trace.
+    /// Joins the span of a publish or of a handler to the event's trace, see [`telemetry`](crate::telemetry).
     pub join_trace: Option<SpanHook>,
     /// Brings the data of older events to the newest version before a handler sees them. Default: as they are.
     pub upcasts: Upcasts,
 }
 
-/// Called with a fresh span and the event's traceparent, before the span is entered.
+/// Called with a fresh span and an event's traceparent, before the span is entered.
 #[derive(Clone)]
-pub struct SpanHook(Arc<JoinTrace>);
+pub struct SpanHook {
+    join: Arc<JoinTrace>,
+    link: Option<Arc<JoinTrace>>,
+}
 
 type JoinTrace = dyn Fn(&Span, &str) + Send + Sync;
 
@@ -122,13 +125,27 @@ impl Default for HubConfig {
 // === impl SpanHook ===
 
 impl SpanHook {
-    /// A hook from a function.
+    /// A hook from a function that makes the span, which is about one event, a child of the event's place in
+    /// its trace.
     pub fn new(join: impl Fn(&Span, &str) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(join))
+        Self { join: Arc::new(join), link: None }
+    }
+
+    /// Adds a function that links the span, which is about many events, to one event's place in its trace.
+    #[must_use]
+    pub fn with_link(mut self, link: impl Fn(&Span, &str) + Send + Sync + 'static) -> Self {
+        self.link = Some(Arc::new(link));
+        self
     }
 
     pub(crate) fn join(&self, span: &Span, traceparent: &str) {
-        (self.0)(span, traceparent);
+        (self.join)(span, traceparent);
+    }
+
+    pub(crate) fn link(&self, span: &Span, traceparent: &str) {
+        if let Some(link) = &self.link {
+            link(span, traceparent);
+        }
     }
 }
 

@@ -184,9 +184,9 @@ impl Bed {
         let handler = move |raw: RawDelivery, cx: Context| {
             let sender = sender.lock().expect("no panic").take();
             async move {
-                match sender.map(|sender| sender.try_send((raw, cx))) {
-                    Some(Ok(())) => Outcome::Ack,
-                    Some(Err(_)) | None => Outcome::Return,
+                match sender.is_some_and(|sender| sender.try_send((raw, cx)).is_ok()) {
+                    true => Outcome::Ack,
+                    false => Outcome::Return,
                 }
             }
         };

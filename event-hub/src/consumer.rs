@@ -16,7 +16,7 @@ use crate::config::{ConsumerConfig, HubConfig};
 use crate::driver::Backend;
 use crate::handler::received::Origin;
 use crate::handler::{BoxError, Handler, Outcome, Received};
-use crate::metrics::ConsumerMetrics;
+use crate::telemetry::ConsumerMetrics;
 use crate::topology::DeadLetter;
 
 pub(crate) use crate::consumer::worker::run;

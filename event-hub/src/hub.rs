@@ -23,10 +23,9 @@ use crate::handler::{BoxError, Handler, Outcome, Received};
 use crate::health::{ConsumerHealth, HubHealth, QueueStats};
 use crate::memory::Broker;
 use crate::message::Message;
-use crate::metrics::PublishMetrics;
 use crate::publish::{PublishError, PublishErrorKind, Receipt};
+use crate::telemetry::{self, PublishMetrics, PublishSpans};
 use crate::topology::{Declared, Topology};
-use crate::trace;
 
 /// A cheap handle to a hub. Clones share its connections.
 #[derive(Clone, Debug)]
@@ -37,6 +36,7 @@ struct Inner {
     backend: Backend,
     config: HubConfig,
     metrics: PublishMetrics,
+    spans: PublishSpans,
     /// Everything declared so far.
     topology: Mutex<Topology>,
     /// The running consumers; each entry dies with its run.
@@ -107,20 +107,14 @@ impl Hub {
     ///
     /// When dropped the event may or may not be sent.
     pub async fn publish(&self, event: &Event) -> Result<Receipt, PublishError> {
-        let span = trace::publish(
-            self.0.backend.system(),
-            &self.0.config.exchange,
-            event,
-            self.0.config.join_trace.as_ref(),
-        );
+        let span = self.0.spans.one(event);
         let send = async {
             let mut answers = self.send(vec![Message::of(event, &self.0.config.exchange)]).await;
             answers.pop().unwrap_or(Err(PublishErrorKind::Closed))
         };
         let answer = send.instrument(span.clone()).await;
         if let Err(kind) = &answer {
-            span.record("otel.status_code", "ERROR");
-            span.record("error.type", kind.name());
+            telemetry::failed(&span, kind);
         }
         answer.map_err(|kind| PublishError::new(kind, event.clone()))
     }
@@ -131,28 +125,15 @@ impl Hub {
     ///
     /// When dropped each event may or may not be sent.
     pub async fn publish_all(&self, events: Vec<Event>) -> Vec<Result<Receipt, PublishError>> {
-        let mut spans = Vec::with_capacity(events.len());
-        let mut messages = Vec::with_capacity(events.len());
-        for event in &events {
-            let exchange = &self.0.config.exchange;
-            spans.push(trace::publish(
-                self.0.backend.system(),
-                exchange,
-                event,
-                self.0.config.join_trace.as_ref(),
-            ));
-            messages.push(Message::of(event, exchange));
+        let span = self.0.spans.many(&events);
+        let messages = events.iter().map(|event| Message::of(event, &self.0.config.exchange)).collect();
+        let answers = self.send(messages).instrument(span.clone()).await;
+        if let Some(kind) = answers.iter().find_map(|answer| answer.as_ref().err()) {
+            telemetry::failed(&span, kind);
         }
-        let answers = self.send(messages).await;
-        let mut results = Vec::with_capacity(events.len());
-        for ((event, span), answer) in events.into_iter().zip(spans).zip(answers) {
-            results.push(answer.map_err(|kind| {
-                span.record("otel.status_code", "ERROR");
-                span.record("error.type", kind.name());
-                PublishError::new(kind, event)
-            }));
-        }
-        results
+        let give_back =
+            |(event, answer): (Event, Result<_, _>)| answer.map_err(|kind| PublishError::new(kind, event));
+        events.into_iter().zip(answers).map(give_back).collect()
     }
 
     /// Runs a handler, see [`handler`](crate::handler), over a queue until `shutdown` completes and the consumer is drained: no new events,
@@ -287,10 +268,12 @@ impl Hub {
     }
 
     fn new(backend: Backend, config: HubConfig) -> Self {
+        let system = backend.system();
         Self(Arc::new(Inner {
+            metrics: PublishMetrics::new(system, &config.exchange),
+            spans: PublishSpans::new(system, &config.exchange, config.join_trace.clone()),
             backend,
             config,
-            metrics: PublishMetrics::new(),
             topology: Mutex::default(),
             consumers: Mutex::default(),
             closed: CancellationToken::new(),
@@ -300,10 +283,12 @@ impl Hub {
     async fn send(&self, messages: Vec<Message>) -> Vec<Result<Receipt, PublishErrorKind>> {
         let count = messages.len();
         if self.0.closed.is_cancelled() {
+            self.0.metrics.refuse(count);
             return std::iter::repeat_with(|| Err(PublishErrorKind::Closed)).take(count).collect();
         }
         let exchange = &self.0.config.exchange;
         if !self.topology().exchanges.iter().any(|known| known.name == *exchange) {
+            self.0.metrics.refuse(count);
             // A publish to an exchange that is not there would take the whole channel down, with what is on it.
             let returned = |message: Message| PublishErrorKind::Returned {
                 code: 404,
@@ -319,10 +304,7 @@ impl Hub {
         let gauge = self.0.metrics.in_flight.clone();
         let _in_flight = scopeguard(move || gauge.decrement(size));
         let answers = self.0.backend.publish(messages, started + self.0.config.publish_timeout).await;
-        for answer in &answers {
-            self.0.metrics.count(answer);
-        }
-        self.0.metrics.seconds.record(started.elapsed().as_secs_f64());
+        self.0.metrics.count(&answers, started.elapsed());
         answers
     }
 

@@ -64,6 +64,10 @@
 //! [`Event::extensions`]. Data of an older version is brought to the newest by [`schema::Upcasts`] before a handler
 //! sees it. What is no event, and what is of an unknown version, becomes a dead letter at once.
 //!
+//! # Telemetry
+//!
+//! Spans and metrics follow OpenTelemetry's messaging conventions; [`telemetry`] lists them all.
+//!
 //! # Limits
 //!
 //! Delivery is at least once: use the inbox for one effect. Delayed retry and order exclude each other.
@@ -86,13 +90,12 @@ mod hub;
 pub mod inbox;
 mod memory;
 mod message;
-mod metrics;
 pub mod outbox;
 pub mod publish;
 pub mod schema;
+pub mod telemetry;
 pub mod topic;
 pub mod topology;
-mod trace;
 
 #[cfg(feature = "amqp")]
 mod amqp;

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 
 pub use crate::trace_context::current::{
-    Untrusted, continue_from, continue_with, current, current_traceparent, current_tracestate,
+    Untrusted, continue_from, continue_with, current, current_traceparent, current_tracestate, link_to,
 };
 pub(crate) use crate::trace_context::current::{of_span, span_context};
 

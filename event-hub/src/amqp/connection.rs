@@ -11,6 +11,7 @@ use tokio::time::{interval, sleep, timeout};
 use crate::amqp::{PATIENCE, Setup, declare};
 use crate::backoff::Backoff;
 use crate::error::{Error, ErrorKind};
+use crate::telemetry::ConnectionMetrics;
 
 /// A handle to a connection that is opened again and again.
 #[derive(Clone, Debug)]
@@ -79,6 +80,7 @@ impl Link {
 
 async fn run(role: &'static str, setup: Arc<Setup>, current: watch::Sender<Current>) {
     let closed = setup.closed.clone();
+    let metrics = ConnectionMetrics::new(role);
     let mut backoff = Backoff::new(setup.config.backoff_first, setup.config.backoff_max);
     loop {
         let opened = closed.run_until_cancelled(open(role, &setup)).await;
@@ -86,11 +88,12 @@ async fn run(role: &'static str, setup: Arc<Setup>, current: watch::Sender<Curre
             None => break,
             Some(Ok(connection)) => {
                 tracing::info!(role, "connected to the broker");
-                metrics::counter!("event_hub.connected", "role" => role).increment(1);
+                metrics.opened.increment(1);
                 backoff.reset();
                 let connection = Arc::new(connection);
                 current.send_replace(Current::Open(Arc::clone(&connection)));
-                let stopped = closed.run_until_cancelled(until_lost(&connection)).await.is_none();
+                let stopped = closed.run_until_cancelled(until_lost(&connection, &metrics)).await.is_none();
+                metrics.blocked.set(0.0);
                 current.send_replace(Current::Away);
                 if stopped {
                     let farewell = connection.close(200, "goodbye".into());
@@ -99,6 +102,7 @@ async fn run(role: &'static str, setup: Arc<Setup>, current: watch::Sender<Curre
                     }
                     break;
                 }
+                metrics.lost.increment(1);
                 tracing::warn!(role, "connection to the broker lost");
             }
             Some(Err(error)) => {
@@ -132,7 +136,7 @@ async fn open(role: &'static str, setup: &Setup) -> Result<Connection, Error> {
     Ok(connection)
 }
 
-async fn until_lost(connection: &Connection) {
+async fn until_lost(connection: &Connection, metrics: &ConnectionMetrics) {
     let mut events = connection.events_listener();
     let mut look = interval(LOOK);
     while connection.status().connected() {
@@ -144,5 +148,6 @@ async fn until_lost(connection: &Connection) {
         }
         // Several events may stand in line; the state says it all.
         while events.next().now_or_never().flatten().is_some() {}
+        metrics.blocked.set(if connection.status().blocked() { 1.0 } else { 0.0 });
     }
 }

@@ -16,7 +16,7 @@ use crate::handler::{
     Action, BoxError, Context, Outcome, Panicked, Received, TimedOut, Undecodable, chain, find,
 };
 use crate::message::{Delivery, Message};
-use crate::trace;
+use crate::telemetry::{self, Processed};
 
 /// How long what was given back, or could not be moved, keeps its place in the window: a pause, so that a
 /// consumer that is alone with it does not spin.
@@ -30,7 +30,7 @@ pub(super) async fn settle<P: Process>(
 ) -> Verdict {
     let cx = attempts::context(&delivery);
     let hook = consumer.hub.join_trace.as_ref();
-    let span = trace::process(consumer.backend.system(), &consumer.name, &delivery, cx.attempt, hook);
+    let span = telemetry::process(consumer.backend.system(), &consumer.name, &delivery, cx.attempt, hook);
     handle(consumer, &Arc::new(delivery), cx, stop).instrument(span).await
 }
 
@@ -40,6 +40,7 @@ async fn handle<P: Process>(
     mut cx: Context,
     stop: &CancellationToken,
 ) -> Verdict {
+    consumer.metrics.consumed.increment(1);
     if cx.redelivered {
         consumer.metrics.redelivered.increment(1);
     }
@@ -130,12 +131,13 @@ async fn attempt<P: Process>(
     let started = Instant::now();
     // The call itself may panic too, before its future exists.
     let call = AssertUnwindSafe(async { consumer.process.call(ready, received).await }).catch_unwind();
-    let answer = match timeout(consumer.config.handler_timeout, call).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(panic)) => Err(Panicked::new(panic.as_ref()).into()),
-        Err(_) => Err(TimedOut::after(consumer.config.handler_timeout).into()),
+    let (answer, how) = match timeout(consumer.config.handler_timeout, call).await {
+        Ok(Ok(Ok(outcome @ (Outcome::Ack | Outcome::Return)))) => (Ok(outcome), Processed::Well),
+        Ok(Ok(answer)) => (answer, Processed::Failed),
+        Ok(Err(panic)) => (Err(Panicked::new(panic.as_ref()).into()), Processed::Panicked),
+        Err(_) => (Err(TimedOut::after(consumer.config.handler_timeout).into()), Processed::TimedOut),
     };
-    consumer.metrics.seconds.record(started.elapsed().as_secs_f64());
+    consumer.metrics.processed(how, started.elapsed());
     Some(answer)
 }
 

@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind};
 use crate::feed::{Feed, Place};
 use crate::handler::received::Origin;
 use crate::hub::Hub;
-use crate::metrics::ConsumerMetrics;
+use crate::telemetry::ConsumerMetrics;
 
 impl Hub {
     pub(super) async fn consume_queue(
@@ -50,7 +50,7 @@ impl Hub {
             name: name.clone(),
         });
         self.consumers().push((source.name().to_owned(), Arc::downgrade(&subscription.state)));
-        let metrics = ConsumerMetrics::new(&name);
+        let metrics = ConsumerMetrics::new(self.0.backend.system(), &name);
         let consumer = Arc::new(Consumer {
             backend: self.0.backend.clone(),
             hub: self.0.config.clone(),

@@ -12,4 +12,5 @@ mod memory;
 mod outbox;
 mod rabbit;
 mod support;
+mod telemetry;
 mod topology;

@@ -12,7 +12,7 @@ use tramline_event_hub::outbox::RelayConfig;
 use tramline_event_hub::{AmqpConfig, ConsumerConfig, Handler, Hub, HubConfig, MemoryConfig};
 use tramline_observability::health::Need;
 use tramline_observability::lifecycle::Phase;
-use tramline_observability::trace_context::continue_from;
+use tramline_observability::trace_context::{continue_from, link_to};
 use tramline_observability::{Health, Lifecycle};
 
 use crate::auth::Auth;
@@ -69,8 +69,11 @@ impl Shell {
     pub fn open_hub(common: &Common) -> Result<Hub, ConfigError> {
         let mut hub = HubConfig::default();
         contracts::EXCHANGE.clone_into(&mut hub.exchange);
-        hub.join_trace = Some(tramline_event_hub::config::SpanHook::new(|span, traceparent| {
+        let join = tramline_event_hub::config::SpanHook::new(|span, traceparent| {
             continue_from(span, traceparent);
+        });
+        hub.join_trace = Some(join.with_link(|span, traceparent| {
+            link_to(span, traceparent);
         }));
         let Some(url) = &common.rabbitmq_url else {
             let mut config = MemoryConfig::default();

@@ -49,6 +49,17 @@ pub fn continue_from(span: &Span, traceparent: &str) -> bool {
     TraceContext::parse(traceparent, None).is_some_and(|parent| continue_with(span, &parent, Trust::Internal))
 }
 
+/// Links `span` to the place that `traceparent` names: for a span that is about many messages, each in a trace of
+/// its own. Returns whether `traceparent` is valid.
+#[allow(
+    clippy::must_use_candidate,
+    reason = "without telemetry there is nothing to link, and nothing to do about it"
+)]
+pub fn link_to(span: &Span, traceparent: &str) -> bool {
+    let context = TraceContext::parse(traceparent, None);
+    context.map(|context| span.add_link(context.to_otel())).is_some()
+}
+
 /// Makes `span` a child of `parent`; like [`continue_from`], with a say in whether the caller is trusted.
 #[allow(
     clippy::must_use_candidate,

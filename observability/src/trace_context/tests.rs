@@ -1,9 +1,14 @@
 //! The public test cases of W3C trace context, as vectors, and what spans make of them.
 
 use std::io;
+use std::sync::{Arc, Mutex};
 
 use http::{HeaderMap, HeaderValue};
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter};
 use proptest::prelude::*;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use super::*;
 use crate::{Telemetry, TelemetryConfig};
@@ -193,6 +198,37 @@ fn a_span_continues_a_trace_without_an_exporter() {
 
         assert!(!continue_from(&tracing::info_span!("other"), "nonsense"));
     });
+}
+
+#[derive(Clone, Debug, Default)]
+struct Exported(Arc<Mutex<Vec<SpanData>>>);
+
+impl SpanExporter for Exported {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        self.0.lock().unwrap().extend(batch);
+        Ok(())
+    }
+}
+
+/// A span about two messages stands in a trace of its own and names both of theirs.
+#[test]
+fn a_span_is_linked_to_many_traces() {
+    let exported = Exported::default();
+    let provider = SdkTracerProvider::builder().with_simple_exporter(exported.clone()).build();
+    let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
+    let other = GOOD.replace("12345678901234567890123456789012", "22345678901234567890123456789012");
+    tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+        let span = tracing::info_span!("batch");
+        assert!(link_to(&span, GOOD));
+        assert!(link_to(&span, &other));
+        assert!(!link_to(&span, "nonsense"));
+        drop(span.entered());
+    });
+    let exported = exported.0.lock().unwrap();
+    let links: Vec<_> =
+        exported[0].links.iter().map(|link| link.span_context.trace_id().to_string()).collect();
+    assert_eq!(links, ["12345678901234567890123456789012", "22345678901234567890123456789012"]);
+    assert!(!links.contains(&exported[0].span_context.trace_id().to_string()));
 }
 
 #[test]
