@@ -3,9 +3,13 @@
 //! lapin's own recovery stays off: it loses server-side state that we know better (topology, prefetch, feeds).
 
 mod acks;
+mod address;
 mod connection;
 mod declare;
 mod failure;
+mod passive;
+#[cfg(feature = "management")]
+mod policed;
 mod properties;
 mod publisher;
 mod subscriber;
@@ -19,6 +23,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::amqp::address::Address;
 use crate::amqp::connection::Link;
 use crate::amqp::publisher::Request;
 use crate::config::AmqpConfig;
@@ -27,7 +32,7 @@ use crate::error::{Error, ErrorKind};
 use crate::health::QueueStats;
 use crate::message::Message;
 use crate::publish::{PublishErrorKind, Receipt};
-use crate::topology::{Declared, Topology};
+use crate::topology::{Declared, Difference, Topology};
 
 /// A handle to the connections. They end with the last handle, or at [`Client::shutdown`].
 #[derive(Clone, Debug)]
@@ -50,8 +55,11 @@ struct Inner {
 /// What every connection needs to be opened.
 #[derive(Debug)]
 struct Setup {
-    uri: lapin::uri::AMQPUri,
+    /// At least one.
+    addresses: Vec<Address>,
     config: AmqpConfig,
+    #[cfg(feature = "management")]
+    management: Option<crate::management::Management>,
     /// Made again at each connection.
     topology: Mutex<Topology>,
     /// Queues that were made and that nobody has been told of yet.
@@ -68,19 +76,22 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Client {
     pub(crate) fn new(url: &str, config: AmqpConfig) -> Result<Self, Error> {
-        let mut uri: lapin::uri::AMQPUri = url
-            .parse()
-            .map_err(|why: String| Error::new(ErrorKind::Config, "the broker's URL").with_source(why))?;
-        if uri.vhost.is_empty() {
-            // `amqp://host/` names the empty virtual host, which nobody has and everybody means «/» by.
-            "/".clone_into(&mut uri.vhost);
-        }
-        let heartbeat = u16::try_from(config.heartbeat.as_secs().max(1)).unwrap_or(u16::MAX);
-        uri.query.heartbeat.get_or_insert(heartbeat);
+        let addresses = address::parse(url, config.heartbeat)?;
+        #[cfg(feature = "management")]
+        let management = match config.management.clone() {
+            Some(url) => {
+                // Shorter than a connection's own patience: with the management away it must still come about.
+                let patience = PATIENCE.min(config.connect_timeout / 2);
+                Some(crate::management::Management::new(url, config.root_certificates.as_deref(), patience)?)
+            }
+            None => None,
+        };
         let window = config.hub.window.max(1);
         let setup = Arc::new(Setup {
-            uri,
+            addresses,
             config,
+            #[cfg(feature = "management")]
+            management,
             topology: Mutex::default(),
             made: Mutex::default(),
             declaring: tokio::sync::Mutex::default(),
@@ -170,6 +181,26 @@ impl Client {
             }))
         };
         timeout(PATIENCE, ask).await.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, queue)))
+    }
+
+    /// How the broker differs from what is wanted.
+    pub(crate) async fn compare(&self, wanted: &Topology) -> Result<Difference, Error> {
+        #[cfg(feature = "management")]
+        if let Some(management) = &self.0.setup.management {
+            let found = management.read(&self.0.setup.addresses[0].0.vhost).await?;
+            return Ok(found.imported.against(wanted));
+        }
+        let ask = async {
+            let connection = self.0.publishing.connection().await?;
+            passive::compare(&connection, wanted).await
+        };
+        let late = |_| Err(Error::new(ErrorKind::Timeout, "comparing the topology"));
+        timeout(self.0.setup.config.connect_timeout, ask).await.unwrap_or_else(late)
+    }
+
+    /// Why there is no connection, as far as is known.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.0.publishing.trouble().or_else(|| self.0.consuming.get()?.trouble())
     }
 
     pub(crate) fn connection(&self) -> (bool, bool) {

@@ -7,6 +7,9 @@ use std::time::Duration;
 use tracing::Span;
 
 use crate::handler::ErrorTable;
+#[cfg(feature = "management")]
+pub use crate::management::ManagementUrl;
+
 use crate::schema::Upcasts;
 
 /// What both kinds of hub need.
@@ -71,7 +74,19 @@ pub struct AmqpConfig {
     /// The bound of the first pause between attempts; each is drawn between zero and its bound. Default 100 ms.
     pub backoff_first: Duration,
     /// The bound that the pauses double up to. Default 5 s: a broker that is back is found soon.
+    ///
+    /// A broker that refuses the user or the virtual host is asked again after this at the earliest.
     pub backoff_max: Duration,
+    /// Certificates in PEM that are believed beside the machine's own, by `amqps` and by a management at `https`.
+    /// Default none.
+    pub root_certificates: Option<String>,
+    /// The broker's management. Default none.
+    ///
+    /// With it queues are declared with what cannot change alone, and policies say the rest, so that another limit
+    /// needs no other queue; and [`Hub::compare`](crate::Hub::compare) sees everything. Its user needs the tag
+    /// `policymaker`. While it is away nothing new is made.
+    #[cfg(feature = "management")]
+    pub management: Option<ManagementUrl>,
 }
 
 /// How a consumer takes from its queue.
@@ -175,6 +190,9 @@ impl Default for AmqpConfig {
             connect_timeout: Duration::from_secs(10),
             backoff_first: Duration::from_millis(100),
             backoff_max: Duration::from_secs(5),
+            root_certificates: None,
+            #[cfg(feature = "management")]
+            management: None,
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::health::QueueStats;
 use crate::memory::Broker;
 use crate::message::{Delivery, Message, Token};
 use crate::publish::{PublishErrorKind, Receipt};
-use crate::topology::{Declared, Topology};
+use crate::topology::{Declared, Difference, Topology};
 
 /// The broker behind a hub.
 #[derive(Clone, Debug)]
@@ -142,6 +142,24 @@ impl Backend {
             #[cfg(feature = "amqp")]
             Self::Amqp(_) => Vec::new(),
             Self::Memory(broker) => broker.all_stats(),
+        }
+    }
+
+    /// How what is there differs from what is wanted.
+    pub(crate) async fn compare(&self, wanted: &Topology) -> Result<Difference, Error> {
+        match self {
+            #[cfg(feature = "amqp")]
+            Self::Amqp(client) => client.compare(wanted).await,
+            Self::Memory(broker) => Ok(wanted.compare(&broker.topology())),
+        }
+    }
+
+    /// Why it is not connected, as far as is known.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        match self {
+            #[cfg(feature = "amqp")]
+            Self::Amqp(client) => client.trouble(),
+            Self::Memory(_) => None,
         }
     }
 

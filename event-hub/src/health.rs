@@ -6,6 +6,8 @@
 pub struct HubHealth {
     /// Whether every connection that is in use stands.
     pub connected: bool,
+    /// Why not, as far as is known: the last failure to connect, for people.
+    pub trouble: Option<String>,
     /// Whether the broker has stopped reading from us, being short of memory or disk.
     pub blocked: bool,
     /// Each running consumer.

@@ -25,7 +25,7 @@ use crate::memory::Broker;
 use crate::message::Message;
 use crate::publish::{PublishError, PublishErrorKind, Receipt};
 use crate::telemetry::{self, PublishMetrics, PublishSpans};
-use crate::topology::{Declared, Topology};
+use crate::topology::{Declared, Difference, Topology};
 
 /// A cheap handle to a hub. Clones share its connections.
 #[derive(Clone, Debug)]
@@ -54,6 +54,9 @@ impl Hub {
 
     /// A hub on RabbitMQ, `amqp://` or `amqps://`. It connects in the background, again and again.
     /// Call it inside a tokio runtime.
+    ///
+    /// `url` may be several, with commas between them, for the nodes of one cluster: they are tried in random order,
+    /// each with its own user, virtual host and options.
     ///
     /// # Errors
     ///
@@ -95,6 +98,20 @@ impl Hub {
     pub fn assume(&self, topology: &Topology) {
         let mut known = self.topology();
         *known = std::mem::take(&mut *known).merge(topology.clone());
+    }
+
+    /// How what is there differs from `topology`, its delays included: in the memory hub, or at the broker.
+    ///
+    /// With a management URL everything is seen. Without one AMQP can tell no more than whether an exchange or a
+    /// queue is there; [`Difference::unseen`] says what nobody could see.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Broker`] or [`ErrorKind::Timeout`] when the broker, or its management, cannot be asked;
+    /// [`ErrorKind::Closed`] when the hub is shut down.
+    pub async fn compare(&self, topology: &Topology) -> Result<Difference, Error> {
+        topology.check()?;
+        self.0.backend.compare(&topology.clone().with_delays()).await
     }
 
     /// Sends an event to the hub's exchange, persistent and mandatory, and waits for the confirm.
@@ -241,7 +258,7 @@ impl Hub {
                 Some(ConsumerHealth { queue: queue.clone(), active })
             })
             .collect();
-        HubHealth { connected, blocked, consumers }
+        HubHealth { connected, trouble: self.0.backend.trouble(), blocked, consumers }
     }
 
     /// Asks for a queue: none when it does not exist.

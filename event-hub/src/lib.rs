@@ -43,6 +43,7 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `amqp` | yes | `Hub::amqp`: RabbitMQ 3.10 or newer |
+//! | `management` | no | comparing with the broker, and policies, through its management API |
 //! | `postgres` | no | outbox, inbox and dead letters in PostgreSQL |
 //! | `sqlite` | no | outbox, inbox and dead letters in SQLite |
 //! | `cli` | no | the command `tramline-events` |
@@ -88,6 +89,8 @@ pub mod handler;
 pub mod health;
 mod hub;
 pub mod inbox;
+#[cfg(feature = "management")]
+mod management;
 mod memory;
 mod message;
 pub mod outbox;

@@ -68,6 +68,10 @@ impl Broker {
         Ok(declared)
     }
 
+    pub(crate) fn topology(&self) -> Topology {
+        self.shared.state().topology()
+    }
+
     pub(crate) async fn publish(
         &self,
         messages: Vec<Message>,

@@ -2,7 +2,7 @@
 
 mod compare;
 pub(crate) mod definitions;
-mod import;
+pub(crate) mod import;
 mod policy;
 mod queue;
 pub(crate) mod setting;
@@ -15,6 +15,8 @@ use crate::error::{Error, ErrorKind};
 
 pub use crate::topology::compare::{Change, Difference, Item, SettingChange};
 pub use crate::topology::import::{Imported, Unknown};
+#[cfg(feature = "management")]
+pub(crate) use crate::topology::policy::Policies;
 pub use crate::topology::policy::{AppliesTo, Policy};
 pub use crate::topology::queue::{DeadLetter, DeadLetterStrategy, Overflow, Queue, QueueKind};
 pub use crate::topology::setting::Setting;
@@ -86,8 +88,11 @@ pub enum Destination {
 pub struct Declared {
     /// Queues that were not there before.
     pub made: BTreeSet<String>,
-    /// What exists with other settings and was left alone.
+    /// What exists with other settings, or was refused, and was left alone. The rest was made.
     pub conflicts: Vec<Conflict>,
+    /// Queues that have their settings as arguments, though this hub would set them by policies: to change them they
+    /// must be deleted and made again.
+    pub frozen: BTreeSet<String>,
 }
 
 /// Something that exists with other settings.

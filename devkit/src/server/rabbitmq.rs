@@ -27,6 +27,7 @@ pub struct RabbitMq {
     node_port: u16,
     management_port: Option<u16>,
     tls_port: Option<u16>,
+    management_tls_port: Option<u16>,
 }
 
 /// What a private RabbitMQ has beside its plain listener. Each costs start-up time, so there is nothing by default.
@@ -35,7 +36,7 @@ pub struct RabbitMq {
 pub struct RabbitMqConfig {
     /// Whether the management plugin runs: twice the start-up time.
     pub management: bool,
-    /// A second listener, for `amqps`.
+    /// A second listener, for `amqps`; and one of the management, for `https`.
     pub tls: Option<RabbitMqTls>,
 }
 
@@ -99,9 +100,17 @@ impl RabbitMq {
         let epmd = program::find("epmd").context("epmd is not installed")?;
         let [port, epmd_port, node_port] = [Port::reserve()?, Port::reserve()?, Port::reserve()?];
         let management_port = config.management.then(Port::reserve).transpose()?;
-        let tls_port = config.tls.as_ref().map(|_| Port::reserve()).transpose()?;
+        let tls_port = config.tls.is_some().then(Port::reserve).transpose()?;
+        let both = config.management && config.tls.is_some();
+        let management_tls_port = both.then(Port::reserve).transpose()?;
         let scratch = Scratch::new("rabbitmq", None)?;
-        files::write(scratch.path(), config, &port, management_port.as_ref(), tls_port.as_ref())?;
+        let ports = files::Ports {
+            plain: &port,
+            management: management_port.as_ref(),
+            tls: tls_port.as_ref(),
+            management_tls: management_tls_port.as_ref(),
+        };
+        files::write(scratch.path(), config, &ports)?;
         // Its own name server, in a group that we own: the one that Erlang would start by itself
         // is a daemon that outlives it.
         let mut names = Program::new(epmd, scratch.path().to_owned()).args([
@@ -114,9 +123,16 @@ impl RabbitMq {
         let broker = broker(path, scratch.path(), &port, &epmd_port, &node_port);
         let number = |port: &Option<Port>| port.as_ref().map(Port::number);
         let (node, management, tls) = (node_port.number(), number(&management_port), number(&tls_port));
+        let management_tls = number(&management_tls_port);
         // Plugins listen later than the broker does.
-        let others: Vec<_> = management_port.iter().chain(&tls_port).map(Port::addr).collect();
-        let ports = [port, epmd_port, node_port].into_iter().chain(management_port).chain(tls_port).collect();
+        let others: Vec<_> =
+            management_port.iter().chain(&tls_port).chain(&management_tls_port).map(Port::addr).collect();
+        let ports = [port, epmd_port, node_port]
+            .into_iter()
+            .chain(management_port)
+            .chain(tls_port)
+            .chain(management_tls_port)
+            .collect();
         let server = Server::start("RabbitMQ", vec![names, broker], ports, scratch, move |addr| {
             let others = others.clone();
             async move {
@@ -130,7 +146,13 @@ impl RabbitMq {
             }
         })
         .await?;
-        Ok(Self { server, node_port: node, management_port: management, tls_port: tls })
+        Ok(Self {
+            server,
+            node_port: node,
+            management_port: management,
+            tls_port: tls,
+            management_tls_port: management_tls,
+        })
     }
 
     /// `amqp://127.0.0.1:PORT/%2f`.
@@ -149,6 +171,12 @@ impl RabbitMq {
     #[must_use]
     pub fn management_url(&self) -> Option<String> {
         Some(format!("http://guest:guest@127.0.0.1:{}", self.management_port?))
+    }
+
+    /// `https://guest:guest@localhost:PORT`, if it was started with its management and TLS.
+    #[must_use]
+    pub fn management_tls_url(&self) -> Option<String> {
+        Some(format!("https://guest:guest@localhost:{}", self.management_tls_port?))
     }
 
     /// Makes a user who may do this much in the virtual host of `url`, and returns the URL for it.

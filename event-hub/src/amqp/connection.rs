@@ -4,13 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{FutureExt as _, StreamExt as _};
+use lapin::tcp::OwnedTLSConfig;
 use lapin::{Connection, ConnectionProperties};
+use rand::seq::SliceRandom as _;
 use tokio::sync::watch;
 use tokio::time::{interval, sleep, timeout};
 
-use crate::amqp::{PATIENCE, Setup, declare};
+use crate::amqp::address::Address;
+use crate::amqp::{PATIENCE, Setup, declare, failure};
 use crate::backoff::Backoff;
 use crate::error::{Error, ErrorKind};
+use crate::handler::chain;
 use crate::telemetry::ConnectionMetrics;
 
 /// A handle to a connection that is opened again and again.
@@ -22,9 +26,17 @@ pub(super) struct Link {
 
 #[derive(Clone, Debug)]
 enum Current {
-    Away,
+    /// With the last failure, for people.
+    Away(Option<Arc<str>>),
     Open(Arc<Connection>),
     Ended,
+}
+
+/// Why no address gave a connection.
+struct Failed {
+    why: String,
+    /// A broker answered, and does not want us: to ask soon again would only fill its log.
+    refused: bool,
 }
 
 /// How often the connection's state is looked at beside its events, which can be missed.
@@ -34,7 +46,7 @@ const LOOK: Duration = Duration::from_millis(250);
 
 impl Link {
     pub(super) fn open(role: &'static str, setup: Arc<Setup>) -> Self {
-        let (sender, current) = watch::channel(Current::Away);
+        let (sender, current) = watch::channel(Current::Away(None));
         tokio::spawn(run(role, setup, sender));
         Self { current }
     }
@@ -44,7 +56,7 @@ impl Link {
         let mut current = self.current.clone();
         let found = current
             .wait_for(|current| match current {
-                Current::Away => false,
+                Current::Away(_) => false,
                 // Between its loss and the owner's look it is of no use.
                 Current::Open(connection) => connection.status().connected(),
                 Current::Ended => true,
@@ -68,7 +80,15 @@ impl Link {
     pub(super) fn state(&self) -> (bool, bool) {
         match &*self.current.borrow() {
             Current::Open(connection) => (connection.status().connected(), connection.status().blocked()),
-            Current::Away | Current::Ended => (false, false),
+            Current::Away(_) | Current::Ended => (false, false),
+        }
+    }
+
+    /// Why there is no connection, when one was tried.
+    pub(super) fn trouble(&self) -> Option<String> {
+        match &*self.current.borrow() {
+            Current::Away(Some(why)) => Some(why.to_string()),
+            Current::Away(None) | Current::Open(_) | Current::Ended => None,
         }
     }
 
@@ -83,7 +103,8 @@ async fn run(role: &'static str, setup: Arc<Setup>, current: watch::Sender<Curre
     let metrics = ConnectionMetrics::new(role);
     let mut backoff = Backoff::new(setup.config.backoff_first, setup.config.backoff_max);
     loop {
-        let opened = closed.run_until_cancelled(open(role, &setup)).await;
+        let opened = closed.run_until_cancelled(open_any(role, &setup)).await;
+        let mut pause = Duration::ZERO;
         match opened {
             None => break,
             Some(Ok(connection)) => {
@@ -94,7 +115,7 @@ async fn run(role: &'static str, setup: Arc<Setup>, current: watch::Sender<Curre
                 current.send_replace(Current::Open(Arc::clone(&connection)));
                 let stopped = closed.run_until_cancelled(until_lost(&connection, &metrics)).await.is_none();
                 metrics.blocked.set(0.0);
-                current.send_replace(Current::Away);
+                current.send_replace(Current::Away(None));
                 if stopped {
                     let farewell = connection.close(200, "goodbye".into());
                     if timeout(PATIENCE, farewell).await.is_err() {
@@ -105,33 +126,69 @@ async fn run(role: &'static str, setup: Arc<Setup>, current: watch::Sender<Curre
                 metrics.lost.increment(1);
                 tracing::warn!(role, "connection to the broker lost");
             }
-            Some(Err(error)) => {
-                tracing::warn!(role, error = crate::handler::chain(&error), "no connection to the broker")
+            Some(Err(Failed { why, refused })) => {
+                current.send_replace(Current::Away(Some(why.into())));
+                if refused {
+                    pause = setup.config.backoff_max;
+                }
             }
         }
-        if closed.run_until_cancelled(sleep(backoff.next())).await.is_none() {
+        pause += backoff.next();
+        if closed.run_until_cancelled(sleep(pause)).await.is_none() {
             break;
         }
     }
     current.send_replace(Current::Ended);
 }
 
-async fn open(role: &'static str, setup: &Setup) -> Result<Connection, Error> {
+/// Tries every address once, in an order of its own: many clients must not all go to the same node.
+async fn open_any(role: &'static str, setup: &Setup) -> Result<Connection, Failed> {
+    let mut addresses: Vec<_> = setup.addresses.iter().collect();
+    addresses.shuffle(&mut rand::rng());
+    let mut failed = Failed { why: String::new(), refused: false };
+    for address in addresses {
+        match open(role, setup, address).await {
+            Ok(connection) => return Ok(connection),
+            Err((error, refused)) => {
+                let error = chain(&error);
+                if refused {
+                    tracing::error!(role, %address, error, "the broker refuses us: tried again, slowly");
+                } else {
+                    tracing::warn!(role, %address, error, "no connection to the broker");
+                }
+                failed.why = format!("{address}: {error}");
+                failed.refused |= refused;
+            }
+        }
+    }
+    Err(failed)
+}
+
+async fn open(role: &'static str, setup: &Setup, address: &Address) -> Result<Connection, (Error, bool)> {
     let name = format!("{} {role}", setup.config.connection_name);
     let properties = ConnectionProperties::default().with_connection_name(name.into());
-    let connect = Connection::connect_uri(setup.uri.clone(), properties);
-    let connection = timeout(setup.config.connect_timeout, connect)
+    let tls = OwnedTLSConfig { identity: None, cert_chain: setup.config.root_certificates.clone() };
+    let patience = address.connect_timeout(setup.config.connect_timeout);
+    let broker = |error: lapin::Error| {
+        let refused = failure::is_refusal_of_us(&error);
+        (Error::new(ErrorKind::Broker, "connecting").with_source(error), refused)
+    };
+    let connect = async {
+        let runtime = lapin::runtime::default_runtime()?;
+        Connection::connect_uri_with_config(address.0.clone(), properties, tls, runtime).await
+    };
+    let connection = timeout(patience, connect)
         .await
-        .map_err(|_| Error::new(ErrorKind::Timeout, "connecting"))?
-        .map_err(|error| Error::new(ErrorKind::Broker, "connecting").with_source(error))?;
+        .map_err(|_| (Error::new(ErrorKind::Timeout, "connecting"), false))?
+        .map_err(broker)?;
     let topology = setup.topology().clone();
-    if !topology.exchanges.is_empty() || !topology.queues.is_empty() {
+    if topology != crate::topology::Topology::default() {
         // What the broker may have lost, before anyone relies on it.
         let declare = declare::declare(setup, &connection, &topology);
         timeout(setup.config.connect_timeout, declare)
             .await
-            .map_err(|_| Error::new(ErrorKind::Timeout, "declaring the topology"))?
-            .map_err(|error| Error::new(ErrorKind::Broker, "declaring the topology").with_source(error))?;
+            .unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "declaring the topology")))
+            .map_err(|error| (error, false))?;
     }
     Ok(connection)
 }

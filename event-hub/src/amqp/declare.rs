@@ -1,22 +1,42 @@
 //! Making the topology at the broker.
 
+use std::collections::BTreeSet;
+
 use futures_util::future::try_join_all;
 use lapin::options::{ExchangeBindOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, Connection};
 
 use crate::amqp::{Setup, failure};
+use crate::error::{Error, ErrorKind};
 use crate::topology::setting::Settings;
 use crate::topology::{
-    Binding, Conflict, Declared, Destination, Exchange, ExchangeKind, Queue, Setting, Topology,
+    Binding, Conflict, Declared, Destination, Exchange, ExchangeKind, Item, Queue, Setting, Topology,
 };
 
 /// One thing to declare.
 #[derive(Clone, Copy, Debug)]
 enum Step<'a> {
     Exchange(&'a Exchange),
-    Queue(&'a Queue),
+    Queue(&'a Queue, Form),
     Binding(&'a Binding),
+}
+
+/// How much a declaration says of a queue.
+#[derive(Clone, Copy, Debug)]
+enum Form {
+    /// Its kind; policies say the rest.
+    Bare,
+    Whole,
+}
+
+/// What to declare, and how.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// Without policies: a declaration cannot say them.
+    pub(super) topology: Topology,
+    /// Queues that are declared without their settings, since policies say them.
+    pub(super) bare: BTreeSet<String>,
 }
 
 /// Makes what is missing. What exists otherwise is left alone and reported.
@@ -24,7 +44,8 @@ pub(super) async fn declare(
     setup: &Setup,
     connection: &Connection,
     topology: &Topology,
-) -> Result<Declared, lapin::Error> {
+) -> Result<Declared, Error> {
+    let failed = |error| Error::new(ErrorKind::Broker, "declaring the topology").with_source(error);
     let _alone = setup.declaring.lock().await;
     let mut declared = Declared::default();
     for queue in topology.queues.iter().filter(|queue| !crate::delay::is_own(&queue.name)) {
@@ -32,16 +53,34 @@ pub(super) async fn declare(
             declared.made.insert(queue.name.clone());
         }
     }
+    let plan = plan(setup, connection, topology, &mut declared).await?;
     // All at once first: one round trip per kind. Only a refusal makes us go step by step.
-    if let Err(error) = pipelined(connection, topology).await {
+    if let Err(error) = pipelined(connection, &plan).await {
         if failure::refusal(&error).is_none() && !connection.status().connected() {
-            return Err(error);
+            return Err(failed(error));
         }
-        one_by_one(connection, topology, &mut declared).await?;
+        one_by_one(connection, &plan, &mut declared).await.map_err(failed)?;
     }
     // Whoever asks next is told, also of what a reconnect has made.
     setup.made().append(&mut declared.made);
     Ok(declared)
+}
+
+#[cfg_attr(not(feature = "management"), allow(clippy::unused_async, reason = "the management is asked here"))]
+async fn plan(
+    setup: &Setup,
+    connection: &Connection,
+    topology: &Topology,
+    declared: &mut Declared,
+) -> Result<Plan, Error> {
+    #[cfg(feature = "management")]
+    if let Some(management) = &setup.management {
+        let vhost = connection.status().vhost();
+        return crate::amqp::policed::plan(management, vhost.as_str(), topology, declared).await;
+    }
+    #[cfg(not(feature = "management"))]
+    let _ = (setup, connection, declared);
+    Ok(Plan { topology: topology.resolved(), bare: BTreeSet::new() })
 }
 
 /// Looks for a queue: its ready messages and consumers.
@@ -61,8 +100,16 @@ pub(super) async fn find(connection: &Connection, queue: &str) -> Result<Option<
 }
 
 pub(super) async fn declare_queue(channel: &Channel, queue: &Queue) -> Result<lapin::Queue, lapin::Error> {
+    declare_with(channel, queue, queue.arguments()).await
+}
+
+async fn declare_with(
+    channel: &Channel,
+    queue: &Queue,
+    arguments: Settings,
+) -> Result<lapin::Queue, lapin::Error> {
     let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-    channel.queue_declare(short(&queue.name), options, table(queue.arguments())).await
+    channel.queue_declare(short(&queue.name), options, table(arguments)).await
 }
 
 pub(super) async fn bind(channel: &Channel, binding: &Binding) -> Result<(), lapin::Error> {
@@ -82,22 +129,24 @@ pub(super) fn short(text: &str) -> ShortString {
     ShortString::try_new(text).unwrap_or_default()
 }
 
-async fn pipelined(connection: &Connection, topology: &Topology) -> Result<(), lapin::Error> {
+async fn pipelined(connection: &Connection, plan: &Plan) -> Result<(), lapin::Error> {
+    let topology = &plan.topology;
     let channel = connection.create_channel().await?;
     // ORDER: what a binding names must be there before it.
     try_join_all(topology.exchanges.iter().map(|e| step(&channel, Step::Exchange(e)))).await?;
-    try_join_all(topology.queues.iter().map(|q| step(&channel, Step::Queue(q)))).await?;
+    try_join_all(topology.queues.iter().map(|q| step(&channel, Step::Queue(q, plan.form(q))))).await?;
     try_join_all(topology.bindings.iter().map(|b| step(&channel, Step::Binding(b)))).await?;
     channel.close(200, "done".into()).await
 }
 
 async fn one_by_one(
     connection: &Connection,
-    topology: &Topology,
+    plan: &Plan,
     declared: &mut Declared,
 ) -> Result<(), lapin::Error> {
+    let topology = &plan.topology;
     let exchanges = topology.exchanges.iter().map(Step::Exchange);
-    let queues = topology.queues.iter().map(Step::Queue);
+    let queues = topology.queues.iter().map(|queue| Step::Queue(queue, plan.form(queue)));
     let bindings = topology.bindings.iter().map(Step::Binding);
     let mut channel = connection.create_channel().await?;
     for what in exchanges.chain(queues).chain(bindings) {
@@ -105,8 +154,8 @@ async fn one_by_one(
         let Some((code, text)) = failure::refusal(&error) else { return Err(error) };
         let name = match what {
             Step::Exchange(exchange) => exchange.name.clone(),
-            Step::Queue(queue) => queue.name.clone(),
-            Step::Binding(binding) => format!("{} → {:?}", binding.source, binding.destination),
+            Step::Queue(queue, _) => queue.name.clone(),
+            Step::Binding(binding) => Item::binding(binding).to_string(),
         };
         tracing::error!(name, code, text, "declared differently at the broker: left alone");
         declared.made.remove(&name);
@@ -128,8 +177,19 @@ async fn step(channel: &Channel, what: Step<'_>) -> Result<(), lapin::Error> {
             let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
             channel.exchange_declare(short(&exchange.name), kind, options, table(exchange.arguments())).await
         }
-        Step::Queue(queue) => declare_queue(channel, queue).await.map(drop),
+        Step::Queue(queue, Form::Whole) => declare_queue(channel, queue).await.map(drop),
+        Step::Queue(queue, Form::Bare) => {
+            declare_with(channel, queue, queue.frozen_arguments()).await.map(drop)
+        }
         Step::Binding(binding) => bind(channel, binding).await,
+    }
+}
+
+// === impl Plan ===
+
+impl Plan {
+    fn form(&self, queue: &Queue) -> Form {
+        if self.bare.contains(&queue.name) { Form::Bare } else { Form::Whole }
     }
 }
 

@@ -12,6 +12,11 @@ pub(super) fn refusal(error: &lapin::Error) -> Option<(u16, &str)> {
     }
 }
 
+/// Whether a broker has told a new connection that it does not want its user (403) or its virtual host (530).
+pub(super) fn is_refusal_of_us(error: &lapin::Error) -> bool {
+    matches!(error.kind(), lapin::ErrorKind::ProtocolError(amqp) if matches!(amqp.get_id(), 403 | 530))
+}
+
 pub(super) fn error(error: lapin::Error, what: &str) -> Error {
     let kind = match refusal(&error) {
         Some((403 | 405, _)) => ErrorKind::InUse,

@@ -146,9 +146,7 @@ impl Owner {
             Err(error) if error.kind() == crate::ErrorKind::UnknownQueue => {
                 // Someone deleted it: made again, with all that leads into it.
                 let topology = self.setup.topology().clone();
-                declare::declare(&self.setup, connection, &topology)
-                    .await
-                    .map_err(|error| failure::error(error, queue))?;
+                declare::declare(&self.setup, connection, &topology).await?;
                 self.sit(connection, queue, BasicConsumeOptions::default()).await
             }
             result => result,

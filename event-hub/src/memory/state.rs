@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::memory::queue::{Queue, Stored};
 use crate::message::{HeaderValue, Message};
 use crate::topic;
-use crate::topology::{Conflict, Declared, Destination, Exchange, ExchangeKind, Topology};
+use crate::topology::{Binding, Conflict, Declared, Destination, Exchange, ExchangeKind, Topology};
 
 #[derive(Debug)]
 pub(crate) struct State {
@@ -90,6 +90,21 @@ impl State {
         }
         declared.made = crate::topology::claim(&mut self.made, own);
         declared
+    }
+
+    /// All that is declared.
+    pub(crate) fn topology(&self) -> Topology {
+        let mut all = Topology::new();
+        all.queues = self.queues.values().map(|queue| queue.declared.clone()).collect();
+        for Declaration { exchange, bindings } in self.exchanges.values() {
+            all.exchanges.push(exchange.clone());
+            all.bindings.extend(bindings.iter().map(|(key, destination)| Binding {
+                source: exchange.name.clone(),
+                destination: destination.clone(),
+                key: key.clone(),
+            }));
+        }
+        all
     }
 
     /// The queues that a message goes to, each once.

@@ -71,6 +71,12 @@ impl Queue {
     pub(crate) fn arguments(&self) -> Settings {
         with_prefix(self.frozen().into_iter().chain(self.settings()))
     }
+
+    /// What a declaration says when policies say the rest.
+    #[cfg(feature = "amqp")]
+    pub(crate) fn frozen_arguments(&self) -> Settings {
+        with_prefix(self.frozen())
+    }
 }
 
 fn with_prefix(settings: impl IntoIterator<Item = (String, Setting)>) -> Settings {

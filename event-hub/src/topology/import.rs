@@ -32,6 +32,15 @@ pub struct Unknown {
     pub text: String,
 }
 
+/// What a broker's management shows.
+#[cfg(feature = "management")]
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) imported: Imported,
+    /// Each queue's arguments as they are.
+    pub(crate) arguments: std::collections::BTreeMap<String, Value>,
+}
+
 /// A file, or the answer of a broker's management for one virtual host.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -123,6 +132,13 @@ pub(super) fn import(text: &str, vhost: &str) -> Result<Imported, Error> {
 // === impl Definitions ===
 
 impl Definitions {
+    #[cfg(feature = "management")]
+    pub(crate) fn found(self, vhost: &str) -> Found {
+        let arguments =
+            self.queues.iter().map(|queue| (queue.name.clone(), queue.arguments.clone())).collect();
+        Found { arguments, imported: self.read(vhost) }
+    }
+
     pub(crate) fn read(self, vhost: &str) -> Imported {
         let mut imported = Imported::default();
         // The answer for one virtual host does not repeat its name.

@@ -72,6 +72,14 @@ impl Policy {
         self
     }
 
+    /// The one that a hub with a management makes for a queue; `above` every policy of its topology.
+    #[cfg(feature = "management")]
+    pub(crate) fn own(queue: &str, definition: Settings, above: i64) -> Self {
+        let pattern = format!("^{}$", regex::escape(queue));
+        let priority = OWN_PRIORITY.max(above.saturating_add(1));
+        Self { definition, priority, ..Self::queues(format!("{OWN_PREFIX}{queue}"), pattern) }
+    }
+
     /// Whether a hub has made it for this queue.
     pub(crate) fn is_own(&self, queue: &str) -> bool {
         self.name.strip_prefix(OWN_PREFIX) == Some(queue)
@@ -186,3 +194,8 @@ pub(crate) fn text(settings: &Settings, name: &str) -> Option<String> {
 
 /// What the names of a hub's own policies start with.
 const OWN_PREFIX: &str = "tramline:";
+
+/// Above 0, which the catch-all policies of operators usually have: with one of those in force a queue would lose its
+/// dead letters. Whoever means to overrule a hub still can, and the hub says so.
+#[cfg(feature = "management")]
+const OWN_PRIORITY: i64 = 10;

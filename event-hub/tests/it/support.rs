@@ -1,5 +1,7 @@
 //! What several modules of tests need.
 
+pub(crate) mod managed;
+
 use std::future::Future;
 use std::time::Duration;
 

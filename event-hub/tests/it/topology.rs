@@ -1,10 +1,12 @@
 //! The topology beside a real broker.
 
+mod managed;
+
 use std::sync::Arc;
 
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
-use tramline_event_hub::topology::{Binding, Exchange, Queue, Topology};
+use tramline_event_hub::topology::{Binding, Exchange, Policy, Queue, Topology};
 use tramline_event_hub::{AmqpConfig, Hub, MemoryConfig};
 
 use crate::support::{name, soon, until};
@@ -70,5 +72,47 @@ async fn declarations_at_once_hear_of_their_own_and_all_of_it_is_made_again() {
     for n in 0..8 {
         assert!(hub.queue(&format!("{prefix}.{n}")).await.unwrap().is_some(), "queue {n} was made again");
     }
+    hub.shutdown().await;
+}
+
+/// The memory hub shows all of itself.
+#[tokio::test]
+async fn the_memory_hub_is_compared_too() {
+    let hub = Hub::memory(MemoryConfig::default());
+    let wanted = part("m", 1);
+    hub.declare(&wanted).await.unwrap();
+    let difference = hub.compare(&wanted).await.unwrap();
+    assert!(difference.is_empty(), "{difference}");
+    let other = part("m", 2).queue(Queue::quorum("m.1").with_delivery_limit(Some(3)));
+    let difference = hub.compare(&other).await.unwrap().to_string();
+    for line in [
+        "missing    queue m.2",
+        "different  queue m.1: delivery-limit is 20 instead of 3",
+        "surplus    binding of queue m.1 to m.events by \"k1\"",
+    ] {
+        assert!(difference.contains(line), "{difference}");
+    }
+}
+
+/// Without a management the memory hub and AMQP declare what policies come to.
+#[tokio::test]
+async fn policies_become_arguments_where_nobody_can_set_them() {
+    let prefix = name();
+    let wanted = part(&prefix, 1).policy(
+        Policy::queues("short", format!("^{prefix}")).with("max-length", 5).with("delivery-limit", 7),
+    );
+    let resolved = wanted.resolved();
+    let queue = resolved.find_queue(&format!("{prefix}.1")).unwrap();
+    assert_eq!((queue.max_length, queue.delivery_limit), (Some(5), Some(7)));
+    let memory = Hub::memory(MemoryConfig::default());
+    memory.declare(&wanted).await.unwrap();
+    let difference = memory.compare(&resolved).await.unwrap();
+    assert!(difference.is_empty(), "{difference}");
+    let Some(url) = devkit::engines::fresh_vhost().await else { return };
+    let hub = Hub::amqp(&url, AmqpConfig::default()).unwrap();
+    soon("the policies", hub.declare(&wanted)).await.unwrap();
+    // The same arguments, said outright, are no conflict.
+    let declared = soon("the arguments", hub.declare(&resolved)).await.unwrap();
+    assert_eq!(declared.conflicts, []);
     hub.shutdown().await;
 }

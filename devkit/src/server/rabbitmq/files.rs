@@ -6,13 +6,16 @@ use std::path::Path;
 use crate::ports::Port;
 use crate::server::rabbitmq::RabbitMqConfig;
 
-pub(super) fn write(
-    folder: &Path,
-    config: &RabbitMqConfig,
-    port: &Port,
-    management: Option<&Port>,
-    tls: Option<&Port>,
-) -> anyhow::Result<()> {
+/// Where it listens.
+pub(super) struct Ports<'a> {
+    pub(super) plain: &'a Port,
+    pub(super) management: Option<&'a Port>,
+    pub(super) tls: Option<&'a Port>,
+    pub(super) management_tls: Option<&'a Port>,
+}
+
+pub(super) fn write(folder: &Path, config: &RabbitMqConfig, ports: &Ports<'_>) -> anyhow::Result<()> {
+    let Ports { plain: port, management, tls, management_tls } = *ports;
     let mut text = format!(
         "listeners.tcp.1 = 127.0.0.1:{}\n\
          num_acceptors.tcp = 2\n\
@@ -40,6 +43,17 @@ pub(super) fn write(
             name("ca.pem").display(),
             name("cert.pem").display(),
             name("key.pem").display(),
+        )?;
+    }
+    if let Some(port) = management_tls {
+        write!(
+            text,
+            "management.ssl.ip = 127.0.0.1\nmanagement.ssl.port = {}\nmanagement.ssl.cacertfile = {}\n\
+             management.ssl.certfile = {}\nmanagement.ssl.keyfile = {}\n",
+            port.number(),
+            folder.join("ca.pem").display(),
+            folder.join("cert.pem").display(),
+            folder.join("key.pem").display(),
         )?;
     }
     std::fs::write(folder.join("rabbitmq.conf"), text)?;
