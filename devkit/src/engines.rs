@@ -162,16 +162,21 @@ impl<S> Shared<S> {
         match self {
             Self::Named(url) | Self::Own(_, url) => Some(url),
             Self::Absent => {
-                let required = std::env::var("TRAMLINE_TEST_ENGINES");
-                assert!(
-                    required.as_deref() != Ok("required"),
-                    "no {name} here, and TRAMLINE_TEST_ENGINES=required: try `cargo dev test`"
-                );
-                told.call_once(|| say_skipped(name));
+                absent(name, told);
                 None
             }
         }
     }
+}
+
+/// Says, once, that something is missing; where nothing may be, it is a failure.
+pub(crate) fn absent(name: &str, told: &Once) {
+    let required = std::env::var("TRAMLINE_TEST_ENGINES");
+    assert!(
+        required.as_deref() != Ok("required"),
+        "no {name} here, and TRAMLINE_TEST_ENGINES=required: try `cargo dev test`"
+    );
+    told.call_once(|| say_skipped(name));
 }
 
 #[expect(clippy::print_stderr, reason = "a skipped test must be seen, with or without tracing")]

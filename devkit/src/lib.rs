@@ -25,6 +25,7 @@
 pub mod cli;
 pub mod engines;
 mod fault;
+pub mod foreign;
 mod guardian;
 mod ports;
 mod process;

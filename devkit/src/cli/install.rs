@@ -15,12 +15,13 @@ struct Need {
     there: fn() -> bool,
 }
 
-const NEEDS: [Need; 5] = [
+const NEEDS: [Need; 6] = [
     Need { package: "rabbitmq-server", there: RabbitMq::installed },
     Need { package: "redis-server", there: Redis::installed },
     Need { package: "postgresql", there: Postgres::installed },
     Need { package: "nginx", there: Nginx::installed },
     Need { package: "chromium", there: chromium },
+    Need { package: "python3-venv", there: python },
 ];
 
 /// Makes sure that every server is there: installs what is missing where we may, else says what to
@@ -76,6 +77,12 @@ async fn install(needs: &[Need]) -> anyhow::Result<()> {
 
 fn missing(needs: &[Need]) -> Vec<&'static str> {
     needs.iter().filter(|need| !(need.there)()).map(|need| need.package).collect()
+}
+
+/// A Python that can make environments, which Debian has in a package of its own.
+fn python() -> bool {
+    let ask = |python| std::process::Command::new(python).args(["-c", "import ensurepip, venv"]).output();
+    program::find("python3").is_some_and(|python| ask(python).is_ok_and(|output| output.status.success()))
 }
 
 fn chromium() -> bool {

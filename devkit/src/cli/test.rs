@@ -1,5 +1,6 @@
 //! `cargo dev test`.
 
+mod foreign;
 mod npm;
 mod report;
 mod watched;
@@ -26,6 +27,9 @@ pub(super) struct Options {
     #[arg(last = true)]
     rest: Vec<String>,
 }
+
+/// The package whose tests exchange messages with clients in other languages.
+const FOREIGN: &str = "tramline-event-hub";
 
 pub(super) async fn run(options: &Options) -> super::Outcome {
     let start = time::Instant::now();
@@ -59,6 +63,14 @@ pub(super) async fn run(options: &Options) -> super::Outcome {
         .env("TRAMLINE_TEST_REDIS_URL", redis.url())
         .env("TRAMLINE_TEST_POSTGRES_URL", postgres.url())
         .env("TRAMLINE_TEST_BIN_DIR", workspace::target_dir().await?.join("debug"));
+
+    if options.packages.is_empty() || options.packages.iter().any(|name| name == FOREIGN) {
+        match foreign::install().await {
+            Ok(variables) => _ = cargo.envs(variables),
+            // Their tests fail then, and the others still run.
+            Err(error) => say(&format!("not installed: {error:#}")),
+        }
+    }
 
     say("── tests");
     let mut report = Report::default();

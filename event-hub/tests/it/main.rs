@@ -7,6 +7,7 @@ mod consume;
 mod database;
 mod dead_letters;
 mod faults;
+mod foreign;
 mod inbox;
 mod memory;
 mod outbox;
