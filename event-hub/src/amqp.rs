@@ -1,4 +1,4 @@
-//! RabbitMQ through lapin: two connections, one publisher task, one task per subscription.
+//! RabbitMQ through lapin: two connections, one task per publishing channel, one per subscription.
 //!
 //! lapin's own recovery stays off: it loses server-side state that we know better (topology, prefetch, feeds).
 
@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -45,10 +45,13 @@ struct Inner {
     publishing: Link,
     /// Consuming: on its own, since a blocked publisher must not hold the acknowledgements. Opened at need.
     consuming: OnceLock<Link>,
-    /// Half of the publisher's queue; as long as its window, so that a full window makes callers wait.
-    requests: mpsc::Sender<Request>,
-    publisher: Mutex<Option<JoinHandle<()>>>,
-    /// No new requests; the publisher ends when the last is answered.
+    /// Halves of the publishers' queues; as long as a window, so that a full window makes callers wait.
+    lanes: Vec<mpsc::Sender<Request>>,
+    /// For what the hub itself moves: a target that is not there closes the channel, and must not take events
+    /// with it.
+    moves: mpsc::Sender<Request>,
+    publishers: Mutex<JoinSet<()>>,
+    /// No new requests; the publishers end when the last is answered.
     draining: CancellationToken,
 }
 
@@ -98,15 +101,22 @@ impl Client {
             closed: CancellationToken::new(),
         });
         let publishing = Link::open("publish", Arc::clone(&setup));
-        let (requests, queue) = mpsc::channel(window);
         let draining = CancellationToken::new();
-        let publisher = tokio::spawn(publisher::run(queue, publishing.clone(), window, draining.clone()));
+        let mut publishers = JoinSet::new();
+        let mut open = || {
+            let (requests, queue) = mpsc::channel(window);
+            publishers.spawn(publisher::run(queue, publishing.clone(), window, draining.clone()));
+            requests
+        };
+        let lanes = std::iter::repeat_with(&mut open).take(setup.config.publish_channels.max(1)).collect();
+        let moves = open();
         Ok(Self(Arc::new(Inner {
             setup,
             publishing,
             consuming: OnceLock::new(),
-            requests,
-            publisher: Mutex::new(Some(publisher)),
+            lanes,
+            moves,
+            publishers: Mutex::new(publishers),
             draining,
         })))
     }
@@ -140,14 +150,27 @@ impl Client {
         deadline: Instant,
     ) -> Vec<Result<Receipt, PublishErrorKind>> {
         let mut waiting = Vec::with_capacity(messages.len());
-        for message in messages {
-            let (answer, answered) = oneshot::channel();
-            let request = Request { message, deadline, answer };
-            waiting.push(match timeout_at(deadline, self.0.requests.send(request)).await {
-                Ok(Ok(())) => Ok(answered),
-                Ok(Err(_)) => Err(PublishErrorKind::Closed),
-                Err(_) => Err(PublishErrorKind::Timeout),
-            });
+        let mut rest = messages.into_iter();
+        while let Some(first) = rest.as_slice().first() {
+            let lane = self.lane(first);
+            // Those that go the same way wait for room together, and share their writes.
+            let most = publisher::BATCH.min(lane.max_capacity());
+            let others = rest.as_slice().iter().skip(1).take(most - 1);
+            let run = 1 + others.take_while(|message| self.lane(message).same_channel(lane)).count();
+            match timeout_at(deadline, lane.reserve_many(run)).await {
+                Ok(Ok(room)) => {
+                    // ORDER: room first, which ends first and then leaves the next message where it is.
+                    for (place, message) in room.zip(rest.by_ref()) {
+                        let (answer, answered) = oneshot::channel();
+                        place.send(Request { message, deadline, answer });
+                        waiting.push(Ok(answered));
+                    }
+                }
+                Ok(Err(_)) => {
+                    waiting.extend(rest.by_ref().take(run).map(|_| Err(PublishErrorKind::Closed)));
+                }
+                Err(_) => waiting.extend(rest.by_ref().take(run).map(|_| Err(self.late()))),
+            }
         }
         let mut answers = Vec::with_capacity(waiting.len());
         for answered in waiting {
@@ -155,7 +178,7 @@ impl Client {
                 Ok(answered) => match timeout_at(deadline, answered).await {
                     Ok(Ok(answer)) => answer.map(|()| Receipt::kept_by_broker()),
                     Ok(Err(_)) => Err(PublishErrorKind::Unknown),
-                    Err(_) => Err(PublishErrorKind::Timeout),
+                    Err(_) => Err(self.late()),
                 },
                 Err(kind) => Err(kind),
             });
@@ -211,10 +234,9 @@ impl Client {
 
     pub(crate) async fn shutdown(&self) {
         self.0.draining.cancel();
-        let publisher = self.0.publisher.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(publisher) = publisher
-            && timeout(self.0.setup.config.hub.publish_timeout, publisher).await.is_err()
-        {
+        let publishers =
+            std::mem::take(&mut *self.0.publishers.lock().unwrap_or_else(PoisonError::into_inner));
+        if timeout(self.0.setup.config.hub.publish_timeout, publishers.join_all()).await.is_err() {
             tracing::warn!("publishes were still unconfirmed at the shutdown");
         }
         self.0.setup.closed.cancel();
@@ -222,6 +244,23 @@ impl Client {
         if let Some(consuming) = self.0.consuming.get() {
             consuming.ended().await;
         }
+    }
+}
+
+impl Client {
+    /// The way out: one for each partition key.
+    fn lane(&self, message: &Message) -> &mpsc::Sender<Request> {
+        if message.exchange != self.0.setup.config.hub.exchange {
+            return &self.0.moves;
+        }
+        let lanes = &self.0.lanes;
+        #[allow(clippy::cast_possible_truncation, reason = "any part of a hash is one")]
+        lanes.get(message.properties.lane as usize % lanes.len()).unwrap_or(&self.0.moves)
+    }
+
+    /// Why there was no answer in time.
+    fn late(&self) -> PublishErrorKind {
+        if self.0.publishing.state().1 { PublishErrorKind::Blocked } else { PublishErrorKind::Timeout }
     }
 }
 

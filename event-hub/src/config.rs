@@ -18,7 +18,7 @@ use crate::schema::Upcasts;
 pub struct HubConfig {
     /// The exchange that [`Hub::publish`](crate::Hub::publish) sends to. Default `events`.
     pub exchange: String,
-    /// How many publishes may wait for their confirm; more wait their turn.
+    /// How many publishes of one channel may wait for their confirm; more wait their turn.
     ///
     /// The default, 1000, is where a broker's throughput stops growing and only latency does.
     pub window: usize,
@@ -67,6 +67,12 @@ pub struct AmqpConfig {
     pub hub: HubConfig,
     /// The name that the broker's lists show for the connections.
     pub connection_name: String,
+    /// How many channels events are published on. Events of one partition key share one and keep their order,
+    /// and so do all events without a key.
+    ///
+    /// The default, 2, lets a slow queue's confirms hold up only half of the keys; a broker with many cores
+    /// takes more. Retries and dead letters have a channel of their own beside them.
+    pub publish_channels: usize,
     /// How often both sides show that they live. Default 10 s: a dead peer is noticed within two of them.
     pub heartbeat: Duration,
     /// How long one attempt to connect may take. Default 10 s.
@@ -186,6 +192,7 @@ impl Default for AmqpConfig {
         Self {
             hub: HubConfig::default(),
             connection_name: "tramline".to_owned(),
+            publish_channels: 2,
             heartbeat: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(10),
             backoff_first: Duration::from_millis(100),

@@ -3,6 +3,7 @@
 mod header;
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -41,6 +42,8 @@ pub(crate) struct Properties {
     pub(crate) priority: Option<u8>,
     /// Seconds since the epoch.
     pub(crate) timestamp: Option<u64>,
+    /// Messages of one number keep their order on the way out. Not on the wire.
+    pub(crate) lane: u64,
 }
 
 pub(crate) type Headers = BTreeMap<String, HeaderValue>;
@@ -83,6 +86,7 @@ impl Message {
                 correlation_id: event.correlation_id.clone().filter(|id| id.len() <= 255),
                 content_type: Some(CONTENT_TYPE.to_owned()),
                 timestamp: u64::try_from(event.time.as_second()).ok(),
+                lane: event.partition_key.as_ref().map_or(0, hash),
                 ..Properties::default()
             },
             headers,
@@ -111,4 +115,10 @@ impl Message {
             _ => None,
         }
     }
+}
+
+fn hash(key: &String) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    hasher.finish()
 }

@@ -27,6 +27,9 @@ struct Inner {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum PublishErrorKind {
+    /// No answer in time, and the broker does not read from us: it is short of memory or disk. The event may or
+    /// may not have arrived. Send the same event again, with its id.
+    Blocked,
     /// The hub has been shut down; the event was not sent.
     Closed,
     /// The broker refused it.
@@ -114,7 +117,10 @@ impl PublishError {
     /// Whether it may have arrived nevertheless.
     #[must_use]
     pub fn may_have_arrived(&self) -> bool {
-        matches!(self.0.kind, PublishErrorKind::Timeout | PublishErrorKind::Unknown)
+        matches!(
+            self.0.kind,
+            PublishErrorKind::Blocked | PublishErrorKind::Timeout | PublishErrorKind::Unknown
+        )
     }
 }
 
@@ -137,6 +143,7 @@ impl PublishErrorKind {
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
+            Self::Blocked => "blocked",
             Self::Closed => "closed",
             Self::Nacked => "nacked",
             Self::Returned { .. } => "returned",
@@ -149,6 +156,7 @@ impl PublishErrorKind {
 impl fmt::Display for PublishErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Blocked => f.write_str("no answer in time: the broker is blocked, short of memory or disk"),
             Self::Closed => f.write_str("the hub is shut down"),
             Self::Nacked => f.write_str("refused by the broker"),
             Self::Returned { code, text, key } => write!(f, "returned ({code} {text}, key {key})"),

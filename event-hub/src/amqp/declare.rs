@@ -124,7 +124,7 @@ pub(super) async fn bind(channel: &Channel, binding: &Binding) -> Result<(), lap
     }
 }
 
-pub(super) fn short(text: &str) -> ShortString {
+pub(super) fn short(text: impl Into<String>) -> ShortString {
     // INVARIANT: names and keys were measured in `Hub::declare` and `Event::new`.
     ShortString::try_new(text).unwrap_or_default()
 }

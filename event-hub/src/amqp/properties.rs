@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use lapin::BasicProperties;
 use lapin::message::Delivery as Delivered;
-use lapin::types::{AMQPValue, DecimalValue, FieldArray, FieldTable};
+use lapin::types::{AMQPValue, DecimalValue, FieldArray, FieldTable, ShortString};
 
 use crate::amqp::declare::short;
 use crate::message::{Delivery, HeaderValue, Headers, Message, Properties, Token};
@@ -14,33 +14,41 @@ const PERSISTENT: u8 = 2;
 /// Ours alone: which publish on its channel it was, so that a return finds its way back.
 const SEQUENCE: &str = "x-tramline-sequence";
 
-pub(super) fn outgoing(message: &Message, sequence: u64) -> BasicProperties {
+/// A message in pieces, as lapin takes it.
+pub(super) struct Outgoing {
+    pub(super) exchange: ShortString,
+    pub(super) key: ShortString,
+    pub(super) properties: BasicProperties,
+    pub(super) body: Bytes,
+}
+
+pub(super) fn outgoing(message: Message, sequence: u64) -> Outgoing {
     let mut table = FieldTable::default();
-    for (name, value) in &message.headers {
+    for (name, value) in message.headers {
         table.insert(short(name), write(value));
     }
     table.insert(short(SEQUENCE), AMQPValue::LongLongInt(sequence.cast_signed()));
-    let own = &message.properties;
+    let own = message.properties;
     let mut properties = BasicProperties::default().with_delivery_mode(PERSISTENT).with_headers(table);
-    if let Some(id) = &own.message_id {
+    if let Some(id) = own.message_id {
         properties = properties.with_message_id(short(id));
     }
-    if let Some(kind) = &own.kind {
+    if let Some(kind) = own.kind {
         properties = properties.with_type(short(kind));
     }
-    if let Some(app) = &own.app_id {
+    if let Some(app) = own.app_id {
         properties = properties.with_app_id(short(app));
     }
-    if let Some(id) = &own.correlation_id {
+    if let Some(id) = own.correlation_id {
         properties = properties.with_correlation_id(short(id));
     }
-    if let Some(kind) = &own.content_type {
+    if let Some(kind) = own.content_type {
         properties = properties.with_content_type(short(kind));
     }
-    if let Some(encoding) = &own.content_encoding {
+    if let Some(encoding) = own.content_encoding {
         properties = properties.with_content_encoding(short(encoding));
     }
-    if let Some(queue) = &own.reply_to {
+    if let Some(queue) = own.reply_to {
         properties = properties.with_reply_to(short(queue));
     }
     if let Some(priority) = own.priority {
@@ -49,7 +57,7 @@ pub(super) fn outgoing(message: &Message, sequence: u64) -> BasicProperties {
     if let Some(seconds) = own.timestamp {
         properties = properties.with_timestamp(seconds);
     }
-    properties
+    Outgoing { exchange: short(message.exchange), key: short(message.key), properties, body: message.body }
 }
 
 /// Which publish a returned message was.
@@ -70,7 +78,7 @@ pub(super) fn incoming(delivered: Delivered, queue: &str, generation: u64) -> De
         // A classic queue does not count; it only knows that there was a first time.
         _ => 1,
     };
-    let own = |text: &Option<lapin::types::ShortString>| text.as_ref().map(|text| text.as_str().to_owned());
+    let own = |text: &Option<ShortString>| text.as_ref().map(|text| text.as_str().to_owned());
     Delivery {
         queue: queue.to_owned(),
         redelivered: delivered.redelivered,
@@ -89,6 +97,7 @@ pub(super) fn incoming(delivered: Delivered, queue: &str, generation: u64) -> De
                 reply_to: own(properties.reply_to()),
                 priority: *properties.priority(),
                 timestamp: *properties.timestamp(),
+                lane: 0,
             },
             body: Bytes::from(delivered.data),
             headers,
@@ -130,20 +139,18 @@ fn read(value: &AMQPValue) -> HeaderValue {
     }
 }
 
-fn write(value: &HeaderValue) -> AMQPValue {
+fn write(value: HeaderValue) -> AMQPValue {
     match value {
-        HeaderValue::Number(number) => AMQPValue::LongLongInt(*number),
-        HeaderValue::Text(text) => AMQPValue::LongString(text.as_str().into()),
-        HeaderValue::Raw(bytes) => AMQPValue::LongString(bytes.as_slice().into()),
-        HeaderValue::Flag(flag) => AMQPValue::Boolean(*flag),
-        HeaderValue::Float(number) => AMQPValue::Double(*number),
-        HeaderValue::Decimal { scale, value } => {
-            AMQPValue::DecimalValue(DecimalValue { scale: *scale, value: *value })
-        }
-        HeaderValue::Time(seconds) => AMQPValue::Timestamp(*seconds),
-        HeaderValue::Bytes(bytes) => AMQPValue::ByteArray(bytes.as_slice().into()),
+        HeaderValue::Number(number) => AMQPValue::LongLongInt(number),
+        HeaderValue::Text(text) => AMQPValue::LongString(text.into()),
+        HeaderValue::Raw(bytes) => AMQPValue::LongString(bytes.into()),
+        HeaderValue::Flag(flag) => AMQPValue::Boolean(flag),
+        HeaderValue::Float(number) => AMQPValue::Double(number),
+        HeaderValue::Decimal { scale, value } => AMQPValue::DecimalValue(DecimalValue { scale, value }),
+        HeaderValue::Time(seconds) => AMQPValue::Timestamp(seconds),
+        HeaderValue::Bytes(bytes) => AMQPValue::ByteArray(bytes.into()),
         HeaderValue::List(list) => {
-            AMQPValue::FieldArray(FieldArray::from(list.iter().map(write).collect::<Vec<_>>()))
+            AMQPValue::FieldArray(FieldArray::from(list.into_iter().map(write).collect::<Vec<_>>()))
         }
         HeaderValue::Table(fields) => {
             let mut table = FieldTable::default();

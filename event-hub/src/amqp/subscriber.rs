@@ -2,10 +2,11 @@
 
 mod feed;
 
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use lapin::options::{
     BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
     BasicRejectOptions,
@@ -13,6 +14,7 @@ use lapin::options::{
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection};
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -73,6 +75,9 @@ struct Seat {
     tag: String,
     generation: u64,
 }
+
+/// How many settlements are taken at once.
+const BATCH: usize = 64;
 
 /// Why a seat was left.
 enum Left {
@@ -181,27 +186,28 @@ impl Owner {
     async fn serve(&mut self, mut seat: Seat) -> Left {
         let mut acks = Acks::new(self.subscribe.prefetch);
         let mut next: Option<Delivery> = None;
+        let mut settled = Vec::with_capacity(BATCH);
         let (mut stopped, mut over) = (false, false);
         loop {
             let now = Instant::now();
-            if acks.is_due(now) && !self.send(&seat.channel, acks.flush(now, false)).await {
+            if acks.is_due(now) && !self.send(&seat.channel, acks.flush(now, false)) {
                 return Left::Lost;
             }
             let look = acks.next_look();
             tokio::select! {
                 // ORDER: settling first, or a busy queue would fill the window with what is long done.
                 biased;
-                settlement = self.settlements.recv() => match settlement {
-                    Some(settlement) => {
-                        if !settle(&seat, &mut acks, settlement).await {
-                            return Left::Lost;
-                        }
-                    }
-                    None => {
+                count = self.settlements.recv_many(&mut settled, BATCH) => {
+                    if count == 0 {
                         self.leave(seat, acks, stopped).await;
                         return Left::Done;
                     }
-                },
+                    for settlement in settled.drain(..) {
+                        if !settle(&seat, &mut acks, settlement) {
+                            return Left::Lost;
+                        }
+                    }
+                }
                 () = self.stop.cancelled(), if !stopped => {
                     stopped = true;
                     next = None;
@@ -213,24 +219,38 @@ impl Owner {
                     (Ok(room), Some(delivery)) => room.send(delivery),
                     _ => stopped = true,
                 },
-                delivered = seat.consumer.next(), if next.is_none() && !over => match delivered {
-                    Some(Ok(delivered)) => {
-                        acks.deliver(delivered.delivery_tag);
-                        if !stopped {
-                            next = Some(properties::incoming(delivered, &self.queue, seat.generation));
+                first = seat.consumer.next(), if next.is_none() && !over => {
+                    let mut delivered = Some(first);
+                    while let Some(one) = delivered.take() {
+                        match one {
+                            Some(Ok(one)) => {
+                                acks.deliver(one.delivery_tag);
+                                if !stopped {
+                                    let one = properties::incoming(one, &self.queue, seat.generation);
+                                    match self.deliveries.try_send(one) {
+                                        Ok(()) => {}
+                                        Err(TrySendError::Full(one)) => next = Some(one),
+                                        Err(TrySendError::Closed(_)) => stopped = true,
+                                    }
+                                }
+                            }
+                            // A cancel by the broker ends the stream without an error; ours does so too.
+                            _ if stopped && seat.channel.status().connected() => over = true,
+                            _ => return Left::Lost,
+                        }
+                        // What came with it is taken with it; prefetch bounds how much that is.
+                        if next.is_none() && !over {
+                            delivered = seat.consumer.next().now_or_never();
                         }
                     }
-                    // A cancel by the broker ends the stream without an error; ours does so too.
-                    _ if stopped && seat.channel.status().connected() => over = true,
-                    _ => return Left::Lost,
-                },
+                }
                 () = async {
                     match look {
                         Some(at) => sleep_until(at).await,
                         None => std::future::pending().await,
                     }
                 } => {
-                    if !self.send(&seat.channel, acks.flush(Instant::now(), false)).await {
+                    if !self.send(&seat.channel, acks.flush(Instant::now(), false)) {
                         return Left::Lost;
                     }
                 }
@@ -241,7 +261,7 @@ impl Owner {
     /// Sends what is settled, gives back the rest, and waits until the broker has it all.
     async fn leave(&self, seat: Seat, mut acks: Acks, stopped: bool) {
         let farewell = async {
-            self.send(&seat.channel, acks.flush(Instant::now(), true)).await;
+            self.send(&seat.channel, acks.flush(Instant::now(), true));
             if stopped {
                 // Nobody failed: nack, which newer brokers do not count. Tag 0 means all that are out.
                 let options = BasicNackOptions { multiple: true, requeue: true };
@@ -255,13 +275,14 @@ impl Owner {
         let _ = timeout(PATIENCE, farewell).await;
     }
 
-    async fn send(&self, channel: &Channel, sends: Vec<Send>) -> bool {
+    /// Queues acknowledgements. A connection that cannot write them is lost, and found out as that.
+    fn send(&self, channel: &Channel, sends: Vec<Send>) -> bool {
         for send in sends {
             let (tag, multiple) = match send {
                 Send::One(tag) => (tag, false),
                 Send::UpTo(tag) => (tag, true),
             };
-            if let Err(error) = channel.basic_ack(tag, BasicAckOptions { multiple }).await {
+            if let Some(Err(error)) = queued(channel.basic_ack(tag, BasicAckOptions { multiple })) {
                 tracing::warn!(queue = self.queue, %error, "acknowledgement not sent: the events come again");
                 return false;
             }
@@ -270,7 +291,7 @@ impl Owner {
     }
 }
 
-async fn settle(seat: &Seat, acks: &mut Acks, settlement: Settlement) -> bool {
+fn settle(seat: &Seat, acks: &mut Acks, settlement: Settlement) -> bool {
     let tag = settlement.token.tag;
     if settlement.token.generation != seat.generation {
         // Of an older channel: the broker has it back already, and would close this one over its tag.
@@ -283,14 +304,20 @@ async fn settle(seat: &Seat, acks: &mut Acks, settlement: Settlement) -> bool {
         }
         // Brokers from 4.3 on count a reject as a failed delivery, and a nack not.
         Verdict::Fail if acks.take(tag) => {
-            seat.channel.basic_reject(tag, BasicRejectOptions { requeue: true }).await
+            queued(seat.channel.basic_reject(tag, BasicRejectOptions { requeue: true }))
         }
         Verdict::Return if acks.take(tag) => {
-            seat.channel.basic_nack(tag, BasicNackOptions { multiple: false, requeue: true }).await
+            queued(seat.channel.basic_nack(tag, BasicNackOptions { multiple: false, requeue: true }))
         }
         Verdict::Fail | Verdict::Return => return true,
     };
-    sent.is_ok()
+    !matches!(sent, Some(Err(_)))
+}
+
+/// The first poll puts the frame in lapin's line, in order; that it was written is not waited for, since each
+/// wait costs a change of threads.
+fn queued(send: impl Future<Output = lapin::Result<()>>) -> Option<lapin::Result<()>> {
+    send.now_or_never()
 }
 
 fn consumer_tag(name: &str) -> String {

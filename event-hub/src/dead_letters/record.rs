@@ -204,5 +204,6 @@ fn properties_from(fields: &Map<String, Value>) -> Option<Properties> {
         reply_to: text("replyTo")?,
         priority: number("priority")?.map(u8::try_from).transpose().ok()?,
         timestamp: number("timestamp")?,
+        ..Properties::default()
     })
 }

@@ -18,6 +18,7 @@ pub(crate) struct PublishMetrics {
     returned: Answers,
     nacked: Answers,
     timeout: Answers,
+    blocked: Answers,
     unknown: Answers,
     refused: Counter,
     pub(crate) in_flight: Gauge,
@@ -114,6 +115,7 @@ impl PublishMetrics {
             returned: answers(Some("returned")),
             nacked: answers(Some("nacked")),
             timeout: answers(Some("timeout")),
+            blocked: answers(Some("blocked")),
             unknown: answers(Some("unknown")),
             refused: counter!(REFUSED, vec![destination.clone()]),
             in_flight: gauge!(PUBLISHING, vec![destination.clone()]),
@@ -153,6 +155,7 @@ impl PublishMetrics {
         match kind {
             PublishErrorKind::Nacked => &self.nacked,
             PublishErrorKind::Returned { .. } => &self.returned,
+            PublishErrorKind::Blocked => &self.blocked,
             PublishErrorKind::Timeout => &self.timeout,
             PublishErrorKind::Closed | PublishErrorKind::Unknown => &self.unknown,
         }
