@@ -159,6 +159,28 @@ async fn unsettled_rows_of_a_relay_that_is_gone_are_sent_again_by_the_others() {
     db.until(ALL, 0).await;
 }
 
+/// A connection that was lost for a moment costs no settled event: the relay still waits for what it sent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_relay_that_was_cut_off_does_not_send_again_what_is_not_settled() {
+    let Some(db) = Database::postgres().await else { return };
+    db.migrate().await.unwrap();
+    let hub = memory().await;
+    let relay = db.relay(&hub, config());
+    enqueue_round(&db, 0..1).await;
+    db.until(UNSETTLED, 50).await;
+    let old = db.number(&format!("SELECT max(pid)::bigint FROM ({LOCKS}) AS locks")).await;
+    db.execute(&format!("SELECT pg_terminate_backend({old})")).await;
+    // Sixteen partitions, and the one that counts it among those that share.
+    db.until(&format!("SELECT count(*) FROM ({LOCKS}) AS locks WHERE pid <> {old}"), 17).await;
+    enqueue_round(&db, 1..2).await;
+    db.until(UNSETTLED, 100).await;
+    assert_eq!(hub.queue("orders.queue").await.unwrap().unwrap().messages, 100);
+    let mut orders = Collector::new(&hub, "orders.queue");
+    assert_ordered(&orders.distinct(100).await);
+    db.until(ALL, 0).await;
+    relay.stop().await;
+}
+
 /// No relay polls here: a commit has to wake the one whose partition it is.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_wakes_the_relay_that_has_its_partition() {
