@@ -32,9 +32,12 @@ const PART: Part = Part {
 
 /// Makes or upgrades the table `outbox`. Safe with several replicas at once.
 ///
+/// The step to partitions rewrites the table. Transactions that have written to it are waited for, ten seconds
+/// at most; meanwhile no others write there.
+///
 /// # Errors
 ///
-/// [`ErrorKind::Store`] when the database fails.
+/// [`ErrorKind::Store`] when the database fails, or somebody's transaction keeps the table for too long: try again.
 pub async fn migrate(pool: &PgPool) -> Result<(), Error> {
     schema::postgres(pool, &PART).await
 }
@@ -82,8 +85,7 @@ impl Relay {
         let store = PostgresStore {
             options: pool.connect_options(),
             timeout: config.store_timeout,
-            // A relay looks at its shares at least so often; what missed many looks is frozen.
-            idle: Duration::from_secs(30).max(config.share_interval.saturating_mul(10)),
+            idle: patience(&config),
             keeps_sent: config.keep_sent.is_some(),
             standby: None,
             signals: signals.clone(),
@@ -114,4 +116,12 @@ impl Relay {
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
         self.core.run(shutdown).await;
     }
+}
+
+/// How long the server keeps the session of a relay that says nothing: what missed many of its looks is frozen.
+///
+/// A relay that waits for its last confirms says nothing either, nor does one that stands by.
+fn patience(config: &RelayConfig) -> Duration {
+    let looks = config.share_interval.max(config.poll_interval).saturating_mul(10);
+    Duration::from_secs(30).saturating_add(config.drain_timeout).max(looks)
 }

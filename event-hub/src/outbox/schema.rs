@@ -30,6 +30,9 @@ pub(crate) async fn postgres(pool: &sqlx::PgPool, part: &Part) -> Result<(), Err
             .fetch_optional(&mut *tx)
             .await?;
         let done = version.map_or(0, as_index);
+        if done < part.steps.len() {
+            sqlx::raw_sql(PATIENCE).execute(&mut *tx).await?;
+        }
         for step in part.steps.iter().skip(done) {
             sqlx::raw_sql(*step).execute(&mut *tx).await?;
         }
@@ -65,6 +68,11 @@ pub(crate) async fn sqlite(pool: &sqlx::SqlitePool, part: &Part) -> Result<(), E
     };
     work.await.map_err(|e| failed(part, e))
 }
+
+/// Rewriting a long table may take longer than the pool lets a statement take. Waiting for it must not: everyone
+/// who writes there would wait behind us.
+#[cfg(feature = "postgres")]
+const PATIENCE: &str = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '10s'";
 
 #[cfg(feature = "postgres")]
 const RAISE_POSTGRES: &str = "INSERT INTO tramline_schema (part, version) VALUES ($1, $2) \

@@ -3,10 +3,11 @@
 use super::*;
 
 fn alarm() -> Alarm {
-    let mut config = RelayConfig::default();
-    config.alarm_rows = Some(100);
-    config.alarm_age = Some(Duration::from_secs(10));
-    Alarm::new(&config)
+    Alarm::new(&RelayConfig {
+        alarm_rows: Some(100),
+        alarm_age: Some(Duration::from_secs(10)),
+        ..RelayConfig::default()
+    })
 }
 
 fn seconds(seconds: u64) -> Option<Duration> {
@@ -33,8 +34,6 @@ fn age_alone_is_enough_and_both_have_to_be_over() {
 
 #[test]
 fn off_is_off() {
-    let mut config = RelayConfig::default();
-    config.alarm_rows = None;
-    config.alarm_age = None;
+    let config = RelayConfig { alarm_rows: None, alarm_age: None, ..RelayConfig::default() };
     assert!(!Alarm::new(&config).look(u64::MAX, seconds(u64::MAX)));
 }

@@ -22,11 +22,11 @@ async fn looking_for_rows_reads_along_indexes_only() {
             .await
             .unwrap();
     let steps: Vec<&str> = plan.iter().map(|(_, _, _, step)| step.as_str()).collect();
-    let whole = |step: &&str| {
+    let whole = |step: &str| {
         ["outbox", "lane", "this", "held"].iter().any(|table| step.starts_with(&format!("SCAN {table}")))
             || step.contains("TEMP B-TREE")
     };
-    assert!(!steps.iter().any(|step| whole(&step)), "{steps:#?}");
+    assert!(!steps.iter().any(|step| whole(step)), "{steps:#?}");
     for index in ["outbox_lanes", "outbox_held", "outbox_keyless"] {
         assert!(steps.iter().any(|step| step.contains(index)), "{index}: {steps:#?}");
     }
