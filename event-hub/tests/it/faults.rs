@@ -16,13 +16,13 @@ use tramline_event_hub::{
 
 use crate::support::{SOON, name, soon, until};
 
-fn config(prefix: &str) -> AmqpConfig {
+pub(crate) fn config(prefix: &str) -> AmqpConfig {
     let mut config = AmqpConfig::default();
     config.hub.exchange = format!("{prefix}.events");
     config
 }
 
-fn topology(prefix: &str, queues: &[(Queue, &str)]) -> Topology {
+pub(crate) fn topology(prefix: &str, queues: &[(Queue, &str)]) -> Topology {
     let (events, dlx, dlq) = (format!("{prefix}.events"), format!("{prefix}.dlx"), format!("{prefix}.dlq"));
     let mut topology = Topology::new()
         .exchange(Exchange::topic(&events))
@@ -37,12 +37,12 @@ fn topology(prefix: &str, queues: &[(Queue, &str)]) -> Topology {
     topology
 }
 
-fn event(kind: &str, n: usize) -> Event {
+pub(crate) fn event(kind: &str, n: usize) -> Event {
     Event::new(kind, "faults", &json!({ "n": n })).unwrap()
 }
 
 /// A consumer that acknowledges all and tells their ids.
-fn listen(
+pub(crate) fn listen(
     hub: &Hub,
     queue: &str,
 ) -> (mpsc::Receiver<(String, Context)>, oneshot::Sender<()>, JoinHandle<()>) {

@@ -12,6 +12,7 @@ mod inbox;
 mod memory;
 mod outbox;
 mod rabbit;
+mod recovery;
 mod support;
 mod telemetry;
 mod topology;

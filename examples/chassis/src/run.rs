@@ -135,9 +135,6 @@ fn tell_what_is_not_built(common: &Common) {
     if common.sentry_dsn.is_some() {
         tracing::warn!("SENTRY_DSN is set, but nothing is sent to Sentry yet");
     }
-    if common.rabbitmq_management_url.is_some() {
-        tracing::warn!("RABBITMQ_MANAGEMENT_URL is set, but policies are not compared or set yet");
-    }
 }
 
 // === impl Failure ===

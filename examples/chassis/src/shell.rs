@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tramline_event_hub::config::ManagementUrl;
 use tramline_event_hub::outbox::RelayConfig;
 use tramline_event_hub::{AmqpConfig, ConsumerConfig, Handler, Hub, HubConfig, MemoryConfig};
 use tramline_observability::health::Need;
@@ -65,7 +66,7 @@ impl Shell {
     ///
     /// # Errors
     ///
-    /// The URL does not parse. A broker that is away is no error.
+    /// A URL does not parse. A broker, or its management, that is away is no error.
     pub fn open_hub(common: &Common) -> Result<Hub, ConfigError> {
         let mut hub = HubConfig::default();
         contracts::EXCHANGE.clone_into(&mut hub.exchange);
@@ -83,6 +84,10 @@ impl Shell {
         let mut config = AmqpConfig::default();
         config.hub = hub;
         config.connection_name = format!("{}.{}", common.name, common.instance_id);
+        if let Some(url) = &common.rabbitmq_management_url {
+            let url = ManagementUrl::parse(url.expose());
+            config.management = Some(url.map_err(|e| ConfigError::new("RABBITMQ_MANAGEMENT_URL", e))?);
+        }
         Hub::amqp(url.expose(), config).map_err(|e| ConfigError::new("RABBITMQ_URL", e))
     }
 
@@ -259,6 +264,10 @@ impl Shell {
                 let declared = shell.0.hub.declare(&contracts::topology()).await?;
                 for conflict in &declared.conflicts {
                     tracing::warn!(?conflict, "the broker has this with other settings; left alone");
+                }
+                if !declared.frozen.is_empty() {
+                    let queues = &declared.frozen;
+                    tracing::info!(?queues, "made with arguments: policies cannot change what these say");
                 }
                 Ok::<_, tramline_event_hub::Error>(())
             };
