@@ -1,16 +1,20 @@
 //! Settings, with the reason beside each default.
 
+mod consumer;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::Span;
 
-use crate::handler::ErrorTable;
 #[cfg(feature = "management")]
 pub use crate::management::ManagementUrl;
-
 use crate::schema::Upcasts;
+
+pub use crate::config::consumer::{
+    Breaker, ConsumerConfig, Exhausted, Order, OrderKey, RetryPlace, RetryPolicy, Trip,
+};
 
 /// What both kinds of hub need.
 #[derive(Clone, Debug)]
@@ -95,40 +99,6 @@ pub struct AmqpConfig {
     pub management: Option<ManagementUrl>,
 }
 
-/// How a consumer takes from its queue.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct ConsumerConfig {
-    /// The handler's name, for dead letters, spans, metrics and the broker's consumer tag. Default: the queue's.
-    pub name: Option<String>,
-    /// How many deliveries may be out and not acknowledged. Default 100: fewer starve a quorum queue.
-    pub prefetch: u16,
-    /// How many handlers may run at once; 1 keeps the queue's order. Default 8.
-    pub concurrency: usize,
-    /// What happens to failures.
-    pub retry: RetryPolicy,
-    /// Which error means which outcome. Default: what is undecodable is rejected, all else tried again.
-    pub errors: ErrorTable,
-    /// How long a handler may take before it counts as failed. Default 60 s, half the broker's patience or less.
-    pub handler_timeout: Duration,
-    /// How long running handlers get at shutdown before their events are given back. Default 10 s.
-    pub drain_timeout: Duration,
-}
-
-/// How failures are tried again.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct RetryPolicy {
-    /// How often an event is tried in all before it becomes a dead letter.
-    ///
-    /// The default, 8, spans about two minutes. At most 19 count: the queue's own delivery limit is 20.
-    pub max_attempts: u32,
-    /// The bound of the first delay; each is drawn between half its bound and its bound. Default 500 ms.
-    pub first_delay: Duration,
-    /// The bound that the delays double up to. Default 1 min.
-    pub max_delay: Duration,
-}
-
 // === impl HubConfig ===
 
 impl Default for HubConfig {
@@ -201,29 +171,5 @@ impl Default for AmqpConfig {
             #[cfg(feature = "management")]
             management: None,
         }
-    }
-}
-
-// === impl ConsumerConfig ===
-
-impl Default for ConsumerConfig {
-    fn default() -> Self {
-        Self {
-            name: None,
-            prefetch: 100,
-            concurrency: 8,
-            retry: RetryPolicy::default(),
-            errors: ErrorTable::default(),
-            handler_timeout: Duration::from_secs(60),
-            drain_timeout: Duration::from_secs(10),
-        }
-    }
-}
-
-// === impl RetryPolicy ===
-
-impl Default for RetryPolicy {
-    fn default() -> Self {
-        Self { max_attempts: 8, first_delay: Duration::from_millis(500), max_delay: Duration::from_mins(1) }
     }
 }

@@ -7,6 +7,8 @@ mod consuming;
 mod failing;
 mod feeds;
 mod handlers;
+mod ordering;
+mod outages;
 mod publishing;
 mod versions;
 
@@ -32,6 +34,8 @@ pub use crate::conformance::consuming::*;
 pub use crate::conformance::failing::*;
 pub use crate::conformance::feeds::*;
 pub use crate::conformance::handlers::*;
+pub use crate::conformance::ordering::*;
+pub use crate::conformance::outages::*;
 pub use crate::conformance::publishing::*;
 pub use crate::conformance::versions::*;
 
@@ -74,6 +78,9 @@ checks! {
     keeps_for_a_late_consumer, holds_the_prefetch, shares_work, drains, gives_back_when_dropped,
     gives_back_on_return, refuses_an_unknown_queue, reports_its_health,
     handlers_take_what_they_ask_for, errors_follow_the_table,
+    keeps_the_order_of_each_key, a_key_goes_on_after_a_dead_letter, an_ordered_consumer_can_halt,
+    one_consumer_is_active_at_a_time, refuses_contradictions,
+    an_outage_empties_nothing, bad_events_are_no_outage, an_error_can_pause_the_consumer,
     retries_after_delays, delays_do_not_block_each_other, dead_letters_keep_their_story, poison_becomes_a_dead_letter,
     panics_and_hangs_are_failures, dead_letters_stay_until_handled,
     a_feed_keeps_its_place, a_feed_in_use_is_left_alone, a_full_feed_tells,
@@ -239,6 +246,7 @@ fn quick() -> ConsumerConfig {
             max_attempts: 3,
             first_delay: Duration::from_millis(100),
             max_delay: Duration::from_millis(200),
+            ..RetryPolicy::default()
         },
         ..ConsumerConfig::default()
     }

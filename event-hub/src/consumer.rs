@@ -1,11 +1,17 @@
 //! Running a handler over a subscription: the same for every broker.
 
 pub(crate) mod attempts;
+mod gate;
+mod halt;
+mod judge;
+mod lanes;
 mod settle;
 mod worker;
 
 use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,12 +19,15 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use crate::config::{ConsumerConfig, HubConfig};
+use crate::consumer::lanes::Job;
 use crate::driver::Backend;
 use crate::handler::received::Origin;
-use crate::handler::{BoxError, Handler, Outcome, Received};
+use crate::handler::{BoxError, Handler, Outcome, Panicked, Received};
 use crate::telemetry::ConsumerMetrics;
 use crate::topology::DeadLetter;
 
+pub(crate) use crate::consumer::gate::Gate;
+pub(crate) use crate::consumer::halt::Halt;
 pub(crate) use crate::consumer::worker::run;
 
 /// What one consumer's deliveries have in common.
@@ -31,6 +40,10 @@ pub(crate) struct Consumer<P> {
     pub(crate) failures: Failures,
     pub(crate) metrics: ConsumerMetrics,
     pub(crate) origin: Arc<Origin>,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) halt: Halt,
+    /// Set before the stop of a drain; a consumer that is dropped has none.
+    pub(crate) draining: AtomicBool,
 }
 
 /// What this consumer does with what fails.
@@ -78,12 +91,37 @@ impl<P> Consumer<P> {
         self.config.retry.max_attempts.clamp(1, REDELIVERIES)
     }
 
-    /// The delay before the next try: full doubling, and the upper half of it drawn.
+    /// The delay before the next try.
     pub(crate) fn delay(&self, failures: u32) -> Duration {
-        let retry = &self.config.retry;
-        let bound =
-            retry.first_delay.saturating_mul(1 << failures.saturating_sub(1).min(20)).min(retry.max_delay);
-        bound.mul_f64(rand::random_range(0.5..=1.0))
+        drawn(self.config.retry.first_delay, self.config.retry.max_delay, failures)
+    }
+
+    fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// What the handler gets of a job.
+    fn received<'a>(&self, job: &'a mut Job) -> &'a mut Received {
+        let delivery = &job.delivery;
+        job.received.get_or_insert_with(|| {
+            Received::new(Arc::clone(delivery), attempts::context(delivery), Arc::clone(&self.origin))
+        })
+    }
+
+    /// Finds what must not pass it, and what it must not pass.
+    fn find_key(&self, job: &mut Job) {
+        let Some(order) = &self.config.order else { return };
+        let received = self.received(job);
+        job.key = catch_unwind(AssertUnwindSafe(|| order.key.of(received))).unwrap_or_else(|panic| {
+            let error = Panicked::new(panic.as_ref());
+            tracing::error!(consumer = self.name, %error, "no key found for an event");
+            // Among themselves they keep their order.
+            Some(String::new())
+        });
     }
 }
 
@@ -132,6 +170,16 @@ where
         service.call(received).await.map_err(Into::into)
     }
 }
+
+/// The `n`th pause in a row: full doubling, and the upper half of it drawn.
+fn drawn(first: Duration, max: Duration, n: u32) -> Duration {
+    let bound = first.saturating_mul(1 << n.saturating_sub(1).min(20)).min(max);
+    bound.mul_f64(rand::random_range(0.5..=1.0))
+}
+
+/// How long what was given back, or could not be moved, keeps its place in the window: a pause, so that a
+/// consumer that is alone with it does not spin.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// The last redelivery that a handler sees; the queue itself gives up at 20.
 pub(crate) const REDELIVERIES: u32 = 19;

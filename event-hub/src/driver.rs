@@ -31,6 +31,8 @@ pub(crate) struct Subscribe {
     pub(crate) source: Source,
     pub(crate) prefetch: u16,
     pub(crate) concurrency: usize,
+    /// Whether the queue has one active consumer at a time, so that leaving hands over.
+    pub(crate) single_active: bool,
     #[cfg_attr(not(feature = "amqp"), allow(dead_code, reason = "a broker's lists show it"))]
     pub(crate) name: String,
 }

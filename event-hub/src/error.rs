@@ -28,6 +28,8 @@ pub enum ErrorKind {
     Config,
     /// What exists at the broker was declared differently.
     Conflict,
+    /// An ordered consumer has ended at an event that failed for good, see [`Exhausted`](crate::config::Exhausted).
+    Halted,
     /// An exclusive queue already has its consumer.
     InUse,
     /// The bytes are no event, or the event is not one that can be sent.
@@ -75,6 +77,7 @@ impl fmt::Display for Error {
             ErrorKind::Closed => "the hub is shut down",
             ErrorKind::Config => "unusable configuration",
             ErrorKind::Conflict => "declared differently at the broker",
+            ErrorKind::Halted => "the consumer halted",
             ErrorKind::InUse => "the queue has its exclusive consumer",
             ErrorKind::InvalidEvent => "not a usable event",
             ErrorKind::Store => "the store failed",

@@ -22,6 +22,24 @@ pub struct ConsumerHealth {
     pub queue: String,
     /// Whether the broker delivers to it now.
     pub active: bool,
+    /// Whether it tries what comes. A consumer that pauses is ready: to take its process out of service would not
+    /// make well what its handlers need.
+    pub breaker: BreakerState,
+    /// Why it ended by itself, when it has; the queue waits to be consumed again.
+    pub halted: Option<String>,
+}
+
+/// Whether a consumer tries what comes, see [`Breaker`](crate::config::Breaker).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum BreakerState {
+    /// It does.
+    #[default]
+    Closed,
+    /// It pauses, since every event fails.
+    Open,
+    /// Its pause is over: one event is tried, or the next that comes.
+    HalfOpen,
 }
 
 /// How a queue is.
@@ -43,9 +61,11 @@ pub struct QueueStats {
 // === impl HubHealth ===
 
 impl HubHealth {
-    /// Whether events flow both ways: connected, not blocked, every consumer active.
+    /// Whether events flow both ways: connected, not blocked, every consumer active, none halted.
     #[must_use]
     pub fn ready(&self) -> bool {
-        self.connected && !self.blocked && self.consumers.iter().all(|consumer| consumer.active)
+        self.connected
+            && !self.blocked
+            && self.consumers.iter().all(|consumer| consumer.active && consumer.halted.is_none())
     }
 }

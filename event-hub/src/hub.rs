@@ -1,10 +1,10 @@
 //! The handle that users hold.
 
+mod consumers;
 mod running;
 
 use std::future::Future;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -13,14 +13,15 @@ use tracing::Instrument as _;
 
 use crate::config::{ConsumerConfig, HubConfig, MemoryConfig};
 use crate::consumer::{Failures, Handled, Served};
-use crate::driver::{Backend, Source, SubscriptionState};
+use crate::driver::{Backend, Source};
 use crate::envelope::Event;
 use crate::error::Error;
 #[allow(unused_imports, reason = "the docs below name its kinds")]
 use crate::error::ErrorKind;
 use crate::feed::{Feed, Place};
 use crate::handler::{BoxError, Handler, Outcome, Received};
-use crate::health::{ConsumerHealth, HubHealth, QueueStats};
+use crate::health::{HubHealth, QueueStats};
+use crate::hub::consumers::Consumers;
 use crate::memory::Broker;
 use crate::message::Message;
 use crate::publish::{PublishError, PublishErrorKind, Receipt};
@@ -39,8 +40,7 @@ struct Inner {
     spans: PublishSpans,
     /// Everything declared so far.
     topology: Mutex<Topology>,
-    /// The running consumers; each entry dies with its run.
-    consumers: Mutex<Vec<(String, Weak<SubscriptionState>)>>,
+    consumers: Consumers,
     closed: CancellationToken,
 }
 
@@ -249,15 +249,7 @@ impl Hub {
     #[must_use]
     pub fn health(&self) -> HubHealth {
         let (connected, blocked) = self.0.backend.connection();
-        let mut consumers = self.consumers();
-        consumers.retain(|(_, state)| state.strong_count() > 0);
-        let consumers = consumers
-            .iter()
-            .filter_map(|(queue, state)| {
-                let active = state.upgrade()?.active.load(Ordering::Acquire);
-                Some(ConsumerHealth { queue: queue.clone(), active })
-            })
-            .collect();
+        let consumers = self.0.consumers.health();
         HubHealth { connected, trouble: self.0.backend.trouble(), blocked, consumers }
     }
 
@@ -292,7 +284,7 @@ impl Hub {
             backend,
             config,
             topology: Mutex::default(),
-            consumers: Mutex::default(),
+            consumers: Consumers::default(),
             closed: CancellationToken::new(),
         }))
     }
@@ -340,11 +332,14 @@ impl Hub {
 
     /// A subscription of its own, seen in the hub's health.
     #[cfg(any(feature = "postgres", feature = "sqlite"))]
-    pub(crate) fn subscribe(&self, subscribe: crate::driver::Subscribe) -> crate::driver::Subscription {
+    pub(crate) fn subscribe(
+        &self,
+        subscribe: crate::driver::Subscribe,
+    ) -> (crate::driver::Subscription, consumers::Entry) {
         let queue = subscribe.source.name().to_owned();
         let subscription = self.0.backend.subscribe(subscribe);
-        self.consumers().push((queue, Arc::downgrade(&subscription.state)));
-        subscription
+        let entry = self.0.consumers.enter(&queue, &subscription.state, None);
+        (subscription, entry)
     }
 
     #[cfg(any(feature = "postgres", feature = "sqlite"))]
@@ -365,10 +360,6 @@ impl Hub {
 
     fn topology(&self) -> MutexGuard<'_, Topology> {
         self.0.topology.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn consumers(&self) -> MutexGuard<'_, Vec<(String, Weak<SubscriptionState>)>> {
-        self.0.consumers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -74,6 +74,8 @@ struct Seat {
     consumer: lapin::Consumer,
     tag: String,
     generation: u64,
+    /// Whether the broker was told to send no more.
+    cancelled: bool,
 }
 
 /// How many settlements are taken at once.
@@ -172,7 +174,7 @@ impl Owner {
             channel.basic_qos(self.subscribe.prefetch, BasicQosOptions::default()).await?;
             let consumer =
                 channel.basic_consume(short(queue), short(&tag), options, FieldTable::default()).await?;
-            Ok(Seat { channel, consumer, tag: tag.clone(), generation })
+            Ok(Seat { channel, consumer, tag: tag.clone(), generation, cancelled: false })
         };
         sit.await.map_err(|error: lapin::Error| failure::error(error, queue))
     }
@@ -199,10 +201,18 @@ impl Owner {
                 biased;
                 count = self.settlements.recv_many(&mut settled, BATCH) => {
                     if count == 0 {
-                        self.leave(seat, acks, stopped).await;
+                        self.leave(seat, acks).await;
                         return Left::Done;
                     }
                     for settlement in settled.drain(..) {
+                        if settlement.verdict != Verdict::Ack && self.stop.is_cancelled() {
+                            if self.subscribe.single_active {
+                                // It would come straight back, behind what is out. The close returns it in its place.
+                                continue;
+                            }
+                            // ORDER: no more deliveries, or what goes back would come straight to us again.
+                            self.cancel(&mut seat).await;
+                        }
                         if !settle(&seat, &mut acks, settlement) {
                             return Left::Lost;
                         }
@@ -211,8 +221,7 @@ impl Owner {
                 () = self.stop.cancelled(), if !stopped => {
                     stopped = true;
                     next = None;
-                    let cancel = seat.channel.basic_cancel(short(&seat.tag), BasicCancelOptions::default());
-                    let _ = timeout(PATIENCE, cancel).await;
+                    self.cancel(&mut seat).await;
                 }
                 // The worker takes one as soon as there is room; meanwhile we still settle.
                 room = self.deliveries.reserve(), if next.is_some() => match (room, next.take()) {
@@ -258,17 +267,28 @@ impl Owner {
         }
     }
 
+    /// Ends the deliveries.
+    async fn cancel(&self, seat: &mut Seat) {
+        // ORDER: a queue with one active consumer would go over to the next before we are through.
+        if self.subscribe.single_active || std::mem::replace(&mut seat.cancelled, true) {
+            return;
+        }
+        let cancel = seat.channel.basic_cancel(short(&seat.tag), BasicCancelOptions::default());
+        let _ = timeout(PATIENCE, cancel).await;
+    }
+
     /// Sends what is settled, gives back the rest, and waits until the broker has it all.
-    async fn leave(&self, seat: Seat, mut acks: Acks, stopped: bool) {
+    async fn leave(&self, mut seat: Seat, mut acks: Acks) {
         let farewell = async {
             self.send(&seat.channel, acks.flush(Instant::now(), true));
-            if stopped {
-                // Nobody failed: nack, which newer brokers do not count. Tag 0 means all that are out.
+            // What is out now was never begun, or is nobody's failure: what was is settled. A queue with one active
+            // consumer takes it back with the close, all at once, before it goes over to the next.
+            if !self.subscribe.single_active {
+                // ORDER: no more deliveries, or what goes back would come straight to us again.
+                self.cancel(&mut seat).await;
+                // Nack, which newer brokers do not count. Tag 0 means all that are out.
                 let options = BasicNackOptions { multiple: true, requeue: true };
                 let _ = seat.channel.basic_nack(0, options).await;
-            } else {
-                // ORDER: before the close gives back what is out, or it would come straight to us again.
-                let _ = seat.channel.basic_cancel(short(&seat.tag), BasicCancelOptions::default()).await;
             }
             let _ = seat.channel.close(200, "done".into()).await;
         };

@@ -34,14 +34,14 @@ pub async fn keeps_for_a_late_consumer(bed: &Bed) {
     assert!(bed.hub.queue("no such queue").await.expect("the broker answers").is_none());
 }
 
-/// No more than the prefetch are out, however many handlers could run.
+/// No more than the prefetch are out: the rest stays in the queue.
 pub async fn holds_the_prefetch(bed: &Bed) {
     bed.declare(&[("work", "#")]).await;
     for i in 0..10 {
         bed.publish("a.b", i).await;
     }
     let gate = Arc::new(Semaphore::new(0));
-    let config = ConsumerConfig { prefetch: 3, concurrency: 10, ..ConsumerConfig::default() };
+    let config = ConsumerConfig { prefetch: 3, concurrency: 3, ..ConsumerConfig::default() };
     let mut work = bed.consume("work", config, {
         let gate = Arc::clone(&gate);
         move |_, _| {
@@ -56,6 +56,11 @@ pub async fn holds_the_prefetch(bed: &Bed) {
         work.next().await;
     }
     work.nothing().await;
+    let name = bed.name("work");
+    until("seven in the queue", || async {
+        bed.hub.queue(&name).await.is_ok_and(|q| q.is_some_and(|q| q.messages == 7))
+    })
+    .await;
     gate.add_permits(1);
     work.next().await;
     work.nothing().await;
@@ -69,7 +74,7 @@ pub async fn holds_the_prefetch(bed: &Bed) {
 /// Two consumers of one queue get each event once between them.
 pub async fn shares_work(bed: &Bed) {
     bed.declare(&[("work", "#")]).await;
-    let config = ConsumerConfig { prefetch: 2, ..ConsumerConfig::default() };
+    let config = ConsumerConfig { prefetch: 2, concurrency: 2, ..ConsumerConfig::default() };
     let mut one = bed.consume("work", config.clone(), async |_, _| Outcome::Ack);
     let mut two = bed.consume("work", config, async |_, _| Outcome::Ack);
     let name = bed.name("work");

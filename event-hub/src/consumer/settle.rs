@@ -1,205 +1,300 @@
-//! One delivery, from its arrival to its settlement.
+//! One delivery, from its handler's first try to its settlement.
 
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
-use crate::consumer::{Consumer, Failures, Process, REDELIVERIES, attempts};
+use crate::config::{Exhausted, RetryPlace};
+use crate::consumer::gate::{Entry, Tried};
+use crate::consumer::judge::{Judged, judge};
+use crate::consumer::lanes::Job;
+use crate::consumer::{Consumer, Failures, PAUSE, Process, REDELIVERIES, attempts};
 use crate::delay;
-use crate::driver::Verdict;
-use crate::handler::{
-    Action, BoxError, Context, Outcome, Panicked, Received, TimedOut, Undecodable, chain, find,
-};
-use crate::message::{Delivery, Message};
+use crate::driver::{SubscriptionState, Verdict};
+use crate::handler::{BoxError, Outcome, Panicked, TimedOut};
+use crate::message::Message;
 use crate::telemetry::{self, Processed};
 
-/// How long what was given back, or could not be moved, keeps its place in the window: a pause, so that a
-/// consumer that is alone with it does not spin.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Where a job stands when its handler's turn is over.
+pub(super) enum Step {
+    /// Settled so.
+    Done(Verdict),
+    /// It stands back for the others, since the consumer pauses.
+    Later,
+    /// The broker has it back already.
+    Stale,
+    /// The consumer ends: it goes back in its place, with what was never begun.
+    Kept,
+}
 
-/// Handles a delivery and says how to settle it. `stop` shortens the pauses.
+/// One job's turn.
+struct Turn<'a, P> {
+    consumer: &'a Arc<Consumer<P>>,
+    job: &'a mut Job,
+    state: &'a SubscriptionState,
+    /// Shortens the pauses.
+    stop: &'a CancellationToken,
+}
+
+/// Handles a job and says how to settle it.
 pub(super) async fn settle<P: Process>(
     consumer: &Arc<Consumer<P>>,
-    delivery: Delivery,
+    job: &mut Job,
+    state: &SubscriptionState,
     stop: &CancellationToken,
-) -> Verdict {
-    let cx = attempts::context(&delivery);
+) -> Step {
+    let attempt = consumer.received(job).context().attempt;
     let hook = consumer.hub.join_trace.as_ref();
-    let span = telemetry::process(consumer.backend.system(), &consumer.name, &delivery, cx.attempt, hook);
-    handle(consumer, &Arc::new(delivery), cx, stop).instrument(span).await
+    let span = AssertUnwindSafe(|| {
+        telemetry::process(consumer.backend.system(), &consumer.name, &job.delivery, attempt, hook)
+    });
+    // The hook is the application's, and not worth an event.
+    let span = catch_unwind(span).unwrap_or_else(|panic| {
+        let error = Panicked::new(panic.as_ref());
+        tracing::error!(consumer = consumer.name, %error, "the span hook failed: the event goes on without a span");
+        Span::none()
+    });
+    consumer.metrics.in_flight.increment(1);
+    let _in_flight = InFlight(&consumer.metrics.in_flight);
+    Turn { consumer, job, state, stop }.run().instrument(span).await
 }
 
-async fn handle<P: Process>(
-    consumer: &Arc<Consumer<P>>,
-    delivery: &Arc<Delivery>,
-    mut cx: Context,
-    stop: &CancellationToken,
-) -> Verdict {
-    consumer.metrics.consumed.increment(1);
-    if cx.redelivered {
-        consumer.metrics.redelivered.increment(1);
-    }
-    if delivery.returns >= REDELIVERIES && cx.dead_letter.is_none() {
-        // It has brought its consumers down, again and again: not once more.
-        let error = "delivered again and again without an answer";
-        return give_up(consumer, delivery, cx.attempt - 1, ("redelivered", error), stop).await;
-    }
-    loop {
-        let outcome = match attempt(consumer, delivery, &cx, stop).await {
-            Some(Ok(outcome)) => outcome,
-            Some(Err(error)) => {
-                let reason = chain(&*error);
-                match consumer.config.errors.action(&*error) {
-                    Action::Ack => {
-                        tracing::info!(attempt = cx.attempt, reason, "event failed, which does not matter");
-                        Outcome::Ack
-                    }
-                    Action::Retry => Outcome::Retry { reason },
-                    Action::RetryAfter(delay) => Outcome::RetryAfter { delay, reason },
-                    Action::Reject => {
-                        let why = find::<Undecodable>(&*error).map_or("rejected", Undecodable::reason);
-                        return give_up(consumer, delivery, cx.attempt, (why, &reason), stop).await;
-                    }
-                    Action::Return => {
-                        tracing::info!(attempt = cx.attempt, reason, "event given back");
-                        Outcome::Return
-                    }
-                }
+impl<P: Process> Turn<'_, P> {
+    async fn run(mut self) -> Step {
+        let consumer = self.consumer;
+        if let Some(parked) = self.job.parked.take() {
+            self.not_its_time(parked.elapsed());
+        } else {
+            consumer.metrics.consumed.increment(1);
+            let returns = self.job.delivery.returns;
+            let cx = consumer.received(self.job).context();
+            if cx.redelivered {
+                consumer.metrics.redelivered.increment(1);
             }
-            None => return Verdict::Return,
-        };
-        let (reason, delay) = match outcome {
-            Outcome::Ack => {
-                consumer.metrics.acked.increment(1);
-                return Verdict::Ack;
+            if returns >= REDELIVERIES && cx.dead_letter.is_none() {
+                // It has brought its consumers down, again and again: not once more.
+                let error = "delivered again and again without an answer";
+                let attempts = cx.attempt - 1;
+                return self.give_up(attempts, ("redelivered", error)).await;
             }
-            Outcome::Return => {
-                consumer.metrics.returned.increment(1);
-                pause(PAUSE, stop).await;
-                return Verdict::Return;
-            }
-            Outcome::Reject { reason } => {
-                return give_up(consumer, delivery, cx.attempt, ("rejected", &reason), stop).await;
-            }
-            Outcome::Retry { reason } => (reason, consumer.delay(cx.attempt)),
-            Outcome::RetryAfter { delay, reason } => (reason, delay),
-        };
-        tracing::warn!(attempt = cx.attempt, reason, "event failed");
-        tracing::Span::current().record("otel.status_code", "ERROR");
-        let endless = matches!(consumer.failures, Failures::Move(None));
-        if cx.attempt >= consumer.max_attempts() && !endless {
-            return give_up(consumer, delivery, cx.attempt, ("attempts", &reason), stop).await;
         }
-        consumer.metrics.retried.increment(1);
-        match consumer.failures {
-            Failures::Move(_) => {
-                let route = delay::route(&delivery.queue, delay);
-                let again = attempts::again(delivery, cx.attempt, &reason, route);
-                return move_on(consumer, again, stop).await;
+        loop {
+            let came = self.job.tried.map(|_| Instant::now());
+            let pass = match consumer.gate.pass(self.patience(), self.stop).await {
+                Entry::Pass(pass) => pass,
+                Entry::Late => return self.send_around("held back while the consumer paused").await,
+                Entry::Stopped => return Step::Kept,
+            };
+            self.not_its_time(came.map(|came| came.elapsed()).unwrap_or_default());
+            if self.is_stale() {
+                return Step::Stale;
+            }
+            if self.stays() {
+                self.job.tried.get_or_insert_with(Instant::now);
+            }
+            let attempt = consumer.received(self.job).context().attempt;
+            // Stopped before it began: the pass is given back with it.
+            let Some(answer) = self.call().await else { return Step::Kept };
+            let Judged { outcome, label, hopeless } = judge(&consumer.config.errors, answer, attempt);
+            let outcome = match outcome {
+                // Given back it would let the next of its key pass.
+                Outcome::Return if consumer.config.order.is_some() => {
+                    Outcome::RetryAfter { delay: PAUSE, reason: "given back".to_owned() }
+                }
+                outcome => outcome,
+            };
+            let tried = match &outcome {
+                _ if hopeless => Tried::Hopeless,
+                Outcome::Ack => Tried::Well,
+                Outcome::Retry { .. } | Outcome::RetryAfter { .. } => Tried::Badly,
+                Outcome::Reject { .. } | Outcome::Return => Tried::Neither,
+            };
+            let uncounted = pass.report(tried) || hopeless;
+            let (reason, delay) = match outcome {
+                Outcome::Ack => {
+                    consumer.metrics.acked.increment(1);
+                    return Step::Done(Verdict::Ack);
+                }
+                Outcome::Return => {
+                    consumer.metrics.returned.increment(1);
+                    return if self.pause(PAUSE).await { Step::Done(Verdict::Return) } else { Step::Kept };
+                }
+                Outcome::Reject { reason } => return self.give_up(attempt, (label, &reason)).await,
+                Outcome::Retry { reason } => (reason, consumer.delay(attempt)),
+                Outcome::RetryAfter { delay, reason } => (reason, delay),
+            };
+            tracing::warn!(attempt, reason, uncounted, "event failed");
+            Span::current().record("otel.status_code", "ERROR");
+            if uncounted {
+                // The consumer is ill and not the event: others take their turn at finding out when that is over.
+                if consumer.config.order.is_some() {
+                    self.job.parked = Some(Instant::now());
+                    return Step::Later;
+                }
+                if self.stays() {
+                    continue;
+                }
+                return self.send_around(&reason).await;
+            }
+            if self.is_exhausted(attempt, delay) {
+                return self.give_up(attempt, ("attempts", &reason)).await;
+            }
+            consumer.metrics.retried.increment(1);
+            if !self.stays() {
+                let route = delay::route(&self.job.delivery.queue, delay);
+                return self.move_on(attempts::again(&self.job.delivery, attempt, &reason, route)).await;
+            }
+            if !self.pause(delay).await {
+                return Step::Kept;
+            }
+            consumer.received(self.job).count_try();
+        }
+    }
+
+    /// Calls the handler; a panic and a handler that takes too long have failed. None when it was stopped before.
+    async fn call(&mut self) -> Option<Result<Outcome, BoxError>> {
+        let consumer = self.consumer;
+        // What waits here holds its place in the window: the rest stays in the queue until there is room.
+        let ready = AssertUnwindSafe(consumer.process.ready()).catch_unwind();
+        let ready = match self.stop.run_until_cancelled(ready).await? {
+            Ok(Ok(ready)) => ready,
+            Ok(Err(error)) => return Some(Err(error)),
+            Err(panic) => return Some(Err(Panicked::new(panic.as_ref()).into())),
+        };
+        let received = consumer.received(self.job).for_a_try();
+        let started = Instant::now();
+        // The call itself may panic too, before its future exists.
+        let call = AssertUnwindSafe(async { consumer.process.call(ready, received).await }).catch_unwind();
+        let (answer, how) = match timeout(consumer.config.handler_timeout, call).await {
+            Ok(Ok(Ok(outcome @ (Outcome::Ack | Outcome::Return)))) => (Ok(outcome), Processed::Well),
+            Ok(Ok(answer)) => (answer, Processed::Failed),
+            Ok(Err(panic)) => (Err(Panicked::new(panic.as_ref()).into()), Processed::Panicked),
+            Err(_) => (Err(TimedOut::after(consumer.config.handler_timeout).into()), Processed::TimedOut),
+        };
+        consumer.metrics.processed(how, started.elapsed());
+        Some(answer)
+    }
+
+    /// Whether it waits for its next try in its place.
+    fn stays(&self) -> bool {
+        matches!(self.consumer.failures, Failures::Stay)
+            || matches!(self.consumer.config.retry.place, RetryPlace::Here { .. })
+    }
+
+    /// Until when it may wait for the end of a pause; order has no other place for it.
+    fn patience(&self) -> Option<Instant> {
+        (!self.stays()).then(|| self.job.arrived + HOLD)
+    }
+
+    fn is_stale(&self) -> bool {
+        self.job.generation() != self.state.generation.load(Ordering::Acquire)
+    }
+
+    fn is_exhausted(&self, attempt: u32, delay: Duration) -> bool {
+        if matches!(self.consumer.failures, Failures::Move(None)) && self.consumer.config.order.is_none() {
+            // Nowhere to put it.
+            return false;
+        }
+        let over = match self.consumer.config.retry.place {
+            RetryPlace::Here { max_time } => {
+                self.job.tried.is_some_and(|since| since.elapsed() + delay > max_time)
+            }
+            RetryPlace::Delayed => false,
+        };
+        over || attempt >= self.consumer.max_attempts()
+    }
+
+    /// Waits of the whole consumer are no time of its own.
+    fn not_its_time(&mut self, time: Duration) {
+        if let Some(tried) = &mut self.job.tried {
+            *tried += time;
+        }
+    }
+
+    /// Moves to the dead letters what is not tried again.
+    async fn give_up(&self, failures: u32, (reason, error): (&str, &str)) -> Step {
+        let consumer = self.consumer;
+        let delivery = &self.job.delivery;
+        let queue = &*delivery.queue;
+        Span::current().record("otel.status_code", "ERROR");
+        Span::current().record("error.type", reason);
+        if let Some(Exhausted::Stop) = consumer.config.order.as_ref().map(|order| order.exhausted)
+            && self.job.key.is_some()
+        {
+            tracing::error!(reason, error, attempts = failures, queue, "event failed: the consumer halts");
+            consumer.halt.halt(&format!("{reason}: {error}"));
+            return Step::Kept;
+        }
+        match &consumer.failures {
+            Failures::Move(Some(target)) => {
+                tracing::error!(reason, error, attempts = failures, queue, "event becomes a dead letter");
+                consumer.metrics.dead.increment(1);
+                let letter = attempts::dead(delivery, target, &consumer.name, failures, (reason, error));
+                self.move_on(letter).await
+            }
+            Failures::Move(None) => {
+                // Nowhere to put it, and dropping would lose it: it stays until someone looks.
+                tracing::error!(reason, error, queue, "rejected where there are no dead letters: kept");
+                let route = delay::route(queue, consumer.config.retry.max_delay);
+                self.move_on(attempts::again(delivery, failures, error, route)).await
             }
             Failures::Stay => {
-                if !pause(delay, stop).await {
-                    return Verdict::Return;
-                }
-                cx.attempt += 1;
-                cx.redelivered = true;
+                tracing::error!(reason, error, queue, "event dropped from a feed");
+                consumer.metrics.dropped.increment(1);
+                Step::Done(Verdict::Ack)
             }
         }
     }
-}
 
-/// Calls the handler; a panic and a handler that takes too long have failed. None when it was stopped before.
-async fn attempt<P: Process>(
-    consumer: &Arc<Consumer<P>>,
-    delivery: &Arc<Delivery>,
-    cx: &Context,
-    stop: &CancellationToken,
-) -> Option<Result<Outcome, BoxError>> {
-    // What waits here holds its place in the window: the rest stays in the queue until there is room.
-    let ready = AssertUnwindSafe(consumer.process.ready()).catch_unwind();
-    let ready = match stop.run_until_cancelled(ready).await? {
-        Ok(Ok(ready)) => ready,
-        Ok(Err(error)) => return Some(Err(error)),
-        Err(panic) => return Some(Err(Panicked::new(panic.as_ref()).into())),
-    };
-    let received = Received::new(Arc::clone(delivery), cx.clone(), Arc::clone(&consumer.origin));
-    let started = Instant::now();
-    // The call itself may panic too, before its future exists.
-    let call = AssertUnwindSafe(async { consumer.process.call(ready, received).await }).catch_unwind();
-    let (answer, how) = match timeout(consumer.config.handler_timeout, call).await {
-        Ok(Ok(Ok(outcome @ (Outcome::Ack | Outcome::Return)))) => (Ok(outcome), Processed::Well),
-        Ok(Ok(answer)) => (answer, Processed::Failed),
-        Ok(Err(panic)) => (Err(Panicked::new(panic.as_ref()).into()), Processed::Panicked),
-        Err(_) => (Err(TimedOut::after(consumer.config.handler_timeout).into()), Processed::TimedOut),
-    };
-    consumer.metrics.processed(how, started.elapsed());
-    Some(answer)
-}
+    /// Sends it once round through the delay queues, without an attempt counted.
+    async fn send_around(&mut self, why: &str) -> Step {
+        let failures = self.consumer.received(self.job).context().attempt - 1;
+        let pause = self.consumer.gate.pause_left();
+        let route = delay::route(&self.job.delivery.queue, pause);
+        self.move_on(attempts::again(&self.job.delivery, failures, why, route)).await
+    }
 
-/// Moves to the dead letters what is not tried again.
-async fn give_up<P: Process>(
-    consumer: &Arc<Consumer<P>>,
-    delivery: &Delivery,
-    failures: u32,
-    (reason, error): (&str, &str),
-    stop: &CancellationToken,
-) -> Verdict {
-    tracing::Span::current().record("otel.status_code", "ERROR");
-    tracing::Span::current().record("error.type", reason);
-    match &consumer.failures {
-        Failures::Move(Some(target)) => {
-            tracing::error!(
-                reason,
-                error,
-                attempts = failures,
-                queue = delivery.queue,
-                "event becomes a dead letter"
-            );
-            consumer.metrics.dead.increment(1);
-            let letter = attempts::dead(delivery, target, &consumer.name, failures, (reason, error));
-            move_on(consumer, letter, stop).await
+    /// ORDER: the copy is confirmed before the original is acknowledged; in between it may be there twice, never not.
+    async fn move_on(&self, copy: Message) -> Step {
+        loop {
+            match self.consumer.backend.publish_one(copy.clone(), self.consumer.deadline()).await {
+                Ok(_) => return Step::Done(Verdict::Ack),
+                Err(error) => tracing::warn!(%error, "event could not be moved: it stays in its queue"),
+            }
+            let goes_on = self.pause(PAUSE).await;
+            if self.consumer.config.order.is_none() {
+                return Step::Done(Verdict::Fail);
+            }
+            // Given back it would let the next of its key pass.
+            if !goes_on {
+                return Step::Kept;
+            }
+            if self.is_stale() {
+                return Step::Stale;
+            }
         }
-        Failures::Move(None) => {
-            // Nowhere to put it, and dropping would lose it: it stays until someone looks.
-            tracing::error!(
-                reason,
-                error,
-                queue = delivery.queue,
-                "rejected where there are no dead letters: kept"
-            );
-            let route = delay::route(&delivery.queue, consumer.config.retry.max_delay);
-            move_on(consumer, attempts::again(delivery, failures, error, route), stop).await
-        }
-        Failures::Stay => {
-            tracing::error!(reason, error, queue = delivery.queue, "event dropped from a feed");
-            consumer.metrics.dropped.increment(1);
-            Verdict::Ack
-        }
+    }
+
+    /// False when cut short.
+    async fn pause(&self, time: Duration) -> bool {
+        self.stop.run_until_cancelled(sleep(time)).await.is_some()
     }
 }
 
-/// ORDER: the copy is confirmed before the original is acknowledged; in between it may be there twice, never not.
-async fn move_on<P: Process>(
-    consumer: &Arc<Consumer<P>>,
-    copy: Message,
-    stop: &CancellationToken,
-) -> Verdict {
-    match consumer.backend.publish_one(copy, consumer.deadline()).await {
-        Ok(_) => Verdict::Ack,
-        Err(error) => {
-            tracing::warn!(%error, "event could not be moved: it goes back into its queue");
-            pause(PAUSE, stop).await;
-            Verdict::Fail
-        }
+/// Counts down on every way out, aborts included.
+struct InFlight<'a>(&'a metrics::Gauge);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.decrement(1);
     }
 }
 
-/// False when cut short.
-async fn pause(time: Duration, stop: &CancellationToken) -> bool {
-    stop.run_until_cancelled(sleep(time)).await.is_some()
-}
+/// How long a delivery is held while its consumer pauses: a third of the 30 min after which a broker takes it back.
+const HOLD: Duration = Duration::from_mins(10);

@@ -1,22 +1,41 @@
 //! The loop of one consumer: so many handlers at once, and the drain.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
-use crate::consumer::settle::settle;
-use crate::consumer::{Consumer, Process};
-use crate::driver::{Settlement, Subscription};
+use crate::consumer::lanes::{Job, Lanes};
+use crate::consumer::settle::{Step, settle};
+use crate::consumer::{Consumer, PAUSE, Process};
+use crate::driver::{Settlement, Subscription, SubscriptionState, Verdict};
+use crate::handler::Panicked;
+use crate::message::Token;
 
 /// How long the subscription's owner may take to send the last acknowledgements and to leave.
 const LEAVE: Duration = Duration::from_secs(5);
 
-/// Runs until `shutdown`, then drains.
+/// How many deliveries are taken over at once.
+const BATCH: usize = 64;
+
+/// What the workers of one run share.
+struct Shared<P> {
+    consumer: Arc<Consumer<P>>,
+    lanes: Lanes,
+    settlements: mpsc::Sender<Settlement>,
+    state: Arc<SubscriptionState>,
+    stop: CancellationToken,
+}
+
+/// Runs until `shutdown`, or until an ordered consumer halts, then drains.
 ///
 /// ORDER: no new deliveries → handlers finish, their own publishes confirmed → their acknowledgements are
 /// sent → the rest goes back → the channel is closed.
@@ -29,38 +48,47 @@ pub(crate) async fn run<P: Process>(
     // Dropped with this future: the owner then gives everything back.
     let _stop = stop.clone().drop_guard();
     let mut shutdown = pin!(shutdown);
-    let mut handlers = JoinSet::new();
-    let concurrency = consumer.config.concurrency.max(1);
-    loop {
-        let delivery = tokio::select! {
-            // ORDER: shutdown first, or a busy queue could keep us from ever seeing it.
+    let mut workers = JoinSet::new();
+    let shared = Arc::new(Shared {
+        lanes: Lanes::new(usize::from(consumer.config.prefetch).max(1)),
+        consumer: Arc::clone(&consumer),
+        settlements,
+        state,
+        stop: stop.clone(),
+    });
+    let mut batch = Vec::with_capacity(BATCH);
+    'take: loop {
+        tokio::select! {
+            // ORDER: the end first, or a busy queue could keep us from ever seeing it.
             biased;
             () = &mut shutdown => break,
-            Some(_) = handlers.join_next() => continue,
-            delivery = deliveries.recv(), if handlers.len() < concurrency => match delivery {
-                Some(delivery) => delivery,
-                None => break,
-            },
-        };
-        if delivery.token.generation != state.generation.load(Ordering::Acquire) {
-            // The broker has it back already, and will deliver it again.
-            continue;
+            () = consumer.halt.cancelled() => break,
+            taken = deliveries.recv_many(&mut batch, BATCH) => if taken == 0 { break },
         }
-        let (consumer, settlements, stop) = (Arc::clone(&consumer), settlements.clone(), stop.clone());
-        handlers.spawn(async move {
-            consumer.metrics.in_flight.increment(1);
-            let token = delivery.token;
-            let in_flight = InFlight(&consumer.metrics.in_flight);
-            let verdict = settle(&consumer, delivery, &stop).await;
-            drop(in_flight);
-            // An owner that is gone has given it back.
-            let _ = settlements.send(Settlement { token, verdict }).await;
-        });
+        let now = Instant::now();
+        for delivery in batch.drain(..) {
+            if delivery.token.generation != shared.generation() {
+                // The broker has it back already, and will deliver it again.
+                continue;
+            }
+            let line_up = shared.line_up(Job::new(delivery, now));
+            tokio::select! {
+                biased;
+                () = &mut shutdown => break 'take,
+                () = consumer.halt.cancelled() => break 'take,
+                () = line_up => {}
+            }
+            // One more for each job, up to the bound: a worker that idles costs nothing.
+            if workers.len() < consumer.config.concurrency {
+                workers.spawn(work(Arc::clone(&shared)));
+            }
+        }
     }
+    consumer.drain();
     stop.cancel();
     deliveries.close();
     {
-        let finish = async { while handlers.join_next().await.is_some() {} };
+        let finish = async { while workers.join_next().await.is_some() {} };
         let mut finish = pin!(finish);
         tokio::select! {
             biased;
@@ -70,19 +98,110 @@ pub(crate) async fn run<P: Process>(
             }
         }
     }
-    handlers.shutdown().await;
-    drop(settlements);
+    workers.shutdown().await;
+    // The last sender of settlements: the owner leaves.
+    drop(shared);
     drop(deliveries);
     if timeout(LEAVE, owner).await.is_err() {
         tracing::warn!(consumer = consumer.name, "the broker did not answer the leave in time");
     }
 }
 
-/// Counts down on every way out, aborts included.
-struct InFlight<'a>(&'a metrics::Gauge);
+/// Handles one job after the other until the stop.
+async fn work<P: Process>(shared: Arc<Shared<P>>) {
+    let mut own: Option<Job> = None;
+    loop {
+        let next = match own.take() {
+            Some(job) => Some(job),
+            None => shared.next().await,
+        };
+        let Some(mut job) = next else { return };
+        if shared.is_over() {
+            // Never begun: its owner gives it back.
+            return;
+        }
+        own = match shared.handle(&mut job).await {
+            Step::Later => shared.lanes.again(job),
+            Step::Done(_) | Step::Stale => job.key.take().and_then(|key| shared.lanes.done(&key)),
+            Step::Kept => return,
+        };
+    }
+}
 
-impl Drop for InFlight<'_> {
+// === impl Shared ===
+
+impl<P: Process> Shared<P> {
+    fn generation(&self) -> u64 {
+        self.state.generation.load(Ordering::Acquire)
+    }
+
+    fn is_over(&self) -> bool {
+        self.stop.is_cancelled() || self.consumer.halt.is_cancelled()
+    }
+
+    async fn line_up(&self, mut job: Job) {
+        self.consumer.find_key(&mut job);
+        self.lanes.push(job).await;
+    }
+
+    async fn next(&self) -> Option<Job> {
+        if self.is_over() {
+            return None;
+        }
+        if let Some(job) = self.lanes.try_next() {
+            return Some(job);
+        }
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => None,
+            job = self.lanes.next() => Some(job),
+        }
+    }
+
+    /// Handles a job and sends its settlement, whatever happens.
+    async fn handle(&self, job: &mut Job) -> Step {
+        if job.generation() != self.generation() {
+            return Step::Stale;
+        }
+        let mut unsettled = Unsettled { shared: self, token: job.delivery.token, open: true };
+        let settle = AssertUnwindSafe(settle(&self.consumer, job, &self.state, &self.stop)).catch_unwind();
+        let step = match settle.await {
+            Ok(step) => step,
+            Err(panic) => {
+                // No handler's panic, which is a failure like any other, but one of what is around it.
+                let error = Panicked::new(panic.as_ref());
+                tracing::error!(consumer = self.consumer.name, %error, "event could not be settled");
+                // A pause, so that it does not spin.
+                let _ = self.stop.run_until_cancelled(sleep(PAUSE)).await;
+                // Given back it would let the next of its key pass.
+                if job.key.is_some() { Step::Later } else { Step::Done(Verdict::Fail) }
+            }
+        };
+        unsettled.open = false;
+        if let Step::Done(verdict) = step {
+            let settlement = Settlement { token: job.delivery.token, verdict };
+            // An owner that is gone has given it back.
+            let _ = self.settlements.send(settlement).await;
+        }
+        step
+    }
+}
+
+/// A delivery in a handler. When that is aborted, this says what has become of it.
+struct Unsettled<'a, P> {
+    shared: &'a Shared<P>,
+    token: Token,
+    open: bool,
+}
+
+impl<P> Drop for Unsettled<'_, P> {
     fn drop(&mut self) {
-        self.0.decrement(1);
+        // At a drain, and where order matters, it goes back with the others, uncounted and in its place. Otherwise
+        // its consumer has gone without an answer, as in a crash, and that may be this very event's doing.
+        if self.open && !self.shared.consumer.is_draining() && self.shared.consumer.config.order.is_none() {
+            let settlement = Settlement { token: self.token, verdict: Verdict::Fail };
+            // As much room as there are deliveries; without it the event goes back uncounted.
+            let _ = self.shared.settlements.try_send(settlement);
+        }
     }
 }

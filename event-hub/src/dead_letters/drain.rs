@@ -101,13 +101,14 @@ impl Drain {
         if self.config.until_empty {
             self.is_empty().await?;
         }
-        let Subscription { mut deliveries, settlements, stop, state, owner } =
-            self.hub.subscribe(Subscribe {
-                source: Source::Queue(self.queue.clone()),
-                prefetch: self.config.prefetch.max(1),
-                concurrency: batch,
-                name: self.config.name.clone(),
-            });
+        let (subscription, _running) = self.hub.subscribe(Subscribe {
+            source: Source::Queue(self.queue.clone()),
+            prefetch: self.config.prefetch.max(1),
+            concurrency: batch,
+            single_active: false,
+            name: self.config.name.clone(),
+        });
+        let Subscription { mut deliveries, settlements, stop, state, owner } = subscription;
         // Dropped with this future: the owner then gives everything back.
         let _stop = stop.clone().drop_guard();
         let mut shutdown = pin!(shutdown);

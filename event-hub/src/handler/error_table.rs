@@ -54,6 +54,9 @@ pub enum Action {
     Reject,
     /// Not handled at all: back into the queue, for someone else.
     Return,
+    /// No event can be handled now: the consumer pauses at once, see [`Breaker`](crate::config::Breaker), and
+    /// the event is tried again without an attempt counted.
+    Pause,
 }
 
 #[derive(Clone)]
@@ -121,6 +124,10 @@ impl ErrorTable {
         if find::<Undecodable>(error).is_some() { self.undecodable } else { self.otherwise }
     }
 
+    pub(crate) fn uses(&self, action: Action) -> bool {
+        self.lines().any(|(_, used)| used == action)
+    }
+
     fn rule(
         mut self,
         name: Cow<'static, str>,
@@ -168,6 +175,7 @@ impl fmt::Display for Action {
             Self::RetryAfter(delay) => write!(f, "retry after {delay:?}"),
             Self::Reject => f.write_str("reject"),
             Self::Return => f.write_str("return"),
+            Self::Pause => f.write_str("pause"),
         }
     }
 }

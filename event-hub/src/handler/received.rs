@@ -81,6 +81,25 @@ impl Received {
         }
     }
 
+    /// A copy for one try, which takes the event along if it has been read.
+    pub(crate) fn for_a_try(&mut self) -> Self {
+        let told = self.lag_told;
+        self.lag_told = true;
+        Self {
+            delivery: Arc::clone(&self.delivery),
+            context: self.context.clone(),
+            origin: Arc::clone(&self.origin),
+            event: self.event.take(),
+            lag_told: told,
+        }
+    }
+
+    /// It is tried again, in its place.
+    pub(crate) fn count_try(&mut self) {
+        self.context.attempt = self.context.attempt.saturating_add(1);
+        self.context.redelivered = true;
+    }
+
     /// The event, without a copy when nobody has asked for it before.
     pub(crate) fn take_event(&mut self) -> Result<Event, Undecodable> {
         match self.event.take() {

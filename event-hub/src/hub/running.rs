@@ -1,13 +1,14 @@
 //! Consumers from their start to their end.
 
 use std::future::Future;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt as _;
 use tokio::time::{Duration, MissedTickBehavior, interval};
 
-use crate::config::ConsumerConfig;
-use crate::consumer::{self, Consumer, Failures, Process};
+use crate::config::{ConsumerConfig, Exhausted};
+use crate::consumer::{self, Consumer, Failures, Gate, Halt, Process};
 use crate::driver::{Source, Subscribe};
 use crate::error::{Error, ErrorKind};
 use crate::feed::{Feed, Place};
@@ -42,15 +43,20 @@ impl Hub {
             return Err(Error::new(ErrorKind::Closed, ""));
         }
         self.0.config.upcasts.check()?;
+        config.check()?;
+        check_order(&config, &failures, source.name())?;
         let name = config.name.clone().unwrap_or_else(|| source.name().to_owned());
         let subscription = self.0.backend.subscribe(Subscribe {
             source: source.clone(),
-            prefetch: config.prefetch.max(1),
+            prefetch: config.prefetch,
             concurrency: config.concurrency,
+            single_active: self.is_single_active(source.name()),
             name: name.clone(),
         });
-        self.consumers().push((source.name().to_owned(), Arc::downgrade(&subscription.state)));
         let metrics = ConsumerMetrics::new(self.0.backend.system(), &name);
+        let gate = Arc::new(Gate::new(config.breaker.clone(), name.clone(), metrics.paused.clone()));
+        let _running = self.0.consumers.enter(source.name(), &subscription.state, Some(Arc::clone(&gate)));
+        let halt = Halt::default();
         let consumer = Arc::new(Consumer {
             backend: self.0.backend.clone(),
             hub: self.0.config.clone(),
@@ -60,6 +66,9 @@ impl Hub {
             name,
             process,
             failures,
+            gate,
+            halt: halt.clone(),
+            draining: AtomicBool::new(false),
         });
         let mut closed = false;
         let stop = async {
@@ -69,7 +78,15 @@ impl Hub {
             }
         };
         consumer::run(consumer, subscription, stop).boxed().await;
+        if let Some(why) = halt.why() {
+            self.0.consumers.halted(source.name(), why);
+            return Err(Error::new(ErrorKind::Halted, format!("{}: {why}", source.name())));
+        }
         if closed { Err(Error::new(ErrorKind::Closed, "while consuming")) } else { Ok(()) }
+    }
+
+    fn is_single_active(&self, queue: &str) -> bool {
+        self.topology().find_queue(queue).is_some_and(|queue| queue.single_active_consumer)
     }
 
     /// Looks whether a feed is full, or has dropped, for as long as it runs.
@@ -98,5 +115,16 @@ impl Hub {
             }
             dropped = stats.dropped;
         }
+    }
+}
+
+/// Where nothing can be put aside, the only way to keep the order is to stop.
+fn check_order(config: &ConsumerConfig, failures: &Failures, queue: &str) -> Result<(), Error> {
+    match (&config.order, failures) {
+        (Some(order), Failures::Move(None)) if order.exhausted == Exhausted::DeadLetter => Err(Error::new(
+            ErrorKind::Config,
+            format!("{queue} has no dead letters: an ordered consumer of it must stop where one fails"),
+        )),
+        _ => Ok(()),
     }
 }

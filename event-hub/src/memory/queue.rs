@@ -19,7 +19,8 @@ pub(crate) struct Queue {
     ready: BTreeMap<u64, Stored>,
     unacknowledged: BTreeMap<u64, (u64, Stored)>,
     next_place: u64,
-    pub(crate) consumers: u64,
+    /// Those that sit here, in order of arrival.
+    consumers: Vec<u64>,
     pub(crate) exclusive: bool,
     /// A work queue's free places; a feed has none and drops the oldest.
     pub(crate) places: Option<Arc<Semaphore>>,
@@ -55,12 +56,37 @@ impl Queue {
             ready: BTreeMap::new(),
             unacknowledged: BTreeMap::new(),
             next_place: 0,
-            consumers: 0,
+            consumers: Vec::new(),
             exclusive: false,
             places,
             wake: Arc::new(Notify::new()),
             dropped: 0,
             idle_since: Instant::now(),
+        }
+    }
+
+    pub(crate) fn has_consumers(&self) -> bool {
+        !self.consumers.is_empty()
+    }
+
+    pub(crate) fn enter(&mut self, consumer: u64) {
+        self.consumers.push(consumer);
+    }
+
+    pub(crate) fn leave(&mut self, consumer: u64) {
+        self.consumers.retain(|other| *other != consumer);
+        self.idle_since = Instant::now();
+        // The next may be active now.
+        self.wake();
+    }
+
+    /// Wakes whoever may take.
+    fn wake(&self) {
+        if self.declared.single_active_consumer {
+            // Only one of them may, and we cannot choose whom a single call would wake.
+            self.wake.notify_waiters();
+        } else {
+            self.wake.notify_one();
         }
     }
 
@@ -77,16 +103,19 @@ impl Queue {
             self.ready.pop_first();
             self.dropped += 1;
         }
-        self.wake.notify_one();
+        self.wake();
         sooner
     }
 
     /// Takes the next message for a consumer: its tag, and what it may know.
     pub(crate) fn take(&mut self, consumer: u64) -> Option<(u64, &Stored)> {
+        if self.declared.single_active_consumer && self.consumers.first() != Some(&consumer) {
+            return None;
+        }
         let (tag, stored) = self.ready.pop_first()?;
         if !self.ready.is_empty() {
             // Another subscription may have room for the next one.
-            self.wake.notify_one();
+            self.wake();
         }
         let (_, stored) = self.unacknowledged.entry(tag).or_insert((consumer, stored));
         Some((tag, stored))
@@ -110,7 +139,7 @@ impl Queue {
             return Some(stored);
         }
         self.ready.insert(tag, stored);
-        self.wake.notify_one();
+        self.wake();
         None
     }
 
@@ -129,13 +158,13 @@ impl Queue {
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let message = self.ready.first_key_value().and_then(|(_, stored)| stored.expires);
         let queue =
-            self.declared.expires.filter(|_| self.consumers == 0).map(|after| self.idle_since + after);
+            self.declared.expires.filter(|_| self.consumers.is_empty()).map(|after| self.idle_since + after);
         [message, queue].into_iter().flatten().min()
     }
 
     /// Whether nobody has wanted it for as long as it lives.
     pub(crate) fn is_over(&self, now: Instant) -> bool {
-        self.consumers == 0 && self.declared.expires.is_some_and(|after| self.idle_since + after <= now)
+        self.consumers.is_empty() && self.declared.expires.is_some_and(|after| self.idle_since + after <= now)
     }
 
     pub(crate) fn stats(&self) -> QueueStats {
@@ -143,7 +172,7 @@ impl Queue {
             name: self.declared.name.clone(),
             messages: self.ready.len() as u64,
             unacknowledged: self.unacknowledged.len() as u64,
-            consumers: self.consumers,
+            consumers: self.consumers.len() as u64,
             dropped: self.dropped,
         }
     }

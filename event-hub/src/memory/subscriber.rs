@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio::sync::{Notify, mpsc};
-use tokio::time::{Duration, Instant, sleep};
+use tokio::time::{Duration, sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -54,7 +54,7 @@ struct Seat {
     consumer: u64,
     wake: Arc<Notify>,
     held: HashSet<u64>,
-    /// How the rest goes back: in order at a drain, as a failure otherwise.
+    /// How the rest goes back: as a failure when this task is dropped.
     leaving: Verdict,
 }
 
@@ -154,7 +154,8 @@ impl Owner {
                 settlement = self.settlements.recv() => match settlement {
                     Some(settlement) => seat.settle(settlement, generation),
                     None => {
-                        seat.leaving = if stopped { Verdict::Return } else { Verdict::Fail };
+                        // What is out now was never begun, or is nobody's failure: what was is settled.
+                        seat.leaving = Verdict::Return;
                         return false;
                     }
                 },
@@ -179,10 +180,10 @@ impl Seat {
         let mut state = broker.shared.state();
         let consumer = state.next_consumer();
         let queue = state.queues.get_mut(name)?;
-        if queue.exclusive || (exclusive && queue.consumers > 0) {
+        if queue.exclusive || (exclusive && queue.has_consumers()) {
             return None;
         }
-        queue.consumers += 1;
+        queue.enter(consumer);
         queue.exclusive = exclusive;
         let wake = Arc::clone(&queue.wake);
         Some(Self {
@@ -241,12 +242,14 @@ impl Drop for Seat {
         let held = {
             let mut state = self.broker.shared.state();
             let Some(queue) = state.queues.get_mut(&self.queue) else { return };
-            queue.consumers -= 1;
             queue.exclusive = false;
-            queue.idle_since = Instant::now();
             queue.held_by(self.consumer)
         };
+        // ORDER: what is held is back before the next consumer may take.
         self.give_back(&held, self.leaving);
+        if let Some(queue) = self.broker.shared.state().queues.get_mut(&self.queue) {
+            queue.leave(self.consumer);
+        }
         self.broker.shared.sooner.notify_one();
     }
 }

@@ -44,6 +44,8 @@ pub(crate) struct ConsumerMetrics {
     /// From the event's time to its handler's start.
     pub(crate) lag: Histogram,
     pub(crate) in_flight: Gauge,
+    /// 1 while every event fails and it waits.
+    pub(crate) paused: Gauge,
     seconds: Histogram,
     failed_seconds: Histogram,
     panic_seconds: Histogram,
@@ -77,6 +79,7 @@ const HANDLED: &str = "event_hub.handled";
 const REDELIVERED: &str = "event_hub.redelivered";
 const LAG: &str = "event_hub.handle.lag";
 const HANDLING: &str = "event_hub.handle.in_flight";
+const PAUSED: &str = "event_hub.handle.paused";
 #[cfg(feature = "amqp")]
 const OPENED: &str = "event_hub.connection.opened";
 #[cfg(feature = "amqp")]
@@ -179,6 +182,7 @@ impl ConsumerMetrics {
         describe_counter!(REDELIVERED, "Deliveries that may have been handled before");
         describe_histogram!(LAG, Unit::Seconds, "From an event's time to its handler's start");
         describe_gauge!(HANDLING, "Deliveries that are being handled");
+        describe_gauge!(PAUSED, "1 while a consumer pauses, since every event fails");
         let name = Label::new(CONSUMER, consumer.to_owned());
         let operation = || {
             vec![
@@ -204,6 +208,7 @@ impl ConsumerMetrics {
             redelivered: counter!(REDELIVERED, vec![name.clone()]),
             lag: histogram!(LAG, vec![name.clone()]),
             in_flight: gauge!(HANDLING, vec![name.clone()]),
+            paused: gauge!(PAUSED, vec![name.clone()]),
             seconds: seconds(None),
             failed_seconds: seconds(Some("failed")),
             panic_seconds: seconds(Some("panic")),

@@ -1,5 +1,7 @@
 //! Consuming as its users know it: layers, lanes, breakers, drains.
 
+mod drain;
+mod lanes;
 mod layers;
 
 use std::future::Future;
@@ -53,16 +55,27 @@ pub(crate) use both;
 
 impl House {
     fn memory() -> Self {
+        Self::memory_with(|_| ())
+    }
+
+    fn memory_with(change: impl FnOnce(&mut HubConfig)) -> Self {
         let (prefix, config) = names();
         let mut memory = MemoryConfig::default();
         memory.hub = config;
+        change(&mut memory.hub);
         Self { hub: Hub::memory(memory), prefix }
     }
 
     fn amqp(url: &str) -> Self {
+        Self::amqp_with(url, |_| ())
+    }
+
+    fn amqp_with(url: &str, change: impl FnOnce(&mut HubConfig)) -> Self {
         let (prefix, config) = names();
         let mut amqp = AmqpConfig::default();
         amqp.hub = config;
+        change(&mut amqp.hub);
+        amqp.backoff_max = Duration::from_millis(200);
         Self { hub: Hub::amqp(url, amqp).unwrap(), prefix }
     }
 

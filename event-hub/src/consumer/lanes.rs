@@ -1,0 +1,143 @@
+//! What waits for a handler: in line, or behind an event of its own key.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_channel::{Receiver, Sender};
+use tokio::time::Instant;
+
+use crate::handler::Received;
+use crate::message::Delivery;
+
+/// One delivery on its way through this consumer.
+pub(super) struct Job {
+    pub(super) delivery: Arc<Delivery>,
+    /// Made when it is first looked into.
+    pub(super) received: Option<Received>,
+    /// What must not pass it.
+    pub(super) key: Option<String>,
+    /// When it was taken over.
+    pub(super) arrived: Instant,
+    /// Since when it is tried, pauses of the whole consumer left out.
+    pub(super) tried: Option<Instant>,
+    /// Since when it stands back for the consumer's pause.
+    pub(super) parked: Option<Instant>,
+}
+
+/// The line before the handlers.
+///
+/// INVARIANT: of each key one job at most is in the line or with a handler; `behind` has an entry for exactly
+/// these keys, with those that wait for it.
+#[derive(Clone)]
+pub(super) struct Lanes(Arc<Inner>);
+
+struct Inner {
+    line: Sender<Job>,
+    heads: Receiver<Job>,
+    behind: Mutex<Behind>,
+}
+
+#[derive(Default)]
+struct Behind {
+    generation: u64,
+    keys: HashMap<String, VecDeque<Job>>,
+}
+
+// === impl Job ===
+
+impl Job {
+    pub(super) fn new(delivery: Delivery, arrived: Instant) -> Self {
+        Self { delivery: Arc::new(delivery), received: None, key: None, arrived, tried: None, parked: None }
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.delivery.token.generation
+    }
+}
+
+// === impl Lanes ===
+
+impl Lanes {
+    /// `capacity` holds all that can be out at once.
+    pub(super) fn new(capacity: usize) -> Self {
+        let (line, heads) = async_channel::bounded(capacity);
+        Self(Arc::new(Inner { line, heads, behind: Mutex::default() }))
+    }
+
+    /// Lines it up, or puts it behind the others of its key.
+    pub(super) async fn push(&self, job: Job) {
+        let Some(job) = self.0.behind().put(job) else { return };
+        // Never closed: we hold both ends.
+        let _ = self.0.line.send(job).await;
+    }
+
+    /// The next in line.
+    pub(super) async fn next(&self) -> Job {
+        loop {
+            if let Ok(job) = self.0.heads.recv().await {
+                return job;
+            }
+        }
+    }
+
+    pub(super) fn try_next(&self) -> Option<Job> {
+        self.0.heads.try_recv().ok()
+    }
+
+    /// Ends the turn of a key: the next behind it gets in line, and is returned when there is no room in it.
+    #[must_use]
+    pub(super) fn done(&self, key: &str) -> Option<Job> {
+        let next = self.0.behind().next(key)?;
+        self.0.line.try_send(next).err().map(async_channel::TrySendError::into_inner)
+    }
+
+    /// Puts it at the end of the line, its key kept; it is returned when there is no room.
+    #[must_use]
+    pub(super) fn again(&self, job: Job) -> Option<Job> {
+        self.0.line.try_send(job).err().map(async_channel::TrySendError::into_inner)
+    }
+}
+
+// === impl Inner ===
+
+impl Inner {
+    fn behind(&self) -> MutexGuard<'_, Behind> {
+        self.behind.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Behind ===
+
+impl Behind {
+    /// Gives it back when nothing is before it.
+    fn put(&mut self, job: Job) -> Option<Job> {
+        let generation = job.generation();
+        if generation > self.generation {
+            // The broker has these back already; a connection that flaps must not pile them up here.
+            self.generation = generation;
+            self.keys.values_mut().for_each(VecDeque::clear);
+        }
+        let Some(key) = job.key.clone() else { return Some(job) };
+        match self.keys.entry(key) {
+            std::collections::hash_map::Entry::Occupied(mut others) => {
+                others.get_mut().push_back(job);
+                None
+            }
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                entry.insert(VecDeque::new());
+                Some(job)
+            }
+        }
+    }
+
+    fn next(&mut self, key: &str) -> Option<Job> {
+        let next = self.keys.get_mut(key)?.pop_front();
+        if next.is_none() {
+            self.keys.remove(key);
+        }
+        next
+    }
+}
+
+#[cfg(test)]
+mod tests;
