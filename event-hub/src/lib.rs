@@ -58,6 +58,15 @@
 //! is no event at all, is moved to the dead-letter exchange with its reason before it is acknowledged. From its
 //! queue it can be [drained into a table](dead_letters), listed, sent back to the queue it died in, and deleted.
 //!
+//! # Consuming
+//!
+//! A [handler] is an `async fn` of parts of a delivery, or any `tower` service; an
+//! [error table](handler::ErrorTable) says what its errors mean. Handlers run beside each other, or
+//! [in order by key](config::Order). When every event fails the consumer [pauses](config::Breaker): the queue keeps
+//! what comes, and nothing becomes a dead letter for an outage. At its end a consumer takes nothing more, lets its
+//! handlers finish until a deadline, sends their acknowledgements, gives back the rest uncounted, and leaves; a queue
+//! with one active consumer goes over to the next only then.
+//!
 //! # Events of others, and of older versions
 //!
 //! An [`Event`] is a CloudEvents 1.0 object. It is sent in structured mode, and read in structured or binary mode
