@@ -32,6 +32,7 @@
 //! | `event_hub.redelivered` | counter | consumer | deliveries that may have been handled before |
 //! | `event_hub.handle.lag` | histogram, s | consumer | from an event's time to its handler's first start |
 //! | `event_hub.handle.in_flight` | gauge | consumer | deliveries that are being handled |
+//! | `event_hub.handle.paused` | gauge | consumer | 1 while a consumer pauses, since every event fails |
 //! | `event_hub.connection.opened` | counter | role | connections made, the first one and each reconnect |
 //! | `event_hub.connection.lost` | counter | role | connections that were lost |
 //! | `event_hub.connection.blocked` | gauge | role | 1 while the broker reads nothing from it, short of memory or disk |

@@ -43,6 +43,12 @@ impl Acks {
         self.out.insert(tag, None);
     }
 
+    /// The last tag of each batch of those that are out, in their order.
+    pub(super) fn rest(&self, batch: usize) -> Vec<u64> {
+        let tags: Vec<u64> = self.out.keys().copied().collect();
+        tags.chunks(batch).filter_map(|batch| batch.last().copied()).collect()
+    }
+
     /// Notes that it may be acknowledged. False when it is not out.
     pub(super) fn finish(&mut self, tag: u64, now: Instant) -> bool {
         let Some(finished @ None) = self.out.get_mut(&tag) else { return false };

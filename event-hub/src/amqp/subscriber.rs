@@ -286,9 +286,15 @@ impl Owner {
             if !self.subscribe.single_active {
                 // ORDER: no more deliveries, or what goes back would come straight to us again.
                 self.cancel(&mut seat).await;
-                // Nack, which newer brokers do not count. Tag 0 means all that are out.
-                let options = BasicNackOptions { multiple: true, requeue: true };
-                let _ = seat.channel.basic_nack(0, options).await;
+                // What is on its way from the channel to us is out as well.
+                while let Some(Some(Ok(delivered))) = seat.consumer.next().now_or_never() {
+                    acks.deliver(delivered.delivery_tag);
+                }
+                // Nack, which newer brokers do not count.
+                for tag in acks.rest(RETURNED) {
+                    let options = BasicNackOptions { multiple: true, requeue: true };
+                    let _ = seat.channel.basic_nack(tag, options).await;
+                }
             }
             let _ = seat.channel.close(200, "done".into()).await;
         };
@@ -347,3 +353,7 @@ fn consumer_tag(name: &str) -> String {
     }
     format!("{}.{}", &name[..end], &Uuid::new_v4().simple().to_string()[..12])
 }
+
+/// How many go back with one command. A quorum queue takes up to 32 back in their order, and more in none: its
+/// state machine walks a map, which Erlang keeps sorted up to that size.
+const RETURNED: usize = 32;

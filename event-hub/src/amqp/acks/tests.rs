@@ -29,6 +29,16 @@ async fn only_the_finished_prefix_is_acknowledged_together() {
     assert_eq!(acks.next_look(), None);
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_rest_goes_back_in_order_and_in_batches() {
+    let (mut acks, now) = (Acks::new(100), Instant::now());
+    (1..=9).for_each(|tag| acks.deliver(tag));
+    assert!(acks.finish(1, now) && acks.finish(5, now) && acks.take(6));
+    acks.flush(now, true);
+    assert_eq!(acks.rest(3), [4, 9], "2 3 4, then 7 8 9");
+    assert_eq!(acks.rest(4), [7, 9], "2 3 4 7, then 8 9");
+}
+
 proptest! {
     /// Whatever finishes in whatever order: no unfinished delivery is ever acknowledged, and in the end all are.
     #[test]
