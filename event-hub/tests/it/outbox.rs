@@ -230,9 +230,12 @@ async fn a_drain_waits_for_the_confirms_and_takes_nothing_new(db: Database) {
     hub.declare(&orders()).await.unwrap();
     let relay = db.relay(&hub, config());
     // The first fills the queue; the second waits for room, without its confirm.
+    // In one transaction, so that both go out together.
+    let mut tx = db.begin().await;
     for key in ["a", "b"] {
-        db.enqueue(&placed(key, 0)).await;
+        tx.enqueue(&placed(key, 0)).await;
     }
+    tx.commit().await;
     relay.waker.notify();
     db.until(UNSETTLED, 1).await;
     db.until(WAITING, 1).await;

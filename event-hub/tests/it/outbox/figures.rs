@@ -38,7 +38,8 @@ async fn the_monitor_tells_depth_and_sets_the_alarm_on_and_off(db: Database) {
     db.enqueue(&placed("a", 9)).await;
     let status = relay.until("the alarm is on", |status| status.alarm).await;
     assert_eq!(status.waiting, 10);
-    assert!(status.last_error.is_some_and(|error| error.contains("312")));
+    let returned = |error: &String| error.contains("312");
+    relay.until("why is told", |status| status.last_error.as_ref().is_some_and(returned)).await;
     hub.declare(&orders()).await.unwrap();
     relay.until("ten are unsettled", |status| status.unsettled == 10).await;
     let status = relay.until("the alarm is off", |status| !status.alarm).await;
