@@ -1,6 +1,7 @@
 //! One task per subscription: it opens, delivers, acknowledges, and opens again whatever happens.
 
 mod feed;
+mod opening;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use uuid::Uuid;
 use crate::amqp::acks::{Acks, Send};
 use crate::amqp::connection::Link;
 use crate::amqp::declare::short;
+use crate::amqp::subscriber::opening::Opening;
 use crate::amqp::{PATIENCE, Setup, declare, failure, properties};
 use crate::backoff::Backoff;
 use crate::driver::{Settlement, Source, Subscribe, Subscription, SubscriptionState, Verdict};
@@ -171,9 +173,11 @@ impl Owner {
         let tag = consumer_tag(&self.subscribe.name);
         let sit = async {
             let channel = connection.create_channel().await?;
+            let opening = Opening::of(&channel);
             channel.basic_qos(self.subscribe.prefetch, BasicQosOptions::default()).await?;
             let consumer =
                 channel.basic_consume(short(queue), short(&tag), options, FieldTable::default()).await?;
+            opening.done();
             Ok(Seat { channel, consumer, tag: tag.clone(), generation, cancelled: false })
         };
         sit.await.map_err(|error: lapin::Error| failure::error(error, queue))

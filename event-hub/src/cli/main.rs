@@ -12,7 +12,6 @@ mod say;
 mod tail;
 mod topology;
 
-use std::future::Future;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -86,26 +85,24 @@ fn fail(error: &anyhow::Error) -> ExitCode {
 }
 
 /// Completes at Ctrl-C or SIGTERM.
-fn interrupted() -> impl Future<Output = ()> + Send + 'static {
-    async {
-        #[cfg(unix)]
-        {
-            use tokio::signal::unix::{SignalKind, signal};
-            let wait = |kind| async move {
-                match signal(kind) {
-                    Ok(mut signal) => drop(signal.recv().await),
-                    // Without a handler the signal ends the process.
-                    Err(_) => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                () = wait(SignalKind::interrupt()) => {}
-                () = wait(SignalKind::terminate()) => {}
+async fn interrupted() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let wait = |kind| async move {
+            match signal(kind) {
+                Ok(mut signal) => drop(signal.recv().await),
+                // Without a handler the signal ends the process.
+                Err(_) => std::future::pending().await,
             }
+        };
+        tokio::select! {
+            () = wait(SignalKind::interrupt()) => {}
+            () = wait(SignalKind::terminate()) => {}
         }
-        #[cfg(not(unix))]
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
+    }
+    #[cfg(not(unix))]
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
     }
 }

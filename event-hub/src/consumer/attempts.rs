@@ -37,7 +37,7 @@ enum Life {
     /// On its way through a queue.
     Alive,
     /// Dead, and lying elsewhere than where it died.
-    Dead(DeadLetterInfo),
+    Dead(Box<DeadLetterInfo>),
     /// Dead once, and back in the queue it died in: someone wants it tried again, from the beginning.
     Revived,
 }
@@ -70,7 +70,7 @@ pub(super) fn context(delivery: &Delivery) -> Context {
         redelivered: delivery.redelivered || failures > 0,
         routing_key: message.text(KEY).unwrap_or(&message.key).to_owned(),
         dead_letter: match life {
-            Life::Dead(info) => Some(info),
+            Life::Dead(info) => Some(*info),
             Life::Alive | Life::Revived => None,
         },
     }
@@ -81,7 +81,7 @@ pub(super) fn again(delivery: &Delivery, failures: u32, error: &str, route: (Str
     let life = Life::of(&delivery.message, &delivery.queue, Deaths::Violent);
     let mut message = copy(delivery, &life);
     match life {
-        Life::Dead(info) => retain(&mut message, info, failures),
+        Life::Dead(info) => retain(&mut message, *info, failures),
         Life::Alive | Life::Revived => fail(&mut message, failures, error),
     }
     (message.exchange, message.key) = route;
@@ -100,7 +100,7 @@ pub(super) fn dead(
     let mut message = copy(delivery, &life);
     if let Life::Dead(info) = life {
         // Its keeper has given up on it: the story stays the one it has.
-        retain(&mut message, info, 0);
+        retain(&mut message, *info, 0);
     } else {
         fail(&mut message, failures, error);
         for (name, value) in [(REASON, reason), (HANDLER, handler), (QUEUE, &delivery.queue)] {
@@ -123,7 +123,7 @@ pub(crate) fn replace(delivery: &Delivery, death: &str) -> Message {
     message.headers.entry(DEATH.to_owned()).or_insert_with(|| HeaderValue::Text(death.to_owned()));
     if let Life::Dead(info) = life {
         let failures = number(&message, RETRIES);
-        retain(&mut message, info, failures);
+        retain(&mut message, *info, failures);
     }
     (message.exchange, message.key) = (String::new(), delivery.queue.clone());
     message
@@ -133,7 +133,7 @@ pub(crate) fn replace(delivery: &Delivery, death: &str) -> Message {
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) fn story(delivery: &Delivery) -> Option<DeadLetterInfo> {
     match Life::of(&delivery.message, &delivery.queue, Deaths::All) {
-        Life::Dead(info) => Some(info),
+        Life::Dead(info) => Some(*info),
         Life::Alive | Life::Revived => None,
     }
 }
@@ -197,7 +197,7 @@ impl Life {
         if queue.as_deref() == Some(lies_in) {
             return Self::Revived;
         }
-        Self::Dead(describe(message, (reason, queue), broker::death(message, deaths)))
+        Self::Dead(Box::new(describe(message, (reason, queue), broker::death(message, deaths))))
     }
 }
 

@@ -226,7 +226,7 @@ async fn fate(answer: Result<Receipt, PublishErrorKind>, patience: Instant) -> F
 
 impl Pace {
     /// Waits until some may go; answers how many at once.
-    async fn wait(&mut self) -> i64 {
+    async fn wait(&self) -> i64 {
         sleep_until(self.next).await;
         #[allow(clippy::cast_possible_truncation, reason = "between 1 and STEP")]
         let step = (self.per_second * STEP_SECONDS).clamp(1.0, STEP) as i64;
