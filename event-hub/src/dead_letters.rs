@@ -10,6 +10,16 @@
 //! goes when the hub has confirmed (on the memory hub: when the event is settled), so that a crash at any point sends
 //! it twice at worst, with the same id, which the [inbox](crate::inbox) drops.
 //!
+//! # Metrics
+//!
+//! | metric | kind | what |
+//! |---|---|---|
+//! | `event_hub.dead_letters.stored` | counter | letters moved into the database |
+//! | `event_hub.dead_letters.repeated` | counter | deliveries of letters that were there already |
+//! | `event_hub.dead_letters.held` | gauge | letters that cannot be stored at the moment |
+//! | `event_hub.dead_letters.redriven` | counter | letters sent back into their queues |
+//! | `event_hub.dead_letters.left` | counter | letters that could not be sent back |
+//!
 //! # Limits
 //!
 //! What makes one death known again is its name, which every letter from this crate carries. A letter of the broker's

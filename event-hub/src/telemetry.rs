@@ -40,7 +40,7 @@
 //! Labels, in full: `messaging.system`, `messaging.operation.name` and `messaging.operation.type`,
 //! `messaging.destination.name` (the exchange), `messaging.consumer.group.name` (the consumer's configured name,
 //! which stays the same where queues have drawn names). All are bounded by configuration. Metrics of the outbox
-//! are listed with [`outbox`](crate::outbox).
+//! are listed with [`outbox`](crate::outbox), those of stored dead letters with [`dead_letters`](crate::dead_letters).
 
 mod metrics;
 mod spans;

@@ -12,17 +12,17 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub(crate) fn new() -> Self {
-        describe_counter!("tramline_dead_letters_stored_total", "Dead letters moved into the database");
-        describe_counter!("tramline_dead_letters_repeated_total", "Dead letters that were there already");
-        describe_counter!("tramline_dead_letters_redriven_total", "Dead letters sent back into their queues");
-        describe_counter!("tramline_dead_letters_left_total", "Dead letters that could not be sent back");
-        describe_gauge!("tramline_dead_letters_held", "Dead letters that cannot be stored at the moment");
+        describe_counter!("event_hub.dead_letters.stored", "Dead letters moved into the database");
+        describe_counter!("event_hub.dead_letters.repeated", "Dead letters that were there already");
+        describe_counter!("event_hub.dead_letters.redriven", "Dead letters sent back into their queues");
+        describe_counter!("event_hub.dead_letters.left", "Dead letters that could not be sent back");
+        describe_gauge!("event_hub.dead_letters.held", "Dead letters that cannot be stored at the moment");
         Self {
-            stored: counter!("tramline_dead_letters_stored_total"),
-            repeated: counter!("tramline_dead_letters_repeated_total"),
-            redriven: counter!("tramline_dead_letters_redriven_total"),
-            left: counter!("tramline_dead_letters_left_total"),
-            held: gauge!("tramline_dead_letters_held"),
+            stored: counter!("event_hub.dead_letters.stored"),
+            repeated: counter!("event_hub.dead_letters.repeated"),
+            redriven: counter!("event_hub.dead_letters.redriven"),
+            left: counter!("event_hub.dead_letters.left"),
+            held: gauge!("event_hub.dead_letters.held"),
         }
     }
 }
