@@ -23,6 +23,11 @@ pub(crate) struct Common {
     /// The database of the dead letters: postgres://… or sqlite:… (else the variable DATABASE_URL)
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) database: Option<String>,
+    /// The broker's management, which sees what AMQP cannot: http://… or https://… (else the variable
+    /// RABBITMQ_MANAGEMENT_URL)
+    #[cfg(feature = "management")]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) management: Option<String>,
     /// One JSON object a line on standard output
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -50,6 +55,8 @@ pub(crate) enum Command {
 pub(crate) enum Topology {
     /// Prints a topology
     Print(TopologyFile),
+    /// Compares a topology with the broker; exit code 1 when something is missing or different there
+    Diff(TopologyFile),
 }
 
 #[derive(Debug, ClapArgs)]

@@ -18,23 +18,31 @@ pub(crate) async fn hub(common: &Common, exchange: &str) -> anyhow::Result<Hub> 
     let Some(url) = &common.broker else {
         return Err(WrongCall("no broker: give --broker or RABBITMQ_URL".to_owned()).into());
     };
-    let hub = open(url, exchange)?;
+    let hub = open(common, url, exchange)?;
     // Nobody has a queue of this name; asking shows that somebody answers.
     hub.queue("tramline-events.hello").await.context("the broker does not answer")?;
     Ok(hub)
 }
 
 #[cfg(feature = "amqp")]
-fn open(url: &str, exchange: &str) -> anyhow::Result<Hub> {
+fn open(common: &Common, url: &str, exchange: &str) -> anyhow::Result<Hub> {
     let mut config = tramline_event_hub::AmqpConfig::default();
     "tramline-events".clone_into(&mut config.connection_name);
     exchange.clone_into(&mut config.hub.exchange);
+    #[cfg(feature = "management")]
+    if let Some(url) = &common.management {
+        let parsed = tramline_event_hub::config::ManagementUrl::parse(url);
+        let wrong = |error| WrongCall(format!("--management: {:#}", anyhow::Error::from(error)));
+        config.management = Some(parsed.map_err(wrong)?);
+    }
+    #[cfg(not(feature = "management"))]
+    let _ = common;
     Hub::amqp(url, config)
         .map_err(|error| WrongCall(format!("--broker: {:#}", anyhow::Error::from(error))).into())
 }
 
 #[cfg(not(feature = "amqp"))]
-fn open(_: &str, _: &str) -> anyhow::Result<Hub> {
+fn open(_: &Common, _: &str, _: &str) -> anyhow::Result<Hub> {
     Err(WrongCall("built without RabbitMQ (feature `amqp`)".to_owned()).into())
 }
 

@@ -75,6 +75,10 @@ impl Common {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         self.broker = self.broker.or_else(|| variable("RABBITMQ_URL"));
         self.database = self.database.or_else(|| variable("DATABASE_URL"));
+        #[cfg(feature = "management")]
+        {
+            self.management = self.management.or_else(|| variable("RABBITMQ_MANAGEMENT_URL"));
+        }
         self
     }
 }

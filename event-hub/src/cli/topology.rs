@@ -5,13 +5,14 @@ use std::path::Path;
 use anyhow::Context as _;
 use tramline_event_hub::topology::{Destination, Topology};
 
-use crate::Done;
 use crate::args::{Common, Topology as Command, TopologyFile};
 use crate::say::{say, tell};
+use crate::{Done, connect};
 
 pub(crate) async fn run(common: &Common, command: Command) -> anyhow::Result<Done> {
     match command {
         Command::Print(options) => print(common, &options),
+        Command::Diff(options) => diff(common, &options).await,
     }
 }
 
@@ -24,6 +25,22 @@ pub(crate) fn read(file: &Path, vhost: &str) -> anyhow::Result<Topology> {
         tell(&format!("left out: {}", unknown.text));
     }
     Ok(imported.topology)
+}
+
+async fn diff(common: &Common, options: &TopologyFile) -> anyhow::Result<Done> {
+    let wanted = read(&options.file, &options.vhost)?;
+    let hub = connect::hub(common, "events").await?;
+    let difference = hub.compare(&wanted).await?;
+    hub.shutdown().await;
+    if common.json {
+        say(&serde_json::to_string(&difference)?)?;
+    } else {
+        for line in difference.to_string().lines() {
+            say(line)?;
+        }
+    }
+    // What is there beside it may be others'.
+    Ok(if difference.holds() { Done::All } else { Done::NotAll })
 }
 
 fn print(common: &Common, options: &TopologyFile) -> anyhow::Result<Done> {

@@ -127,3 +127,26 @@ async fn a_topology_is_printed() {
     assert_eq!(ended.out.trim(), topology.to_definitions_json("/").trim());
     run(&["topology", "print", "--file", "/nowhere"], "").await.with_code(2);
 }
+
+/// What AMQP alone can see: whether a queue is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topology_is_compared_with_the_broker() {
+    use crate::dead_letters::{Binding, Exchange, Queue, Topology};
+    let Some(broker) = devkit::engines::amqp().await else { return };
+    let bed = Bed::rabbit(Database::sqlite().await.unwrap(), broker).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("definitions.json");
+    let wanted = Topology::new()
+        .exchange(Exchange::topic(bed.name("events")))
+        .queue(Queue::quorum(bed.name("work")).with_dead_letter(bed.name("dlx"), "dead-letter"))
+        .binding(Binding::new(bed.name("events"), "#", bed.name("work")));
+    std::fs::write(&file, wanted.to_definitions_json("/")).unwrap();
+    let arguments = ["topology", "diff", "--broker", broker, "--file", file.to_str().unwrap()];
+    run(&arguments, "").await.with_code(0);
+    let more = wanted.queue(Queue::quorum(bed.name("absent")));
+    std::fs::write(&file, more.to_definitions_json("/")).unwrap();
+    let ended = run(&arguments, "").await.with_code(1);
+    assert!(ended.out.contains(&bed.name("absent")), "{}", ended.out);
+    let ended = run(&[&arguments[..], &["--json"]].concat(), "").await.with_code(1);
+    assert_eq!(ended.lines()[0]["missing"][0]["name"], bed.name("absent"));
+}
