@@ -6,6 +6,7 @@ mod latency;
 mod memory;
 mod order;
 mod publish;
+mod truth;
 
 use std::time::Duration;
 
@@ -42,6 +43,14 @@ enum Row {
     Latency(Load),
     /// Through a memory hub and one handler
     Memory(Load),
+    /// Declares the two queues of the rows below, for every program
+    PrepareTruth(Load),
+    /// Whether answers are true: several tasks share the hub
+    Concurrent(Load),
+    /// Whether answers are true: one task, and every other publish leads nowhere
+    Mandatory(Load),
+    /// Whether «all are answered» is true
+    Waiting(Load),
 }
 
 /// What our rows take beside what all do.
@@ -103,7 +112,11 @@ async fn run(row: Row, counter: Option<Allocations>) -> anyhow::Result<()> {
     | Row::Consume(load)
     | Row::Awaited(load)
     | Row::Latency(load)
-    | Row::Memory(load)) = &row;
+    | Row::Memory(load)
+    | Row::PrepareTruth(load)
+    | Row::Concurrent(load)
+    | Row::Mandatory(load)
+    | Row::Waiting(load)) = &row;
     let guard = watch(load.telemetry)?;
     match &row {
         Row::Prepare(load) => bed::open(load).await?.shutdown().await,
@@ -115,6 +128,10 @@ async fn run(row: Row, counter: Option<Allocations>) -> anyhow::Result<()> {
         Row::Awaited(load) => publish::awaited(load, counter).await?.print()?,
         Row::Latency(load) => latency::run(load, counter).await?.print()?,
         Row::Memory(load) => memory::run(load, counter).await?.print()?,
+        Row::PrepareTruth(load) => truth::open(load).await?.shutdown().await,
+        Row::Concurrent(load) => truth::concurrent(load).await?.print()?,
+        Row::Mandatory(load) => truth::mandatory(load).await?.print()?,
+        Row::Waiting(load) => truth::waiting(load).await?.print()?,
     }
     if let Some(guard) = guard {
         guard.shutdown(Duration::from_secs(1)).await;

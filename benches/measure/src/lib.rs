@@ -8,6 +8,7 @@ mod args;
 mod latency;
 mod meter;
 mod report;
+pub mod truth;
 
 pub use crate::args::{Args, Style};
 pub use crate::latency::Latency;

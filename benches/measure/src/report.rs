@@ -27,6 +27,9 @@ pub struct Report {
     /// Answers that were not true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wrong: Option<Wrong>,
+    /// Rounds in which «all are confirmed» was said too early.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub early: Option<u64>,
 }
 
 /// Percentiles, in µs.

@@ -16,3 +16,4 @@ mod recovery;
 mod support;
 mod telemetry;
 mod topology;
+mod truth;

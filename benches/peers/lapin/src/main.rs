@@ -2,6 +2,7 @@
 
 mod consume;
 mod publish;
+mod truth;
 
 use clap::{Parser, Subcommand};
 use lapin::{Channel, Connection, ConnectionProperties};
@@ -23,6 +24,12 @@ enum Row {
     Awaited(Args),
     /// From the publish to the consumer at a steady rate
     Latency(Args),
+    /// Whether answers are true: several tasks on one channel
+    Concurrent(Args),
+    /// Whether answers are true: one task, and every other publish leads nowhere
+    Mandatory(Args),
+    /// Whether «all are confirmed» is true
+    Waiting(Args),
 }
 
 #[tokio::main]
@@ -32,6 +39,9 @@ async fn main() -> anyhow::Result<()> {
         Row::Consume(args) => consume::run(&args).await?.print(),
         Row::Awaited(args) => publish::awaited(&args).await?.print(),
         Row::Latency(args) => consume::latency(&args).await?.print(),
+        Row::Concurrent(args) => truth::concurrent(&args).await?.print(),
+        Row::Mandatory(args) => truth::mandatory(&args).await?.print(),
+        Row::Waiting(args) => truth::waiting(&args).await?.print(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What we hold ourselves to.
 
-use crate::cli::bench::rows::{Client, Row};
+use crate::cli::bench::rows::{Client, Figure, Row};
 use crate::cli::bench::table::{self, Table};
 
 /// The bars of a row, each with how it stands. Those that nothing was measured for are left out.
@@ -8,7 +8,14 @@ pub(super) fn of(table: &Table, row: &Row) -> Vec<String> {
     let hub = row.clients.iter().copied().filter(|client| client.is_ours());
     let mut bars = Vec::new();
     match row.command {
-        _ if row.name.starts_with("allocations") => {}
+        _ if row.figure == Figure::Allocations => {}
+        _ if row.figure == Figure::Truth => {
+            let asked = table.sum(row, Client::Hub, |report| report.events);
+            let wrong = table.sum(row, Client::Hub, table::wrong);
+            if asked > 0 {
+                bars.push(told(wrong == 0, &format!("hub: {wrong} wrong of {asked} (bar: none)")));
+            }
+        }
         "publish" => {
             for client in hub {
                 bars.extend(share_of_raw(table, row, client, 0.8));

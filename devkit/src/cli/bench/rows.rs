@@ -31,6 +31,8 @@ pub(super) enum Figure {
     Latency,
     /// Allocations an event.
     Allocations,
+    /// Answers that were not true.
+    Truth,
 }
 
 /// Who publishes or consumes, and how.
@@ -244,5 +246,38 @@ pub(super) const ROWS: &[Row] = &[
         turns: (1, 1),
         figure: Figure::Allocations,
         clients: &[Client::Hub],
+    },
+    Row {
+        name: "truth-concurrent",
+        title: "answers of 8 tasks that share a channel, or the hub: accepted, refused, unroutable",
+        command: "concurrent",
+        queue: Some("quorum"),
+        filled: false,
+        events: (40_000, 40_000),
+        turns: (1, 1),
+        figure: Figure::Truth,
+        clients: &[Client::Hub, Client::Lapin],
+    },
+    Row {
+        name: "truth-mandatory",
+        title: "answers of one task, every other publish unroutable",
+        command: "mandatory",
+        queue: Some("quorum"),
+        filled: false,
+        events: (10_000, 10_000),
+        turns: (1, 1),
+        figure: Figure::Truth,
+        clients: &[Client::Hub, Client::Lapin],
+    },
+    Row {
+        name: "truth-waiting",
+        title: "rounds of 21 publishes, then «all are confirmed» (lapin's `wait_for_confirms`, our `publish_all`)",
+        command: "waiting",
+        queue: Some("quorum"),
+        filled: false,
+        events: (100, 100),
+        turns: (1, 1),
+        figure: Figure::Truth,
+        clients: &[Client::Hub, Client::Lapin],
     },
 ];

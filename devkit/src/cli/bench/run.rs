@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use crate::RabbitMq;
 use crate::cli::bench::programs::Programs;
-use crate::cli::bench::rows::{Client, Row};
+use crate::cli::bench::rows::{Client, Figure, Row};
 
 /// What a load program tells; see the package `measure`.
 #[derive(Clone, Debug, Deserialize, serde::Serialize)]
@@ -25,6 +25,21 @@ pub(super) struct Report {
     pub(super) latency: Option<Percentiles>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) allocations: Option<(u64, u64)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) wrong: Option<Wrong>,
+    /// Rounds in which «all are confirmed» was said too early.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) early: Option<u64>,
+}
+
+/// Answers that were not true.
+#[derive(Clone, Copy, Debug, Default, Deserialize, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Wrong {
+    pub(super) falsely_accepted: u64,
+    pub(super) falsely_refused: u64,
+    pub(super) misnamed: u64,
+    pub(super) unanswered: u64,
 }
 
 /// In µs.
@@ -47,6 +62,9 @@ pub(super) struct Broker<'a> {
 
 const QUEUE: &str = "bench.work";
 
+/// The queues of the rows about truth; the package `measure` has their names too.
+const TRUTH_QUEUES: [&str; 2] = ["bench.work.bench.accepted", "bench.work.bench.refused"];
+
 /// The slowest run takes some ten seconds; one that takes longer than this hangs.
 const LIMIT: Duration = Duration::from_mins(2);
 
@@ -66,9 +84,16 @@ impl<'a> Broker<'a> {
     pub(super) async fn run(&self, row: &Row, client: Client, quick: bool) -> anyhow::Result<Report> {
         let events = row.events(quick);
         let Some(kind) = row.queue else { return self.measured(row, client, events, None).await };
-        self.helper(self.programs.own().args(["prepare", "--kind", kind])).await.context("prepare")?;
+        let (prepare, queues): (_, &[&str]) = match row.figure {
+            Figure::Truth => ("prepare-truth", &TRUTH_QUEUES),
+            _ => ("prepare", &[QUEUE]),
+        };
+        let mut own = self.programs.own();
+        self.helper(own.args([prepare, "--kind", kind]), QUEUE).await.context("prepare")?;
         let report = self.prepared(row, client, events, kind).await;
-        self.helper(self.programs.raw().arg("remove")).await.context("remove")?;
+        for queue in queues {
+            self.helper(self.programs.raw().arg("remove"), queue).await.context("remove")?;
+        }
         report
     }
 
@@ -80,8 +105,7 @@ impl<'a> Broker<'a> {
             if client.is_ours() {
                 fill.args(["--kind", kind]);
             }
-            // Our own publishes one more, to warm up.
-            self.helper(fill.arg("--events").arg(events.to_string())).await.context("fill")?;
+            self.helper(fill.arg("--events").arg(events.to_string()), QUEUE).await.context("fill")?;
         }
         self.measured(row, client, events, Some(kind)).await
     }
@@ -103,20 +127,20 @@ impl<'a> Broker<'a> {
                 command.args(["--kind", kind]);
             }
         }
-        let output = self.output(&mut command).await?;
+        let output = self.output(&mut command, QUEUE).await?;
         let last = output.lines().last().context("it told nothing")?;
         let report: Report = serde_json::from_str(last).with_context(|| format!("no report: {last}"))?;
         ensure!(report.events > 0 && report.seconds > 0.0, "an empty report");
         Ok(report)
     }
 
-    async fn helper(&self, command: &mut Command) -> anyhow::Result<()> {
+    async fn helper(&self, command: &mut Command, queue: &str) -> anyhow::Result<()> {
         command.stdin(Stdio::null()).kill_on_drop(true);
-        self.output(command).await.map(drop)
+        self.output(command, queue).await.map(drop)
     }
 
-    async fn output(&self, command: &mut Command) -> anyhow::Result<String> {
-        command.args(["--url", &self.url, "--queue", QUEUE]);
+    async fn output(&self, command: &mut Command, queue: &str) -> anyhow::Result<String> {
+        command.args(["--url", &self.url, "--queue", queue]);
         let output = timeout(LIMIT, command.output()).await.context("it hangs")?.context("cannot run it")?;
         if !output.status.success() {
             let words = String::from_utf8_lossy(&output.stderr);

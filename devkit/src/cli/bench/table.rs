@@ -60,6 +60,11 @@ impl Table {
         median(pairs.collect())
     }
 
+    /// The sum over a client's reports of a row.
+    pub(super) fn sum(&self, row: &Row, client: Client, count: fn(&Report) -> u64) -> u64 {
+        self.reports.get(&(row.name, client)).into_iter().flat_map(BTreeMap::values).map(count).sum()
+    }
+
     /// For people.
     pub(super) fn markdown(&self, rows: &[&Row]) -> String {
         let mut text = "# `cargo dev bench event-hub`\n\n".to_owned();
@@ -87,6 +92,9 @@ impl Table {
             Figure::Call => "| client | p50 µs | p95 µs | p99 µs | p50 − lapin's | client CPU µs |",
             Figure::Latency => "| client | p50 ms | p95 ms | p99 ms | p99 × lapin's | client CPU µs |",
             Figure::Allocations => "| client | allocations/event | bytes/event |",
+            Figure::Truth => {
+                "| client | asked in all | falsely accepted | falsely refused | wrong reason | no answer | rounds too early |"
+            }
         };
         let columns = head.matches('|').count() - 1;
         let _ = writeln!(text, "{head}\n|{}", "---|".repeat(columns));
@@ -111,6 +119,17 @@ impl Table {
                     vec![ms(p50), ms(p95), ms(p99), shown(ratio, 2), show(client_us, 0)]
                 }
                 Figure::Allocations => vec![show(allocations, 1), show(bytes, 0)],
+                Figure::Truth => {
+                    let sum = |count: fn(&Report) -> u64| self.sum(row, client, count).to_string();
+                    vec![
+                        sum(|report| report.events),
+                        sum(|report| report.wrong.unwrap_or_default().falsely_accepted),
+                        sum(|report| report.wrong.unwrap_or_default().falsely_refused),
+                        sum(|report| report.wrong.unwrap_or_default().misnamed),
+                        sum(|report| report.wrong.unwrap_or_default().unanswered),
+                        sum(|report| report.early.unwrap_or_default()),
+                    ]
+                }
             };
             let _ = writeln!(text, "| {} | {} |", client.name(), cells.join(" | "));
         }
@@ -141,6 +160,10 @@ pub(super) fn one(row: &Row, report: &Report) -> String {
         Figure::Throughput => format!("{:>9}/s  {:>6} µs CPU", show(rate, 0), show(client_us, 1)),
         Figure::Call | Figure::Latency => format!("p50 {:>6} µs  p99 {:>6} µs", show(p50, 0), show(p99, 0)),
         Figure::Allocations => format!("{:>9} allocations/event", show(allocations, 1)),
+        Figure::Truth => match report.early {
+            Some(early) => format!("{early:>9} of {} too early", report.events),
+            None => format!("{:>9} wrong of {}", wrong(report), report.events),
+        },
     }
 }
 
@@ -175,6 +198,12 @@ pub(super) fn allocations(report: &Report) -> Option<f64> {
 
 pub(super) fn bytes(report: &Report) -> Option<f64> {
     Some(per_event(report, report.allocations?.1))
+}
+
+/// Answers that were not true, of any kind.
+pub(super) fn wrong(report: &Report) -> u64 {
+    let Some(wrong) = report.wrong else { return 0 };
+    wrong.falsely_accepted + wrong.falsely_refused + wrong.misnamed + wrong.unanswered
 }
 
 #[expect(clippy::cast_precision_loss, reason = "minutes of CPU time, in µs")]
