@@ -34,6 +34,9 @@ pub struct HubConfig {
     pub join_trace: Option<SpanHook>,
     /// Brings the data of older events to the newest version before a handler sees them. Default: as they are.
     pub upcasts: Upcasts,
+    /// Who remembers what goes through.
+    #[cfg(feature = "test-support")]
+    pub(crate) record: Option<Arc<crate::harness::record::Record>>,
 }
 
 /// Called with a fresh span and an event's traceparent, before the span is entered.
@@ -109,6 +112,8 @@ impl Default for HubConfig {
             publish_timeout: Duration::from_secs(10),
             join_trace: None,
             upcasts: Upcasts::default(),
+            #[cfg(feature = "test-support")]
+            record: None,
         }
     }
 }

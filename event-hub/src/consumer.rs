@@ -1,6 +1,7 @@
 //! Running a handler over a subscription: the same for every broker.
 
 pub(crate) mod attempts;
+mod ended;
 mod gate;
 mod halt;
 mod judge;
@@ -26,6 +27,8 @@ use crate::handler::{BoxError, Handler, Outcome, Panicked, Received};
 use crate::telemetry::ConsumerMetrics;
 use crate::topology::DeadLetter;
 
+#[allow(unreachable_pub, reason = "the harness shows it")]
+pub use crate::consumer::ended::Ended;
 pub(crate) use crate::consumer::gate::Gate;
 pub(crate) use crate::consumer::halt::Halt;
 pub(crate) use crate::consumer::worker::run;

@@ -130,8 +130,9 @@ impl Hub {
             answers.pop().unwrap_or(Err(PublishErrorKind::Closed))
         };
         let answer = send.instrument(span.clone()).await;
-        if let Err(kind) = &answer {
-            telemetry::failed(&span, kind);
+        match &answer {
+            Ok(_) => self.record(event),
+            Err(kind) => telemetry::failed(&span, kind),
         }
         answer.map_err(|kind| PublishError::new(kind, event.clone()))
     }
@@ -148,8 +149,12 @@ impl Hub {
         if let Some(kind) = answers.iter().find_map(|answer| answer.as_ref().err()) {
             telemetry::failed(&span, kind);
         }
-        let give_back =
-            |(event, answer): (Event, Result<_, _>)| answer.map_err(|kind| PublishError::new(kind, event));
+        let give_back = |(event, answer): (Event, Result<_, _>)| {
+            if answer.is_ok() {
+                self.record(&event);
+            }
+            answer.map_err(|kind| PublishError::new(kind, event))
+        };
         events.into_iter().zip(answers).map(give_back).collect()
     }
 
@@ -350,6 +355,16 @@ impl Hub {
     #[cfg(any(feature = "postgres", feature = "sqlite"))]
     pub(crate) fn config(&self) -> &HubConfig {
         &self.0.config
+    }
+
+    /// Tells a test's harness, where there is one.
+    fn record(&self, event: &Event) {
+        #[cfg(feature = "test-support")]
+        if let Some(record) = &self.0.config.record {
+            record.publish(event);
+        }
+        #[cfg(not(feature = "test-support"))]
+        let _ = (self, event);
     }
 
     /// Sends anything, for checks of what must not be sent.

@@ -47,7 +47,7 @@
 //! | `postgres` | no | outbox, inbox and dead letters in PostgreSQL |
 //! | `sqlite` | no | outbox, inbox and dead letters in SQLite |
 //! | `cli` | no | the command `tramline-events` |
-//! | `test-support` | no | the conformance suite |
+//! | `test-support` | no | the conformance suite, and a harness that tells what was published and handled |
 //!
 //! # How it works
 //!
@@ -95,6 +95,8 @@ pub mod envelope;
 mod error;
 pub mod feed;
 pub mod handler;
+#[cfg(feature = "test-support")]
+pub mod harness;
 pub mod health;
 mod hub;
 pub mod inbox;

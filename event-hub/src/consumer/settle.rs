@@ -14,7 +14,7 @@ use crate::config::{Exhausted, RetryPlace};
 use crate::consumer::gate::{Entry, Tried};
 use crate::consumer::judge::{Judged, judge};
 use crate::consumer::lanes::Job;
-use crate::consumer::{Consumer, Failures, PAUSE, Process, REDELIVERIES, attempts};
+use crate::consumer::{Consumer, Ended, Failures, PAUSE, Process, REDELIVERIES, attempts};
 use crate::delay;
 use crate::driver::{SubscriptionState, Verdict};
 use crate::handler::{BoxError, Outcome, Panicked, TimedOut};
@@ -118,11 +118,11 @@ impl<P: Process> Turn<'_, P> {
             let uncounted = pass.report(tried) || hopeless;
             let (reason, delay) = match outcome {
                 Outcome::Ack => {
-                    consumer.metrics.acked.increment(1);
+                    consumer.ended(&self.job.delivery, attempt, Ended::Acked, None);
                     return Step::Done(Verdict::Ack);
                 }
                 Outcome::Return => {
-                    consumer.metrics.returned.increment(1);
+                    consumer.ended(&self.job.delivery, attempt, Ended::Returned, None);
                     return if self.pause(PAUSE).await { Step::Done(Verdict::Return) } else { Step::Kept };
                 }
                 Outcome::Reject { reason } => return self.give_up(attempt, (label, &reason)).await,
@@ -145,7 +145,7 @@ impl<P: Process> Turn<'_, P> {
             if self.is_exhausted(attempt, delay) {
                 return self.give_up(attempt, ("attempts", &reason)).await;
             }
-            consumer.metrics.retried.increment(1);
+            consumer.ended(&self.job.delivery, attempt, Ended::Retried, Some(&reason));
             if !self.stays() {
                 let route = delay::route(&self.job.delivery.queue, delay);
                 return self.move_on(attempts::again(&self.job.delivery, attempt, &reason, route)).await;
@@ -234,7 +234,7 @@ impl<P: Process> Turn<'_, P> {
         match &consumer.failures {
             Failures::Move(Some(target)) => {
                 tracing::error!(reason, error, attempts = failures, queue, "event becomes a dead letter");
-                consumer.metrics.dead.increment(1);
+                consumer.ended(delivery, failures, Ended::DeadLettered, Some(error));
                 let letter = attempts::dead(delivery, target, &consumer.name, failures, (reason, error));
                 self.move_on(letter).await
             }
@@ -246,7 +246,7 @@ impl<P: Process> Turn<'_, P> {
             }
             Failures::Stay => {
                 tracing::error!(reason, error, queue, "event dropped from a feed");
-                consumer.metrics.dropped.increment(1);
+                consumer.ended(delivery, failures, Ended::Dropped, Some(error));
                 Step::Done(Verdict::Ack)
             }
         }
