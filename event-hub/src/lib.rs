@@ -49,6 +49,9 @@
 //! | `cli` | no | the command `tramline-events` |
 //! | `test-support` | no | the conformance suite, and a harness that tells what was published and handled |
 //!
+//! A guide, with a whole service in axum, names, versions and dead letters in practice, is in `docs/guides/events.md`
+//! of the repository; its service is the example `orders`.
+//!
 //! # How it works
 //!
 //! One task owns each confirm channel, so that every confirm and return is matched by our own numbers.
@@ -122,3 +125,7 @@ pub use crate::error::{Error, ErrorKind};
 pub use crate::handler::{Context, Handler, Outcome};
 pub use crate::hub::Hub;
 pub use crate::publish::{PublishError, PublishErrorKind, Receipt};
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guides/events.md")]
+mod guide {}

@@ -17,6 +17,9 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::args::{Args, Command, Common};
 use crate::connect::WrongCall;
@@ -41,7 +44,11 @@ fn main() -> ExitCode {
         }
     };
     let level = if args.common.verbose { LevelFilter::DEBUG } else { LevelFilter::WARN };
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level).init();
+    // The driver repeats what we say ourselves, and prints whole messages with it.
+    let driver = if args.common.verbose { level } else { LevelFilter::OFF };
+    let levels = Targets::new().with_default(level).with_target("lapin", driver);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(lines).with(levels).init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),

@@ -8,6 +8,7 @@ mod database;
 mod dead_letters;
 mod faults;
 mod foreign;
+mod guide;
 mod harness;
 mod inbox;
 mod memory;

@@ -53,6 +53,13 @@ async fn every_line_is_answered() {
     );
     assert!(by("orders.order.late").data.get().contains("0.1000"), "the data as it was given");
 
+    // What nobody wants is said in one line: the driver's own log would print its data.
+    let (nobody, dlx) =
+        (json!({ "type": "nobody.wants.this", "source": "x", "data": 4711 }), bed.name("dlx"));
+    let ended =
+        run(&["publish", "--broker", broker, "--exchange", &dlx], &nobody.to_string()).await.with_code(1);
+    assert_eq!(ended.err, "line 1: returned: 312 NO_ROUTE (key nobody.wants.this)\n0 confirmed, 1 not\n");
+
     lines.retain(|line| line.contains("orders.order.placed"));
     let ended = run(&arguments[..5], &lines.join("\n")).await.with_code(0);
     assert_eq!(ended.out, "", "quiet without --json");
