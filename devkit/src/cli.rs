@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod install;
 mod test;
+mod torture;
 mod up;
 pub(crate) mod workspace;
 
@@ -30,6 +31,8 @@ enum Command {
     Check(check::Options),
     /// Measures a crate beside its peers, in turns on one machine.
     Bench(bench::Options),
+    /// Mistreats a crate on servers that are killed and cut off, and accounts for every event.
+    Torture(torture::Options),
     /// Runs the servers, or the whole system, until Ctrl-C.
     Up(up::Options),
 }
@@ -51,7 +54,8 @@ pub async fn run() -> ExitCode {
         Command::Test(options) => or_interrupted(test::run(&options)).await,
         Command::Bench(options) => or_interrupted(bench::run(&options)).await,
         Command::Check(options) => or_interrupted(check::run(&options)).await,
-        // Ends in good order by itself.
+        // These end in good order by themselves.
+        Command::Torture(options) => torture::run(&options).await,
         Command::Up(options) => up::run(&options).await,
     };
     match outcome {

@@ -40,6 +40,12 @@ pub(super) async fn broker() -> anyhow::Result<()> {
     install(&NEEDS[..1]).await
 }
 
+/// RabbitMQ and PostgreSQL.
+pub(super) async fn torture() -> anyhow::Result<()> {
+    install(&NEEDS[..1]).await?;
+    install(&NEEDS[2..3]).await
+}
+
 async fn install(needs: &[Need]) -> anyhow::Result<()> {
     let missing = missing(needs);
     if missing.is_empty() {

@@ -1,0 +1,35 @@
+//! The event hub under torture: publishers, outboxes and consumers at work, while everything below them is killed,
+//! stopped, cut off and frozen, at random and by a seed. At the end a ledger tells what became of each event.
+//!
+//! `cargo dev torture event-hub` builds and runs it. Consumers, outboxes and the keeper of the dead letters are
+//! processes of this same program, so that they can be killed as a machine kills them.
+
+mod args;
+mod bed;
+mod chaos;
+mod ledger;
+mod plan;
+mod publishers;
+mod report;
+mod run;
+mod tally;
+mod task;
+mod worker;
+mod workers;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::{Cli, Command};
+
+fn main() -> anyhow::Result<ExitCode> {
+    let cli = Cli::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    match cli.command {
+        Some(Command::Worker(args)) => runtime.block_on(worker::run(args)).map(|()| ExitCode::SUCCESS),
+        None => runtime
+            .block_on(run::run(&cli.options))
+            .map(|sound| if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
+    }
+}
