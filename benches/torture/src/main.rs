@@ -23,13 +23,23 @@ use clap::Parser as _;
 
 use crate::args::{Cli, Command};
 
-fn main() -> anyhow::Result<ExitCode> {
+fn main() -> ExitCode {
     let cli = Cli::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    match cli.command {
-        Some(Command::Worker(args)) => runtime.block_on(worker::run(args)).map(|()| ExitCode::SUCCESS),
-        None => runtime
-            .block_on(run::run(&cli.options))
-            .map(|sound| if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
+    let worked = match cli.command {
+        Some(Command::Worker(args)) => block_on(worker::run(args)).map(|()| true),
+        None => block_on(run::run(&cli.options)),
+    };
+    match worked {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            // Of a worker too: its parent shows what is no figures.
+            report::say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
     }
+}
+
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(work)
 }

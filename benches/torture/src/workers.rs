@@ -12,6 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::args::{Role, WorkerArgs};
 use crate::plan::sub_seed;
+use crate::report::say;
 use crate::tally::Counts;
 use crate::worker::phase::{QUIET, STOP};
 
@@ -179,13 +180,15 @@ impl Slot {
             .with_context(|| format!("cannot start {}", args.name))?;
         let stdin = child.stdin.take().context("no standard input")?;
         let stdout = child.stdout.take().context("no standard output")?;
-        let counts = Arc::clone(&self.counts);
+        let (counts, name) = (Arc::clone(&self.counts), args.name.clone());
         let reader = tokio::spawn(async move {
             let mut lines = BufReader::new(stdout).lines();
-            // A line that the kill cut in two is no line.
             while let Ok(Some(line)) = lines.next_line().await {
-                if let Ok(told) = serde_json::from_str(&line) {
-                    counts.lock().unwrap_or_else(PoisonError::into_inner).now = told;
+                match serde_json::from_str(&line) {
+                    Ok(told) => counts.lock().unwrap_or_else(PoisonError::into_inner).now = told,
+                    // One that the kill cut in two is no line.
+                    Err(_) if line.starts_with('{') => {}
+                    Err(_) => say(&format!("{name}: {line}")),
                 }
             }
         });
