@@ -43,7 +43,7 @@ fn merging_a_topology_with_itself_changes_nothing() {
 fn a_feed_is_classic_and_bounded() {
     let feed = Queue::feed("f", Duration::from_secs(600), 100);
     assert!(feed.is_feed());
-    let names: Vec<_> = feed.arguments().into_iter().map(|(name, _)| name).collect();
+    let names: Vec<_> = feed.arguments().into_keys().collect();
     assert_eq!(names, ["x-expires", "x-max-length"]);
     assert!(!Queue::quorum("q").is_feed());
     assert!(!Queue::classic("q").is_feed());

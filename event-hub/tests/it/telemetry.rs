@@ -194,7 +194,10 @@ async fn the_table_is_the_truth() {
 
 /// In order; ids are used again, the latest is meant.
 #[derive(Clone, Default)]
-struct Spans(Arc<Mutex<Vec<(u64, BTreeMap<String, String>)>>>);
+struct Spans(Arc<Mutex<Vec<(u64, Words)>>>);
+
+/// What a span says, by its names.
+type Words = BTreeMap<String, String>;
 
 struct Fields<'a>(&'a mut BTreeMap<String, String>);
 

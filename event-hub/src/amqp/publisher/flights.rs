@@ -93,7 +93,7 @@ impl<T: Send + 'static> Flights<T> {
         poll_fn(|cx| self.poll_landed(cx, landed)).await;
     }
 
-    fn poll_landed(&mut self, cx: &mut Context<'_>, landed: &mut Vec<(u64, T)>) -> Poll<()> {
+    fn poll_landed(&mut self, cx: &Context<'_>, landed: &mut Vec<(u64, T)>) -> Poll<()> {
         // ORDER: before the look, or a call in between would wake nobody.
         self.ready.task.register(cx.waker());
         landed.append(&mut self.early);

@@ -98,7 +98,7 @@ fn policies_count_as_what_they_come_to() {
         .with("dead-letter-routing-key", "dead-letter")
         .with("dead-letter-strategy", "at-least-once")
         .with("overflow", "reject-publish");
-    let found = small().queue(bare).policy(policy.clone());
+    let found = small().queue(bare).policy(policy);
     let difference = small().compare(&found);
     assert!(difference.holds(), "{difference}");
     assert_eq!(difference.surplus.len(), 1, "the policy itself: {difference}");

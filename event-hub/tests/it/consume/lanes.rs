@@ -18,7 +18,7 @@ async fn what_comes_again_does_not_pass_what_still_runs() {
     let (fault, url) = Fault::in_front_of(url).await.unwrap();
     let house = House::amqp(&url);
     house.declare(|queue| queue).await;
-    let log: Arc<Mutex<Vec<(String, u64, &str)>>> = Arc::default();
+    let log = Arc::new(Mutex::new(Vec::<(String, u64, &str)>::new()));
     let gate = Arc::new(Semaphore::new(0));
     let handler = {
         let (log, gate) = (Arc::clone(&log), Arc::clone(&gate));

@@ -78,7 +78,8 @@ async fn several_at_once_send_each_letter_once(bed: Bed) {
     let dead = bed.dead(120).await;
     let mut work = bed.acknowledge("work");
     let redrive = || bed.letters.redrive(&bed.hub, &Selection::All, fast(), |_| {});
-    let (a, b, c) = soon("the redrives", async { tokio::join!(redrive(), redrive(), redrive()) }).await;
+    let (a, b, c) =
+        Box::pin(soon("the redrives", async { tokio::join!(redrive(), redrive(), redrive()) })).await;
     let all = [a.unwrap(), b.unwrap(), c.unwrap()];
     assert_eq!(all.iter().map(|redriven| redriven.sent).sum::<u64>(), 120);
     assert_eq!(bed.letters.count(&Filter::new()).await.unwrap(), 0);

@@ -81,7 +81,8 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Our own crates talk, the drivers only when something is wrong. lapin calls each channel that the broker closes an
 /// error, the answers to passive declares of queues that are not there yet among them; the hub tells the true ones.
-const LOG_FILTER: &str = "info,sqlx=warn,lapin=warn,lapin::channel=off,hyper=warn,h2=warn,redis=warn";
+const LOG_FILTER: &str =
+    "info,sqlx=warn,lapin=warn,lapin::channel=off,lapin::returned_messages=off,hyper=warn,h2=warn,redis=warn";
 
 // === impl Process ===
 
