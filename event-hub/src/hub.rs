@@ -137,7 +137,8 @@ impl Hub {
         answer.map_err(|kind| PublishError::new(kind, event.clone()))
     }
 
-    /// Sends many events, in order, with their confirms awaited together. The answers are in the same order.
+    /// Sends many events with their confirms awaited together. Events of one partition key keep their order, and so do
+    /// those without a key. The answers stand in the order of the events.
     ///
     /// # Cancel safety
     ///
