@@ -32,6 +32,7 @@ pub(crate) struct Subscribe {
     pub(crate) prefetch: u16,
     pub(crate) concurrency: usize,
     /// Whether the queue has one active consumer at a time, so that leaving hands over.
+    #[cfg_attr(not(feature = "amqp"), allow(dead_code, reason = "the embedded broker knows its queues"))]
     pub(crate) single_active: bool,
     #[cfg_attr(not(feature = "amqp"), allow(dead_code, reason = "a broker's lists show it"))]
     pub(crate) name: String,
@@ -84,6 +85,10 @@ pub(crate) enum Verdict {
 
 impl Backend {
     /// What each new connection has to make.
+    #[cfg_attr(
+        not(feature = "amqp"),
+        allow(unused_variables, reason = "the embedded broker has no connections")
+    )]
     pub(crate) fn remember(&self, whole: &Topology) {
         match self {
             #[cfg(feature = "amqp")]
