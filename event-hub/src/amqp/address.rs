@@ -16,12 +16,20 @@ pub(super) fn parse(urls: &str, heartbeat: Duration) -> Result<Vec<Address>, Err
     let mut addresses = Vec::new();
     let mut rest = urls;
     loop {
-        let next = [",amqp://", ",amqps://"].iter().filter_map(|scheme| rest.find(scheme)).min();
-        let url = &rest[..next.unwrap_or(rest.len())];
-        addresses.push(Address::parse(url.trim(), heartbeat)?);
+        let next = rest.match_indices(',').map(|(at, _)| at).find(|at| starts_url(&rest[at + 1..]));
+        let url = rest[..next.unwrap_or(rest.len())].trim();
+        if url.ends_with(',') {
+            return Err(Error::new(ErrorKind::Config, "an empty one among the broker's URLs"));
+        }
+        addresses.push(Address::parse(url, heartbeat)?);
         let Some(at) = next else { return Ok(addresses) };
         rest = &rest[at + 1..];
     }
+}
+
+fn starts_url(text: &str) -> bool {
+    let text = text.trim_start();
+    text.starts_with("amqp://") || text.starts_with("amqps://")
 }
 
 // === impl Address ===
