@@ -33,6 +33,7 @@ pub(super) fn start(broker: Broker, subscribe: Subscribe) -> Subscription {
         settlements: receiver,
         stop: stop.clone(),
         state: Arc::clone(&state),
+        made: None,
     };
     Subscription { deliveries, settlements, stop, state, owner: tokio::spawn(owner.run()) }
 }
@@ -45,6 +46,8 @@ struct Owner {
     settlements: mpsc::Receiver<Settlement>,
     stop: CancellationToken,
     state: Arc<SubscriptionState>,
+    /// The feed's queue that was made by a look that found no exchange: the next one finds it, and it is new.
+    made: Option<String>,
 }
 
 /// A place at a queue. Dropping it leaves, and gives back what is held.
@@ -82,7 +85,7 @@ impl Owner {
     }
 
     /// Sits down at the queue, making it first when it is a feed.
-    fn open(&self, reopened: bool) -> Option<Seat> {
+    fn open(&mut self, reopened: bool) -> Option<Seat> {
         let generation = self.state.generation.fetch_add(1, Ordering::AcqRel) + 1;
         match &self.subscribe.source {
             Source::Queue(queue) => Seat::take(&self.broker, queue, false),
@@ -96,6 +99,9 @@ impl Owner {
                         .fold(Topology::new(), Topology::binding)
                         .queue(Queue::feed(&name, feed.expires, feed.max_length));
                     let declared = self.broker.declare(&topology, &topology).ok()?;
+                    if declared.made(&name) {
+                        self.made = Some(name.clone());
+                    }
                     if declared.conflicts.iter().any(|conflict| conflict.name != name) {
                         return None; // The exchange is not there yet.
                     }
@@ -107,7 +113,8 @@ impl Owner {
                     };
                     let full = self.broker.stats(&name)?.messages >= feed.max_length as u64;
                     tracing::debug!(queue = name, generation, reopened, "feed opened");
-                    place(match (declared.made(&name), full) {
+                    let made = self.made.take().is_some_and(|made| made == name);
+                    place(match (made, full) {
                         (true, _) => Place::Made { queue: name },
                         (false, true) => Place::Full { queue: name },
                         (false, false) => Place::Kept { queue: name },

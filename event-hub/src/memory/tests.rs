@@ -215,3 +215,24 @@ async fn under_load_each_event_is_handled_once_and_settled() {
     assert_eq!(seen.len(), 4000);
     assert_eq!(seen.iter().collect::<BTreeSet<_>>().len(), 4000);
 }
+
+/// The queue is there from the first look on, and nothing led into it until the exchange came: events may have passed.
+#[tokio::test(start_paused = true)]
+async fn a_feed_that_waited_for_its_exchange_is_new() {
+    let hub = Hub::memory(MemoryConfig::default());
+    let (tell, mut told) = tokio::sync::mpsc::channel(1);
+    let feed = crate::feed::Feed::new("feed", ["a.#"]);
+    let consuming = tokio::spawn({
+        let hub = hub.clone();
+        let handler = |_: Event| async { Outcome::Ack };
+        let place = move |place| tell.try_send(place).unwrap();
+        async move {
+            hub.consume_feed(feed, ConsumerConfig::default(), handler, place, std::future::pending()).await
+        }
+    });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(told.try_recv().is_err(), "there is no exchange yet");
+    hub.declare(&Topology::new().exchange(Exchange::topic("events"))).await.unwrap();
+    assert_eq!(told.recv().await, Some(crate::feed::Place::Made { queue: "feed".to_owned() }));
+    consuming.abort();
+}
