@@ -234,9 +234,10 @@ impl Client {
 
     pub(crate) async fn shutdown(&self) {
         self.0.draining.cancel();
-        let publishers =
+        let mut publishers =
             std::mem::take(&mut *self.0.publishers.lock().unwrap_or_else(PoisonError::into_inner));
-        if timeout(self.0.setup.config.hub.publish_timeout, publishers.join_all()).await.is_err() {
+        let ended = async { while publishers.join_next().await.is_some() {} };
+        if timeout(self.0.setup.config.hub.publish_timeout, ended).await.is_err() {
             tracing::warn!("publishes were still unconfirmed at the shutdown");
         }
         self.0.setup.closed.cancel();
