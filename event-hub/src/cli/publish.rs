@@ -179,7 +179,10 @@ fn why(kind: &PublishErrorKind) -> String {
     match kind {
         PublishErrorKind::Returned { code, text, key } => format!("returned: {code} {text} (key {key})"),
         PublishErrorKind::Nacked => "refused by the broker".to_owned(),
-        PublishErrorKind::Blocked | PublishErrorKind::Timeout | PublishErrorKind::Unknown => {
+        PublishErrorKind::Blocked => {
+            "the broker reads nothing, short of memory or disk: it may have arrived; send it again with the same id".to_owned()
+        }
+        PublishErrorKind::Timeout | PublishErrorKind::Unknown => {
             "no answer: it may have arrived; send it again with the same id".to_owned()
         }
         other => format!("{other:?}").to_lowercase(),
