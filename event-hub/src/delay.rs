@@ -3,12 +3,14 @@
 //! Level n holds every message for 2^n tenths of a second, so that within a queue the oldest is always the
 //! first to go. A message's key starts with the bits of its delay, highest first, and ends with the queue it
 //! comes back to: each level's exchange sends it through its queue on a 1 and straight down on a 0. The last
-//! exchange leads into the queue; what has none there any more goes to the dead letters instead of blocking
-//! the ladder for everyone.
+//! exchange leads into the queue. What has none there any more goes to the dead letters, and where none of them can
+//! be told, into a queue of its own: a level that cannot get rid of a message keeps it, and thirty-two of those hold
+//! up everyone's retries.
 
 use std::time::Duration;
 
-use crate::topology::{Binding, DeadLetter, Exchange, Queue, Topology};
+use crate::topic;
+use crate::topology::{Binding, DeadLetter, Destination, Exchange, ExchangeKind, Queue, Topology};
 
 /// The shortest delay, and the grain of all others.
 pub(crate) const UNIT: Duration = Duration::from_millis(100);
@@ -19,8 +21,11 @@ const LEVELS: usize = 18;
 /// Where the ladder ends.
 const DONE: &str = "tramline.delay.done";
 
-/// Takes what has no queue to come back to.
+/// Takes what has no queue to come back to, for the dead letters.
 const ORPHANS: &str = "tramline.delay.orphans";
+
+/// Takes what not even they take: an exchange and its queue, which nobody reads by himself.
+const LOST: &str = "tramline.delay.lost";
 
 /// Where a message goes to come to `queue` after `delay`: exchange and key.
 pub(crate) fn route(queue: &str, delay: Duration) -> (String, String) {
@@ -39,8 +44,12 @@ pub(crate) fn add_to(mut topology: Topology) -> Topology {
         .filter(|queue| !queue.is_feed() && !is_own(&queue.name))
         .map(|queue| queue.name.clone())
         .collect();
-    topology =
-        topology.exchange(Exchange::fanout(ORPHANS)).exchange(Exchange::topic(DONE).with_alternate(ORPHANS));
+    topology = topology
+        .exchange(Exchange::fanout(LOST))
+        .queue(Queue::quorum(LOST))
+        .binding(Binding::new(LOST, "", LOST))
+        .exchange(Exchange::fanout(ORPHANS).with_alternate(LOST))
+        .exchange(Exchange::topic(DONE).with_alternate(ORPHANS));
     for level in 0..LEVELS {
         let below = if level == 0 { DONE.to_owned() } else { level_name(level - 1) };
         let name = level_name(level);
@@ -60,8 +69,9 @@ pub(crate) fn add_to(mut topology: Topology) -> Topology {
     }
     let letters: Vec<_> = topology.resolved().queues.into_iter().filter_map(|q| q.dead_letter).collect();
     for letter in letters.into_iter().filter(|letter| letter.exchange != DONE && !is_own(&letter.exchange)) {
-        let Some(target) = dead_letter_queue(&topology, &letter) else { continue };
-        topology = topology.binding(Binding::new(ORPHANS, "", target));
+        for target in dead_letter_queues(&topology, &letter) {
+            topology = topology.binding(Binding::new(ORPHANS, "", target));
+        }
     }
     topology
 }
@@ -72,14 +82,20 @@ pub(crate) fn way_back(queue: &str) -> Binding {
     Binding::new(DONE, "*.".repeat(LEVELS) + queue, queue)
 }
 
-fn dead_letter_queue(topology: &Topology, letter: &DeadLetter) -> Option<String> {
-    let key = letter.key.as_deref()?;
-    topology.bindings.iter().find_map(|b| match &b.destination {
-        crate::topology::Destination::Queue(queue) if b.source == letter.exchange && b.key == key => {
-            Some(queue.clone())
-        }
-        _ => None,
-    })
+/// Where a dead letter goes, as far as one exchange tells.
+fn dead_letter_queues(topology: &Topology, letter: &DeadLetter) -> Vec<String> {
+    let kind = topology.exchanges.iter().find(|exchange| exchange.name == letter.exchange).map(|e| e.kind);
+    let takes = |pattern: &str| match (kind, letter.key.as_deref()) {
+        (Some(ExchangeKind::Fanout), _) => true,
+        (Some(ExchangeKind::Topic), Some(key)) => topic::matches(pattern, key),
+        (_, key) => key == Some(pattern),
+    };
+    let bindings = topology.bindings.iter().filter(|b| b.source == letter.exchange && takes(&b.key));
+    let queues = bindings.filter_map(|b| match &b.destination {
+        Destination::Queue(queue) => Some(queue.clone()),
+        Destination::Exchange(_) => None,
+    });
+    queues.collect()
 }
 
 /// Whether it is part of the ladder.

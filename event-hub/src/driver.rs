@@ -15,6 +15,7 @@ use crate::health::QueueStats;
 use crate::memory::Broker;
 use crate::message::{Delivery, Message, Token};
 use crate::publish::{PublishErrorKind, Receipt};
+use crate::topology::letters::Stranded;
 use crate::topology::{Declared, Difference, Topology};
 
 /// The broker behind a hub.
@@ -102,7 +103,12 @@ impl Backend {
         match self {
             #[cfg(feature = "amqp")]
             Self::Amqp(client) => client.declare(own).await,
-            Self::Memory(broker) => broker.declare(whole, own),
+            Self::Memory(broker) => {
+                let mut declared = broker.declare(whole, own)?;
+                let stranded = broker.topology().stranded(&whole.resolved());
+                declared.conflicts.extend(stranded.into_iter().map(Stranded::conflict));
+                Ok(declared)
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 mod compare;
 pub(crate) mod definitions;
 pub(crate) mod import;
+pub(crate) mod letters;
 mod policy;
 mod queue;
 pub(crate) mod setting;
@@ -88,14 +89,16 @@ pub enum Destination {
 pub struct Declared {
     /// Queues that were not there before.
     pub made: BTreeSet<String>,
-    /// What exists with other settings, or was refused, and was left alone. The rest was made.
+    /// What exists with other settings, or was refused, and was left alone; the rest was made. And queues whose dead
+    /// letters go to an exchange that is not there or, where all bindings are seen (the memory hub; with a management
+    /// URL), that leads nowhere: they are made, and what dies in them stays with its consumer or is lost.
     pub conflicts: Vec<Conflict>,
     /// Queues that have their settings as arguments, though this hub would set them by policies: to change them they
     /// must be deleted and made again.
     pub frozen: BTreeSet<String>,
 }
 
-/// Something that exists with other settings.
+/// Something that exists with other settings, or cannot do what it is for.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Conflict {
@@ -170,12 +173,18 @@ impl Topology {
         self.queues.iter().find(|queue| queue.name == name)
     }
 
-    /// Refuses names that AMQP or the delays' keys have no room for.
+    /// Refuses names that AMQP or the delays' keys have no room for, or that would be patterns there.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let exchanges = self.exchanges.iter().map(|exchange| &exchange.name);
         let names = exchanges.chain(self.queues.iter().map(|queue| &queue.name));
         if let Some(name) = names.into_iter().find(|name| name.is_empty() || name.len() > NAME_BYTES) {
             return Err(Error::new(ErrorKind::Config, format!("{name:?} must have 1 to {NAME_BYTES} bytes")));
+        }
+        // The last part of a key that leads back from the delays: as a pattern it would take other queues' retries too.
+        let wild = |name: &str| name.split('.').any(|word| word == "*" || word == "#");
+        if let Some(queue) = self.queues.iter().find(|queue| !queue.is_feed() && wild(&queue.name)) {
+            let text = format!("queue {:?} has a word that is a pattern", queue.name);
+            return Err(Error::new(ErrorKind::Config, text));
         }
         if let Some(binding) = self.bindings.iter().find(|binding| binding.key.len() > 255) {
             return Err(Error::new(ErrorKind::Config, format!("key {:?} is too long", binding.key)));

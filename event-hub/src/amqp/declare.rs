@@ -1,13 +1,13 @@
 //! Making the topology at the broker.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::try_join_all;
 use lapin::options::{ExchangeBindOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, Connection};
 
-use crate::amqp::{Setup, failure};
+use crate::amqp::{Setup, failure, passive};
 use crate::error::{Error, ErrorKind};
 use crate::topology::setting::Settings;
 use crate::topology::{
@@ -37,6 +37,8 @@ pub(super) struct Plan {
     pub(super) topology: Topology,
     /// Queues that are declared without their settings, since policies say them.
     pub(super) bare: BTreeSet<String>,
+    /// All that was at the broker before, if someone could see it.
+    pub(super) seen: Option<Topology>,
 }
 
 /// Makes what is missing. What exists otherwise is left alone and reported.
@@ -61,6 +63,7 @@ pub(super) async fn declare(
         }
         one_by_one(connection, &plan, &mut declared).await.map_err(failed)?;
     }
+    stranded(connection, &plan, &mut declared).await.map_err(failed)?;
     // Whoever asks next is told, also of what a reconnect has made.
     setup.made().append(&mut declared.made);
     Ok(declared)
@@ -80,7 +83,7 @@ async fn plan(
     }
     #[cfg(not(feature = "management"))]
     let _ = (setup, connection, declared);
-    Ok(Plan { topology: topology.resolved(), bare: BTreeSet::new() })
+    Ok(Plan { topology: topology.resolved(), bare: BTreeSet::new(), seen: None })
 }
 
 /// Looks for a queue: its ready messages and consumers.
@@ -164,6 +167,41 @@ async fn one_by_one(
         channel = connection.create_channel().await?;
     }
     channel.close(200, "done".into()).await
+}
+
+/// Tells whose dead letters have nowhere to go: each would close the channel that moves them, or stay for ever.
+async fn stranded(connection: &Connection, plan: &Plan, declared: &mut Declared) -> Result<(), lapin::Error> {
+    let all = plan.seen.clone().unwrap_or_default().merge(plan.topology.clone());
+    let mut there = BTreeMap::new();
+    for mut stranded in all.stranded(&plan.topology) {
+        let exchange = stranded.target.exchange.clone();
+        // Someone else's exchange, which may be of a kind that a topology has no word for.
+        if stranded.missing {
+            let known = match there.get(&exchange) {
+                Some(known) => *known,
+                None => match passive::is_there(connection, &Exchange::direct(&exchange)).await {
+                    Ok(known) => known,
+                    // It says something else of it than that it is not there.
+                    Err(error) if failure::refusal(&error).is_some() => true,
+                    Err(error) => return Err(error),
+                },
+            };
+            there.insert(exchange.clone(), known);
+            stranded.missing = !known;
+            if known {
+                continue;
+            }
+        }
+        let Conflict { name, text } = stranded.clone().conflict();
+        if stranded.missing || plan.seen.is_some() {
+            tracing::error!(name, text, "its dead letters have nowhere to go");
+            declared.conflicts.push(Conflict { name, text });
+        } else {
+            // AMQP shows no bindings: another's queue may be bound there.
+            tracing::warn!(name, exchange, "nothing that is declared here takes its dead letters");
+        }
+    }
+    Ok(())
 }
 
 async fn step(channel: &Channel, what: Step<'_>) -> Result<(), lapin::Error> {

@@ -34,7 +34,8 @@ pub(super) async fn compare(connection: &Connection, wanted: &Topology) -> Resul
     Ok(difference)
 }
 
-async fn is_there(connection: &Connection, exchange: &Exchange) -> Result<bool, lapin::Error> {
+/// Its kind does not matter.
+pub(super) async fn is_there(connection: &Connection, exchange: &Exchange) -> Result<bool, lapin::Error> {
     let channel = connection.create_channel().await?;
     let options = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
     let kind = lapin::ExchangeKind::Custom(exchange.kind.as_str().to_owned());

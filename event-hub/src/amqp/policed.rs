@@ -41,7 +41,7 @@ pub(super) async fn plan(
     let Sight { topology, bare, frozen, .. } = sight;
     declared.made.retain(|made| topology.find_queue(made).is_some());
     declared.frozen = frozen;
-    Ok(Plan { topology, bare })
+    Ok(Plan { topology, bare, seen: Some(found.imported.topology) })
 }
 
 /// Without sight nothing new is made: a declaration would freeze what a policy has to say.
@@ -61,7 +61,7 @@ fn blind(error: Error, topology: &Topology, declared: &Declared) -> Result<Plan,
         .filter(|name| !crate::delay::is_own(name))
         .collect();
     rest.queues.retain(|queue| !left.contains(&queue.name));
-    Ok(Plan { topology: rest, bare: BTreeSet::new() })
+    Ok(Plan { topology: rest, bare: BTreeSet::new(), seen: None })
 }
 
 /// What is there, beside what is wanted.

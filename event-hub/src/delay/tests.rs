@@ -3,8 +3,6 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::topic;
-use crate::topology::Destination;
 
 /// Follows a message through the ladder, adding up the waits.
 fn walk(topology: &Topology, exchange: &str, key: &str) -> (Duration, Vec<String>) {
@@ -50,4 +48,37 @@ fn longer_delays_are_cut_to_the_longest() {
     let topology = add_to(Topology::new().queue(Queue::quorum("q")));
     let (exchange, key) = route("q", Duration::from_hours(1000));
     assert_eq!(walk(&topology, &exchange, &key).0, UNIT * ((1 << LEVELS) - 1));
+}
+
+/// Whatever the dead letters' exchange is like, an orphan comes to rest: a level of the ladder keeps what it cannot
+/// pass on, and holds up all retries.
+#[test]
+fn an_orphan_always_has_a_home() {
+    let home = |topology: Topology| {
+        let topology = add_to(topology);
+        let bound = |source: &str| -> Vec<String> {
+            let bindings = topology.bindings.iter().filter(|b| b.source == source);
+            let name = |b: &Binding| match &b.destination {
+                Destination::Queue(queue) | Destination::Exchange(queue) => queue.clone(),
+            };
+            bindings.map(name).collect()
+        };
+        assert_eq!(bound(LOST), [LOST], "for when the others are gone");
+        assert_eq!(topology.find_queue(LOST).unwrap().delivery_limit, None);
+        bound(ORPHANS)
+    };
+    let work = |key: Option<&str>| {
+        let mut work = Queue::quorum("work");
+        work.dead_letter = Some(DeadLetter { exchange: "dlx".to_owned(), key: key.map(str::to_owned) });
+        Topology::new().queue(work).queue(Queue::quorum("dlq"))
+    };
+    let bound = |exchange: Exchange, pattern: &str, key: Option<&str>| {
+        work(key).exchange(exchange).binding(Binding::new("dlx", pattern, "dlq"))
+    };
+    assert!(home(Topology::new().queue(Queue::quorum("work"))).is_empty());
+    assert!(home(work(Some("dead"))).is_empty());
+    assert_eq!(home(bound(Exchange::direct("dlx"), "dead", Some("dead"))), ["dlq"]);
+    assert!(home(bound(Exchange::direct("dlx"), "dead", None)).is_empty());
+    assert_eq!(home(bound(Exchange::topic("dlx"), "dead.#", Some("dead.letter"))), ["dlq"]);
+    assert_eq!(home(bound(Exchange::fanout("dlx"), "", None)), ["dlq"]);
 }

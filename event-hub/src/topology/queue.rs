@@ -17,7 +17,8 @@ pub struct Queue {
     pub single_active_consumer: bool,
     /// How often the broker delivers one message before it becomes a dead letter; without end if none.
     ///
-    /// A broker is always told, since RabbitMQ 4 takes 20 for granted: no limit is told as one that is never reached.
+    /// With a limit and without [`dead_letter`](Self::dead_letter) the broker drops what was returned too often. A
+    /// broker is always told, since RabbitMQ 4 takes 20 for granted: no limit is told as one that is never reached.
     pub delivery_limit: Option<u32>,
     /// Where rejected, expired and too often delivered messages go.
     pub dead_letter: Option<DeadLetter>,
@@ -80,9 +81,10 @@ pub enum Overflow {
 // === impl Queue ===
 
 impl Queue {
-    /// A replicated work queue. Its delivery limit is set explicitly, to 20.
+    /// A replicated work queue. It keeps what it has however often it is returned, until it has
+    /// [dead letters](Self::with_dead_letter) or a [limit](Self::with_delivery_limit).
     pub fn quorum(name: impl Into<String>) -> Self {
-        Self { delivery_limit: Some(DELIVERY_LIMIT), ..Self::new(name, QueueKind::Quorum) }
+        Self::new(name, QueueKind::Quorum)
     }
 
     /// A queue on one node.
@@ -95,14 +97,19 @@ impl Queue {
         Self { expires: Some(expires), max_length: Some(max_length), ..Self::new(name, QueueKind::Classic) }
     }
 
-    /// Names where its dead letters go.
+    /// Names where its dead letters go. A quorum queue without a delivery limit gets one, 20, so that a crash loop
+    /// ends; for another, or for none after all, call [`with_delivery_limit`](Self::with_delivery_limit) after it.
     #[must_use]
     pub fn with_dead_letter(mut self, exchange: impl Into<String>, key: impl Into<String>) -> Self {
+        if self.kind == QueueKind::Quorum {
+            self.delivery_limit.get_or_insert(DELIVERY_LIMIT);
+        }
         self.dead_letter = Some(DeadLetter { exchange: exchange.into(), key: Some(key.into()) });
         self
     }
 
-    /// Sets how often the broker delivers one message.
+    /// Sets how often the broker delivers one message: beyond it becomes a dead letter, or is dropped where the
+    /// queue has none.
     #[must_use]
     pub fn with_delivery_limit(mut self, limit: Option<u32>) -> Self {
         self.delivery_limit = limit;

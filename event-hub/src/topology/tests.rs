@@ -33,6 +33,33 @@ fn the_export_carries_every_argument_of_the_contract() {
     assert_eq!(all["exchanges"][1]["type"], "direct");
 }
 
+/// A limit without dead letters is a number of deliveries after which the broker drops.
+#[test]
+fn a_queue_without_dead_letters_has_no_limit_unless_told() {
+    let limit = |queue: &Queue| queue.arguments()["x-delivery-limit"].to_string();
+    assert_eq!(limit(&Queue::quorum("q")), "1000000000000");
+    assert_eq!(limit(&Queue::quorum("q").with_dead_letter("dlx", "k")), "20");
+    assert_eq!(limit(&Queue::quorum("q").with_delivery_limit(Some(5)).with_dead_letter("dlx", "k")), "5");
+    assert_eq!(limit(&Queue::quorum("q").with_delivery_limit(Some(5))), "5", "on purpose");
+    let endless = Queue::quorum("q").with_dead_letter("dlx", "k").with_delivery_limit(None);
+    assert_eq!(limit(&endless), "1000000000000");
+    assert_eq!(Queue::classic("q").with_dead_letter("dlx", "k").delivery_limit, None);
+}
+
+/// The way back from the delays is bound by the queue's name.
+#[test]
+fn a_queue_whose_name_is_a_pattern_is_refused() {
+    let check = |queue: Queue| Topology::new().queue(queue).check();
+    for name in ["*", "#", "orders.#", "a.*.b"] {
+        assert_eq!(check(Queue::quorum(name)).unwrap_err().kind(), ErrorKind::Config, "{name}");
+        assert_eq!(check(Queue::classic(name)).unwrap_err().kind(), ErrorKind::Config, "{name}");
+    }
+    for name in ["orders*", "a.#b", "**"] {
+        check(Queue::quorum(name)).unwrap();
+    }
+    check(Queue::feed("#", Duration::from_secs(1), 1)).unwrap();
+}
+
 #[test]
 fn merging_a_topology_with_itself_changes_nothing() {
     assert_eq!(small().merge(small()), small());
