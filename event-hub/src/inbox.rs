@@ -4,6 +4,9 @@
 //! answers whether this consumer sees the event for the first time. When it does not, acknowledge and do
 //! nothing. When the transaction is rolled back the mark goes with it, and the next delivery is a first one.
 //!
+//! Two counters tell of it: `event_hub.inbox.repeated` (label `consumer`), events that `record` knew, and
+//! `event_hub.inbox.pruned`, marks that were removed.
+//!
 //! Marks are kept for [`RETENTION`] and removed with `prune`; `run` does so for as long as a service lives.
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
@@ -37,6 +40,21 @@ const BATCH: i64 = 1_000;
 fn cutoff(retention: Duration) -> i64 {
     let micros = i64::try_from(retention.as_micros()).unwrap_or(i64::MAX);
     jiff::Timestamp::now().as_microsecond().saturating_sub(micros)
+}
+
+/// Counts an answer of `record`, which it gives back.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+fn first_time(consumer: &str, rows: u64) -> bool {
+    let first = rows == 1;
+    if !first {
+        metrics::counter!("event_hub.inbox.repeated", "consumer" => consumer.to_owned()).increment(1);
+    }
+    first
+}
+
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+fn pruned(rows: u64) {
+    metrics::counter!("event_hub.inbox.pruned").increment(rows);
 }
 
 /// Prunes every `every` until `shutdown`; the first time after a drawn part of it, so that replicas that start

@@ -24,9 +24,31 @@
 //! Relays of the version before this one, which held the whole outbox alone, and these exclude each other: in a
 //! rolling upgrade the new ones stand by until the last old one is gone.
 //!
+//! # Metrics
+//!
+//! All have the label `outbox`, which is [`RelayConfig::name`]. Rows, age and alarm are the whole outbox's, and every
+//! relay tells the same: take the maximum. The rest is of one process.
+//!
+//! | metric | kind, unit | what |
+//! |---|---|---|
+//! | `tramline_outbox_sent_total` | counter | events that the hub confirmed |
+//! | `tramline_outbox_failed_total` | counter | events that were not confirmed, and are sent again |
+//! | `tramline_outbox_parked_total` | counter | rows put aside: unreadable, or refused too often |
+//! | `tramline_outbox_lag_seconds` | histogram, s | from an event's row to its confirm |
+//! | `tramline_outbox_in_flight` | gauge | events whose confirm is awaited |
+//! | `tramline_outbox_active` | gauge | relays of this process that have partitions to send |
+//! | `tramline_outbox_partitions` | gauge | partitions that they send |
+//! | `tramline_outbox_partitions_moved_total` | counter | partitions that they took or handed over |
+//! | `tramline_outbox_rows` | gauge | rows by `state`: `waiting`, `unsettled`, `parked`; counted as [`RelayStatus`] says |
+//! | `tramline_outbox_oldest_seconds` | gauge, s | age of the oldest row that waits; it grows also while the database is away |
+//! | `tramline_outbox_alarm` | gauge | 1 while too much waits, or for too long |
+//! | `tramline_outbox_store_up` | gauge | 1 while the database answers; at 0 rows are those seen last |
+//! | `tramline_outbox_store_errors_total` | counter | failures of the database |
+//!
 //! # Limits
 //!
-//! A pooler that hands sessions around between transactions breaks the locks. A SQLite file is one process's, and
+//! A pooler that hands sessions around between transactions breaks the locks: a relay that finds its own gone
+//! says so ([`RelayStatus::last_error`]) and sends nothing; give it a direct connection. A SQLite file is one process's, and
 //! has one relay. What was sent but not confirmed when a relay ended is sent twice: the [inbox](crate::inbox)
 //! drops the repeat. On the memory hub, events that are not settled when their partition changes hands are sent
 //! again too; the old relay waits for them as long as for its confirms at the end.

@@ -4,11 +4,13 @@ use std::future::Future;
 use std::time::Duration;
 
 use sqlx::{PgConnection, PgPool};
+use tokio::time::timeout;
 
 use crate::envelope::EventId;
 use crate::error::{Error, ErrorKind};
-use crate::inbox::{BATCH, cutoff};
-use crate::outbox::schema::{self, Part};
+use crate::inbox::{BATCH, cutoff, first_time, pruned};
+use crate::outbox::postgres::lease::Lease;
+use crate::outbox::schema::{self, Part, STATEMENT_LIMIT};
 
 const PART: Part = Part { name: "inbox", steps: &[include_str!("../../migrations/postgres/inbox_0001.sql")] };
 
@@ -46,7 +48,7 @@ pub async fn record(conn: &mut PgConnection, consumer: &str, id: &EventId) -> Re
         .execute(conn)
         .await
         .map_err(|e| Error::new(ErrorKind::Store, "recording an event").with_source(e))?;
-    Ok(done.rows_affected() == 1)
+    Ok(first_time(consumer, done.rows_affected()))
 }
 
 /// Removes marks older than `retention`, some at a time; answers how many. Call it now and then, with
@@ -54,7 +56,7 @@ pub async fn record(conn: &mut PgConnection, consumer: &str, id: &EventId) -> Re
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Store`] when the database fails; what was removed before stays removed.
+/// [`ErrorKind::Store`] when the database fails, or does not answer for 30 s; what was removed before stays removed.
 ///
 /// # Cancel safety
 ///
@@ -63,14 +65,19 @@ pub async fn prune(pool: &PgPool, retention: Duration) -> Result<u64, Error> {
     let before = cutoff(retention);
     let mut removed = 0;
     loop {
-        let rows = sqlx::query(PRUNE)
-            .bind(before)
-            .bind(BATCH)
-            .execute(pool)
+        let some = async {
+            let mut conn = Lease::of(pool).await?;
+            let done = sqlx::query(PRUNE).bind(before).bind(BATCH).execute(&mut *conn).await;
+            conn.back();
+            done
+        };
+        let rows = timeout(STATEMENT_LIMIT, some)
             .await
+            .unwrap_or_else(|_| Err(schema::timed_out()))
             .map_err(|e| Error::new(ErrorKind::Store, "pruning the inbox").with_source(e))?
             .rows_affected();
         removed += rows;
+        pruned(rows);
         if rows < BATCH.unsigned_abs() {
             return Ok(removed);
         }

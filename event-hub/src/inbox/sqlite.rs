@@ -7,7 +7,7 @@ use sqlx::{SqliteConnection, SqlitePool};
 
 use crate::envelope::EventId;
 use crate::error::{Error, ErrorKind};
-use crate::inbox::{BATCH, cutoff};
+use crate::inbox::{BATCH, cutoff, first_time, pruned};
 use crate::outbox::schema::{self, Part};
 
 const PART: Part = Part { name: "inbox", steps: &[include_str!("../../migrations/sqlite/inbox_0001.sql")] };
@@ -45,7 +45,7 @@ pub async fn record(conn: &mut SqliteConnection, consumer: &str, id: &EventId) -
         .execute(conn)
         .await
         .map_err(|e| Error::new(ErrorKind::Store, "recording an event").with_source(e))?;
-    Ok(done.rows_affected() == 1)
+    Ok(first_time(consumer, done.rows_affected()))
 }
 
 /// Removes marks older than `retention`, some at a time; answers how many. Call it now and then, with
@@ -70,6 +70,7 @@ pub async fn prune(pool: &SqlitePool, retention: Duration) -> Result<u64, Error>
             .map_err(|e| Error::new(ErrorKind::Store, "pruning the inbox").with_source(e))?
             .rows_affected();
         removed += rows;
+        pruned(rows);
         if rows < BATCH.unsigned_abs() {
             return Ok(removed);
         }

@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 /// How a relay sends.
+///
+/// No count and no pause can be nothing: 0 counts as 1, intervals and the relay's own pauses as 10 ms at least, an
+/// event's pauses and the statement's limit as 1 ms.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RelayConfig {
@@ -95,6 +98,41 @@ impl Default for RelayConfig {
 }
 
 impl RelayConfig {
+    /// These settings, without those that would send nothing, or turn without a rest.
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    pub(crate) fn checked(mut self) -> Self {
+        let mut raised = Vec::new();
+        for (name, count) in [("window", &mut self.window), ("max_unsettled", &mut self.max_unsettled)] {
+            if *count == 0 {
+                *count = 1;
+                raised.push(name);
+            }
+        }
+        let pauses = [
+            ("poll_interval", &mut self.poll_interval, REST),
+            ("max_pause", &mut self.max_pause, REST),
+            ("gauge_interval", &mut self.gauge_interval, REST),
+            ("share_interval", &mut self.share_interval, REST),
+            ("first_delay", &mut self.first_delay, SHORTEST),
+            ("max_delay", &mut self.max_delay, SHORTEST),
+            ("store_timeout", &mut self.store_timeout, SHORTEST),
+        ];
+        for (name, pause, shortest) in pauses {
+            if *pause < shortest {
+                *pause = shortest;
+                raised.push(name);
+            }
+        }
+        if !raised.is_empty() {
+            tracing::warn!(
+                outbox = self.name,
+                settings = raised.join(", "),
+                "a relay's settings were too low: raised"
+            );
+        }
+        self
+    }
+
     /// The pause after the `n`-th failure in a row, from 1.
     #[cfg(any(feature = "postgres", feature = "sqlite"))]
     pub(crate) fn delay(&self, n: u32, max: Duration) -> Duration {
@@ -103,3 +141,14 @@ impl RelayConfig {
         bound.mul_f64(rand::random_range(0.5..=1.0))
     }
 }
+
+/// Shorter than anyone waits, and far longer than a look costs.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+const REST: Duration = Duration::from_millis(10);
+
+/// What a timer can keep.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+const SHORTEST: Duration = Duration::from_millis(1);
+
+#[cfg(all(test, any(feature = "postgres", feature = "sqlite")))]
+mod tests;

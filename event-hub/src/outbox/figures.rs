@@ -18,6 +18,8 @@ pub(crate) struct Figures {
     /// What is told next.
     status: RelayStatus,
     told: watch::Sender<RelayStatus>,
+    /// When the oldest row that was seen last was written: it ages also while nobody can look.
+    oldest: Option<i64>,
     hub_error: Option<String>,
     store_error: Option<String>,
 }
@@ -36,6 +38,7 @@ impl Figures {
             alarm: Alarm::new(config),
             status: RelayStatus::default(),
             told: watch::Sender::new(RelayStatus::default()),
+            oldest: None,
             hub_error: None,
             store_error: None,
         }
@@ -76,7 +79,7 @@ impl Figures {
         self.metrics.parked();
     }
 
-    pub(crate) fn in_flight(&self, events: usize) {
+    pub(crate) fn in_flight(&mut self, events: usize) {
         self.metrics.in_flight(events);
     }
 
@@ -90,9 +93,13 @@ impl Figures {
         }
         self.store_error = Some(error.to_string());
         self.status.last_error.clone_from(&self.store_error);
+        self.metrics.store_up(false);
+        // Told at once by whoever sees it, since nobody may be able to report.
+        self.look(true);
     }
 
     pub(crate) fn store_answered(&mut self) {
+        self.metrics.store_up(true);
         if self.store_error.take().is_some() {
             self.status.last_error.clone_from(&self.hub_error);
         }
@@ -110,17 +117,26 @@ impl Figures {
         i64::try_from(self.alarm.rows().unwrap_or(0).max(COUNTED)).unwrap_or(i64::MAX)
     }
 
-    /// The whole outbox's depth. One relay of all `reports` it as metrics: those of two would be added up.
+    /// The whole outbox's depth, as each of its relays tells it. One of them `reports` a change of the alarm.
     pub(crate) fn depth(&mut self, depth: Depth, reports: bool) {
         let status = &mut self.status;
         status.waiting = depth.waiting.unsigned_abs();
         status.unsettled = depth.unsettled.unsigned_abs();
         status.parked = depth.parked.unsigned_abs();
-        status.oldest = depth.oldest.map(since);
+        self.oldest = depth.oldest;
+        self.metrics.depth(depth);
+        self.look(reports);
+    }
+
+    /// Looks at the age of what was seen last, and whether that is an alarm. Without a database there is no news, but
+    /// what waited then waits still, and longer: an outage must not look like an empty outbox.
+    fn look(&mut self, reports: bool) {
+        let status = &mut self.status;
+        status.oldest = self.oldest.map(since);
         let changed = self.alarm.look(status.waiting, status.oldest);
         status.alarm = self.alarm.on();
-        self.metrics.depth(if reports { depth } else { Depth::default() });
-        self.metrics.alarm(status.alarm && reports);
+        self.metrics.oldest(status.oldest.unwrap_or_default());
+        self.metrics.alarm(status.alarm);
         if !changed || !reports {
             return;
         }
@@ -132,11 +148,9 @@ impl Figures {
         }
     }
 
-    /// Nothing is this relay's any more, and others tell the depth.
+    /// Nothing is this relay's any more. What it saw last stays what is known.
     pub(crate) fn standby(&mut self) {
         self.shares(Parts::NONE, 0);
-        self.metrics.depth(Depth::default());
-        self.metrics.alarm(false);
     }
 }
 

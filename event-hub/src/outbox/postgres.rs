@@ -1,5 +1,6 @@
 //! The outbox in PostgreSQL.
 
+pub(crate) mod lease;
 mod listen;
 mod parked;
 mod session;
@@ -77,13 +78,14 @@ pub struct Relay {
 // === impl Relay ===
 
 impl Relay {
-    /// A relay from the database of `pool` to `hub`. It opens two connections of its own.
+    /// A relay from the database of `pool` to `hub`. It takes a connection out of the pool for good, as the pool's
+    /// `after_connect` has left it, and opens one beside it to listen; after a loss, with the options that the pool
+    /// has by then.
     #[must_use]
-    #[allow(clippy::needless_pass_by_value, reason = "a handle, and the same call as for SQLite")]
     pub fn new(pool: PgPool, hub: Hub, config: RelayConfig) -> Self {
         let signals = Signals::default();
         let store = PostgresStore {
-            options: pool.connect_options(),
+            pool,
             timeout: config.store_timeout,
             idle: patience(&config),
             keeps_sent: config.keep_sent.is_some(),

@@ -14,6 +14,7 @@ use crate::hub::Hub;
 use crate::outbox::figures::Figures;
 use crate::outbox::parts::PARTS;
 use crate::outbox::relay::flow::Flow;
+use crate::outbox::schema::timed_out;
 use crate::outbox::shares::plan;
 use crate::outbox::status::RelayMonitor;
 use crate::outbox::store::{Session, Store, Wanted, now as now_micros};
@@ -38,6 +39,7 @@ enum End {
 
 impl<S: Store> Core<S> {
     pub(crate) fn new(store: S, hub: Hub, config: RelayConfig, signals: Signals) -> Self {
+        let config = config.checked();
         let figures = Figures::new(&config);
         Self { store, flow: Flow::new(hub, config, figures), signals }
     }
@@ -317,10 +319,6 @@ async fn write_down<S: Session>(flow: &mut Flow, session: &mut S) -> Result<(), 
         flow.release(&changes);
     }
     Ok(())
-}
-
-fn timed_out() -> sqlx::Error {
-    sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())
 }
 
 /// A pause that never ends by itself: a day is past every other timer here.

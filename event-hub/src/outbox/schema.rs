@@ -3,6 +3,8 @@
 //! A part's version is a row of `tramline_schema`, away from the application's own migrations; its steps
 //! run in one transaction under a lock, so that two replicas may start at once.
 
+use std::time::Duration;
+
 use crate::error::{Error, ErrorKind};
 
 /// A set of tables with its steps, oldest first. Steps are only ever added.
@@ -10,6 +12,14 @@ use crate::error::{Error, ErrorKind};
 pub(crate) struct Part {
     pub(crate) name: &'static str,
     pub(crate) steps: &'static [&'static str],
+}
+
+/// How long a statement of an unattended loop may take. One that has no answer by then has lost its connection,
+/// which the network alone would notice after a quarter of an hour.
+pub(crate) const STATEMENT_LIMIT: Duration = Duration::from_secs(30);
+
+pub(crate) fn timed_out() -> sqlx::Error {
+    sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())
 }
 
 const TABLE: &str =
@@ -22,7 +32,8 @@ pub(crate) const LOCK_CLASS: i32 = 0x7472_616d;
 #[cfg(feature = "postgres")]
 pub(crate) async fn postgres(pool: &sqlx::PgPool, part: &Part) -> Result<(), Error> {
     let work = async {
-        let mut tx = pool.begin().await?;
+        // Under a stricter default the second of two would see the tables as they were before it waited.
+        let mut tx = pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
         sqlx::query("SELECT pg_advisory_xact_lock($1, 0)").bind(LOCK_CLASS).execute(&mut *tx).await?;
         sqlx::raw_sql(TABLE).execute(&mut *tx).await?;
         let version: Option<i32> = sqlx::query_scalar("SELECT version FROM tramline_schema WHERE part = $1")

@@ -22,7 +22,7 @@ pub struct RelayStatus {
     pub unsettled: u64,
     /// Rows that were put aside.
     pub parked: u64,
-    /// The age of the oldest row that waits, when it was counted.
+    /// The age of the oldest row that waits, when it was counted, or when the database failed since.
     pub oldest: Option<Duration>,
     /// Whether depth or age are past their threshold.
     pub alarm: bool,

@@ -4,8 +4,10 @@ mod broker;
 mod crash;
 mod failure;
 mod figures;
+mod outage;
 mod parked;
 mod postgres_only;
+mod sessions;
 mod sharing;
 mod upgrade;
 

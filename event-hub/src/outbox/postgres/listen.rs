@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use sqlx::PgPool;
+use sqlx::postgres::{PgListener, PgPoolOptions};
 
 use crate::outbox::parts::Parts;
 use crate::outbox::waker::Signals;
@@ -28,6 +29,11 @@ impl Held {
         self.0.fetch_and(!parts.bits(), Ordering::AcqRel);
     }
 
+    pub(super) fn parts(&self) -> Parts {
+        let bits = self.0.load(Ordering::Acquire);
+        (0..16).filter(|part| bits & (1 << part) != 0).collect()
+    }
+
     /// Whether a wake-up with this text is for this relay. One too many costs a look, one too few a poll.
     fn concerns(&self, text: &str) -> bool {
         text.parse().map_or(true, |part: u8| part >= 16 || self.0.load(Ordering::Acquire) & (1 << part) != 0)
@@ -35,9 +41,9 @@ impl Held {
 }
 
 /// Passes the server's wake-ups on. While it cannot, the relay's poll does its work.
-pub(super) async fn listen(options: PgConnectOptions, signals: Signals, held: Held, pause: Duration) {
+pub(super) async fn listen(application: PgPool, signals: Signals, held: Held, pause: Duration) {
     loop {
-        if let Err(error) = listen_once(&options, &signals, &held).await {
+        if let Err(error) = listen_once(&application, &signals, &held).await {
             tracing::debug!(%error, "the outbox's listener lost its connection");
         }
         // What was committed meanwhile woke nobody.
@@ -46,8 +52,10 @@ pub(super) async fn listen(options: PgConnectOptions, signals: Signals, held: He
     }
 }
 
-async fn listen_once(options: &PgConnectOptions, signals: &Signals, held: &Held) -> Result<(), sqlx::Error> {
-    let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(options.clone());
+async fn listen_once(application: &PgPool, signals: &Signals, held: &Held) -> Result<(), sqlx::Error> {
+    // A pool of its own, which it would keep a place of; with the options that are the application's now.
+    let options = (*application.connect_options()).clone();
+    let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(options);
     let mut listener = PgListener::connect_with(&pool).await?;
     listener.listen(CHANNEL).await?;
     signals.waker.notify();

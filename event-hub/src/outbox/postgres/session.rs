@@ -1,12 +1,11 @@
 //! The relay's session: its locks, and every statement that they protect.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, FromRow, PgConnection};
+use sqlx::{FromRow, PgConnection, PgPool};
 use tokio_util::task::AbortOnDropHandle;
+use uuid::Uuid;
 
 use crate::outbox::parts::Parts;
 use crate::outbox::postgres::listen::{Held, listen};
@@ -18,14 +17,14 @@ use crate::outbox::waker::Signals;
 
 #[derive(Debug)]
 pub(super) struct PostgresStore {
-    pub(super) options: Arc<PgConnectOptions>,
+    pub(super) pool: PgPool,
     pub(super) timeout: Duration,
     /// How long the server keeps the session of a relay that says nothing.
     pub(super) idle: Duration,
     /// Whether sent rows are kept for a while.
     pub(super) keeps_sent: bool,
     /// Connected, but a relay of an older version has the outbox.
-    pub(super) standby: Option<PgConnection>,
+    pub(super) standby: Option<(PgConnection, String)>,
     pub(super) signals: Signals,
 }
 
@@ -33,6 +32,8 @@ pub(super) struct PostgresStore {
 /// write here has them.
 pub(super) struct PostgresSession {
     conn: PgConnection,
+    /// What this session is known by at the server: where it is not, the locks are someone else's or nobody's.
+    name: String,
     /// What the numbers of this outbox's locks begin with.
     base: i64,
     keeps_sent: bool,
@@ -61,30 +62,39 @@ impl Store for PostgresStore {
     type Session = PostgresSession;
 
     async fn open(&mut self) -> Result<Option<PostgresSession>, sqlx::Error> {
-        let mut conn = match self.standby.take() {
-            Some(conn) => conn,
+        let (mut conn, name) = match self.standby.take() {
+            Some(standby) => standby,
             None => {
-                let mut conn = self.options.connect().await?;
+                // Out of the pool and not beside it: with its newest password, and as its `after_connect` has it.
+                let mut conn = self.pool.acquire().await?.detach();
+                let name = Uuid::now_v7().to_string();
+                sqlx::query(sql::NAME).bind(&name).execute(&mut conn).await?;
                 let millis = |time: Duration| time.as_millis().clamp(1, i32::MAX as u128).to_string();
                 sqlx::query(sql::SETTINGS)
                     .bind(millis(self.timeout))
                     .bind(millis(self.idle))
                     .execute(&mut conn)
                     .await?;
-                conn
+                (conn, name)
             }
         };
         let shared: bool = sqlx::query_scalar(sql::OLD_LOCK).bind(LOCK_CLASS).fetch_one(&mut conn).await?;
         if !shared {
-            self.standby = Some(conn);
+            self.standby = Some((conn, name));
             return Ok(None);
         }
         let base: i64 = sqlx::query_scalar(sql::BASE).fetch_one(&mut conn).await?;
+        // ORDER: before the first lock: who has some already is another relay, in the same session.
+        let locks: Vec<(i32, i32, bool)> =
+            sqlx::query_as(sql::VIEW).bind(base).bind(&name).fetch_all(&mut conn).await?;
+        if locks.iter().any(|(_, _, own)| *own) {
+            return Err(handed_around("another relay's locks are in this session"));
+        }
         sqlx::query(sql::JOIN).bind(base).execute(&mut conn).await?;
         let held = Held::default();
-        let listener = listen((*self.options).clone(), self.signals.clone(), held.clone(), self.timeout);
+        let listener = listen(self.pool.clone(), self.signals.clone(), held.clone(), self.timeout);
         let listener = AbortOnDropHandle::new(tokio::spawn(listener));
-        Ok(Some(PostgresSession { conn, base, keeps_sent: self.keeps_sent, held, _listener: listener }))
+        Ok(Some(PostgresSession { conn, name, base, keeps_sent: self.keeps_sent, held, _listener: listener }))
     }
 }
 
@@ -93,7 +103,7 @@ impl Store for PostgresStore {
 impl Session for PostgresSession {
     async fn view(&mut self) -> Result<View, sqlx::Error> {
         let locks: Vec<(i32, i32, bool)> =
-            sqlx::query_as(sql::VIEW).bind(self.base).fetch_all(&mut self.conn).await?;
+            sqlx::query_as(sql::VIEW).bind(self.base).bind(&self.name).fetch_all(&mut self.conn).await?;
         let mut free = Parts::ALL;
         let mut relays = BTreeMap::new();
         for (pid, part, _) in &locks {
@@ -106,7 +116,13 @@ impl Session for PostgresSession {
                 Err(_) => *shares |= *part == MEMBER,
             }
         }
-        let own: Vec<i32> = locks.iter().filter(|(_, _, own)| *own).map(|(pid, _, _)| *pid).collect();
+        let own = |(pid, part, own): &(i32, i32, bool)| own.then_some((*pid, *part));
+        let own: Vec<(i32, i32)> = locks.iter().filter_map(own).collect();
+        let held: Parts = own.iter().filter_map(|(_, part)| u8::try_from(*part).ok()).collect();
+        if held != self.held.parts() || !own.iter().any(|(_, part)| *part == MEMBER) {
+            return Err(handed_around("the session's locks are not what they were"));
+        }
+        let own: Vec<i32> = own.into_iter().map(|(pid, _)| pid).collect();
         // Who ends soon has locks and is no member.
         let others = relays
             .into_iter()
@@ -118,8 +134,12 @@ impl Session for PostgresSession {
 
     async fn take(&mut self, parts: Parts, keep: &[i64]) -> Result<Taken, sqlx::Error> {
         let wanted: Vec<i32> = parts.iter().map(i32::from).collect();
-        let locked: Vec<i32> =
-            sqlx::query_scalar(sql::TAKE).bind(self.base).bind(wanted).fetch_all(&mut self.conn).await?;
+        let locked: Vec<i32> = sqlx::query_scalar(sql::TAKE)
+            .bind(self.base)
+            .bind(wanted)
+            .bind(&self.name)
+            .fetch_all(&mut self.conn)
+            .await?;
         let parts: Parts = locked.iter().filter_map(|part| u8::try_from(*part).ok()).collect();
         if parts.is_empty() {
             return Ok(Taken::default());
@@ -157,6 +177,7 @@ impl Session for PostgresSession {
             .bind(want.lane)
             .bind(want.keyed)
             .bind(want.keyless)
+            .bind(&self.name)
             .fetch_all(&mut self.conn)
             .await?;
         Ok(rows.into_iter().map(Row::from).collect())
@@ -205,6 +226,15 @@ impl Session for PostgresSession {
         let done = sqlx::query(sql::PRUNE).bind(before).bind(limit).execute(&mut self.conn).await?;
         Ok(done.rows_affected())
     }
+}
+
+/// Locks that come and go without the relay.
+fn handed_around(what: &str) -> sqlx::Error {
+    let text = format!(
+        "{what}: something between relay and database hands sessions around, as a pooler in transaction mode does; \
+         give the relay a direct connection"
+    );
+    sqlx::Error::Configuration(text.into())
 }
 
 // === impl Loaded ===

@@ -6,15 +6,20 @@ pub(super) const ENQUEUE: &str = "WITH new AS ( \
         INSERT INTO outbox (event_id, ordering_key, body, created_at) VALUES ($1, $2, $3, $4) RETURNING part \
     ) SELECT pg_notify('tramline_outbox', part::text) FROM new";
 
+/// What the session is known by. Whatever else runs where it was set is not this relay's session.
+pub(super) const NAME: &str = "SELECT set_config('tramline.relay', $1, false)";
+
 /// Settings of the relay's own session, where the server knows them.
 ///
 /// A dead network shows itself within half a minute on both sides, and the server ends what a relay that is gone
 /// or frozen left behind, so that another can take its partitions. Every statement here is a walk along an index,
-/// also when the table has grown since the planner last looked.
+/// also when the table has grown since the planner last looked. And each stands
+/// for itself: under a stricter isolation than `read committed`, relays beside each other would fail by turns.
 pub(super) const SETTINGS: &str = "SELECT set_config(s.name, s.value, false) FROM (VALUES \
         ('application_name', 'tramline outbox relay'), \
         ('tcp_keepalives_idle', '10'), ('tcp_keepalives_interval', '5'), ('tcp_keepalives_count', '3'), \
         ('client_connection_check_interval', '5s'), ('statement_timeout', $1), ('idle_session_timeout', $2), \
+        ('default_transaction_isolation', 'read committed'), \
         ('enable_seqscan', 'off'), ('enable_bitmapscan', 'off'), ('enable_sort', 'off'), \
         ('enable_hashjoin', 'off'), ('enable_mergejoin', 'off'), ('jit', 'off'), \
         ('max_parallel_workers_per_gather', '0') \
@@ -37,13 +42,14 @@ pub(super) const RETIRE: &str = "SELECT pg_advisory_unlock_shared($1 | 65535)";
 
 /// Who has which lock of this outbox.
 pub(super) const VIEW: &str = "SELECT pid, \
-        (((classid::bigint << 32) | objid::bigint) & 65535)::int4 AS part, pid = pg_backend_pid() AS own \
+        (((classid::bigint << 32) | objid::bigint) & 65535)::int4 AS part, \
+        pid = pg_backend_pid() AND COALESCE(current_setting('tramline.relay', true) = $2, false) AS own \
     FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 \
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
         AND ((classid::bigint << 32) | objid::bigint) >> 16 = $1 >> 16";
 
-pub(super) const TAKE: &str =
-    "SELECT part FROM unnest($2::int4[]) AS part WHERE pg_try_advisory_lock($1 | part)";
+pub(super) const TAKE: &str = "SELECT part FROM unnest($2::int4[]) AS part WHERE \
+        CASE WHEN current_setting('tramline.relay', true) = $3 THEN pg_try_advisory_lock($1 | part) ELSE false END";
 
 pub(super) const GIVE: &str = "SELECT pg_notify('tramline_outbox', 'shares') \
     FROM unnest($2::int4[]) AS part WHERE pg_advisory_unlock($1 | part)";
@@ -57,8 +63,11 @@ pub(super) const KEEP: &str =
 /// Walks from key to key and takes the first rows of each: a key that is held, or of which there is enough, costs
 /// one step of the index, however many rows wait behind it. Rows without a key come by the time they are due.
 ///
+/// Elsewhere than in the relay's session it finds nothing, since the locks are not there.
+///
 /// The recursion ends as soon as the outer limit is reached: PostgreSQL computes no more of it than is fetched.
-pub(super) const LOAD: &str = "(SELECT r.* FROM unnest($1::smallint[], $2::text[]) AS way (part, start) \
+pub(super) const LOAD: &str = "(SELECT r.* FROM unnest( \
+        CASE WHEN current_setting('tramline.relay', true) = $9 THEN $1::smallint[] END, $2::text[]) AS way (part, start) \
     CROSS JOIN LATERAL ( \
         WITH RECURSIVE keys (key) AS ( \
             (SELECT ordering_key FROM outbox \
@@ -78,7 +87,8 @@ pub(super) const LOAD: &str = "(SELECT r.* FROM unnest($1::smallint[], $2::text[
         ) AS lane WHERE keys.key <> ALL($5) \
     ) AS r LIMIT $7) \
     UNION ALL \
-    SELECT r.* FROM unnest($1::smallint[]) AS way (part) CROSS JOIN LATERAL ( \
+    SELECT r.* FROM unnest( \
+        CASE WHEN current_setting('tramline.relay', true) = $9 THEN $1::smallint[] END) AS way (part) CROSS JOIN LATERAL ( \
         SELECT seq, part, ordering_key, body, created_at, attempts, refused, refused_since FROM outbox \
         WHERE state = 0 AND part = way.part AND ordering_key IS NULL AND due_at <= $3 AND seq <> ALL($4) \
         ORDER BY due_at, seq LIMIT $8 \

@@ -18,10 +18,11 @@ use crate::hub::Hub;
 use crate::outbox::RelayConfig;
 use crate::outbox::figures::Figures;
 use crate::outbox::lanes::Lanes;
+use crate::outbox::relay::NEVER;
 use crate::outbox::relay::flow::book::{Answer, describe};
 use crate::outbox::relay::flow::shares::Shares;
 use crate::outbox::relay::walk::Walk;
-use crate::outbox::relay::{NEVER, timed_out};
+use crate::outbox::schema::timed_out;
 use crate::outbox::store::Changes;
 
 /// Survives sessions: a database that was away for a moment costs no confirm.

@@ -1,0 +1,88 @@
+//! The relay's metrics, as a recorder sees them: in an outage above all.
+
+use std::collections::BTreeMap;
+
+use devkit::Fault;
+use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+
+use super::*;
+
+type Seen = BTreeMap<String, f64>;
+
+/// Counters add up over the calls, as a snapshot takes them.
+fn look(snapshotter: &Snapshotter, seen: &mut Seen) {
+    for (key, _, _, value) in snapshotter.snapshot().into_vec() {
+        let name = key.key().name().to_owned();
+        let state =
+            key.key().labels().find(|label| label.key() == "state").map(|label| label.value().to_owned());
+        let name = state.map_or(name.clone(), |state| format!("{name}.{state}"));
+        #[allow(clippy::cast_precision_loss, reason = "small numbers")]
+        match value {
+            DebugValue::Counter(count) => *seen.entry(name).or_default() += count as f64,
+            DebugValue::Gauge(value) => drop(seen.insert(name, value.0)),
+            DebugValue::Histogram(values) => *seen.entry(name).or_default() += values.len() as f64,
+        }
+    }
+}
+
+/// The database goes while rows wait: the rows are still there, they age, and the alarm goes on, not off. The one
+/// thread has the recorder.
+#[tokio::test]
+async fn an_outage_does_not_look_like_an_empty_outbox() {
+    let Some(url) = devkit::engines::fresh_database().await else { return };
+    let (fault, through) = Fault::in_front_of(&url).await.unwrap();
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let _recorder = metrics::set_default_local_recorder(&recorder);
+    let db = Database::at(&url).await;
+    db.migrate().await.unwrap();
+    let hub = memory().await;
+    let mut quick = config();
+    quick.gauge_interval = Duration::from_millis(20);
+    quick.share_interval = Duration::from_millis(20);
+    quick.alarm_age = Some(Duration::from_secs(3_600));
+    let through = Database::at(&through).await;
+    let (relay, other) = (through.relay(&hub, quick.clone()), through.relay(&hub, quick.clone()));
+    let mut orders = Collector::new(&hub, "orders.queue");
+    db.enqueue(&placed("a", 0)).await;
+    orders.next().await;
+    // Nobody wants this one.
+    db.enqueue(&event("bills.bill.made", Some("a"), &json!({}))).await;
+    relay.until("one waits", |status| status.waiting == 1 && status.partitions == 8).await;
+    other.until("one waits", |status| status.waiting == 1 && status.partitions == 8).await;
+    let mut seen = Seen::new();
+    look(&snapshotter, &mut seen);
+    let is = |seen: &Seen, name: &str| seen[&format!("tramline_outbox_{name}")];
+    assert_eq!((is(&seen, "sent_total"), is(&seen, "lag_seconds"), is(&seen, "store_up")), (1.0, 1.0, 1.0));
+    assert_eq!((is(&seen, "rows.waiting"), is(&seen, "rows.parked"), is(&seen, "alarm")), (1.0, 0.0, 0.0));
+    assert_eq!((is(&seen, "active"), is(&seen, "partitions")), (2.0, 16.0), "two relays of one process");
+    assert!(is(&seen, "failed_total") >= 1.0 && is(&seen, "partitions_moved_total") >= 16.0, "{seen:?}");
+
+    // A second short of the alarm, and then the outage.
+    db.execute("UPDATE outbox SET created_at = created_at - 3599000000").await;
+    let nearly = |status: &tramline_event_hub::outbox::RelayStatus| {
+        status.oldest.is_some_and(|age| age >= Duration::from_secs(3_599)) && !status.alarm
+    };
+    relay.until("it is old", nearly).await;
+    other.until("it is old", nearly).await;
+    fault.cut();
+    relay.until("the outage", |status| status.relays == 0).await;
+    let status = relay.until("the alarm", |status| status.alarm).await;
+    assert_eq!((status.waiting, status.partitions), (1, 0));
+    other.until("the outage", |status| status.relays == 0 && status.alarm).await;
+    look(&snapshotter, &mut seen);
+    assert_eq!((is(&seen, "rows.waiting"), is(&seen, "alarm"), is(&seen, "store_up")), (1.0, 1.0, 0.0));
+    assert!(is(&seen, "oldest_seconds") >= 3_600.0 && is(&seen, "store_errors_total") >= 2.0, "{seen:?}");
+    assert_eq!((is(&seen, "active"), is(&seen, "partitions")), (0.0, 0.0));
+
+    fault.heal();
+    db.execute("DELETE FROM outbox").await;
+    relay.until("the alarm is off", |status| !status.alarm).await;
+    other.until("the alarm is off", |status| !status.alarm).await;
+    look(&snapshotter, &mut seen);
+    assert_eq!((is(&seen, "rows.waiting"), is(&seen, "alarm"), is(&seen, "store_up")), (0.0, 0.0, 1.0));
+    relay.stop().await;
+    other.stop().await;
+    look(&snapshotter, &mut seen);
+    assert_eq!((is(&seen, "active"), is(&seen, "in_flight")), (0.0, 0.0));
+}
