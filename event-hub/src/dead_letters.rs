@@ -17,10 +17,13 @@
 //! | `event_hub.dead_letters.stored` | counter | letters moved into the database |
 //! | `event_hub.dead_letters.repeated` | counter | deliveries of letters that were there already |
 //! | `event_hub.dead_letters.held` | gauge | letters that cannot be stored at the moment |
+//! | `event_hub.dead_letters.rows` | gauge | letters in the database, counted by a drain once a minute |
 //! | `event_hub.dead_letters.redriven` | counter | letters sent back into their queues |
 //! | `event_hub.dead_letters.left` | counter | letters that could not be sent back |
 //!
 //! # Limits
+//!
+//! Nothing bounds the table: letters stay until they are sent back or deleted.
 //!
 //! What makes one death known again is its name, which every letter from this crate carries. A letter of the broker's
 //! own is known by its event's id and the second of its death. Anything else is given a name first, by a copy that
@@ -54,7 +57,7 @@ pub use self::{
     config::{DrainConfig, RedriveConfig},
     drain::Drained,
     filter::{Filter, Selection},
-    handle::{DeadLetters, Tables},
+    handle::{DeadLetters, Deleted, Tables},
     letter::{Content, Cursor, Letter, Page},
     redrive::{Redriven, Returned},
 };

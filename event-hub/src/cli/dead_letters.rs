@@ -5,8 +5,8 @@ use std::pin::pin;
 
 use serde_json::{Value, json};
 use tramline_event_hub::dead_letters::{
-    Content, DeadLetters, DrainConfig, Drained, Filter, Letter, RedriveConfig, Redriven, Returned, Selection,
-    Tables,
+    Content, DeadLetters, Deleted, DrainConfig, Drained, Filter, Letter, RedriveConfig, Redriven, Returned,
+    Selection, Tables,
 };
 
 use crate::Done;
@@ -26,15 +26,7 @@ pub(crate) async fn run(
         Command::List(options) => list(common, &letters, options).await,
         Command::Show { id } => show(common, &letters, id).await,
         Command::Redrive(options) => redrive(common, &letters, options, interrupted).await,
-        Command::Delete(selected) => {
-            let deleted = letters.delete(&selection(selected)?).await?;
-            if common.json {
-                say(&json!({ "deleted": deleted }).to_string())?
-            } else {
-                tell(&format!("{deleted} deleted"))
-            }
-            Ok(Done::All)
-        }
+        Command::Delete(selected) => delete(common, &letters, &selection(selected)?).await,
     }
 }
 
@@ -63,6 +55,9 @@ async fn drain(
             .to_string())?;
     } else {
         tell(&format!("{} stored, {} were there already", drained.stored, drained.repeated));
+    }
+    if let Some(error) = &drained.error {
+        tell(&format!("{} could not be stored and are in their queue still: {error}", drained.held));
     }
     Ok(if drained.held == 0 { Done::All } else { Done::NotAll })
 }
@@ -171,6 +166,24 @@ async fn redrive(
     } else {
         Done::NotAll
     })
+}
+
+async fn delete(common: &Common, letters: &DeadLetters, selection: &Selection) -> anyhow::Result<Done> {
+    let mut progress = Progress::new();
+    let so_far = |count| progress.tell(|| format!("{count} deleted so far"));
+    let Deleted { deleted, busy, unknown, .. } = letters.delete(selection, so_far).await?;
+    if common.json {
+        say(&json!({ "deleted": deleted, "busy": busy, "unknown": unknown }).to_string())?;
+    } else {
+        tell(&format!("{deleted} deleted"));
+    }
+    if busy > 0 {
+        tell(&format!("{busy} are in the hands of a redrive, or of one that was cut off: again in a minute"));
+    }
+    for id in &unknown {
+        tell(&format!("letter {id}: not in the database"));
+    }
+    Ok(if busy == 0 && unknown.is_empty() { Done::All } else { Done::NotAll })
 }
 
 fn selection(selected: Selected) -> anyhow::Result<Selection> {

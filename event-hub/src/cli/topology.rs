@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use tramline_event_hub::topology::{Destination, Topology};
+use tramline_event_hub::topology::{Destination, Imported, Item, Topology, Unknown};
 
 use crate::args::{Common, Topology as Command, TopologyFile};
 use crate::say::{say, tell};
@@ -18,20 +18,44 @@ pub(crate) async fn run(common: &Common, command: Command) -> anyhow::Result<Don
 
 /// The topology of a `definitions.json`; what it has no words for is told.
 pub(crate) fn read(file: &Path, vhost: &str) -> anyhow::Result<Topology> {
+    Ok(import(file, vhost)?.topology)
+}
+
+/// And what it has no words for.
+fn import(file: &Path, vhost: &str) -> anyhow::Result<Imported> {
     let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
     let imported =
         Topology::from_definitions_json(&text, vhost).with_context(|| file.display().to_string())?;
     for unknown in &imported.unknown {
-        tell(&format!("left out: {}", unknown.text));
+        tell(&format!("left out: {}", words(unknown)));
     }
-    Ok(imported.topology)
+    Ok(imported)
+}
+
+fn words(unknown: &Unknown) -> String {
+    unknown.item.as_ref().map_or_else(|| unknown.text.clone(), |item| format!("{item}: {}", unknown.text))
+}
+
+/// Whether the thing itself is there, and only a part of it was left out.
+fn is_there(topology: &Topology, item: &Item) -> bool {
+    match item {
+        Item::Exchange { name, .. } => topology.exchanges.iter().any(|exchange| exchange.name == *name),
+        Item::Queue { name, .. } => topology.find_queue(name).is_some(),
+        Item::Policy { name, .. } => topology.policies.iter().any(|policy| policy.name == *name),
+        _ => false,
+    }
 }
 
 async fn diff(common: &Common, options: &TopologyFile) -> anyhow::Result<Done> {
-    let wanted = read(&options.file, &options.vhost)?;
+    let Imported { topology: wanted, unknown, .. } = import(&options.file, &options.vhost)?;
+    let left_out = |unknown: &&Unknown| unknown.item.as_ref().is_some_and(|item| !is_there(&wanted, item));
+    let left_out: Vec<String> =
+        unknown.iter().filter(left_out).map(|unknown| format!("wanted: {}", words(unknown))).collect();
     let hub = connect::hub(common, "events").await?;
-    let difference = hub.compare(&wanted).await?;
+    let mut difference = hub.compare(&wanted).await?;
     hub.shutdown().await;
+    let compared = left_out.is_empty();
+    difference.unseen.extend(left_out);
     if common.json {
         say(&serde_json::to_string(&difference)?)?;
     } else {
@@ -40,7 +64,7 @@ async fn diff(common: &Common, options: &TopologyFile) -> anyhow::Result<Done> {
         }
     }
     // What is there beside it may be others'.
-    Ok(if difference.holds() { Done::All } else { Done::NotAll })
+    Ok(if compared && difference.holds() { Done::All } else { Done::NotAll })
 }
 
 fn print(common: &Common, options: &TopologyFile) -> anyhow::Result<Done> {

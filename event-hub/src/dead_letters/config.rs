@@ -12,7 +12,9 @@ pub struct DrainConfig {
     pub prefetch: u16,
     /// How many letters one transaction stores. Default 100: more gain little, and one that fails is tried alone.
     pub batch: usize,
-    /// Ends when the queue is empty, instead of waiting for more. Default false.
+    /// Ends when the queue is empty, instead of waiting for more. Letters that the database refuses are tried a few
+    /// times, and go back into the queue at the end, see [`Drained::held`](crate::dead_letters::Drained::held).
+    /// Default false.
     pub until_empty: bool,
     /// The first pause after the store failed; it doubles, and the upper half of each is drawn. Default 200 ms.
     pub first_pause: Duration,

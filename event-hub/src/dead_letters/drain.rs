@@ -6,11 +6,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::consumer::attempts;
 use crate::dead_letters::config::DrainConfig;
+use crate::dead_letters::filter::Filter;
 use crate::dead_letters::handle::now;
 use crate::dead_letters::metrics::Metrics;
 use crate::dead_letters::record::{Record, death, given};
@@ -19,7 +22,7 @@ use crate::driver::{Settlement, Source, Subscribe, Subscription, Verdict};
 use crate::error::{Error, ErrorKind};
 use crate::hub::Hub;
 use crate::inbox::RETENTION;
-use crate::message::Delivery;
+use crate::message::{Delivery, Token};
 use crate::publish::PublishErrorKind;
 
 /// What a drain has done so far.
@@ -66,6 +69,12 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// How often it must have looked empty, with nothing coming meanwhile.
 const LOOKS: u32 = 2;
+
+/// How often letters that the database refuses are tried before a drain of what is there ends without them.
+const CHANCES: u32 = 3;
+
+/// How often the stored letters are counted: it reads all of them.
+const COUNT: Duration = Duration::from_mins(1);
 
 /// How often old marks go, and how many at once.
 const PRUNE: Duration = Duration::from_hours(1);
@@ -117,6 +126,8 @@ impl Drain {
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut prune = interval(PRUNE);
         prune.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut count = interval(COUNT);
+        count.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut taken = Vec::with_capacity(batch);
         let mut empty = 0;
         let ended = loop {
@@ -137,52 +148,73 @@ impl Drain {
                     Step::Store
                 }
                 _ = prune.tick() => Step::Prune,
-                _ = look.tick(), if self.config.until_empty && self.held.is_empty() => Step::Look,
+                _ = count.tick(), if !self.away => Step::Count,
+                _ = look.tick(), if self.config.until_empty && !self.away => Step::Look,
             };
             let generation = state.generation.load(Ordering::Acquire);
+            // Set at the end: what must not be left half done is finished, and nothing else is begun.
+            let ending = CancellationToken::new();
             let work = async {
                 match step {
                     Step::Retry => {
                         let held = std::mem::take(&mut self.held);
                         // Those of an older channel are with the broker again.
                         let held = held.into_iter().filter(|(held, _)| held.token.generation == generation);
-                        self.store(held.collect()).await
+                        self.store(held.collect(), &settlements, &ending).await
                     }
                     Step::Store => {
                         let now = Instant::now();
-                        self.store(taken.drain(..).map(|delivery| (delivery, now)).collect()).await
+                        let letters = taken.drain(..).map(|delivery| (delivery, now)).collect();
+                        self.store(letters, &settlements, &ending).await
                     }
                     Step::Prune => {
-                        self.prune().await;
+                        // Cut short at the end, too.
+                        ending.run_until_cancelled(self.prune()).await;
+                        Vec::new()
+                    }
+                    Step::Count => {
+                        ending.run_until_cancelled(self.count_rows()).await;
                         Vec::new()
                     }
                     Step::Look => Vec::new(),
                 }
             };
-            // Cut short at the end: what is not settled goes back, and what was stored is known when it comes again.
-            let settled = tokio::select! {
-                biased;
-                settled = work => settled,
-                () = &mut shutdown => break Ok(()),
+            let settled = {
+                let mut work = pin!(work);
+                loop {
+                    tokio::select! {
+                        biased;
+                        settled = &mut work => break settled,
+                        () = &mut shutdown, if !ending.is_cancelled() => ending.cancel(),
+                    }
+                }
             };
             match step {
                 // ORDER: told after the commit and before the acknowledgement: whoever breaks off here has the letter
                 // in both places.
                 Step::Retry | Step::Store => {
-                    empty = 0;
+                    if matches!(step, Step::Store) {
+                        empty = 0;
+                    }
                     progress(&self.drained);
                 }
                 Step::Look => match self.is_empty().await {
+                    // The rest is refused, and was given its chances.
+                    Ok(true) if !self.held.is_empty() && self.failures < CHANCES => {}
                     // What the broker has sent may not be here yet.
                     Ok(true) if empty < LOOKS => empty += 1,
                     Ok(true) if deliveries.is_empty() => break Ok(()),
                     Ok(_) => empty = 0,
                     Err(error) => break Err(error),
                 },
-                Step::Prune => {}
+                Step::Prune | Step::Count => {}
             }
             for (token, verdict) in settled {
                 let _ = settlements.send(Settlement { token, verdict }).await;
+            }
+            if ending.is_cancelled() {
+                // `shutdown` has completed and is not polled again.
+                break Ok(());
             }
         };
         self.metrics.held.set(0.0);
@@ -202,16 +234,22 @@ impl Drain {
         ended.map(|()| self.drained)
     }
 
-    /// Whether nothing waits in the queue.
+    /// Whether nothing waits in the queue but what is held.
     async fn is_empty(&self) -> Result<bool, Error> {
         match self.hub.queue(&self.queue).await? {
-            Some(stats) => Ok(stats.messages == 0 && stats.unacknowledged == 0),
+            Some(stats) => Ok(stats.messages == 0 && stats.unacknowledged <= self.held.len() as u64),
             None => Err(Error::new(ErrorKind::UnknownQueue, &self.queue)),
         }
     }
 
-    /// Stores letters, each with the time since when it is held; answers what can be settled.
-    async fn store(&mut self, letters: Vec<(Delivery, Instant)>) -> Vec<(crate::message::Token, Verdict)> {
+    /// Stores letters, each with the time since when it is held; answers what can be settled. At the end it is cut
+    /// short: what is not settled goes back, and what was stored is known when it comes again.
+    async fn store(
+        &mut self,
+        letters: Vec<(Delivery, Instant)>,
+        settlements: &mpsc::Sender<Settlement>,
+        ending: &CancellationToken,
+    ) -> Vec<(Token, Verdict)> {
         let since: std::collections::HashMap<_, _> =
             letters.iter().map(|(letter, since)| (letter.token.tag, *since)).collect();
         let mut settled = Vec::with_capacity(letters.len());
@@ -219,18 +257,27 @@ impl Drain {
             .into_iter()
             .map(|(letter, _)| (death(&letter), letter))
             .partition(|(death, _)| death.is_some());
-        let mut rows: Vec<(String, Delivery)> =
+        let rows: Vec<(String, Delivery)> =
             named.into_iter().filter_map(|(death, letter)| Some((death?, letter))).collect();
         let mut failed = Vec::new();
         let mut error = None;
+        let mut unnamed = Vec::new();
         for (_, letter) in nameless {
+            if ending.is_cancelled() {
+                failed.push(letter);
+                continue;
+            }
             let name = Uuid::now_v7().to_string();
             match self.hub.send_copy(attempts::replace(&letter, &given(&name))).await {
-                // It comes again under its name.
-                Ok(_) => settled.push((letter.token, Verdict::Ack)),
+                // It comes again under its name. ORDER: settled before the next one gets its name, or whoever breaks
+                // off here would leave as many in both forms, which nobody could know for the same.
+                Ok(_) => {
+                    let settlement = Settlement { token: letter.token, verdict: Verdict::Ack };
+                    let _ = settlements.send(settlement).await;
+                }
                 // Its queue is full: stored at once, though it may be stored again if it comes again.
                 Err(PublishErrorKind::Nacked | PublishErrorKind::Returned { .. }) => {
-                    rows.push((name, letter))
+                    unnamed.push((name, letter))
                 }
                 Err(why) => {
                     error = Some(format!("a letter without a name could not get one: {}", why.name()));
@@ -238,18 +285,26 @@ impl Drain {
                 }
             }
         }
-        match self.commit(rows, &mut settled).await {
-            Stored::All => self.away = false,
-            Stored::Not(letters, why) => {
-                self.away = false;
-                failed.extend(letters);
-                error = Some(why);
-            }
-            Stored::Away(letters, why) => {
-                self.away = true;
-                failed.extend(letters);
-                error = Some(why);
-            }
+        // Nobody would know these if they came again: not cut short.
+        let mut ends = vec![self.commit(unnamed, &mut settled).await];
+        if matches!(ends[0], Stored::Away(..)) {
+            failed.extend(rows.into_iter().map(|(_, letter)| letter));
+        } else {
+            let named = self.commit(rows, &mut settled);
+            ends.extend(ending.run_until_cancelled(named).await);
+        }
+        self.away = false;
+        for end in ends {
+            let (letters, why) = match end {
+                Stored::All => continue,
+                Stored::Not(letters, why) => (letters, why),
+                Stored::Away(letters, why) => {
+                    self.away = true;
+                    (letters, why)
+                }
+            };
+            failed.extend(letters);
+            error = Some(why);
         }
         let now = Instant::now();
         for letter in failed {
@@ -265,11 +320,7 @@ impl Drain {
     }
 
     /// Commits rows and adds what may be acknowledged.
-    async fn commit(
-        &mut self,
-        rows: Vec<(String, Delivery)>,
-        settled: &mut Vec<(crate::message::Token, Verdict)>,
-    ) -> Stored {
+    async fn commit(&mut self, rows: Vec<(String, Delivery)>, settled: &mut Vec<(Token, Verdict)>) -> Stored {
         if rows.is_empty() {
             return Stored::All;
         }
@@ -352,6 +403,14 @@ impl Drain {
         copy.is_ok()
     }
 
+    async fn count_rows(&self) {
+        match self.database.depth(&Filter::default(), i64::MAX, now()).await {
+            #[allow(clippy::cast_precision_loss, reason = "a gauge")]
+            Ok(depth) => self.metrics.rows.set(depth.letters as f64),
+            Err(error) => tracing::debug!(%error, "stored dead letters not counted"),
+        }
+    }
+
     async fn prune(&self) {
         let retention = i64::try_from(RETENTION.as_micros()).unwrap_or(i64::MAX);
         let before = now().saturating_sub(retention);
@@ -373,5 +432,6 @@ enum Step {
     Store,
     Retry,
     Prune,
+    Count,
     Look,
 }

@@ -1,6 +1,7 @@
 //! The handle that users hold.
 
 use std::future::Future;
+use std::time::Duration;
 
 use crate::dead_letters::config::{DrainConfig, RedriveConfig};
 use crate::dead_letters::drain::{Drain, Drained};
@@ -18,6 +19,18 @@ use crate::hub::Hub;
 #[derive(Clone, Debug)]
 pub struct DeadLetters {
     pub(crate) database: Database,
+}
+
+/// What became of a deletion.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Deleted {
+    /// Letters that are gone.
+    pub deleted: u64,
+    /// Letters that stay, since someone is sending them back, or was cut off at that less than a lease ago.
+    pub busy: u64,
+    /// Of the numbers asked for, those that were not in the store.
+    pub unknown: Vec<i64>,
 }
 
 /// What to do about tables that may not be there.
@@ -40,6 +53,12 @@ const BATCH: i64 = 1_000;
 const PAGE: usize = 1_000;
 
 impl DeadLetters {
+    /// Sets how long one statement may take before its connection counts as dead. Default 30 s.
+    #[must_use]
+    pub fn with_statement_timeout(self, limit: Duration) -> Self {
+        Self { database: self.database.limited(limit) }
+    }
+
     /// Moves letters from a queue into the database until `shutdown` completes, or the queue is empty if so
     /// configured. `progress` is told after every batch.
     ///
@@ -54,7 +73,8 @@ impl DeadLetters {
     ///
     /// # Cancel safety
     ///
-    /// When dropped, letters that are not acknowledged are delivered again; none is lost or stored twice.
+    /// When dropped, letters that are not acknowledged are delivered again; none is lost, and none that has a name is
+    /// stored twice. One without may be, if it was just being given one; `shutdown` waits for that.
     pub async fn drain(
         &self,
         hub: &Hub,
@@ -127,7 +147,8 @@ impl DeadLetters {
         Redrive::new(self.database.clone(), hub.clone(), selection, &config)?.run(progress).await
     }
 
-    /// Deletes letters for good; answers how many. One that is being sent back at this moment stays.
+    /// Deletes letters for good. One that is being sent back at this moment stays. `progress` is told how many are
+    /// gone after every thousand.
     ///
     /// # Errors
     ///
@@ -137,18 +158,33 @@ impl DeadLetters {
     /// # Cancel safety
     ///
     /// When dropped, some are deleted.
-    pub async fn delete(&self, selection: &Selection) -> Result<u64, Error> {
+    pub async fn delete(
+        &self,
+        selection: &Selection,
+        mut progress: impl FnMut(u64) + Send,
+    ) -> Result<Deleted, Error> {
+        let store = |error| failed("deleting", error);
         let filter = selection.filter()?;
-        let upto = self.database.top().await.map_err(|e| failed("deleting", e))?;
-        let mut deleted = 0;
-        loop {
-            let rows = self.database.delete(&filter, upto, now(), BATCH).await;
-            let rows = rows.map_err(|e| failed("deleting", e))?;
-            deleted += rows;
-            if rows < BATCH.unsigned_abs() {
-                return Ok(deleted);
-            }
+        let upto = self.database.top().await.map_err(store)?;
+        let mut deleted = Deleted::default();
+        if let Some(ids) = &filter.ids {
+            let all = i64::try_from(ids.len()).unwrap_or(i64::MAX);
+            let by_id = Filter { ids: Some(ids.clone()), ..Filter::default() };
+            let there = self.database.list(&by_id, i64::MAX, all).await.map_err(store)?;
+            let missing = ids.iter().filter(|id| !there.iter().any(|letter| letter.id == **id));
+            deleted.unknown = missing.copied().collect();
         }
+        loop {
+            let rows = self.database.delete(&filter, upto, now(), BATCH).await.map_err(store)?;
+            deleted.deleted += rows;
+            if rows < BATCH.unsigned_abs() {
+                break;
+            }
+            progress(deleted.deleted);
+        }
+        let left = self.database.depth(&filter, upto, now()).await.map_err(store)?;
+        deleted.busy = left.letters.unsigned_abs();
+        Ok(deleted)
     }
 }
 

@@ -8,6 +8,7 @@ pub(crate) struct Metrics {
     pub(crate) redriven: Counter,
     pub(crate) left: Counter,
     pub(crate) held: Gauge,
+    pub(crate) rows: Gauge,
 }
 
 impl Metrics {
@@ -17,12 +18,14 @@ impl Metrics {
         describe_counter!("event_hub.dead_letters.redriven", "Dead letters sent back into their queues");
         describe_counter!("event_hub.dead_letters.left", "Dead letters that could not be sent back");
         describe_gauge!("event_hub.dead_letters.held", "Dead letters that cannot be stored at the moment");
+        describe_gauge!("event_hub.dead_letters.rows", "Dead letters in the database");
         Self {
             stored: counter!("event_hub.dead_letters.stored"),
             repeated: counter!("event_hub.dead_letters.repeated"),
             redriven: counter!("event_hub.dead_letters.redriven"),
             left: counter!("event_hub.dead_letters.left"),
             held: gauge!("event_hub.dead_letters.held"),
+            rows: gauge!("event_hub.dead_letters.rows"),
         }
     }
 }

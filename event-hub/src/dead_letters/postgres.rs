@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use sqlx::postgres::PgPoolOptions;
-use sqlx::{PgPool, Row as _};
+use sqlx::{Connection as _, PgConnection, PgPool, Row as _};
 
 use crate::dead_letters::DeadLetters;
 use crate::dead_letters::filter::Filter;
@@ -11,12 +11,13 @@ use crate::dead_letters::handle::{CONNECTIONS, Tables, now};
 use crate::dead_letters::letter::{Content, Letter};
 use crate::dead_letters::record::{Claimed, Record, object};
 use crate::dead_letters::store::{
-    Claim, Database, Depth, bind_filter, bind_letter, failed, insert_letter, letter_columns, matching,
-    read_letter,
+    Claim, Database, Depth, Engine, bind_filter, bind_letter, failed, insert_letter, letter_columns,
+    matching, read_letter,
 };
 use crate::error::Error;
 #[allow(unused_imports, reason = "the docs below name its kinds")]
 use crate::error::ErrorKind;
+use crate::outbox::postgres::lease::Lease;
 use crate::outbox::schema::{self, Part};
 
 const PART: Part =
@@ -77,7 +78,7 @@ pub async fn migrate(pool: &PgPool) -> Result<(), Error> {
 /// The dead letters in the database of `pool`, where [`migrate`] has been.
 #[must_use]
 pub fn open(pool: PgPool) -> DeadLetters {
-    DeadLetters { database: Database::Postgres(Store { pool }) }
+    DeadLetters { database: Database::new(Engine::Postgres(Store { pool })) }
 }
 
 /// The dead letters in the database at a URL, on a small pool of its own. Their tables are made when `make` says so.
@@ -104,7 +105,14 @@ pub(crate) struct Store {
 
 impl Store {
     pub(crate) async fn insert(&self, records: &[Record]) -> Result<u64, sqlx::Error> {
-        let mut tx = self.pool.begin().await?;
+        let mut conn = self.conn().await?;
+        let new = Self::insert_with(&mut conn, records).await;
+        conn.back();
+        new
+    }
+
+    async fn insert_with(conn: &mut PgConnection, records: &[Record]) -> Result<u64, sqlx::Error> {
+        let mut tx = conn.begin().await?;
         // ORDER: the marks first and by name, as every drain does, so that two never wait for each other; then the
         // letters as they came.
         let names: Vec<&str> = records.iter().map(|record| record.death.as_str()).collect();
@@ -129,12 +137,17 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<Letter>, sqlx::Error> {
         let query = bind_filter!(sqlx::query(LIST), filter, filter.ids.as_deref());
-        let rows = query.bind(below).bind(limit).fetch_all(&self.pool).await?;
-        rows.iter().map(|row| Ok(read_letter!(row))).collect()
+        let mut conn = self.conn().await?;
+        let rows = query.bind(below).bind(limit).fetch_all(&mut *conn).await;
+        conn.back();
+        rows?.iter().map(|row| Ok(read_letter!(row))).collect()
     }
 
     pub(crate) async fn show(&self, id: i64) -> Result<Option<(Letter, Content)>, sqlx::Error> {
-        let Some(row) = sqlx::query(SHOW).bind(id).fetch_optional(&self.pool).await? else { return Ok(None) };
+        let mut conn = self.conn().await?;
+        let row = sqlx::query(SHOW).bind(id).fetch_optional(&mut *conn).await;
+        conn.back();
+        let Some(row) = row? else { return Ok(None) };
         let content = Content {
             body: row.try_get::<Vec<u8>, _>("body")?.into(),
             headers: object(row.try_get("headers")?),
@@ -144,13 +157,17 @@ impl Store {
     }
 
     pub(crate) async fn top(&self) -> Result<i64, sqlx::Error> {
-        sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM tramline_dead_letters")
-            .fetch_one(&self.pool)
-            .await
+        let mut conn = self.conn().await?;
+        let top = sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM tramline_dead_letters")
+            .fetch_one(&mut *conn)
+            .await;
+        conn.back();
+        top
     }
 
     pub(crate) async fn claim(&self, claim: &Claim<'_>) -> Result<Vec<Claimed>, sqlx::Error> {
         let query = bind_filter!(sqlx::query(CLAIM), claim.filter, claim.filter.ids.as_deref());
+        let mut conn = self.conn().await?;
         let rows = query
             .bind(claim.token)
             .bind(claim.until)
@@ -158,8 +175,9 @@ impl Store {
             .bind(claim.upto)
             .bind(claim.now)
             .bind(claim.limit)
-            .fetch_all(&self.pool)
-            .await?;
+            .fetch_all(&mut *conn)
+            .await;
+        conn.back();
         let read = |row: &sqlx::postgres::PgRow| {
             Ok(Claimed {
                 id: row.try_get("id")?,
@@ -169,30 +187,34 @@ impl Store {
                 body: row.try_get("body")?,
             })
         };
-        let mut letters = rows.iter().map(read).collect::<Result<Vec<_>, sqlx::Error>>()?;
+        let mut letters = rows?.iter().map(read).collect::<Result<Vec<_>, sqlx::Error>>()?;
         letters.sort_by_key(|letter| letter.id);
         Ok(letters)
     }
 
     pub(crate) async fn release(&self, id: i64, token: &str, error: &str) -> Result<u64, sqlx::Error> {
-        sqlx::query(
+        let mut conn = self.conn().await?;
+        let done = sqlx::query(
             "UPDATE tramline_dead_letters SET claim = NULL, claimed_until = 0, redrive_error = $3 \
              WHERE id = $1 AND claim = $2",
         )
         .bind(id)
         .bind(token)
         .bind(error)
-        .execute(&self.pool)
-        .await
-        .map(|done| done.rows_affected())
+        .execute(&mut *conn)
+        .await;
+        conn.back();
+        done.map(|done| done.rows_affected())
     }
 
     pub(crate) async fn remove(&self, ids: &[i64]) -> Result<u64, sqlx::Error> {
-        sqlx::query("DELETE FROM tramline_dead_letters WHERE id = ANY($1)")
+        let mut conn = self.conn().await?;
+        let done = sqlx::query("DELETE FROM tramline_dead_letters WHERE id = ANY($1)")
             .bind(ids)
-            .execute(&self.pool)
-            .await
-            .map(|done| done.rows_affected())
+            .execute(&mut *conn)
+            .await;
+        conn.back();
+        done.map(|done| done.rows_affected())
     }
 
     pub(crate) async fn delete(
@@ -203,17 +225,29 @@ impl Store {
         limit: i64,
     ) -> Result<u64, sqlx::Error> {
         let query = bind_filter!(sqlx::query(DELETE), filter, filter.ids.as_deref());
-        let done = query.bind(upto).bind(now).bind(limit).execute(&self.pool).await?;
-        Ok(done.rows_affected())
+        let mut conn = self.conn().await?;
+        let done = query.bind(upto).bind(now).bind(limit).execute(&mut *conn).await;
+        conn.back();
+        done.map(|done| done.rows_affected())
     }
 
     pub(crate) async fn depth(&self, filter: &Filter, upto: i64, now: i64) -> Result<Depth, sqlx::Error> {
         let query = bind_filter!(sqlx::query(DEPTH), filter, filter.ids.as_deref());
-        let row = query.bind(upto).bind(now).fetch_one(&self.pool).await?;
+        let mut conn = self.conn().await?;
+        let row = query.bind(upto).bind(now).fetch_one(&mut *conn).await;
+        conn.back();
+        let row = row?;
         Ok(Depth { letters: row.try_get(0)?, claimed: row.try_get(1)? })
     }
 
     pub(crate) async fn prune(&self, before: i64, limit: i64) -> Result<u64, sqlx::Error> {
-        sqlx::query(PRUNE).bind(before).bind(limit).execute(&self.pool).await.map(|done| done.rows_affected())
+        let mut conn = self.conn().await?;
+        let done = sqlx::query(PRUNE).bind(before).bind(limit).execute(&mut *conn).await;
+        conn.back();
+        done.map(|done| done.rows_affected())
+    }
+
+    async fn conn(&self) -> Result<Lease, sqlx::Error> {
+        Lease::of(&self.pool).await
     }
 }

@@ -11,8 +11,8 @@ use crate::dead_letters::handle::{CONNECTIONS, Tables};
 use crate::dead_letters::letter::{Content, Letter};
 use crate::dead_letters::record::{Claimed, Record, object};
 use crate::dead_letters::store::{
-    Claim, Database, Depth, bind_filter, bind_letter, failed, insert_letter, letter_columns, matching,
-    read_letter,
+    Claim, Database, Depth, Engine, bind_filter, bind_letter, failed, insert_letter, letter_columns,
+    matching, read_letter,
 };
 use crate::error::Error;
 #[allow(unused_imports, reason = "the docs below name its kinds")]
@@ -79,7 +79,7 @@ pub async fn migrate(pool: &SqlitePool) -> Result<(), Error> {
 /// The dead letters in the database of `pool`, where [`migrate`] has been.
 #[must_use]
 pub fn open(pool: SqlitePool) -> DeadLetters {
-    DeadLetters { database: Database::Sqlite(Store { pool }) }
+    DeadLetters { database: Database::new(Engine::Sqlite(Store { pool })) }
 }
 
 /// The dead letters in the file of a URL, on a small pool of its own. File and tables are made when `make` says so.

@@ -2,14 +2,26 @@
 //!
 //! A database answers with the driver's own error; the public methods make the crate's of it.
 
+use std::time::Duration;
+
+use tokio::time::timeout;
+
 use crate::dead_letters::filter::Filter;
 use crate::dead_letters::letter::{Content, Letter};
 use crate::dead_letters::record::{Claimed, Record};
 use crate::error::{Error, ErrorKind};
+use crate::outbox::schema::{STATEMENT_LIMIT, timed_out};
 
 /// The database behind the handle.
 #[derive(Clone, Debug)]
-pub(crate) enum Database {
+pub(crate) struct Database {
+    engine: Engine,
+    /// How long one statement, or one transaction, may take.
+    limit: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Engine {
     #[cfg(feature = "postgres")]
     Postgres(crate::dead_letters::postgres::Store),
     #[cfg(feature = "sqlite")]
@@ -45,17 +57,33 @@ pub(crate) fn failed(what: &str, error: sqlx::Error) -> Error {
     Error::new(ErrorKind::Store, format!("{what} dead letters")).with_source(error)
 }
 
+// === impl Database ===
+
+impl Database {
+    pub(crate) fn new(engine: Engine) -> Self {
+        Self { engine, limit: STATEMENT_LIMIT }
+    }
+
+    pub(crate) fn limited(self, limit: Duration) -> Self {
+        Self { limit: limit.max(Duration::from_millis(1)), ..self }
+    }
+}
+
 macro_rules! dispatch {
     ($($(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*) -> $answer:ty;)*) => {
         impl Database {
             $($(#[$doc])*
             pub(crate) async fn $name(&self, $($arg: $type),*) -> Result<$answer, sqlx::Error> {
-                match self {
-                    #[cfg(feature = "postgres")]
-                    Self::Postgres(store) => store.$name($($arg),*).await,
-                    #[cfg(feature = "sqlite")]
-                    Self::Sqlite(store) => store.$name($($arg),*).await,
-                }
+                let work = async {
+                    match &self.engine {
+                        #[cfg(feature = "postgres")]
+                        Engine::Postgres(store) => store.$name($($arg),*).await,
+                        #[cfg(feature = "sqlite")]
+                        Engine::Sqlite(store) => store.$name($($arg),*).await,
+                    }
+                };
+                // Boxed: the largest of them would be in every future that asks.
+                timeout(self.limit, Box::pin(work)).await.unwrap_or_else(|_| Err(timed_out()))
             })*
         }
     };

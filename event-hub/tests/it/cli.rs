@@ -128,6 +128,49 @@ async fn a_topology_is_printed() {
     run(&["topology", "print", "--file", "/nowhere"], "").await.with_code(2);
 }
 
+/// With a management the command sees settings and bindings; what the file wants in words that a topology has not is
+/// named, and not taken for right.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topology_is_compared_with_all_of_the_broker() {
+    use crate::dead_letters::{Binding, Exchange, Queue, Topology};
+    let Some(bed) = crate::support::managed::Managed::fresh().await else { return };
+    let wanted = Topology::new()
+        .exchange(Exchange::topic("events"))
+        .queue(Queue::quorum("work").with_max_length(50))
+        .binding(Binding::new("events", "#", "work"));
+    let hub = bed.plain_hub();
+    let there = wanted.clone().queue(Queue::quorum("work").with_max_length(20));
+    soon("a declaration", hub.declare(&there)).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("definitions.json");
+    let management = bed.broker.management_url().unwrap();
+    let arguments = [
+        "topology",
+        "diff",
+        "--broker",
+        &bed.url,
+        "--management",
+        &management,
+        "--file",
+        file.to_str().unwrap(),
+    ];
+    std::fs::write(&file, wanted.to_definitions_json("/")).unwrap();
+    let ended = run(&arguments, "").await.with_code(1);
+    assert_eq!(ended.out, "different  queue work: max-length is 20 instead of 50\n");
+    std::fs::write(&file, there.to_definitions_json("/")).unwrap();
+    assert_eq!(run(&arguments, "").await.with_code(0).out, "no difference\n");
+
+    let mut odd: serde_json::Value = serde_json::from_str(&there.to_definitions_json("/")).unwrap();
+    let headers = serde_json::json!({ "name": "odd", "vhost": "/", "type": "headers", "durable": true,
+        "auto_delete": false, "internal": false, "arguments": {} });
+    odd["exchanges"].as_array_mut().unwrap().push(headers);
+    std::fs::write(&file, odd.to_string()).unwrap();
+    let ended = run(&arguments, "").await.with_code(1);
+    assert!(ended.err.contains("left out: exchange odd: type headers"), "{}", ended.err);
+    assert!(ended.out.contains("wanted: exchange odd: type headers"), "{}", ended.out);
+    hub.shutdown().await;
+}
+
 /// What AMQP alone can see: whether a queue is there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_topology_is_compared_with_the_broker() {

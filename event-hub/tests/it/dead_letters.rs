@@ -1,6 +1,7 @@
 //! Dead letters out of their queue and back, on both hubs and both databases.
 
 mod crash;
+mod nameless;
 mod redrive;
 mod shovel;
 mod store;

@@ -30,7 +30,7 @@ async fn a_drain_cut_off_between_commit_and_acknowledgement_stores_no_second_row
     assert_eq!(bed.letters.count(&Filter::new()).await.unwrap(), 5);
     // Deleted or sent back meanwhile, it is still known.
     let ids: Vec<_> = bed.all().await.iter().take(2).map(|letter| letter.id).collect();
-    bed.letters.delete(&Selection::Ids(ids)).await.unwrap();
+    bed.letters.delete(&Selection::Ids(ids), |_| {}).await.unwrap();
 
     let mut config = DrainConfig::default();
     config.until_empty = true;
