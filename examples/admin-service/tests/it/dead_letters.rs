@@ -1,15 +1,16 @@
 //! Dead letters: moved into their table, once, whatever they are.
 
 use chassis::args;
-use contracts::PaymentStatus;
+use contracts::{DEAD_LETTER_QUEUE, EXCHANGE, PaymentStatus};
 use serde_json::json;
 use tramline_event_hub::Event;
+use tramline_event_hub::topology::{Binding, Topology};
 use uuid::Uuid;
 
 use crate::support::{App, created, paid, payment, user};
 
 on_both_databases! {
-    start: what_has_no_rule_is_kept, a_letter_waits_for_its_table;
+    start: what_has_no_rule_is_kept, a_letter_waits_for_its_table, letters_that_are_alike_are_two;
 }
 
 async fn what_has_no_rule_is_kept(app: App) {
@@ -63,4 +64,17 @@ async fn a_letter_waits_for_its_table(app: App) {
     app.db.execute("ALTER TABLE away RENAME TO dead_letters", args![]).await.unwrap();
     settled.await.unwrap();
     assert_eq!(app.count("SELECT COUNT(*) AS n FROM dead_letters", args![]).await, 1);
+}
+
+/// Letters that some program has put into the queue: nothing tells one from the other, and none is lost for that.
+async fn letters_that_are_alike_are_two(app: App) {
+    let straight = Topology::new().binding(Binding::new(EXCHANGE, "straight", DEAD_LETTER_QUEUE));
+    app.hub.declare(&straight).await.unwrap();
+    let event = Event::new("straight", "/t", &json!({})).unwrap();
+    for _ in 0..2 {
+        app.hub.publish(&event).await.unwrap().settled().await.unwrap();
+    }
+    // Beside those of the admin service's own queue, which has no rule for them.
+    let kept = "SELECT COUNT(*) AS n FROM dead_letters WHERE event_type = 'straight' AND reason = 'unknown'";
+    assert_eq!(app.count(kept, args![]).await, 2);
 }
