@@ -14,6 +14,7 @@ use tramline_event_hub::topology::Queue;
 use tramline_event_hub::{AmqpConfig, Hub, PublishErrorKind};
 
 use crate::faults::{config, event, listen, topology};
+use crate::support::managed::Managed;
 use crate::support::{name, soon, until};
 
 /// One of a cluster's nodes goes: the hub is back through another.
@@ -107,11 +108,8 @@ async fn tls_believes_its_own_authority_and_no_other() {
 /// A user who may not make one of the queues: told, and the rest is made, at each connection.
 #[tokio::test]
 async fn a_missing_permission_is_told_and_the_rest_goes_on() {
-    if !RabbitMq::installed() {
-        return;
-    }
-    let broker = RabbitMq::start().await.unwrap();
-    let vhost = broker.fresh_vhost().await.unwrap();
+    // Shared: users and virtual hosts are the test's own.
+    let Some(Managed { broker, url: vhost, .. }) = Managed::fresh().await else { return };
     let prefix = name();
     let mine = format!("^({prefix}|tramline[.]delay[.]).*");
     let url = broker.user(&vhost, "limited", Permissions::new(&mine, ".*", ".*")).await.unwrap();
@@ -167,11 +165,8 @@ async fn counted(upstream: SocketAddr) -> (SocketAddr, Arc<Mutex<Vec<Instant>>>)
 /// A wrong password is told at once and tried again slowly; when the user is there, so is the connection.
 #[tokio::test]
 async fn a_refused_user_is_told_and_tried_slowly() {
-    if !RabbitMq::installed() {
-        return;
-    }
-    let broker = RabbitMq::start().await.unwrap();
-    let vhost = broker.fresh_vhost().await.unwrap();
+    // Shared: users and virtual hosts are the test's own.
+    let Some(Managed { broker, url: vhost, .. }) = Managed::fresh().await else { return };
     let (addr, times) = counted(broker.addr()).await;
     let path = vhost.rsplit_once('/').unwrap().1;
     let mut settings = AmqpConfig::default();
