@@ -23,7 +23,8 @@ pub mod sqlite;
 
 /// How long marks are to be kept.
 ///
-/// Seven days: longer than every retry, and than a dead letter lies before someone sends it again.
+/// Seven days: longer than every retry. A redrive leaves letters that are older, unless it is told that no effect
+/// hangs on the inbox (`RedriveConfig::max_age`).
 pub const RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// How often to prune.

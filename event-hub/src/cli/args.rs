@@ -149,6 +149,9 @@ pub(crate) struct Redrive {
     /// So many a second
     #[arg(long, default_value_t = 100.0, value_name = "N")]
     pub(crate) rate: f64,
+    /// Also letters older than the seven days for which inboxes know what had its effect
+    #[arg(long)]
+    pub(crate) however_old: bool,
 }
 
 /// All, or what fits.

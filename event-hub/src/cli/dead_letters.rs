@@ -117,6 +117,9 @@ async fn redrive(
     let hub = connect::hub(common, "events").await?;
     let mut config = RedriveConfig::default();
     config.per_second = options.rate;
+    if options.however_old {
+        config.max_age = None;
+    }
     let mut progress = Progress::new();
     let (mut sent, mut broken) = (0_u64, None);
     let each = |one: &Returned| {

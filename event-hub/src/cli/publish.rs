@@ -96,7 +96,10 @@ pub(crate) async fn run(
         for (number, answer) in numbers.into_iter().zip(hub.publish_all(events).await) {
             match answer {
                 Ok(_) => tally.confirmed(number)?,
-                Err(error) => tally.failed(number, Some(error.event().id.as_str()), &why(error.kind()))?,
+                Err(error) => {
+                    let id = error.event().id.as_str();
+                    tally.failed(number, Some(id), &why(error.kind(), id))?;
+                }
             }
         }
         tally.tell();
@@ -175,15 +178,17 @@ fn event(line: &[u8]) -> Result<Event, String> {
     Ok(event.with_trace(short.traceparent, short.tracestate))
 }
 
-fn why(kind: &PublishErrorKind) -> String {
+fn why(kind: &PublishErrorKind, id: &str) -> String {
     match kind {
         PublishErrorKind::Returned { code, text, key } => format!("returned: {code} {text} (key {key})"),
         PublishErrorKind::Nacked => "refused by the broker".to_owned(),
         PublishErrorKind::Blocked => {
-            "the broker reads nothing, short of memory or disk: it may have arrived; send it again with the same id".to_owned()
+            format!(
+                "the broker reads nothing, short of memory or disk: it may have arrived; send it again with the id {id}"
+            )
         }
         PublishErrorKind::Timeout | PublishErrorKind::Unknown => {
-            "no answer: it may have arrived; send it again with the same id".to_owned()
+            format!("no answer: it may have arrived; send it again with the id {id}")
         }
         other => format!("{other:?}").to_lowercase(),
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::inbox::RETENTION;
+
 /// How letters are taken out of their queue.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -34,6 +36,12 @@ pub struct RedriveConfig {
     /// For how long a letter is this redrive's alone; after a crash others must wait it out. At least three times
     /// the hub's `publish_timeout` counts. Default 1 min.
     pub lease: Duration,
+    /// Letters that failed longer ago stay, with that as their reason.
+    ///
+    /// The default is the inbox's [`RETENTION`], seven days: an event that had its effect before it died, as after
+    /// crashes between commit and acknowledgement, is known to an inbox for so long, and would have it again later.
+    /// None sends them all: for handlers whose effects do not depend on an inbox.
+    pub max_age: Option<Duration>,
 }
 
 // === impl DrainConfig ===
@@ -56,6 +64,6 @@ impl Default for DrainConfig {
 
 impl Default for RedriveConfig {
     fn default() -> Self {
-        Self { per_second: 100.0, lease: Duration::from_mins(1) }
+        Self { per_second: 100.0, lease: Duration::from_mins(1), max_age: Some(RETENTION) }
     }
 }

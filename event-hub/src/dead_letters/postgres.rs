@@ -11,7 +11,7 @@ use crate::dead_letters::handle::{CONNECTIONS, Tables, now};
 use crate::dead_letters::letter::{Content, Letter};
 use crate::dead_letters::record::{Claimed, Record, object};
 use crate::dead_letters::store::{
-    Claim, Database, Depth, Engine, bind_filter, bind_letter, failed, insert_letter, letter_columns,
+    Claim, Database, Depth, Engine, Taken, bind_filter, bind_letter, failed, insert_letter, letter_columns,
     matching, read_letter,
 };
 use crate::error::Error;
@@ -47,7 +47,8 @@ const CLAIM: &str = concat!(
         SELECT id AS picked FROM tramline_dead_letters WHERE ",
     matching!("id = ANY($1)"),
     " AND id > $12 AND id <= $13 AND claimed_until <= $14 ORDER BY id LIMIT $15 FOR UPDATE SKIP LOCKED) AS free \
-     WHERE this.id = free.picked RETURNING this.id, this.queue, this.properties, this.headers, this.body"
+     WHERE this.id = free.picked RETURNING this.id, this.queue, this.properties, this.headers, this.body, \
+        LEAST(this.first_failed_at, this.died_at) AS failed_at"
 );
 
 const DELETE: &str = concat!(
@@ -165,7 +166,7 @@ impl Store {
         top
     }
 
-    pub(crate) async fn claim(&self, claim: &Claim<'_>) -> Result<Vec<Claimed>, sqlx::Error> {
+    pub(crate) async fn claim(&self, claim: &Claim<'_>) -> Result<Vec<Taken>, sqlx::Error> {
         let query = bind_filter!(sqlx::query(CLAIM), claim.filter, claim.filter.ids.as_deref());
         let mut conn = self.conn().await?;
         let rows = query
@@ -179,16 +180,17 @@ impl Store {
             .await;
         conn.back();
         let read = |row: &sqlx::postgres::PgRow| {
-            Ok(Claimed {
+            let letter = Claimed {
                 id: row.try_get("id")?,
                 queue: row.try_get("queue")?,
                 properties: row.try_get("properties")?,
                 headers: row.try_get("headers")?,
                 body: row.try_get("body")?,
-            })
+            };
+            Ok(Taken { letter, failed_at: row.try_get("failed_at")? })
         };
         let mut letters = rows?.iter().map(read).collect::<Result<Vec<_>, sqlx::Error>>()?;
-        letters.sort_by_key(|letter| letter.id);
+        letters.sort_by_key(|taken| taken.letter.id);
         Ok(letters)
     }
 

@@ -12,8 +12,7 @@ use crate::dead_letters::config::RedriveConfig;
 use crate::dead_letters::filter::{Filter, Selection};
 use crate::dead_letters::handle::now;
 use crate::dead_letters::metrics::Metrics;
-use crate::dead_letters::record::Claimed;
-use crate::dead_letters::store::{Claim, Database, failed};
+use crate::dead_letters::store::{Claim, Database, Taken, failed};
 use crate::error::{Error, ErrorKind};
 use crate::hub::Hub;
 use crate::publish::{PublishErrorKind, Receipt};
@@ -54,6 +53,7 @@ pub(crate) struct Redrive {
     filter: Filter,
     pace: Pace,
     lease: Duration,
+    max_age: Option<Duration>,
     token: String,
     metrics: Metrics,
 }
@@ -97,6 +97,7 @@ impl Redrive {
             filter: selection.filter()?,
             pace: Pace { per_second: rate, next: Instant::now() },
             lease,
+            max_age: config.max_age,
             token: Uuid::now_v7().to_string(),
             metrics: Metrics::new(),
         })
@@ -121,7 +122,7 @@ impl Redrive {
             };
             let letters = self.database.claim(&claim).await.map_err(store)?;
             let Some(last) = letters.last() else { break };
-            after = last.id;
+            after = last.letter.id;
             self.pace.took(letters.len());
             let fates = self.send(letters).await;
             let silent = fates.iter().find_map(|(_, _, fate)| match fate {
@@ -151,11 +152,15 @@ impl Redrive {
     }
 
     /// Sends letters together, and says what became of each.
-    async fn send(&self, letters: Vec<Claimed>) -> Vec<(i64, Option<String>, Fate)> {
+    async fn send(&self, letters: Vec<Taken>) -> Vec<(i64, Option<String>, Fate)> {
         let mut fates = Vec::with_capacity(letters.len());
         let (mut sent, mut messages) = (Vec::new(), Vec::new());
-        for letter in letters {
+        for Taken { letter, failed_at } in letters {
             let (id, queue) = (letter.id, letter.queue.clone());
+            if let Some(why) = self.too_old(failed_at) {
+                fates.push((id, queue, Fate::Left(why)));
+                continue;
+            }
             match letter.message() {
                 Ok(message) => {
                     sent.push((id, queue));
@@ -171,6 +176,15 @@ impl Redrive {
             fates.push((id, queue, fate));
         }
         fates
+    }
+
+    /// Why a letter stays for its age.
+    fn too_old(&self, failed_at: i64) -> Option<String> {
+        let age = Duration::from_micros(now().saturating_sub(failed_at).max(0).unsigned_abs());
+        (age > self.max_age?).then(|| {
+            let days = age.as_secs() / (24 * 60 * 60);
+            format!("it failed {days} days ago: no inbox would know any more whether it had its effect")
+        })
     }
 
     /// Writes down what became of letters, and tells.

@@ -11,7 +11,7 @@ use crate::dead_letters::handle::{CONNECTIONS, Tables};
 use crate::dead_letters::letter::{Content, Letter};
 use crate::dead_letters::record::{Claimed, Record, object};
 use crate::dead_letters::store::{
-    Claim, Database, Depth, Engine, bind_filter, bind_letter, failed, insert_letter, letter_columns,
+    Claim, Database, Depth, Engine, Taken, bind_filter, bind_letter, failed, insert_letter, letter_columns,
     matching, read_letter,
 };
 use crate::error::Error;
@@ -48,7 +48,8 @@ const CLAIM: &str = concat!(
     "UPDATE tramline_dead_letters SET claim = $10, claimed_until = $11 WHERE id IN ( \
         SELECT id FROM tramline_dead_letters WHERE ",
     matching!("id IN (SELECT value FROM json_each($1))"),
-    " AND id > $12 AND id <= $13 AND claimed_until <= $14 ORDER BY id LIMIT $15) RETURNING id, queue, properties, headers, body"
+    " AND id > $12 AND id <= $13 AND claimed_until <= $14 ORDER BY id LIMIT $15) RETURNING id, queue, properties, headers, body, \
+     min(coalesce(first_failed_at, died_at), died_at) AS failed_at"
 );
 
 const DELETE: &str = concat!(
@@ -152,7 +153,7 @@ impl Store {
             .await
     }
 
-    pub(crate) async fn claim(&self, claim: &Claim<'_>) -> Result<Vec<Claimed>, sqlx::Error> {
+    pub(crate) async fn claim(&self, claim: &Claim<'_>) -> Result<Vec<Taken>, sqlx::Error> {
         let query = bind_filter!(sqlx::query(CLAIM), claim.filter, ids(claim.filter));
         let rows = query
             .bind(claim.token)
@@ -164,16 +165,17 @@ impl Store {
             .fetch_all(&self.pool)
             .await?;
         let read = |row: &sqlx::sqlite::SqliteRow| {
-            Ok(Claimed {
+            let letter = Claimed {
                 id: row.try_get("id")?,
                 queue: row.try_get("queue")?,
                 properties: row.try_get("properties")?,
                 headers: row.try_get("headers")?,
                 body: row.try_get("body")?,
-            })
+            };
+            Ok(Taken { letter, failed_at: row.try_get("failed_at")? })
         };
         let mut letters = rows.iter().map(read).collect::<Result<Vec<_>, sqlx::Error>>()?;
-        letters.sort_by_key(|letter| letter.id);
+        letters.sort_by_key(|taken| taken.letter.id);
         Ok(letters)
     }
 

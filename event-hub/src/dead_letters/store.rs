@@ -44,6 +44,12 @@ pub(crate) struct Claim<'a> {
     pub(crate) until: i64,
 }
 
+/// A letter that was taken, and when it failed first, or died, as far as is known.
+pub(crate) struct Taken {
+    pub(crate) letter: Claimed,
+    pub(crate) failed_at: i64,
+}
+
 /// How many letters there are.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Depth {
@@ -98,7 +104,7 @@ dispatch! {
     /// The highest number, 0 when there is none.
     top() -> i64;
     /// Takes letters that are nobody's, in order.
-    claim(claim: &Claim<'_>) -> Vec<Claimed>;
+    claim(claim: &Claim<'_>) -> Vec<Taken>;
     /// Leaves a letter to others, with the reason why it could not go.
     release(id: i64, token: &str, error: &str) -> u64;
     /// Removes letters that are back in their queues.

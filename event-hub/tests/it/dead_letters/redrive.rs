@@ -15,6 +15,7 @@ on_all!(
     a_letter_whose_queue_is_gone_stays_and_is_told,
     it_keeps_the_pace,
     only_what_is_selected_goes,
+    what_no_inbox_would_know_goes_only_if_told,
 );
 
 async fn a_letter_goes_back_to_its_own_queue_alone_and_begins_anew(bed: Bed) {
@@ -159,5 +160,27 @@ async fn only_what_is_selected_goes(bed: Bed) {
     wanted.sort();
     assert_eq!(seen, wanted);
     assert_eq!(bed.letters.count(&Filter::new()).await.unwrap(), 2);
+    work.stop().await;
+}
+
+/// An event that had its effect and died of crashes would have it again, once the inbox has forgotten it.
+async fn what_no_inbox_would_know_goes_only_if_told(bed: Bed) {
+    bed.dead(2).await;
+    let [young, old] = &bed.all().await[..] else { panic!("two letters") };
+    let week = "UPDATE tramline_dead_letters SET first_failed_at = first_failed_at - 604800000000";
+    bed.db.execute(&format!("{week} WHERE id = {}", old.id)).await;
+    let mut work = bed.acknowledge("work");
+    let redriven = soon("the young", bed.letters.redrive(&bed.hub, &Selection::All, fast(), |_| {})).await;
+    assert_eq!((redriven.as_ref().unwrap().sent, redriven.unwrap().left), (1, 1));
+    let [left] = &bed.all().await[..] else { panic!("one letter") };
+    assert_eq!(left.id, old.id);
+    assert!(left.redrive_error.as_ref().unwrap().contains("it failed 7 days ago"), "{left:?}");
+    assert_ne!(left.id, young.id);
+    let mut all = fast();
+    all.max_age = None;
+    let redriven =
+        soon("the old", bed.letters.redrive(&bed.hub, &Selection::All, all, |_| {})).await.unwrap();
+    assert_eq!((redriven.sent, redriven.left), (1, 0));
+    let _both = (work.next().await, work.next().await);
     work.stop().await;
 }
