@@ -148,7 +148,7 @@ fn watch(telemetry: Watch) -> anyhow::Result<Option<tramline_observability::tele
         return Ok(Some(Telemetry::init(&TelemetryConfig::new("bench")).context("telemetry")?));
     }
     // Spans are made, stored and formatted as for a log; their lines go nowhere.
-    let spans = tracing_subscriber::fmt::layer().with_writer(std::io::sink);
+    let spans = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(std::io::sink);
     let filter = tracing_subscriber::EnvFilter::new("info");
     tracing_subscriber::registry().with(filter).with(spans).try_init().context("the subscriber")?;
     Ok(None)

@@ -251,7 +251,7 @@ impl Client {
 impl Client {
     /// The way out: one for each partition key.
     fn lane(&self, message: &Message) -> &mpsc::Sender<Request> {
-        if message.exchange != self.0.setup.config.hub.exchange {
+        if *message.exchange != *self.0.setup.config.hub.exchange {
             return &self.0.moves;
         }
         let lanes = &self.0.lanes;

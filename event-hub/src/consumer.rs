@@ -24,7 +24,7 @@ use crate::consumer::lanes::Job;
 use crate::driver::Backend;
 use crate::handler::received::Origin;
 use crate::handler::{BoxError, Handler, Outcome, Panicked, Received};
-use crate::telemetry::ConsumerMetrics;
+use crate::telemetry::{ConsumerMetrics, ProcessSpans};
 use crate::topology::DeadLetter;
 
 #[allow(unreachable_pub, reason = "the harness shows it")]
@@ -42,6 +42,7 @@ pub(crate) struct Consumer<P> {
     pub(crate) process: P,
     pub(crate) failures: Failures,
     pub(crate) metrics: ConsumerMetrics,
+    pub(crate) spans: ProcessSpans,
     pub(crate) origin: Arc<Origin>,
     pub(crate) gate: Arc<Gate>,
     pub(crate) halt: Halt,
@@ -111,7 +112,7 @@ impl<P> Consumer<P> {
     fn received<'a>(&self, job: &'a mut Job) -> &'a mut Received {
         let delivery = &job.delivery;
         job.received.get_or_insert_with(|| {
-            Received::new(Arc::clone(delivery), attempts::context(delivery), Arc::clone(&self.origin))
+            Received::new(delivery.clone(), attempts::standing(delivery), Arc::clone(&self.origin))
         })
     }
 

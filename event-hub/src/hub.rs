@@ -23,7 +23,7 @@ use crate::handler::{BoxError, Handler, Outcome, Received};
 use crate::health::{HubHealth, QueueStats};
 use crate::hub::consumers::Consumers;
 use crate::memory::Broker;
-use crate::message::Message;
+use crate::message::{Message, Text};
 use crate::publish::{PublishError, PublishErrorKind, Receipt};
 use crate::telemetry::{self, PublishMetrics, PublishSpans};
 use crate::topology::{Declared, Difference, Topology};
@@ -36,6 +36,8 @@ pub struct Hub(Arc<Inner>);
 struct Inner {
     backend: Backend,
     config: HubConfig,
+    /// The configured one.
+    exchange: Text,
     metrics: PublishMetrics,
     spans: PublishSpans,
     /// Everything declared so far.
@@ -126,7 +128,13 @@ impl Hub {
     pub async fn publish(&self, event: &Event) -> Result<Receipt, PublishError> {
         let span = self.0.spans.one(event);
         let send = async {
-            let mut answers = self.send(vec![Message::of(event, &self.0.config.exchange)]).await;
+            let message = match &self.0.backend {
+                // It is not left: written out only if someone wants to see bytes.
+                Backend::Memory(_) => Message::passing(Arc::new(event.clone()), &self.0.exchange),
+                #[cfg(feature = "amqp")]
+                Backend::Amqp(_) => Message::of(event, &self.0.exchange),
+            };
+            let mut answers = self.send(vec![message]).await;
             answers.pop().unwrap_or(Err(PublishErrorKind::Closed))
         };
         let answer = send.instrument(span.clone()).await;
@@ -145,16 +153,22 @@ impl Hub {
     /// When dropped each event may or may not be sent.
     pub async fn publish_all(&self, events: Vec<Event>) -> Vec<Result<Receipt, PublishError>> {
         let span = self.0.spans.many(&events);
-        let messages = events.iter().map(|event| Message::of(event, &self.0.config.exchange)).collect();
+        let events: Vec<Arc<Event>> = events.into_iter().map(Arc::new).collect();
+        let message = |event: &Arc<Event>| match &self.0.backend {
+            Backend::Memory(_) => Message::passing(Arc::clone(event), &self.0.exchange),
+            #[cfg(feature = "amqp")]
+            Backend::Amqp(_) => Message::of(event, &self.0.exchange),
+        };
+        let messages = events.iter().map(message).collect();
         let answers = self.send(messages).instrument(span.clone()).await;
         if let Some(kind) = answers.iter().find_map(|answer| answer.as_ref().err()) {
             telemetry::failed(&span, kind);
         }
-        let give_back = |(event, answer): (Event, Result<_, _>)| {
+        let give_back = |(event, answer): (Arc<Event>, Result<_, _>)| {
             if answer.is_ok() {
                 self.record(&event);
             }
-            answer.map_err(|kind| PublishError::new(kind, event))
+            answer.map_err(|kind| PublishError::new(kind, Arc::unwrap_or_clone(event)))
         };
         events.into_iter().zip(answers).map(give_back).collect()
     }
@@ -288,6 +302,7 @@ impl Hub {
             metrics: PublishMetrics::new(system, &config.exchange),
             spans: PublishSpans::new(system, &config.exchange, config.join_trace.clone()),
             backend,
+            exchange: config.exchange.as_str().into(),
             config,
             topology: Mutex::default(),
             consumers: Consumers::default(),
@@ -308,7 +323,7 @@ impl Hub {
             let returned = |message: Message| PublishErrorKind::Returned {
                 code: 404,
                 text: format!("exchange {exchange} was not declared"),
-                key: message.key,
+                key: message.key.to_string(),
             };
             return messages.into_iter().map(|message| Err(returned(message))).collect();
         }

@@ -11,6 +11,7 @@ mod queue;
 mod state;
 mod subscriber;
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -21,7 +22,7 @@ use crate::config::MemoryConfig;
 use crate::driver::{Subscribe, Subscription};
 use crate::error::{Error, ErrorKind};
 use crate::health::QueueStats;
-use crate::memory::state::State;
+use crate::memory::state::{Places, State};
 use crate::message::Message;
 use crate::publish::{PublishErrorKind, Receipt};
 use crate::topology::{Declared, Topology};
@@ -43,6 +44,17 @@ struct Shared {
     sooner: Notify,
     closed: CancellationToken,
 }
+
+/// A message that is being published.
+#[derive(Debug)]
+struct Incoming {
+    message: Arc<Message>,
+    /// Of one that nobody has a receipt of yet.
+    fresh: Option<Lineage>,
+}
+
+/// How many messages are put away, taken or settled under one lock.
+const BATCH: usize = 64;
 
 // === impl Broker ===
 
@@ -78,8 +90,9 @@ impl Broker {
         deadline: Instant,
     ) -> Vec<Result<Receipt, PublishErrorKind>> {
         let mut answers = Vec::with_capacity(messages.len());
-        for message in messages {
-            answers.push(self.publish_one(message, deadline).await);
+        let mut rest: VecDeque<Incoming> = messages.into_iter().map(Incoming::from).collect();
+        while let Some(full) = self.put_ready(&mut rest, &mut answers) {
+            answers.push(self.put_later(full, deadline).await);
         }
         answers
     }
@@ -106,60 +119,102 @@ impl Broker {
         self.shared.closed.cancel();
     }
 
-    async fn publish_one(
+    /// Puts away those that there is room for at once, up to one for which there is none: that one is returned.
+    fn put_ready(
         &self,
-        mut message: Message,
-        deadline: Instant,
-    ) -> Result<Receipt, PublishErrorKind> {
-        let (targets, places) = {
-            let state = self.shared.state();
-            let targets = state.route(&message.exchange, &message.key);
-            let places = state.places(&targets);
-            (targets, places)
-        };
-        if targets.is_empty() {
-            return Err(PublishErrorKind::Returned {
-                code: 312,
-                text: "NO_ROUTE".to_owned(),
-                key: message.key,
-            });
+        rest: &mut VecDeque<Incoming>,
+        answers: &mut Vec<Result<Receipt, PublishErrorKind>>,
+    ) -> Option<Incoming> {
+        while !rest.is_empty() {
+            let mut sooner = false;
+            let mut full = None;
+            {
+                let mut state = self.shared.state();
+                // Consumers get their turn in between.
+                for _ in 0..BATCH {
+                    let Some(incoming) = rest.pop_front() else { break };
+                    if self.is_closed() {
+                        answers.push(Err(PublishErrorKind::Closed));
+                        continue;
+                    }
+                    let route = state.route(&incoming.message.exchange, &incoming.message.key);
+                    if route.is_empty() {
+                        answers.push(Err(no_route(&incoming.message)));
+                        continue;
+                    }
+                    let Some(places) = state.take_places(&route) else {
+                        full = Some(incoming);
+                        break;
+                    };
+                    sooner |= state.put(&route, places, &incoming.message);
+                    answers.push(Ok(incoming.receipt()));
+                }
+            }
+            if sooner {
+                self.shared.sooner.notify_one();
+            }
+            if full.is_some() {
+                return full;
+            }
         }
-        let mut permits = Vec::with_capacity(places.len());
-        for (queue, places) in places {
+        None
+    }
+
+    /// Waits for room in each queue that has none.
+    async fn put_later(&self, incoming: Incoming, deadline: Instant) -> Result<Receipt, PublishErrorKind> {
+        let (route, open) = {
+            let mut state = self.shared.state();
+            let route = state.route(&incoming.message.exchange, &incoming.message.key);
+            let open = state.places(&route);
+            (route, open)
+        };
+        let mut places = Places::with_capacity(open.len());
+        for places_of in open {
+            let Some(places_of) = places_of else {
+                places.push(None);
+                continue;
+            };
             // ORDER: by name, as every publisher does, so that two never wait for each other; and in turn.
-            let place = match Arc::clone(&places).try_acquire_owned() {
-                Ok(place) => Ok(Ok(place)),
-                Err(_) => tokio::select! {
-                    () = self.shared.closed.cancelled() => return Err(PublishErrorKind::Closed),
-                    place = timeout_at(deadline, places.acquire_owned()) => place,
-                },
+            let place = tokio::select! {
+                biased;
+                place = timeout_at(deadline, places_of.acquire_owned()) => place,
+                () = self.shared.closed.cancelled() => return Err(PublishErrorKind::Closed),
             };
             match place {
-                Ok(Ok(place)) => permits.push((queue, place)),
-                Ok(Err(_)) => {} // The queue went away meanwhile; `put` leaves it out.
+                // Closed: the queue went away meanwhile; `put` leaves it out.
+                Ok(place) => places.push(place.ok()),
                 Err(_) => return Err(PublishErrorKind::Timeout),
             }
         }
         if self.is_closed() {
             return Err(PublishErrorKind::Closed);
         }
-        let (lineage, settled) = match message.lineage.take() {
-            Some(lineage) => (lineage, None),
-            None => {
-                let (lineage, settled) = Lineage::new();
-                (lineage, Some(settled))
-            }
-        };
-        // Held until every copy has its own share, so that a fast consumer cannot settle too early.
-        let first = lineage.share();
-        message.lineage = Some(lineage);
-        let sooner = self.shared.state().put(&targets, permits, &message);
-        if sooner {
+        if self.shared.state().put(&route, places, &incoming.message) {
             self.shared.sooner.notify_one();
         }
-        first.settle();
-        Ok(settled.map_or_else(Receipt::kept_by_broker, Receipt::until_settled))
+        Ok(incoming.receipt())
     }
+}
+
+// === impl Incoming ===
+
+impl From<Message> for Incoming {
+    fn from(mut message: Message) -> Self {
+        let told = message.lineage.is_some();
+        let lineage = message.lineage.get_or_insert_with(Lineage::new).clone();
+        Self { message: Arc::new(message), fresh: (!told).then_some(lineage) }
+    }
+}
+
+impl Incoming {
+    /// What is moved has its receipt with whoever published it.
+    fn receipt(self) -> Receipt {
+        self.fresh.map_or_else(Receipt::kept_by_broker, Receipt::until_settled)
+    }
+}
+
+fn no_route(message: &Message) -> PublishErrorKind {
+    PublishErrorKind::Returned { code: 312, text: "NO_ROUTE".to_owned(), key: message.key.to_string() }
 }
 
 // === impl Shared ===

@@ -1,27 +1,32 @@
 //! What travels between a hub's front and its drivers.
 
+mod body;
 mod header;
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::{Arc, LazyLock};
 
-use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::envelope::{self, CONTENT_TYPE, Event};
 use crate::error::Error;
 use crate::memory::Lineage;
 
+pub(crate) use crate::message::body::Body;
 pub(crate) use crate::message::header::HeaderValue;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) use crate::message::header::{fields_from_json, fields_to_json};
 
+/// A name or an attribute. Most of them are the same in one message after the other.
+pub(crate) type Text = Arc<str>;
+
 /// A message on its way to an exchange, or out of a queue.
 #[derive(Clone, Debug)]
 pub(crate) struct Message {
-    pub(crate) exchange: String,
-    pub(crate) key: String,
-    pub(crate) body: Bytes,
+    pub(crate) exchange: Text,
+    pub(crate) key: Text,
+    pub(crate) body: Body,
     pub(crate) properties: Properties,
     pub(crate) headers: Headers,
     /// Of the memory hub: whom to tell when all copies are settled.
@@ -32,13 +37,13 @@ pub(crate) struct Message {
 #[derive(Clone, Debug, Default)]
 #[cfg_attr(not(feature = "amqp"), allow(dead_code, reason = "the memory hub carries them only"))]
 pub(crate) struct Properties {
-    pub(crate) message_id: Option<String>,
-    pub(crate) kind: Option<String>,
-    pub(crate) app_id: Option<String>,
-    pub(crate) correlation_id: Option<String>,
-    pub(crate) content_type: Option<String>,
-    pub(crate) content_encoding: Option<String>,
-    pub(crate) reply_to: Option<String>,
+    pub(crate) message_id: Option<Text>,
+    pub(crate) kind: Option<Text>,
+    pub(crate) app_id: Option<Text>,
+    pub(crate) correlation_id: Option<Text>,
+    pub(crate) content_type: Option<Text>,
+    pub(crate) content_encoding: Option<Text>,
+    pub(crate) reply_to: Option<Text>,
     pub(crate) priority: Option<u8>,
     /// Seconds since the epoch.
     pub(crate) timestamp: Option<u64>,
@@ -48,11 +53,11 @@ pub(crate) struct Properties {
 
 pub(crate) type Headers = BTreeMap<String, HeaderValue>;
 
-/// A message that came out of a queue and waits to be settled.
-#[derive(Debug)]
+/// A message that came out of a queue and waits to be settled. Cheap to clone.
+#[derive(Clone, Debug)]
 pub(crate) struct Delivery {
-    pub(crate) message: Message,
-    pub(crate) queue: String,
+    pub(crate) message: Arc<Message>,
+    pub(crate) queue: Text,
     pub(crate) redelivered: bool,
     /// How often this copy went back before, where the queue counts.
     pub(crate) returns: u32,
@@ -69,22 +74,35 @@ pub(crate) struct Token {
 // === impl Message ===
 
 impl Message {
-    pub(crate) fn of(event: &Event, exchange: &str) -> Self {
+    /// With the event written out.
+    pub(crate) fn of(event: &Event, exchange: &Text) -> Self {
+        Self::new(event, exchange, event.to_json().into())
+    }
+
+    /// With the event as it is, for a hub that is not left.
+    pub(crate) fn passing(event: Arc<Event>, exchange: &Text) -> Self {
+        let mut message = Self::new(&event, exchange, Body::default());
+        message.body = event.into();
+        message
+    }
+
+    fn new(event: &Event, exchange: &Text, body: Body) -> Self {
         let mut headers = Headers::new();
         if let Some(traceparent) = &event.traceparent {
             headers.insert("traceparent".to_owned(), HeaderValue::Text(traceparent.clone()));
         }
+        let kind = Text::from(&*event.event_type);
         Self {
-            exchange: exchange.to_owned(),
-            key: event.event_type.clone(),
-            body: event.to_json(),
+            exchange: Text::clone(exchange),
+            key: Text::clone(&kind),
+            body,
             properties: Properties {
-                message_id: Some(event.id.as_str().to_owned()),
-                kind: Some(event.event_type.clone()),
-                app_id: Some(event.source.clone()),
+                message_id: Some(event.id.as_str().into()),
+                kind: Some(kind),
+                app_id: Some((&*event.source).into()),
                 // A short string on the wire; the body has it whole.
-                correlation_id: event.correlation_id.clone().filter(|id| id.len() <= 255),
-                content_type: Some(CONTENT_TYPE.to_owned()),
+                correlation_id: event.correlation_id.as_deref().filter(|id| id.len() <= 255).map(Text::from),
+                content_type: Some(Text::clone(&STRUCTURED)),
                 timestamp: u64::try_from(event.time.as_second()).ok(),
                 lane: event.partition_key.as_ref().map_or(0, hash),
                 ..Properties::default()
@@ -95,11 +113,15 @@ impl Message {
     }
 
     /// The event, in whichever mode it is.
-    pub(crate) fn event(&self) -> Result<Event, Error> {
+    pub(crate) fn event(&self) -> Result<Arc<Event>, Error> {
+        if let Some(event) = self.body.event() {
+            return Ok(event);
+        }
         let headers = self.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_ref()?)));
         let sent = self.properties.timestamp.and_then(|seconds| i64::try_from(seconds).ok());
         let sent = sent.and_then(|seconds| Timestamp::from_second(seconds).ok());
-        envelope::read(self.properties.content_type.as_deref(), headers, &self.body, sent)
+        let kind = self.properties.content_type.as_deref();
+        envelope::read(kind, headers, self.body.bytes(), sent).map(Arc::new)
     }
 
     pub(crate) fn text(&self, header: &str) -> Option<&str> {
@@ -117,8 +139,13 @@ impl Message {
     }
 }
 
+static STRUCTURED: LazyLock<Text> = LazyLock::new(|| CONTENT_TYPE.into());
+
 fn hash(key: &String) -> u64 {
     let mut hasher = DefaultHasher::new();
     key.hash(&mut hasher);
     hasher.finish()
 }
+
+#[cfg(test)]
+mod tests;

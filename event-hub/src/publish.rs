@@ -3,16 +3,15 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use tokio::sync::oneshot;
-
 use crate::envelope::Event;
 use crate::error::{Error, ErrorKind};
+use crate::memory::Lineage;
 
 /// The hub has the event: every queue that wanted it has taken it.
 #[derive(Debug)]
 pub struct Receipt {
-    /// Half of the pair whose sender goes with the event's copies; none where the broker keeps them.
-    settled: Option<oneshot::Receiver<()>>,
+    /// The event's copies; none where the broker keeps them.
+    copies: Option<Lineage>,
 }
 
 /// Why the hub does not say that it has the event. The event comes back with it.
@@ -53,11 +52,11 @@ pub enum PublishErrorKind {
 
 impl Receipt {
     pub(crate) fn kept_by_broker() -> Self {
-        Self { settled: None }
+        Self { copies: None }
     }
 
-    pub(crate) fn until_settled(settled: oneshot::Receiver<()>) -> Self {
-        Self { settled: Some(settled) }
+    pub(crate) fn until_settled(copies: Lineage) -> Self {
+        Self { copies: Some(copies) }
     }
 
     /// Waits until nothing of the event can be lost with this process any more.
@@ -74,11 +73,11 @@ impl Receipt {
     ///
     /// Nothing happens when dropped.
     pub async fn settled(self) -> Result<(), Error> {
-        match self.settled {
-            None => Ok(()),
-            Some(settled) => {
-                settled.await.map_err(|_| Error::new(ErrorKind::Closed, "before the event was settled"))
+        match self.copies {
+            Some(copies) if !copies.settled().await => {
+                Err(Error::new(ErrorKind::Closed, "before the event was settled"))
             }
+            _ => Ok(()),
         }
     }
 }

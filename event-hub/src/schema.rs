@@ -211,6 +211,16 @@ impl Upcasts {
         Ok(event)
     }
 
+    /// As [`Upcasts::upcast`]; what is new already is not copied.
+    pub(crate) fn upcast_shared(&self, event: Arc<Event>) -> Result<Arc<Event>, Error> {
+        match self.0.chains.get(&event.event_type) {
+            Some(chain) if event.data_version != chain.newest() => {
+                self.upcast(Arc::unwrap_or_clone(event)).map(Arc::new)
+            }
+            _ => Ok(event),
+        }
+    }
+
     fn newest<'a>(&self, event: &'a Event) -> Result<(u32, Cow<'a, RawValue>), Error> {
         let mut version = event.data_version;
         let mut data = Cow::Borrowed(&*event.data);

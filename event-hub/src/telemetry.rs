@@ -48,7 +48,7 @@ mod spans;
 #[cfg(feature = "amqp")]
 pub(crate) use crate::telemetry::metrics::ConnectionMetrics;
 pub(crate) use crate::telemetry::metrics::{ConsumerMetrics, Processed, PublishMetrics};
-pub(crate) use crate::telemetry::spans::{PublishSpans, failed, process};
+pub(crate) use crate::telemetry::spans::{ProcessSpans, PublishSpans, failed};
 
 const PUBLISH: &str = "publish";
 const PROCESS: &str = "process";

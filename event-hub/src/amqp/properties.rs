@@ -1,12 +1,14 @@
 //! Our messages in AMQP's properties and headers, and back.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use lapin::BasicProperties;
 use lapin::message::Delivery as Delivered;
 use lapin::types::{AMQPValue, DecimalValue, FieldArray, FieldTable, ShortString};
 
 use crate::amqp::declare::short;
-use crate::message::{Delivery, HeaderValue, Headers, Message, Properties, Token};
+use crate::message::{Delivery, HeaderValue, Headers, Message, Properties, Text, Token};
 
 /// Written to disk before it is confirmed.
 const PERSISTENT: u8 = 2;
@@ -31,25 +33,25 @@ pub(super) fn outgoing(message: Message, sequence: u64) -> Outgoing {
     let own = message.properties;
     let mut properties = BasicProperties::default().with_delivery_mode(PERSISTENT).with_headers(table);
     if let Some(id) = own.message_id {
-        properties = properties.with_message_id(short(id));
+        properties = properties.with_message_id(short(&*id));
     }
     if let Some(kind) = own.kind {
-        properties = properties.with_type(short(kind));
+        properties = properties.with_type(short(&*kind));
     }
     if let Some(app) = own.app_id {
-        properties = properties.with_app_id(short(app));
+        properties = properties.with_app_id(short(&*app));
     }
     if let Some(id) = own.correlation_id {
-        properties = properties.with_correlation_id(short(id));
+        properties = properties.with_correlation_id(short(&*id));
     }
     if let Some(kind) = own.content_type {
-        properties = properties.with_content_type(short(kind));
+        properties = properties.with_content_type(short(&*kind));
     }
     if let Some(encoding) = own.content_encoding {
-        properties = properties.with_content_encoding(short(encoding));
+        properties = properties.with_content_encoding(short(&*encoding));
     }
     if let Some(queue) = own.reply_to {
-        properties = properties.with_reply_to(short(queue));
+        properties = properties.with_reply_to(short(&*queue));
     }
     if let Some(priority) = own.priority {
         properties = properties.with_priority(priority);
@@ -57,7 +59,8 @@ pub(super) fn outgoing(message: Message, sequence: u64) -> Outgoing {
     if let Some(seconds) = own.timestamp {
         properties = properties.with_timestamp(seconds);
     }
-    Outgoing { exchange: short(message.exchange), key: short(message.key), properties, body: message.body }
+    let (exchange, key) = (short(&*message.exchange), short(&*message.key));
+    Outgoing { exchange, key, properties, body: message.body.bytes().clone() }
 }
 
 /// Which publish a returned message was.
@@ -68,42 +71,85 @@ pub(super) fn sequence(properties: &BasicProperties) -> Option<u64> {
     }
 }
 
-pub(super) fn incoming(delivered: Delivered, queue: &str, generation: u64) -> Delivery {
-    let properties = &delivered.properties;
-    let headers = properties.headers().as_ref().map(headers).unwrap_or_default();
-    let returns = match headers.get("x-delivery-count") {
-        // Not of this queue, but of the one that someone has moved it from.
-        _ if !delivered.redelivered => 0,
-        Some(HeaderValue::Number(count)) => u32::try_from(*count).unwrap_or(0),
-        // A classic queue does not count; it only knows that there was a first time.
-        _ => 1,
-    };
-    let own = |text: &Option<ShortString>| text.as_ref().map(|text| text.as_str().to_owned());
-    Delivery {
-        queue: queue.to_owned(),
-        redelivered: delivered.redelivered,
-        returns,
-        token: Token { generation, tag: delivered.delivery_tag },
-        message: Message {
-            exchange: delivered.exchange.as_str().to_owned(),
-            key: delivered.routing_key.as_str().to_owned(),
+/// Turns what a subscription is given into deliveries.
+///
+/// Most names are the same in one message after the other: each is kept, to be shared by the next that has it.
+#[derive(Debug)]
+pub(super) struct Reader {
+    queue: Text,
+    generation: u64,
+    exchange: Text,
+    key: Text,
+    kind: Text,
+    app_id: Text,
+    content_type: Text,
+}
+
+// === impl Reader ===
+
+impl Reader {
+    pub(super) fn new(queue: &str, generation: u64) -> Self {
+        let none = Text::default();
+        Self {
+            queue: queue.into(),
+            generation,
+            exchange: Text::clone(&none),
+            key: Text::clone(&none),
+            kind: Text::clone(&none),
+            app_id: Text::clone(&none),
+            content_type: none,
+        }
+    }
+
+    pub(super) fn read(&mut self, delivered: Delivered) -> Delivery {
+        let properties = &delivered.properties;
+        let headers = properties.headers().as_ref().map(headers).unwrap_or_default();
+        let returns = match headers.get("x-delivery-count") {
+            // Not of this queue, but of the one that someone has moved it from.
+            _ if !delivered.redelivered => 0,
+            Some(HeaderValue::Number(count)) => u32::try_from(*count).unwrap_or(0),
+            // A classic queue does not count; it only knows that there was a first time.
+            _ => 1,
+        };
+        let own = |text: &Option<ShortString>| text.as_ref().map(|text| Text::from(text.as_str()));
+        let message = Message {
+            exchange: same(&mut self.exchange, &delivered.exchange),
+            key: same(&mut self.key, &delivered.routing_key),
             properties: Properties {
                 message_id: own(properties.message_id()),
-                kind: own(properties.kind()),
-                app_id: own(properties.app_id()),
+                kind: properties.kind().as_ref().map(|kind| same(&mut self.kind, kind)),
+                app_id: properties.app_id().as_ref().map(|app| same(&mut self.app_id, app)),
                 correlation_id: own(properties.correlation_id()),
-                content_type: own(properties.content_type()),
+                content_type: properties
+                    .content_type()
+                    .as_ref()
+                    .map(|kind| same(&mut self.content_type, kind)),
                 content_encoding: own(properties.content_encoding()),
                 reply_to: own(properties.reply_to()),
                 priority: *properties.priority(),
                 timestamp: *properties.timestamp(),
                 lane: 0,
             },
-            body: Bytes::from(delivered.data),
+            body: Bytes::from(delivered.data).into(),
             headers,
             lineage: None,
-        },
+        };
+        Delivery {
+            queue: Text::clone(&self.queue),
+            redelivered: delivered.redelivered,
+            returns,
+            token: Token { generation: self.generation, tag: delivered.delivery_tag },
+            message: Arc::new(message),
+        }
     }
+}
+
+/// The text of the last message, when this one has the same.
+fn same(last: &mut Text, text: &ShortString) -> Text {
+    if **last != *text.as_str() {
+        *last = text.as_str().into();
+    }
+    Text::clone(last)
 }
 
 fn headers(table: &FieldTable) -> Headers {

@@ -23,8 +23,9 @@ use uuid::Uuid;
 use crate::amqp::acks::{Acks, Send};
 use crate::amqp::connection::Link;
 use crate::amqp::declare::short;
+use crate::amqp::properties::Reader;
 use crate::amqp::subscriber::opening::Opening;
-use crate::amqp::{PATIENCE, Setup, declare, failure, properties};
+use crate::amqp::{PATIENCE, Setup, declare, failure};
 use crate::backoff::Backoff;
 use crate::driver::{Settlement, Source, Subscribe, Subscription, SubscriptionState, Verdict};
 use crate::error::Error;
@@ -191,6 +192,7 @@ impl Owner {
 
     async fn serve(&mut self, mut seat: Seat) -> Left {
         let mut acks = Acks::new(self.subscribe.prefetch);
+        let mut reader = Reader::new(&self.queue, seat.generation);
         let mut next: Option<Delivery> = None;
         let mut settled = Vec::with_capacity(BATCH);
         let (mut stopped, mut over) = (false, false);
@@ -239,7 +241,7 @@ impl Owner {
                             Some(Ok(one)) => {
                                 acks.deliver(one.delivery_tag);
                                 if !stopped {
-                                    let one = properties::incoming(one, &self.queue, seat.generation);
+                                    let one = reader.read(one);
                                     match self.deliveries.try_send(one) {
                                         Ok(()) => {}
                                         Err(TrySendError::Full(one)) => next = Some(one),

@@ -94,9 +94,9 @@ pub async fn poison_becomes_a_dead_letter(bed: &Bed) {
     let mut work = bed.consume("work", quick(), async |_, _| Outcome::Ack);
     for body in [&b"{not json"[..], b"", &[0xff, 0x00]] {
         let message = Message {
-            exchange: bed.name("events"),
-            key: "a.poison".to_owned(),
-            body: Bytes::from_static(body),
+            exchange: bed.name("events").into(),
+            key: "a.poison".into(),
+            body: Bytes::from_static(body).into(),
             properties: Properties::default(),
             headers: crate::message::Headers::default(),
             lineage: None,

@@ -88,9 +88,9 @@ pub async fn binary_cloudevents_are_handled(bed: &Bed) {
         }
     }
     let mut structured = binary(bed, "ce-", "1.0");
-    structured.properties.content_type = Some(CONTENT_TYPE.to_owned());
+    structured.properties.content_type = Some(CONTENT_TYPE.into());
     structured.body =
-        Bytes::from_static(br#"{"specversion":"0.3","id":"1","source":"s","type":"t","data":1}"#);
+        Bytes::from_static(br#"{"specversion":"0.3","id":"1","source":"s","type":"t","data":1}"#).into();
     for message in [binary(bed, "ce-", "0.3"), structured] {
         let send = bed.hub.send_raw(message);
         send.await.expect("confirmed");
@@ -113,12 +113,11 @@ fn binary(bed: &Bed, prefix: &str, version: &str) -> Message {
         (format!("{prefix}sampled"), HeaderValue::Flag(true)),
         (format!("{prefix}rate"), HeaderValue::Number(30)),
     ]);
-    let properties =
-        Properties { content_type: Some("application/json".to_owned()), ..Properties::default() };
+    let properties = Properties { content_type: Some("application/json".into()), ..Properties::default() };
     Message {
-        exchange: bed.name("events"),
-        key: "a.b".to_owned(),
-        body: Bytes::from_static(br#"{"n":1}"#),
+        exchange: bed.name("events").into(),
+        key: "a.b".into(),
+        body: Bytes::from_static(br#"{"n":1}"#).into(),
         properties,
         headers,
         lineage: None,

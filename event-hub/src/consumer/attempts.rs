@@ -5,8 +5,9 @@ mod broker;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::handler::{Context, DeadLetterInfo};
-use crate::message::{Delivery, HeaderValue, Headers, Message};
+use crate::handler::DeadLetterInfo;
+use crate::handler::received::Standing;
+use crate::message::{Delivery, HeaderValue, Headers, Message, Text};
 use crate::topology::DeadLetter;
 
 const ATTEMPTS: &str = "x-tramline-attempts";
@@ -54,7 +55,7 @@ enum Deaths {
     All,
 }
 
-pub(super) fn context(delivery: &Delivery) -> Context {
+pub(super) fn standing(delivery: &Delivery) -> Standing {
     let message = &delivery.message;
     let life = Life::of(message, &delivery.queue, Deaths::Violent);
     let failures = match &life {
@@ -64,16 +65,19 @@ pub(super) fn context(delivery: &Delivery) -> Context {
     };
     // What we counted, and what went back without us.
     let failures = failures.saturating_add(delivery.returns);
-    Context {
-        queue: delivery.queue.clone(),
+    Standing {
         attempt: failures.saturating_add(1),
         redelivered: delivery.redelivered || failures > 0,
-        routing_key: message.text(KEY).unwrap_or(&message.key).to_owned(),
         dead_letter: match life {
-            Life::Dead(info) => Some(*info),
+            Life::Dead(info) => Some(info),
             Life::Alive | Life::Revived => None,
         },
     }
+}
+
+/// The key that a message was first published with.
+pub(crate) fn routing_key(message: &Message) -> &str {
+    message.text(KEY).unwrap_or(&message.key)
 }
 
 /// A copy for another try.
@@ -84,7 +88,7 @@ pub(super) fn again(delivery: &Delivery, failures: u32, error: &str, route: (Str
         Life::Dead(info) => retain(&mut message, *info, failures),
         Life::Alive | Life::Revived => fail(&mut message, failures, error),
     }
-    (message.exchange, message.key) = route;
+    (message.exchange, message.key) = (route.0.into(), route.1.into());
     message
 }
 
@@ -103,14 +107,14 @@ pub(super) fn dead(
         retain(&mut message, *info, 0);
     } else {
         fail(&mut message, failures, error);
-        for (name, value) in [(REASON, reason), (HANDLER, handler), (QUEUE, &delivery.queue)] {
+        for (name, value) in [(REASON, reason), (HANDLER, handler), (QUEUE, &*delivery.queue)] {
             message.headers.insert(name.to_owned(), HeaderValue::Text(value.to_owned()));
         }
         message.headers.insert(DEATH.to_owned(), HeaderValue::Text(Uuid::now_v7().to_string()));
     }
-    message.exchange.clone_from(&target.exchange);
+    message.exchange = (&*target.exchange).into();
     if let Some(key) = &target.key {
-        message.key.clone_from(key);
+        message.key = (&**key).into();
     }
     message
 }
@@ -125,7 +129,7 @@ pub(crate) fn replace(delivery: &Delivery, death: &str) -> Message {
         let failures = number(&message, RETRIES);
         retain(&mut message, *info, failures);
     }
-    (message.exchange, message.key) = (String::new(), delivery.queue.clone());
+    (message.exchange, message.key) = (Text::default(), Text::clone(&delivery.queue));
     message
 }
 
@@ -151,7 +155,7 @@ pub(crate) fn untold(message: &Message) -> DeadLetterInfo {
 pub(crate) fn death(delivery: &Delivery) -> Option<Vec<String>> {
     let message = &delivery.message;
     let own = |name: &str| message.text(name).unwrap_or_default().to_owned();
-    let id = message.properties.message_id.clone();
+    let id = message.properties.message_id.as_deref().map(str::to_owned);
     let mark = broker::death(message, Deaths::All);
     let later = mark.filter(|mark| mark.is_failure() || message.text(REASON).is_none());
     match (later, id) {
@@ -176,7 +180,7 @@ pub(crate) fn revive(message: &mut Message) {
     let mark = broker::death(message, Deaths::All);
     let (exchange, key) = mark.map(|mark| (mark.exchange, mark.key)).unwrap_or_default();
     // Where it came from first: its key is a queue's name from now on.
-    for (name, text) in [(KEY, key.or_else(|| message.properties.kind.clone())), (EXCHANGE, exchange)] {
+    for (name, text) in [(KEY, key.or_else(|| kind(message))), (EXCHANGE, exchange)] {
         if let Some(text) = text {
             message.headers.entry(name.to_owned()).or_insert(HeaderValue::Text(text));
         }
@@ -193,6 +197,10 @@ pub(crate) fn revive(message: &mut Message) {
 
 impl Life {
     fn of(message: &Message, lies_in: &str, deaths: Deaths) -> Self {
+        // Every death leaves headers of this kind, its own or ours: most messages have none.
+        if !message.headers.keys().any(|name| name.starts_with("x-")) {
+            return Self::Alive;
+        }
         let Some((reason, queue)) = told(message, deaths) else { return Self::Alive };
         if queue.as_deref() == Some(lies_in) {
             return Self::Revived;
@@ -218,7 +226,7 @@ fn describe(
         first_failed_at: time(FIRST_FAILED),
         last_failed_at: time(LAST_FAILED).max(died_at),
         queue,
-        routing_key: owned(KEY).or(key).or_else(|| message.properties.kind.clone()),
+        routing_key: owned(KEY).or(key).or_else(|| kind(message)),
         exchange: owned(EXCHANGE).or(exchange),
         redrives: number(message, REDRIVES),
         previous_reason: owned(PREVIOUS),
@@ -239,14 +247,14 @@ fn told(message: &Message, deaths: Deaths) -> Option<(String, Option<String>)> {
 }
 
 fn copy(delivery: &Delivery, life: &Life) -> Message {
-    let mut message = delivery.message.clone();
+    let mut message = Message::clone(&delivery.message);
     if matches!(life, Life::Revived) {
         revive(&mut message);
     }
     // The broker's own marks are its to set; it refuses or ignores them from us.
     message.headers.retain(|name, _| !is_broker_s(name));
-    for (name, value) in [(KEY, &message.key), (EXCHANGE, &message.exchange)] {
-        let value = HeaderValue::Text(value.clone());
+    for (name, value) in [(KEY, message.key.to_string()), (EXCHANGE, message.exchange.to_string())] {
+        let value = HeaderValue::Text(value);
         message.headers.entry(name.to_owned()).or_insert(value);
     }
     message
@@ -279,6 +287,10 @@ fn fail(message: &mut Message, failures: u32, error: &str) {
     headers.entry(FIRST_FAILED.to_owned()).or_insert_with(|| now.clone());
     headers.insert(LAST_FAILED.to_owned(), now);
     headers.insert(ERROR.to_owned(), HeaderValue::Text(cut(error).to_owned()));
+}
+
+fn kind(message: &Message) -> Option<String> {
+    message.properties.kind.as_deref().map(str::to_owned)
 }
 
 fn number(message: &Message, name: &str) -> u32 {

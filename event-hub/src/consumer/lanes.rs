@@ -11,7 +11,7 @@ use crate::message::Delivery;
 
 /// One delivery on its way through this consumer.
 pub(super) struct Job {
-    pub(super) delivery: Arc<Delivery>,
+    pub(super) delivery: Delivery,
     /// Made when it is first looked into.
     pub(super) received: Option<Received>,
     /// What must not pass it.
@@ -47,7 +47,7 @@ struct Behind {
 
 impl Job {
     pub(super) fn new(delivery: Delivery, arrived: Instant) -> Self {
-        Self { delivery: Arc::new(delivery), received: None, key: None, arrived, tried: None, parked: None }
+        Self { delivery, received: None, key: None, arrived, tried: None, parked: None }
     }
 
     pub(super) fn generation(&self) -> u64 {

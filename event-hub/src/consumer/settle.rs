@@ -19,7 +19,7 @@ use crate::delay;
 use crate::driver::{SubscriptionState, Verdict};
 use crate::handler::{BoxError, Outcome, Panicked, TimedOut};
 use crate::message::Message;
-use crate::telemetry::{self, Processed};
+use crate::telemetry::Processed;
 
 /// Where a job stands when its handler's turn is over.
 pub(super) enum Step {
@@ -49,11 +49,8 @@ pub(super) async fn settle<P: Process>(
     state: &SubscriptionState,
     stop: &CancellationToken,
 ) -> Step {
-    let attempt = consumer.received(job).context().attempt;
-    let hook = consumer.hub.join_trace.as_ref();
-    let span = AssertUnwindSafe(|| {
-        telemetry::process(consumer.backend.system(), &consumer.name, &job.delivery, attempt, hook)
-    });
+    let attempt = consumer.received(job).standing().attempt;
+    let span = AssertUnwindSafe(|| consumer.spans.one(&job.delivery, attempt));
     // The hook is the application's, and not worth an event.
     let span = catch_unwind(span).unwrap_or_else(|panic| {
         let error = Panicked::new(panic.as_ref());
@@ -73,7 +70,7 @@ impl<P: Process> Turn<'_, P> {
         } else {
             consumer.metrics.consumed.increment(1);
             let returns = self.job.delivery.returns;
-            let cx = consumer.received(self.job).context();
+            let cx = consumer.received(self.job).standing();
             if cx.redelivered {
                 consumer.metrics.redelivered.increment(1);
             }
@@ -98,7 +95,7 @@ impl<P: Process> Turn<'_, P> {
             if self.stays() {
                 self.job.tried.get_or_insert_with(Instant::now);
             }
-            let attempt = consumer.received(self.job).context().attempt;
+            let attempt = consumer.received(self.job).standing().attempt;
             // Stopped before it began: the pass is given back with it.
             let Some(answer) = self.call().await else { return Step::Kept };
             let Judged { outcome, label, hopeless } = judge(&consumer.config.errors, answer, attempt);
@@ -254,7 +251,7 @@ impl<P: Process> Turn<'_, P> {
 
     /// Sends it once round through the delay queues, without an attempt counted.
     async fn send_around(&mut self, why: &str) -> Step {
-        let failures = self.consumer.received(self.job).context().attempt - 1;
+        let failures = self.consumer.received(self.job).standing().attempt - 1;
         let pause = self.consumer.gate.pause_left();
         let route = delay::route(&self.job.delivery.queue, pause);
         self.move_on(attempts::again(&self.job.delivery, failures, why, route)).await

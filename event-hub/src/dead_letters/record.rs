@@ -1,11 +1,12 @@
 //! From a delivery to a row, and from a row to a message.
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::consumer::attempts;
-use crate::message::{Delivery, Message, Properties, fields_from_json, fields_to_json};
+use crate::message::{Delivery, Message, Properties, Text, fields_from_json, fields_to_json};
 
 /// What is written of a letter.
 #[derive(Clone, Debug)]
@@ -61,8 +62,8 @@ impl Record {
             queue: info.queue.as_deref().map(plain),
             exchange: info.exchange.as_deref().or(Some(&message.exchange)).map(plain),
             routing_key: info.routing_key.as_deref().or(Some(&message.key)).map(plain),
-            event_id: event.id.or_else(|| own.message_id.clone()).as_deref().map(plain),
-            event_type: event.kind.or_else(|| own.kind.clone()).as_deref().map(plain),
+            event_id: event.id.as_deref().or(own.message_id.as_deref()).map(plain),
+            event_type: event.kind.as_deref().or(own.kind.as_deref()).map(plain),
             reason: plain(&info.reason),
             error: info.error.as_deref().map(plain),
             handler: info.handler.as_deref().map(plain),
@@ -76,7 +77,7 @@ impl Record {
             content_type: own.content_type.as_deref().map(plain),
             properties: Value::Object(properties(own)).to_string(),
             headers: Value::Object(fields_to_json(&message.headers)).to_string(),
-            body: message.body.to_vec(),
+            body: message.body.bytes().to_vec(),
         }
     }
 }
@@ -98,9 +99,9 @@ impl Claimed {
             return Err("its row has been changed, and cannot be read");
         };
         let mut message = Message {
-            exchange: String::new(),
-            key: queue,
-            body: self.body.into(),
+            exchange: Text::default(),
+            key: queue.into(),
+            body: Bytes::from(self.body).into(),
             properties,
             headers,
             lineage: None,
@@ -133,8 +134,8 @@ pub(crate) fn death(delivery: &Delivery) -> Option<String> {
         hash.update(part);
     }
     // The queue too: one death may be told in two of them.
-    hash.update(&delivery.queue);
-    hash.update(&delivery.message.body);
+    hash.update(&*delivery.queue);
+    hash.update(delivery.message.body.bytes());
     Some(hex::encode(hash.finalize()))
 }
 
@@ -158,9 +159,11 @@ struct Named {
 impl Named {
     fn of(message: &Message) -> Self {
         match message.event() {
-            Ok(event) => Self { id: Some(event.id.into()), kind: Some(event.event_type) },
+            Ok(event) => {
+                Self { id: Some(event.id.as_str().to_owned()), kind: Some(event.event_type.clone()) }
+            }
             // Not one of ours, or one that died of that.
-            Err(_) => serde_json::from_slice(&message.body).unwrap_or_default(),
+            Err(_) => serde_json::from_slice(message.body.bytes()).unwrap_or_default(),
         }
     }
 }
@@ -172,13 +175,13 @@ fn plain(text: &str) -> String {
 
 fn properties(own: &Properties) -> Map<String, Value> {
     let all = [
-        ("messageId", own.message_id.as_ref().map(|text| json!(text))),
-        ("type", own.kind.as_ref().map(|text| json!(text))),
-        ("appId", own.app_id.as_ref().map(|text| json!(text))),
-        ("correlationId", own.correlation_id.as_ref().map(|text| json!(text))),
-        ("contentType", own.content_type.as_ref().map(|text| json!(text))),
-        ("contentEncoding", own.content_encoding.as_ref().map(|text| json!(text))),
-        ("replyTo", own.reply_to.as_ref().map(|text| json!(text))),
+        ("messageId", own.message_id.as_deref().map(|text| json!(text))),
+        ("type", own.kind.as_deref().map(|text| json!(text))),
+        ("appId", own.app_id.as_deref().map(|text| json!(text))),
+        ("correlationId", own.correlation_id.as_deref().map(|text| json!(text))),
+        ("contentType", own.content_type.as_deref().map(|text| json!(text))),
+        ("contentEncoding", own.content_encoding.as_deref().map(|text| json!(text))),
+        ("replyTo", own.reply_to.as_deref().map(|text| json!(text))),
         ("priority", own.priority.map(|number| json!(number))),
         ("timestamp", own.timestamp.map(|seconds| json!(seconds))),
     ];
@@ -188,7 +191,7 @@ fn properties(own: &Properties) -> Map<String, Value> {
 fn properties_from(fields: &Map<String, Value>) -> Option<Properties> {
     let text = |name: &str| match fields.get(name) {
         None => Some(None),
-        Some(value) => value.as_str().map(|text| Some(text.to_owned())),
+        Some(value) => value.as_str().map(|text| Some(Text::from(text))),
     };
     let number = |name: &str| match fields.get(name) {
         None => Some(None),

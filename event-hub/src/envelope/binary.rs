@@ -8,8 +8,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 
-use crate::envelope::extension::ExtensionValue;
-use crate::envelope::parts::{Field, Parts, is_json};
+use crate::envelope::parts::{Field, Parts, Scalar, is_json};
 use crate::envelope::{Event, json};
 use crate::error::{Error, ErrorKind};
 
@@ -77,15 +76,15 @@ fn binary<'a>(
             }
         }
         let value = match value {
-            HeaderRef::Flag(flag) => ExtensionValue::Flag(flag),
-            HeaderRef::Number(number) => ExtensionValue::Integer(number),
-            HeaderRef::Text(text) => ExtensionValue::Text(text.to_owned()),
-            HeaderRef::Time(seconds) => ExtensionValue::Text(from_seconds(seconds)),
+            HeaderRef::Flag(flag) => Scalar::Flag(flag),
+            HeaderRef::Number(number) => Scalar::Integer(number),
+            HeaderRef::Text(text) => Scalar::Text(text.into()),
+            HeaderRef::Time(seconds) => Scalar::Text(from_seconds(seconds).into()),
         };
         parts.set(field, value).map_err(invalid)?;
     }
     if let Some(kind) = content_type {
-        parts.set(Field::DataContentType, ExtensionValue::Text(kind.to_owned())).map_err(invalid)?;
+        parts.set(Field::DataContentType, Scalar::Text(kind.into())).map_err(invalid)?;
     }
     if let Some(kind) = parts.content_type().filter(|kind| !is_json(kind)) {
         return Err(invalid(format!("data of {kind}, not JSON")));

@@ -10,8 +10,7 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::value::RawValue;
 
-use crate::envelope::extension::ExtensionValue;
-use crate::envelope::parts::{Field, Parts, is_json};
+use crate::envelope::parts::{Field, Parts, Scalar, is_json};
 use crate::envelope::{Event, JSON};
 use crate::error::{Error, ErrorKind};
 
@@ -123,7 +122,7 @@ impl<'de> Visitor<'de> for Members {
                 Field::DataBase64 => object.base64 = map.next_value()?,
                 field => {
                     // JSON's null says that there is none.
-                    if let Some(value) = map.next_value::<Option<ExtensionValue>>()? {
+                    if let Some(value) = map.next_value::<Option<Scalar<'_>>>()? {
                         object.parts.set(field, value).map_err(de::Error::custom)?;
                     }
                 }
@@ -150,5 +149,46 @@ impl<'de> Deserialize<'de> for Field {
         }
 
         deserializer.deserialize_identifier(Name)
+    }
+}
+
+impl<'de> Deserialize<'de> for Scalar<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Attribute;
+
+        impl<'de> Visitor<'de> for Attribute {
+            type Value = Scalar<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("text, a whole number, true or false")
+            }
+
+            fn visit_bool<E: de::Error>(self, flag: bool) -> Result<Self::Value, E> {
+                Ok(Scalar::Flag(flag))
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
+                Ok(Scalar::Integer(number))
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Self::Value, E> {
+                let number = i64::try_from(number).map_err(|_| E::custom("a whole number out of range"))?;
+                Ok(Scalar::Integer(number))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Scalar::Text(text.to_owned().into()))
+            }
+
+            fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Scalar::Text(text.into()))
+            }
+
+            fn visit_string<E: de::Error>(self, text: String) -> Result<Self::Value, E> {
+                Ok(Scalar::Text(text.into()))
+            }
+        }
+
+        deserializer.deserialize_any(Attribute)
     }
 }

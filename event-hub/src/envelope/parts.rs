@@ -1,10 +1,12 @@
 //! An event's attributes while they are being read, from JSON or from headers.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 
 use crate::envelope::extension::{ExtensionValue, Extensions};
-use crate::envelope::{Event, EventId, first_version, short};
+use crate::envelope::{Event, EventId, JSON, first_version, short};
 use crate::error::{Error, ErrorKind};
 
 /// What a member or a header is called.
@@ -29,6 +31,14 @@ pub(super) enum Field {
     Type,
 }
 
+/// What an attribute holds, not yet copied.
+#[derive(Debug)]
+pub(super) enum Scalar<'a> {
+    Flag(bool),
+    Integer(i64),
+    Text(Cow<'a, str>),
+}
+
 /// What has been read so far.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
@@ -39,7 +49,7 @@ pub(super) struct Parts {
     event_type: Option<String>,
     subject: Option<String>,
     pub(super) time: Option<Timestamp>,
-    content_type: Option<String>,
+    content_type: Option<Cow<'static, str>>,
     schema: Option<String>,
     correlation_id: Option<String>,
     causation_id: Option<String>,
@@ -98,15 +108,35 @@ impl Field {
     }
 }
 
+// === impl Scalar ===
+
+impl Scalar<'_> {
+    fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Flag(_) | Self::Integer(_) => None,
+        }
+    }
+}
+
+impl From<Scalar<'_>> for ExtensionValue {
+    fn from(value: Scalar<'_>) -> Self {
+        match value {
+            Scalar::Flag(flag) => Self::Flag(flag),
+            Scalar::Integer(number) => Self::Integer(number),
+            Scalar::Text(text) => Self::Text(text.into_owned()),
+        }
+    }
+}
+
 // === impl Parts ===
 
 impl Parts {
     /// Takes one attribute; each may come once.
-    pub(super) fn set(&mut self, field: Field, value: ExtensionValue) -> Result<(), String> {
+    pub(super) fn set(&mut self, field: Field, value: Scalar<'_>) -> Result<(), String> {
         let place = match field {
             Field::CausationId => &mut self.causation_id,
             Field::CorrelationId => &mut self.correlation_id,
-            Field::DataContentType => &mut self.content_type,
             Field::DataSchema => &mut self.schema,
             Field::Id => &mut self.id,
             Field::PartitionKey => &mut self.partition_key,
@@ -115,37 +145,48 @@ impl Parts {
             Field::TraceParent => &mut self.traceparent,
             Field::TraceState => &mut self.tracestate,
             Field::Type => &mut self.event_type,
+            Field::DataContentType => {
+                let Scalar::Text(kind) = value else { return Err(format!("{} is no text", field.name())) };
+                // Nearly always this one, which is known without a copy.
+                let kind = if kind == JSON { JSON.into() } else { kind.into_owned().into() };
+                return once(self.content_type.replace(kind).is_some(), field.name());
+            }
             Field::SpecVersion => {
                 if value.as_text() != Some("1.0") {
-                    return Err(format!("specversion is {value}, not 1.0"));
+                    return Err(format!("specversion is {}, not 1.0", ExtensionValue::from(value)));
                 }
                 return once(std::mem::replace(&mut self.version, true), "specversion");
             }
             Field::Time => {
                 let time = value.as_text().and_then(|text| text.parse().ok());
-                let time = time.ok_or_else(|| format!("time: {value:?} is not one of RFC 3339"))?;
+                let time = time.ok_or_else(|| {
+                    format!("time: {:?} is not one of RFC 3339", ExtensionValue::from(value))
+                })?;
                 return once(self.time.replace(time).is_some(), "time");
             }
             Field::DataVersion => {
                 // Text, too: a gateway that passed it through headers made it one.
                 let version = match &value {
-                    ExtensionValue::Integer(number) => u32::try_from(*number).ok(),
-                    ExtensionValue::Text(text) => text.parse().ok(),
-                    ExtensionValue::Flag(_) => None,
+                    Scalar::Integer(number) => u32::try_from(*number).ok(),
+                    Scalar::Text(text) => text.parse().ok(),
+                    Scalar::Flag(_) => None,
                 };
-                let version = version.ok_or_else(|| format!("dataversion: {value:?} is not a version"))?;
+                let version = version.ok_or_else(|| {
+                    format!("dataversion: {:?} is not a version", ExtensionValue::from(value))
+                })?;
                 return once(self.data_version.replace(version).is_some(), "dataversion");
             }
             Field::Extension(name) => {
                 once(self.extensions.get(&name).is_some(), &name)?;
-                return self.extensions.put(name.clone(), value).map_err(|why| format!("{name}: {why}"));
+                return self
+                    .extensions
+                    .put(name.clone(), value.into())
+                    .map_err(|why| format!("{name}: {why}"));
             }
             Field::Data | Field::DataBase64 => return Err(format!("{} is no attribute", field.name())),
         };
-        let ExtensionValue::Text(text) = value else {
-            return Err(format!("{} is no text", field.name()));
-        };
-        once(place.replace(text).is_some(), field.name())
+        let Scalar::Text(text) = value else { return Err(format!("{} is no text", field.name())) };
+        once(place.replace(text.into_owned()).is_some(), field.name())
     }
 
     /// The content type of the data, when it was said.
@@ -179,7 +220,7 @@ impl Parts {
             tracestate: self.tracestate,
             partition_key: self.partition_key,
             data_version: self.data_version.unwrap_or_else(first_version),
-            data_content_type: kind.filter(|kind| kind != super::JSON),
+            data_content_type: kind.filter(|kind| kind != JSON).map(Cow::into_owned),
             data_schema: self.schema,
             extensions: self.extensions,
             data,
@@ -189,7 +230,8 @@ impl Parts {
 
 pub(super) fn is_json(content_type: &str) -> bool {
     let kind = content_type.split(';').next().unwrap_or_default().trim();
-    kind.eq_ignore_ascii_case(super::JSON) || kind.to_ascii_lowercase().ends_with("+json")
+    let suffix = kind.len().checked_sub("+json".len()).and_then(|at| kind.get(at..));
+    kind.eq_ignore_ascii_case(JSON) || suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case("+json"))
 }
 
 fn once(again: bool, name: &str) -> Result<(), String> {

@@ -1,12 +1,13 @@
 //! A delivery on its way to its handler.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 
+use crate::consumer::attempts;
 use crate::envelope::Event;
-use crate::handler::{BoxError, Context, FromDelivery, RawDelivery, Undecodable};
+use crate::handler::{BoxError, Context, DeadLetterInfo, FromDelivery, RawDelivery, Undecodable};
 use crate::message::{Delivery, HeaderValue};
 use crate::schema::Upcasts;
 
@@ -16,12 +17,25 @@ use crate::schema::Upcasts;
 /// bodies gets what is no event. Cheap to clone; a clone that has not read the event yet reads it for itself.
 #[derive(Clone)]
 pub struct Received {
-    delivery: Arc<Delivery>,
-    context: Context,
+    delivery: Delivery,
+    standing: Standing,
+    /// Made of the two when it is first asked for.
+    context: OnceLock<Context>,
     origin: Arc<Origin>,
-    event: Option<Event>,
+    event: Option<Arc<Event>>,
     /// Whether the event's lag is on record.
     lag_told: bool,
+}
+
+/// Where a delivery stands in its history.
+#[derive(Clone, Debug)]
+pub(crate) struct Standing {
+    /// The first try is 1.
+    pub(crate) attempt: u32,
+    /// Whether it may have been handled before.
+    pub(crate) redelivered: bool,
+    /// What is known when it is a dead letter.
+    pub(crate) dead_letter: Option<Box<DeadLetterInfo>>,
 }
 
 /// What the deliveries of one consumer have in common.
@@ -34,16 +48,26 @@ pub(crate) struct Origin {
 // === impl Received ===
 
 impl Received {
-    pub(crate) fn new(delivery: Arc<Delivery>, context: Context, origin: Arc<Origin>) -> Self {
+    pub(crate) fn new(delivery: Delivery, standing: Standing, origin: Arc<Origin>) -> Self {
         // A later try of the same delivery says nothing about the way here.
-        let lag_told = context.redelivered;
-        Self { delivery, context, origin, event: None, lag_told }
+        let lag_told = standing.redelivered;
+        Self { delivery, standing, context: OnceLock::new(), origin, event: None, lag_told }
     }
 
     /// What is known of the delivery beside its body.
     #[must_use]
     pub fn context(&self) -> &Context {
-        &self.context
+        self.context.get_or_init(|| Context {
+            queue: self.delivery.queue.to_string(),
+            attempt: self.standing.attempt,
+            redelivered: self.standing.redelivered,
+            routing_key: attempts::routing_key(&self.delivery.message).to_owned(),
+            dead_letter: self.standing.dead_letter.as_deref().cloned(),
+        })
+    }
+
+    pub(crate) fn standing(&self) -> &Standing {
+        &self.standing
     }
 
     /// The event, its data in the newest version that the hub knows.
@@ -74,9 +98,9 @@ impl Received {
         let message = &self.delivery.message;
         let text = |(name, value): (&String, &HeaderValue)| (name.clone(), HeaderValue::to_text(value));
         RawDelivery {
-            body: message.body.clone(),
-            message_id: message.properties.message_id.clone(),
-            content_type: message.properties.content_type.clone(),
+            body: message.body.bytes().clone(),
+            message_id: message.properties.message_id.as_deref().map(str::to_owned),
+            content_type: message.properties.content_type.as_deref().map(str::to_owned),
             headers: message.headers.iter().map(text).collect(),
         }
     }
@@ -86,7 +110,8 @@ impl Received {
         let told = self.lag_told;
         self.lag_told = true;
         Self {
-            delivery: Arc::clone(&self.delivery),
+            delivery: self.delivery.clone(),
+            standing: self.standing.clone(),
             context: self.context.clone(),
             origin: Arc::clone(&self.origin),
             event: self.event.take(),
@@ -96,20 +121,22 @@ impl Received {
 
     /// It is tried again, in its place.
     pub(crate) fn count_try(&mut self) {
-        self.context.attempt = self.context.attempt.saturating_add(1);
-        self.context.redelivered = true;
+        self.standing.attempt = self.standing.attempt.saturating_add(1);
+        self.standing.redelivered = true;
+        self.context = OnceLock::new();
     }
 
-    /// The event, without a copy when nobody has asked for it before.
+    /// The event, without a copy when nobody else has it.
     pub(crate) fn take_event(&mut self) -> Result<Event, Undecodable> {
-        match self.event.take() {
-            Some(event) => Ok(event),
-            None => self.read(),
-        }
+        let event = match self.event.take() {
+            Some(event) => event,
+            None => self.read()?,
+        };
+        Ok(Arc::unwrap_or_clone(event))
     }
 
-    fn read(&mut self) -> Result<Event, Undecodable> {
-        let event = self.delivery.message.event().and_then(|event| self.origin.upcasts.upcast(event));
+    fn read(&mut self) -> Result<Arc<Event>, Undecodable> {
+        let event = self.delivery.message.event().and_then(|event| self.origin.upcasts.upcast_shared(event));
         let event = event.map_err(Undecodable::new)?;
         if !std::mem::replace(&mut self.lag_told, true) {
             let lag = Timestamp::now().duration_since(event.time).as_secs_f64();
@@ -122,6 +149,6 @@ impl Received {
 impl fmt::Debug for Received {
     // The body stays out: it may be personal.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Received").field("context", &self.context).finish_non_exhaustive()
+        f.debug_struct("Received").field("context", self.context()).finish_non_exhaustive()
     }
 }

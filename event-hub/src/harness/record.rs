@@ -61,9 +61,9 @@ impl Record {
     pub(crate) fn end(&self, delivery: &Delivery, attempt: u32, ended: Ended, reason: Option<&str>) {
         let message = &delivery.message;
         let delivered = Delivered {
-            queue: delivery.queue.clone(),
-            event_type: message.properties.kind.as_ref().unwrap_or(&message.key).clone(),
-            event_id: message.properties.message_id.clone(),
+            queue: delivery.queue.to_string(),
+            event_type: message.properties.kind.as_ref().unwrap_or(&message.key).to_string(),
+            event_id: message.properties.message_id.as_deref().map(str::to_owned),
             attempt,
             ended,
             reason: reason.map(str::to_owned),

@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind};
 use crate::feed::{Feed, Place};
 use crate::handler::received::Origin;
 use crate::hub::Hub;
-use crate::telemetry::ConsumerMetrics;
+use crate::telemetry::{ConsumerMetrics, ProcessSpans};
 
 impl Hub {
     pub(super) async fn consume_queue(
@@ -61,6 +61,7 @@ impl Hub {
             backend: self.0.backend.clone(),
             hub: self.0.config.clone(),
             origin: Arc::new(Origin { upcasts: self.0.config.upcasts.clone(), lag: metrics.lag.clone() }),
+            spans: ProcessSpans::new(self.0.backend.system(), &name, self.0.config.join_trace.clone()),
             metrics,
             config,
             name,

@@ -1,6 +1,6 @@
 //! One queue of the embedded broker.
 
-use std::collections::BTreeMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -15,9 +15,10 @@ use crate::topology;
 #[derive(Debug)]
 pub(crate) struct Queue {
     pub(crate) declared: topology::Queue,
-    /// By their place in line, so that what comes back stands where it stood.
-    ready: BTreeMap<u64, Stored>,
-    unacknowledged: BTreeMap<u64, (u64, Stored)>,
+    /// In order of their numbers, so that what comes back stands where it stood.
+    ready: VecDeque<(u64, Stored)>,
+    /// By number: the consumer that has it, and the copy.
+    unacknowledged: HashMap<u64, (u64, Stored)>,
     next_place: u64,
     /// Those that sit here, in order of arrival.
     consumers: Vec<u64>,
@@ -53,8 +54,8 @@ impl Queue {
         let places = (!declared.is_feed()).then(|| Arc::new(Semaphore::new(capacity)));
         Self {
             declared,
-            ready: BTreeMap::new(),
-            unacknowledged: BTreeMap::new(),
+            ready: VecDeque::new(),
+            unacknowledged: HashMap::new(),
             next_place: 0,
             consumers: Vec::new(),
             exclusive: false,
@@ -97,28 +98,30 @@ impl Queue {
         let expires = self.declared.message_ttl.map(|ttl| Instant::now() + ttl);
         let sooner = expires.is_some() && self.ready.is_empty();
         let stored = Stored { message, returns: 0, redelivered: false, expires, place, share };
-        self.ready.insert(self.next_place, stored);
+        self.ready.push_back((self.next_place, stored));
         self.next_place += 1;
         if feed && self.declared.max_length.is_some_and(|max| self.ready.len() > max) {
-            self.ready.pop_first();
+            self.ready.pop_front();
             self.dropped += 1;
         }
         self.wake();
         sooner
     }
 
-    /// Takes the next message for a consumer: its tag, and what it may know.
-    pub(crate) fn take(&mut self, consumer: u64) -> Option<(u64, &Stored)> {
+    /// Gives the next messages to a consumer, `most` at most.
+    pub(crate) fn take(&mut self, consumer: u64, most: usize, mut give: impl FnMut(u64, &Stored)) {
         if self.declared.single_active_consumer && self.consumers.first() != Some(&consumer) {
-            return None;
+            return;
         }
-        let (tag, stored) = self.ready.pop_first()?;
+        for _ in 0..most {
+            let Some((tag, stored)) = self.ready.pop_front() else { break };
+            give(tag, &stored);
+            self.unacknowledged.insert(tag, (consumer, stored));
+        }
         if !self.ready.is_empty() {
-            // Another subscription may have room for the next one.
+            // Another subscription may have room for the rest.
             self.wake();
         }
-        let (_, stored) = self.unacknowledged.entry(tag).or_insert((consumer, stored));
-        Some((tag, stored))
     }
 
     pub(crate) fn acknowledge(&mut self, tag: u64) {
@@ -138,25 +141,29 @@ impl Queue {
         if self.declared.delivery_limit.is_some_and(|limit| stored.returns > limit) {
             return Some(stored);
         }
-        self.ready.insert(tag, stored);
+        let at = self.ready.partition_point(|(other, _)| *other < tag);
+        self.ready.insert(at, (tag, stored));
         self.wake();
         None
     }
 
-    /// What a consumer has not settled.
+    /// What a consumer has not settled, in order.
     pub(crate) fn held_by(&self, consumer: u64) -> Vec<u64> {
-        self.unacknowledged.iter().filter(|(_, (owner, _))| *owner == consumer).map(|(tag, _)| *tag).collect()
+        let held = self.unacknowledged.iter().filter(|(_, (owner, _))| *owner == consumer);
+        let mut tags: Vec<u64> = held.map(|(tag, _)| *tag).collect();
+        tags.sort_unstable();
+        tags
     }
 
     /// Takes the first message if its time is over.
     pub(crate) fn take_expired(&mut self, now: Instant) -> Option<Stored> {
-        let first = self.ready.first_entry()?;
-        first.get().expires.is_some_and(|at| at <= now).then(|| first.remove())
+        let over = self.ready.front()?.1.expires.is_some_and(|at| at <= now);
+        if over { self.ready.pop_front().map(|(_, stored)| stored) } else { None }
     }
 
     /// When the clock must look again.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        let message = self.ready.first_key_value().and_then(|(_, stored)| stored.expires);
+        let message = self.ready.front().and_then(|(_, stored)| stored.expires);
         let queue =
             self.declared.expires.filter(|_| self.consumers.is_empty()).map(|after| self.idle_since + after);
         [message, queue].into_iter().flatten().min()

@@ -1,13 +1,13 @@
 //! What the embedded broker knows, under its lock.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use crate::memory::queue::{Queue, Stored};
-use crate::message::{HeaderValue, Message};
+use crate::message::{HeaderValue, Message, Text};
 use crate::topic;
 use crate::topology::{Binding, Conflict, Declared, Destination, Exchange, ExchangeKind, Topology};
 
@@ -19,7 +19,15 @@ pub(crate) struct State {
     next_consumer: u64,
     /// Queues that were made and that nobody has been told of yet.
     made: BTreeSet<String>,
+    /// By exchange and key; forgotten when a queue, an exchange or a binding comes or goes.
+    routes: HashMap<String, HashMap<String, Route>>,
 }
+
+/// Where a message goes, by name.
+pub(crate) type Route = Arc<[Text]>;
+
+/// A place in each queue of a route that gives places.
+pub(crate) type Places = Vec<Option<OwnedSemaphorePermit>>;
 
 #[derive(Debug)]
 struct Declaration {
@@ -29,6 +37,9 @@ struct Declaration {
 
 /// How often a message may pass from exchange to exchange before we take it for a circle.
 const HOPS: usize = 64;
+
+/// How many keys an exchange's routes are kept for; keys may be drawn.
+const ROUTES: usize = 10_000;
 
 // === impl State ===
 
@@ -40,10 +51,12 @@ impl State {
             queues: HashMap::new(),
             next_consumer: 0,
             made: BTreeSet::new(),
+            routes: HashMap::new(),
         }
     }
 
     pub(crate) fn declare(&mut self, topology: &Topology, own: &Topology) -> Declared {
+        self.routes.clear();
         let mut declared = Declared::default();
         let mut conflict = |name: &str, text: &str| {
             declared.conflicts.push(Conflict { name: name.to_owned(), text: text.to_owned() });
@@ -107,16 +120,26 @@ impl State {
         all
     }
 
-    /// The queues that a message goes to, each once.
-    pub(crate) fn route(&self, exchange: &str, key: &str) -> BTreeSet<String> {
-        let mut found = BTreeSet::new();
+    /// The queues that a message goes to, by name and each once.
+    pub(crate) fn route(&mut self, exchange: &str, key: &str) -> Route {
         if exchange.is_empty() {
             // The default exchange: every queue is bound by its name.
-            if self.queues.contains_key(key) {
-                found.insert(key.to_owned());
-            }
-            return found;
+            return self.queues.contains_key(key).then(|| Text::from(key)).into_iter().collect();
         }
+        if let Some(route) = self.routes.get(exchange).and_then(|keys| keys.get(key)) {
+            return Route::clone(route);
+        }
+        let route = self.find(exchange, key);
+        let keys = self.routes.entry(exchange.to_owned()).or_default();
+        if keys.len() >= ROUTES {
+            keys.clear();
+        }
+        keys.insert(key.to_owned(), Route::clone(&route));
+        route
+    }
+
+    fn find(&self, exchange: &str, key: &str) -> Route {
+        let mut found = BTreeSet::new();
         let mut seen = BTreeSet::new();
         let mut open = vec![exchange.to_owned()];
         while let Some(name) = open.pop() {
@@ -138,7 +161,7 @@ impl State {
                 match destination {
                     Destination::Exchange(next) => open.push(next.clone()),
                     Destination::Queue(queue) => {
-                        found.insert(queue.clone());
+                        found.insert(queue.as_str());
                     }
                 }
             }
@@ -146,28 +169,31 @@ impl State {
                 open.extend(declaration.exchange.alternate.clone());
             }
         }
-        found
+        found.into_iter().map(Text::from).collect()
     }
 
-    /// The free places of the work queues among these, by name.
-    pub(crate) fn places(&self, queues: &BTreeSet<String>) -> Vec<(String, Arc<Semaphore>)> {
-        let places = |name: &String| Some((name.clone(), self.queues.get(name)?.places.clone()?));
-        queues.iter().filter_map(places).collect()
+    /// The free places of these queues; a feed needs none.
+    pub(crate) fn places(&self, route: &Route) -> Vec<Option<Arc<Semaphore>>> {
+        route.iter().map(|name| self.queues.get(&**name)?.places.clone()).collect()
+    }
+
+    /// A place in each of these queues, or none when one of them is full.
+    pub(crate) fn take_places(&self, route: &Route) -> Option<Places> {
+        let place = |name: &Text| match self.queues.get(&**name).and_then(|queue| queue.places.clone()) {
+            Some(places) => places.try_acquire_owned().ok().map(Some),
+            None => Some(None),
+        };
+        route.iter().map(place).collect()
     }
 
     /// Puts a copy into each queue that is still there. True when the clock must look sooner.
-    pub(crate) fn put(
-        &mut self,
-        queues: &BTreeSet<String>,
-        places: Vec<(String, OwnedSemaphorePermit)>,
-        message: &Message,
-    ) -> bool {
-        let mut places: BTreeMap<String, OwnedSemaphorePermit> = places.into_iter().collect();
-        let message = Arc::new(message.clone());
+    pub(crate) fn put(&mut self, route: &Route, places: Places, message: &Arc<Message>) -> bool {
         let mut sooner = false;
-        for name in queues {
-            if let Some(queue) = self.queues.get_mut(name) {
-                sooner |= queue.push(Arc::clone(&message), places.remove(name));
+        let mut places = places.into_iter();
+        for name in route.iter() {
+            let place = places.next().flatten();
+            if let Some(queue) = self.queues.get_mut(&**name) {
+                sooner |= queue.push(Arc::clone(message), place);
             }
         }
         sooner
@@ -185,9 +211,9 @@ impl State {
             return false;
         };
         let mut message = Message::clone(&stored.message);
-        message.exchange = target.exchange;
+        message.exchange = target.exchange.into();
         if let Some(key) = target.key {
-            message.key = key;
+            message.key = key.into();
         }
         for (name, value) in [("x-first-death-queue", from), ("x-first-death-reason", reason)] {
             message.headers.entry(name.to_owned()).or_insert_with(|| HeaderValue::Text(value.to_owned()));
@@ -196,17 +222,17 @@ impl State {
         for (name, value) in [("x-last-death-queue", from), ("x-last-death-reason", reason)] {
             message.headers.insert(name.to_owned(), HeaderValue::Text(value.to_owned()));
         }
-        let queues = self.route(&message.exchange, &message.key);
-        if queues.is_empty() {
+        let route = self.route(&message.exchange, &message.key);
+        if route.is_empty() {
             tracing::error!(
                 queue = from,
                 reason,
-                exchange = message.exchange,
+                exchange = &*message.exchange,
                 "dead letter has no queue to go to"
             );
             return false;
         }
-        let sooner = self.put(&queues, Vec::new(), &message);
+        let sooner = self.put(&route, Places::new(), &Arc::new(message));
         if let Some(share) = stored.share {
             share.settle();
         }
@@ -239,6 +265,7 @@ impl State {
     }
 
     pub(crate) fn remove_queue(&mut self, name: &str) {
+        self.routes.clear();
         if let Some(queue) = self.queues.remove(name) {
             if let Some(places) = &queue.places {
                 places.close();

@@ -11,9 +11,9 @@ use uuid::Uuid;
 
 use crate::driver::{Settlement, Source, Subscribe, Subscription, SubscriptionState, Verdict};
 use crate::feed::Place;
-use crate::memory::Broker;
-use crate::memory::queue::Stored;
-use crate::message::{Delivery, Token};
+use crate::memory::state::State;
+use crate::memory::{BATCH, Broker};
+use crate::message::{Delivery, Text, Token};
 use crate::topology::{Binding, Queue, Topology};
 
 /// How long to wait before asking again for a queue that is not there.
@@ -53,7 +53,8 @@ struct Owner {
 /// A place at a queue. Dropping it leaves, and gives back what is held.
 struct Seat {
     broker: Broker,
-    queue: String,
+    queue: Text,
+    generation: u64,
     consumer: u64,
     wake: Arc<Notify>,
     held: HashSet<u64>,
@@ -88,7 +89,7 @@ impl Owner {
     fn open(&mut self, reopened: bool) -> Option<Seat> {
         let generation = self.state.generation.fetch_add(1, Ordering::AcqRel) + 1;
         match &self.subscribe.source {
-            Source::Queue(queue) => Seat::take(&self.broker, queue, false),
+            Source::Queue(queue) => Seat::sit(&self.broker, queue, generation, false),
             Source::Feed { feed, exchange, place } => {
                 let mut name = feed.name.clone();
                 loop {
@@ -105,7 +106,10 @@ impl Owner {
                     if declared.conflicts.iter().any(|conflict| conflict.name != name) {
                         return None; // The exchange is not there yet.
                     }
-                    let ours = declared.conflicts.is_empty().then(|| Seat::take(&self.broker, &name, true));
+                    let ours = declared
+                        .conflicts
+                        .is_empty()
+                        .then(|| Seat::sit(&self.broker, &name, generation, true));
                     let Some(seat) = ours.flatten() else {
                         // In use by another process's worth of us: a place of our own.
                         name = format!("{}.{}", feed.name, &Uuid::new_v4().simple().to_string()[..8]);
@@ -127,63 +131,61 @@ impl Owner {
 
     /// Delivers and settles. True when the queue is gone and the seat must be taken anew.
     async fn serve(&mut self, mut seat: Seat) -> bool {
-        let generation = self.state.generation.load(Ordering::Acquire);
         let wake = Arc::clone(&seat.wake);
+        let (mut taken, mut settled) = (Vec::new(), Vec::new());
         let mut stopped = false;
         loop {
             // ORDER: listen first, then look, or a message could come in between.
             let woken = wake.notified();
-            let room = !stopped && seat.held.len() < self.prefetch;
-            if room {
-                match seat.next(generation) {
-                    Next::Delivery(delivery) => {
-                        // INVARIANT: at most `prefetch` are held, so there is room in the channel unless
-                        // deliveries of an older seat still wait in it.
-                        let tag = delivery.token.tag;
-                        if self.deliveries.send(delivery).await.is_err() {
-                            // The worker drains: it takes nothing more, but still settles.
-                            stopped = true;
-                            seat.held.remove(&tag);
-                            seat.give_back(&[tag], Verdict::Return);
-                        }
-                        // Settle what is there, so that a busy queue cannot starve its acknowledgements.
-                        while let Ok(settlement) = self.settlements.try_recv() {
-                            seat.settle(settlement, generation);
-                        }
-                        continue;
+            // A busy queue must not keep us from seeing it.
+            stopped |= self.stop.is_cancelled();
+            let room = if stopped { 0 } else { self.prefetch - seat.held.len().min(self.prefetch) };
+            if room > 0 {
+                if !seat.take(room.min(BATCH), &mut taken) {
+                    return true;
+                }
+                let some = !taken.is_empty();
+                for delivery in taken.drain(..) {
+                    // INVARIANT: at most `prefetch` are held, so there is room in the channel unless
+                    // deliveries of an older seat still wait in it.
+                    if stopped {
+                        seat.return_one(delivery.token);
+                    } else if let Err(back) = self.deliveries.send(delivery).await {
+                        // The worker drains: it takes nothing more, but still settles.
+                        stopped = true;
+                        seat.return_one(back.0.token);
                     }
-                    Next::Empty => {}
-                    Next::Gone => return true,
+                }
+                if some {
+                    // Settle what is there, so that a busy queue cannot starve its acknowledgements.
+                    while let Ok(settlement) = self.settlements.try_recv() {
+                        settled.push(settlement);
+                    }
+                    seat.settle(&mut settled);
+                    continue;
                 }
             }
             tokio::select! {
                 biased;
-                settlement = self.settlements.recv() => match settlement {
-                    Some(settlement) => seat.settle(settlement, generation),
-                    None => {
+                count = self.settlements.recv_many(&mut settled, BATCH) => {
+                    if count == 0 {
                         // What is out now was never begun, or is nobody's failure: what was is settled.
                         seat.leaving = Verdict::Return;
                         return false;
                     }
-                },
+                    seat.settle(&mut settled);
+                }
                 () = self.stop.cancelled(), if !stopped => stopped = true,
-                () = woken, if room => {}
+                () = woken, if room > 0 => {}
             }
         }
     }
 }
 
-#[allow(clippy::large_enum_variant, reason = "moved once, straight into a channel")]
-enum Next {
-    Delivery(Delivery),
-    Empty,
-    Gone,
-}
-
 // === impl Seat ===
 
 impl Seat {
-    fn take(broker: &Broker, name: &str, exclusive: bool) -> Option<Self> {
+    fn sit(broker: &Broker, name: &str, generation: u64, exclusive: bool) -> Option<Self> {
         let mut state = broker.shared.state();
         let consumer = state.next_consumer();
         let queue = state.queues.get_mut(name)?;
@@ -195,7 +197,8 @@ impl Seat {
         let wake = Arc::clone(&queue.wake);
         Some(Self {
             broker: broker.clone(),
-            queue: name.to_owned(),
+            queue: name.into(),
+            generation,
             consumer,
             wake,
             held: HashSet::new(),
@@ -203,28 +206,53 @@ impl Seat {
         })
     }
 
-    fn next(&mut self, generation: u64) -> Next {
+    /// Takes what is there, `most` at most. False when the queue is gone.
+    fn take(&mut self, most: usize, taken: &mut Vec<Delivery>) -> bool {
         let mut state = self.broker.shared.state();
-        let Some(queue) = state.queues.get_mut(&self.queue) else { return Next::Gone };
-        let Some((tag, stored)) = queue.take(self.consumer) else { return Next::Empty };
-        let delivery = delivery(&self.queue, Token { generation, tag }, stored);
-        self.held.insert(tag);
-        Next::Delivery(delivery)
+        let Some(queue) = state.queues.get_mut(&*self.queue) else { return false };
+        queue.take(self.consumer, most, |tag, stored| {
+            self.held.insert(tag);
+            taken.push(Delivery {
+                message: Arc::clone(&stored.message),
+                queue: Text::clone(&self.queue),
+                redelivered: stored.redelivered,
+                returns: stored.returns,
+                token: Token { generation: self.generation, tag },
+            });
+        });
+        true
     }
 
-    fn settle(&mut self, settlement: Settlement, generation: u64) {
-        if settlement.token.generation != generation || !self.held.remove(&settlement.token.tag) {
-            return;
-        }
-        match settlement.verdict {
-            Verdict::Ack => {
-                let mut state = self.broker.shared.state();
-                if let Some(queue) = state.queues.get_mut(&self.queue) {
-                    queue.acknowledge(settlement.token.tag);
+    /// Settles in order.
+    fn settle(&mut self, settled: &mut Vec<Settlement>) {
+        let mut sooner = false;
+        {
+            let mut state = self.broker.shared.state();
+            for Settlement { token, verdict } in settled.drain(..) {
+                if token.generation != self.generation || !self.held.remove(&token.tag) {
+                    continue;
+                }
+                match verdict {
+                    Verdict::Ack => {
+                        if let Some(queue) = state.queues.get_mut(&*self.queue) {
+                            queue.acknowledge(token.tag);
+                        }
+                    }
+                    Verdict::Fail | Verdict::Return => {
+                        sooner |= give_back(&mut state, &self.queue, token.tag, verdict);
+                    }
                 }
             }
-            verdict @ (Verdict::Fail | Verdict::Return) => self.give_back(&[settlement.token.tag], verdict),
         }
+        if sooner {
+            self.broker.shared.sooner.notify_one();
+        }
+    }
+
+    /// One that nobody has seen.
+    fn return_one(&mut self, token: Token) {
+        self.held.remove(&token.tag);
+        self.give_back(&[token.tag], Verdict::Return);
     }
 
     fn give_back(&self, tags: &[u64], verdict: Verdict) {
@@ -232,10 +260,7 @@ impl Seat {
         {
             let mut state = self.broker.shared.state();
             for tag in tags {
-                let over = state.queues.get_mut(&self.queue).and_then(|queue| queue.give_back(*tag, verdict));
-                if let Some(stored) = over {
-                    sooner |= state.dead_letter(&self.queue, stored, "delivery_limit");
-                }
+                sooner |= give_back(&mut state, &self.queue, *tag, verdict);
             }
         }
         if sooner {
@@ -248,25 +273,23 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let held = {
             let mut state = self.broker.shared.state();
-            let Some(queue) = state.queues.get_mut(&self.queue) else { return };
+            let Some(queue) = state.queues.get_mut(&*self.queue) else { return };
             queue.exclusive = false;
             queue.held_by(self.consumer)
         };
         // ORDER: what is held is back before the next consumer may take.
         self.give_back(&held, self.leaving);
-        if let Some(queue) = self.broker.shared.state().queues.get_mut(&self.queue) {
+        if let Some(queue) = self.broker.shared.state().queues.get_mut(&*self.queue) {
             queue.leave(self.consumer);
         }
         self.broker.shared.sooner.notify_one();
     }
 }
 
-fn delivery(queue: &str, token: Token, stored: &Stored) -> Delivery {
-    Delivery {
-        message: crate::message::Message::clone(&stored.message),
-        queue: queue.to_owned(),
-        redelivered: stored.redelivered,
-        returns: stored.returns,
-        token,
+/// True when the clock must look sooner.
+fn give_back(state: &mut State, queue: &str, tag: u64, verdict: Verdict) -> bool {
+    match state.queues.get_mut(queue).and_then(|queue| queue.give_back(tag, verdict)) {
+        Some(stored) => state.dead_letter(queue, stored, "delivery_limit"),
+        None => false,
     }
 }

@@ -17,6 +17,15 @@ pub(crate) struct PublishSpans {
     hook: Option<SpanHook>,
 }
 
+/// What a consumer's spans have in common.
+#[derive(Debug)]
+pub(crate) struct ProcessSpans {
+    system: &'static str,
+    consumer: String,
+    name: String,
+    hook: Option<SpanHook>,
+}
+
 /// The OpenTelemetry SDKs keep so many links of a span.
 const LINKS: usize = 128;
 
@@ -83,37 +92,38 @@ pub(crate) fn failed(span: &Span, kind: &PublishErrorKind) {
     span.record("error.type", kind.name());
 }
 
-pub(crate) fn process(
-    system: &'static str,
-    consumer: &str,
-    delivery: &Delivery,
-    attempt: u32,
-    hook: Option<&SpanHook>,
-) -> Span {
-    let traceparent = delivery.message.text("traceparent");
-    let span = tracing::info_span!(
-        "process",
-        otel.name = field::Empty,
-        otel.kind = "consumer",
-        otel.status_code = field::Empty,
-        messaging.system = system,
-        messaging.operation.name = PROCESS,
-        messaging.operation.type = PROCESS,
-        messaging.destination.name = delivery.queue,
-        messaging.consumer.group.name = consumer,
-        messaging.message.id = delivery.message.properties.message_id,
-        messaging.message.conversation_id = delivery.message.properties.correlation_id,
-        messaging.rabbitmq.destination.routing_key = delivery.message.key,
-        tramline.attempt = attempt,
-        traceparent,
-        error.type = field::Empty,
-    );
-    if !span.is_disabled() {
-        // Not the queue's name, which may be drawn.
-        span.record("otel.name", field::display(format_args!("{PROCESS} {consumer}")));
-        join(&span, traceparent, hook);
+// === impl ProcessSpans ===
+
+impl ProcessSpans {
+    /// `consumer` names them: a queue's name may be drawn.
+    pub(crate) fn new(system: &'static str, consumer: &str, hook: Option<SpanHook>) -> Self {
+        Self { system, consumer: consumer.to_owned(), name: format!("{PROCESS} {consumer}"), hook }
     }
-    span
+
+    /// Of one delivery, in its event's trace.
+    pub(crate) fn one(&self, delivery: &Delivery, attempt: u32) -> Span {
+        let message = &*delivery.message;
+        let traceparent = message.text("traceparent");
+        let span = tracing::info_span!(
+            "process",
+            otel.name = self.name,
+            otel.kind = "consumer",
+            otel.status_code = field::Empty,
+            messaging.system = self.system,
+            messaging.operation.name = PROCESS,
+            messaging.operation.type = PROCESS,
+            messaging.destination.name = &*delivery.queue,
+            messaging.consumer.group.name = self.consumer,
+            messaging.message.id = message.properties.message_id.as_deref(),
+            messaging.message.conversation_id = message.properties.correlation_id.as_deref(),
+            messaging.rabbitmq.destination.routing_key = &*message.key,
+            tramline.attempt = attempt,
+            traceparent,
+            error.type = field::Empty,
+        );
+        join(&span, traceparent, self.hook.as_ref());
+        span
+    }
 }
 
 fn join(span: &Span, traceparent: Option<&str>, hook: Option<&SpanHook>) {

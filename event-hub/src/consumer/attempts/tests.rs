@@ -1,9 +1,14 @@
 //! Tests of the headers.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::*;
+use crate::handler::Context;
+use crate::handler::received::{Origin, Received};
 use crate::message::{Properties, Token};
+use crate::schema::Upcasts;
 
 fn delivery() -> Delivery {
     let headers = Headers::from([
@@ -12,19 +17,24 @@ fn delivery() -> Delivery {
         ("mine".to_owned(), HeaderValue::Text("kept".to_owned())),
     ]);
     Delivery {
-        message: Message {
-            exchange: "events".to_owned(),
-            key: "a.b".to_owned(),
-            body: Bytes::new(),
+        message: Arc::new(Message {
+            exchange: "events".into(),
+            key: "a.b".into(),
+            body: Bytes::new().into(),
             properties: Properties::default(),
             headers,
             lineage: None,
-        },
-        queue: "work".to_owned(),
+        }),
+        queue: "work".into(),
         redelivered: false,
         returns: 2,
         token: Token { generation: 1, tag: 1 },
     }
+}
+
+fn context(delivery: &Delivery) -> Context {
+    let origin = Origin { upcasts: Upcasts::default(), lag: metrics::Histogram::noop() };
+    Received::new(delivery.clone(), standing(delivery), Arc::new(origin)).context().clone()
 }
 
 #[test]
@@ -34,7 +44,7 @@ fn attempts_add_up_what_we_and_the_broker_counted() {
     let again = again(&first, 3, "no", ("x".to_owned(), "bits.work".to_owned()));
     assert!(!again.headers.contains_key("x-death") && !again.headers.contains_key("x-delivery-count"));
     assert_eq!(again.text("mine"), Some("kept"));
-    let second = Delivery { message: again, returns: 0, ..first };
+    let second = Delivery { message: again.into(), returns: 0, ..first };
     let cx = context(&second);
     assert_eq!((cx.attempt, cx.routing_key.as_str(), cx.redelivered), (4, "a.b", true));
     assert_eq!(cx.dead_letter, None);
@@ -45,8 +55,8 @@ fn a_dead_letter_keeps_its_story_and_starts_its_own_count() {
     let target = DeadLetter { exchange: "dlx".to_owned(), key: Some("dead-letter".to_owned()) };
     let long = "é".repeat(5000);
     let letter = dead(&delivery(), &target, "handler", 3, ("attempts", &long));
-    assert_eq!((letter.exchange.as_str(), letter.key.as_str()), ("dlx", "dead-letter"));
-    let cx = context(&Delivery { message: letter, returns: 0, queue: "dlq".to_owned(), ..delivery() });
+    assert_eq!((&*letter.exchange, &*letter.key), ("dlx", "dead-letter"));
+    let cx = context(&Delivery { message: letter.into(), returns: 0, queue: "dlq".into(), ..delivery() });
     assert_eq!((cx.attempt, cx.routing_key.as_str()), (1, "a.b"));
     let info = cx.dead_letter.unwrap();
     assert_eq!((info.reason.as_str(), info.attempts), ("attempts", 3));
@@ -61,7 +71,7 @@ fn a_dead_letter_keeps_its_story_and_starts_its_own_count() {
 fn a_failure_at_a_dead_letter_is_not_its_story() {
     let target = DeadLetter { exchange: "dlx".to_owned(), key: None };
     let letter = dead(&delivery(), &target, "handler", 3, ("attempts", "why it died"));
-    let first = Delivery { message: letter, returns: 0, queue: "dlq".to_owned(), ..delivery() };
+    let first = Delivery { message: letter.into(), returns: 0, queue: "dlq".into(), ..delivery() };
     let told = context(&first).dead_letter;
     let mut kept = first;
     for attempt in 1..=4 {
@@ -69,7 +79,7 @@ fn a_failure_at_a_dead_letter_is_not_its_story() {
         assert_eq!((cx.attempt, &cx.dead_letter), (attempt, &told));
         let copy =
             again(&kept, cx.attempt, "the keeper's database is busy", ("x".to_owned(), "y".to_owned()));
-        kept = Delivery { message: copy, returns: 0, queue: "dlq".to_owned(), ..delivery() };
+        kept = Delivery { message: copy.into(), returns: 0, queue: "dlq".into(), ..delivery() };
     }
     assert_eq!(told.and_then(|told| told.error).as_deref(), Some("why it died"));
 }
@@ -77,12 +87,12 @@ fn a_failure_at_a_dead_letter_is_not_its_story() {
 /// A letter that the broker made, by its delivery limit: its marks are the broker's, and a copy carries them as ours.
 #[test]
 fn a_broker_s_dead_letter_stays_one_when_it_is_tried_again() {
-    let mut first = Delivery { queue: "dlq".to_owned(), ..delivery() };
+    let mut first = Delivery { queue: "dlq".into(), ..delivery() };
     for (name, text) in [("x-first-death-reason", "delivery_limit"), ("x-first-death-queue", "work")] {
-        first.message.headers.insert(name.to_owned(), HeaderValue::Text(text.to_owned()));
+        Arc::make_mut(&mut first.message).headers.insert(name.to_owned(), HeaderValue::Text(text.to_owned()));
     }
     let copy = again(&first, 1, "busy", ("x".to_owned(), "y".to_owned()));
-    let info = context(&Delivery { message: copy, returns: 0, queue: "dlq".to_owned(), ..delivery() });
+    let info = context(&Delivery { message: copy.into(), returns: 0, queue: "dlq".into(), ..delivery() });
     let info = info.dead_letter.unwrap();
     assert_eq!((info.reason.as_str(), info.queue.as_deref()), ("delivery_limit", Some("work")));
 }
@@ -96,15 +106,15 @@ fn dlx() -> DeadLetter {
 #[test]
 fn a_letter_back_in_its_queue_is_alive() {
     let letter = dead(&delivery(), &dlx(), "handler", 8, ("attempts", "broken"));
-    let back = Delivery { message: letter, returns: 0, ..delivery() };
+    let back = Delivery { message: letter.into(), returns: 0, ..delivery() };
     let cx = context(&back);
     assert_eq!((cx.attempt, cx.dead_letter, cx.redelivered), (1, None, false));
     let again = again(&back, 1, "broken still", ("x".to_owned(), "y".to_owned()));
-    let back = Delivery { message: again, returns: 0, ..delivery() };
+    let back = Delivery { message: again.into(), returns: 0, ..delivery() };
     let cx = context(&back);
     assert_eq!((cx.attempt, cx.dead_letter), (2, None));
     let letter = dead(&back, &dlx(), "handler", 2, ("rejected", "never"));
-    let lying = Delivery { message: letter, returns: 0, queue: "dlq".to_owned(), ..delivery() };
+    let lying = Delivery { message: letter.into(), returns: 0, queue: "dlq".into(), ..delivery() };
     let info = context(&lying).dead_letter.unwrap();
     assert_eq!((info.reason.as_str(), info.attempts, info.redrives), ("rejected", 2, 1));
     assert_eq!(info.previous_reason.as_deref(), Some("attempts"));
@@ -130,8 +140,8 @@ fn x_death(entries: &[(&str, &str, u64)]) -> HeaderValue {
 }
 
 fn lying(queue: &str, entries: &[(&str, &str, u64)]) -> Delivery {
-    let mut lying = Delivery { queue: queue.to_owned(), returns: 0, ..delivery() };
-    lying.message.headers.insert("x-death".to_owned(), x_death(entries));
+    let mut lying = Delivery { queue: queue.into(), returns: 0, ..delivery() };
+    Arc::make_mut(&mut lying.message).headers.insert("x-death".to_owned(), x_death(entries));
     lying
 }
 
@@ -158,11 +168,15 @@ fn of_the_broker_s_marks_the_last_failure_counts() {
 #[test]
 fn a_later_death_by_the_broker_counts() {
     let letter = dead(&delivery(), &dlx(), "handler", 8, ("attempts", "broken"));
-    let mut lying = Delivery { message: letter, returns: 0, queue: "dlq".to_owned(), ..delivery() };
-    lying.message.headers.insert("x-death".to_owned(), x_death(&[("second", "delivery_limit", 1)]));
+    let mut lying = Delivery { message: letter.into(), returns: 0, queue: "dlq".into(), ..delivery() };
+    Arc::make_mut(&mut lying.message)
+        .headers
+        .insert("x-death".to_owned(), x_death(&[("second", "delivery_limit", 1)]));
     let info = context(&lying).dead_letter.unwrap();
     assert_eq!((info.reason.as_str(), info.queue.as_deref()), ("delivery_limit", Some("second")));
-    lying.message.headers.insert("x-death".to_owned(), x_death(&[("second", "maxlen", 1)]));
+    Arc::make_mut(&mut lying.message)
+        .headers
+        .insert("x-death".to_owned(), x_death(&[("second", "maxlen", 1)]));
     assert_eq!(context(&lying).dead_letter.unwrap().queue.as_deref(), Some("work"));
 }
 
@@ -172,7 +186,7 @@ mod deaths {
 
     fn letter() -> Delivery {
         let letter = dead(&delivery(), &dlx(), "handler", 8, ("attempts", "broken"));
-        Delivery { message: letter, returns: 0, queue: "dlq".to_owned(), ..delivery() }
+        Delivery { message: letter.into(), returns: 0, queue: "dlq".into(), ..delivery() }
     }
 
     /// The same letter given out again, moved to the end of its queue, or tried again by its keeper is one death.
@@ -183,19 +197,21 @@ mod deaths {
         assert!(name.is_some());
         let mut repeated = Delivery { message: first.message.clone(), returns: 3, ..letter() };
         repeated.redelivered = true;
-        repeated.message.headers.insert("x-delivery-count".to_owned(), HeaderValue::Number(3));
+        Arc::make_mut(&mut repeated.message)
+            .headers
+            .insert("x-delivery-count".to_owned(), HeaderValue::Number(3));
         assert_eq!(death(&repeated), name);
-        let moved = Delivery { message: replace(&first, "other"), ..letter() };
+        let moved = Delivery { message: replace(&first, "other").into(), ..letter() };
         assert_eq!(death(&moved), name);
         let kept = again(&first, 1, "busy", ("x".to_owned(), "y".to_owned()));
-        assert_eq!(death(&Delivery { message: kept, ..letter() }), name);
+        assert_eq!(death(&Delivery { message: kept.into(), ..letter() }), name);
     }
 
     #[test]
     fn two_deaths_have_two_names() {
         assert_ne!(death(&letter()), death(&letter()));
         let with_id = |mut lying: Delivery| {
-            lying.message.properties.message_id = Some("m".to_owned());
+            Arc::make_mut(&mut lying.message).properties.message_id = Some("m".into());
             lying
         };
         let first = death(&with_id(lying("dlq", &[("work", "rejected", 40)])));
@@ -203,18 +219,20 @@ mod deaths {
         assert_ne!(first, death(&with_id(lying("dlq", &[("work", "rejected", 41)]))));
         let mut ours_first = with_id(letter());
         let name = death(&ours_first);
-        ours_first.message.headers.insert("x-death".to_owned(), x_death(&[("work", "delivery_limit", 50)]));
+        Arc::make_mut(&mut ours_first.message)
+            .headers
+            .insert("x-death".to_owned(), x_death(&[("work", "delivery_limit", 50)]));
         assert_ne!(death(&ours_first), name);
         // Without an id the broker's marks are not enough.
         assert_eq!(death(&lying("dlq", &[("work", "rejected", 40)])), None);
-        assert_eq!(death(&Delivery { queue: "dlq".to_owned(), ..delivery() }), None);
+        assert_eq!(death(&Delivery { queue: "dlq".into(), ..delivery() }), None);
     }
 
     #[test]
     fn a_redrive_begins_anew_and_says_so() {
         let mut message = letter().message;
-        revive(&mut message);
-        revive(&mut message);
+        revive(Arc::make_mut(&mut message));
+        revive(Arc::make_mut(&mut message));
         assert_eq!(message.number(REDRIVES), Some(2));
         assert_eq!(message.text(PREVIOUS), Some("attempts"));
         assert_eq!((message.text("mine"), message.text(KEY)), (Some("kept"), Some("a.b")));

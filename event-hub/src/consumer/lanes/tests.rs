@@ -7,15 +7,16 @@ use crate::message::{Headers, Message, Properties, Token};
 
 fn job(key: Option<&str>, generation: u64, tag: u64) -> Job {
     let message = Message {
-        exchange: String::new(),
-        key: String::new(),
-        body: Bytes::new(),
+        exchange: "".into(),
+        key: "".into(),
+        body: Bytes::new().into(),
         properties: Properties::default(),
         headers: Headers::default(),
         lineage: None,
     };
     let token = Token { generation, tag };
-    let delivery = Delivery { message, queue: "q".to_owned(), redelivered: false, returns: 0, token };
+    let delivery =
+        Delivery { message: message.into(), queue: "q".into(), redelivered: false, returns: 0, token };
     Job { key: key.map(str::to_owned), ..Job::new(delivery, Instant::now()) }
 }
 

@@ -1,0 +1,39 @@
+//! What a message says.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+
+use crate::envelope::Event;
+
+/// Bytes, or in a memory hub the event itself, which is written out when someone wants to see bytes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Body {
+    event: Option<Arc<Event>>,
+    bytes: OnceLock<Bytes>,
+}
+
+// === impl Body ===
+
+impl Body {
+    pub(crate) fn bytes(&self) -> &Bytes {
+        self.bytes.get_or_init(|| self.event.as_ref().map(|event| event.to_json()).unwrap_or_default())
+    }
+
+    /// The event, when it need not be read.
+    pub(crate) fn event(&self) -> Option<Arc<Event>> {
+        self.event.clone()
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self { event: None, bytes: bytes.into() }
+    }
+}
+
+impl From<Arc<Event>> for Body {
+    fn from(event: Arc<Event>) -> Self {
+        Self { event: Some(event), bytes: OnceLock::new() }
+    }
+}

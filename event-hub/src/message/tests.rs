@@ -1,0 +1,32 @@
+//! Tests of [`Message`].
+
+use serde_json::json;
+
+use super::*;
+
+/// A memory hub does not write and read what it passes on: nobody may see the difference.
+#[test]
+fn an_event_that_is_passed_on_is_the_one_that_would_be_read() {
+    let plain = Event::new("a.b", "tests", &json!({ "n": 1.5, "text": "ä\u{0}\"" })).unwrap();
+    let mut full = plain
+        .clone()
+        .with_subject("orders/1")
+        .with_correlation("correlation")
+        .with_trace(Some("00-1-2-01".to_owned()), Some("vendor=1".to_owned()))
+        .with_partition_key("key")
+        .with_version(3)
+        .with_extension("sampled", true)
+        .unwrap();
+    full.causation_id = Some("cause".to_owned());
+    full.data_content_type = Some("application/vnd.order+json".to_owned());
+    full.data_schema = Some("https://example.org/order".to_owned());
+    for event in [plain, full] {
+        let exchange = Text::from("events");
+        let passed = Message::passing(Arc::new(event.clone()), &exchange);
+        let written = Message::of(&event, &exchange);
+        assert_eq!(passed.event().unwrap().to_json(), written.event().unwrap().to_json());
+        assert_eq!(passed.body.bytes(), written.body.bytes());
+        assert_eq!(format!("{:?}", passed.properties), format!("{:?}", written.properties));
+        assert_eq!(passed.headers, written.headers);
+    }
+}
