@@ -363,7 +363,14 @@ impl Hub {
         (subscription, entry)
     }
 
-    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    /// Whether the broker gives up on what it has delivered too often from this queue, as far as is declared.
+    #[cfg(feature = "redis")]
+    pub(crate) fn has_delivery_limit(&self, queue: &str) -> bool {
+        let resolved = self.topology().resolved();
+        resolved.find_queue(queue).is_some_and(|queue| queue.delivery_limit.is_some())
+    }
+
+    #[cfg(any(feature = "postgres", feature = "sqlite", feature = "redis"))]
     pub(crate) fn closed(&self) -> CancellationToken {
         self.0.closed.clone()
     }

@@ -46,6 +46,7 @@
 //! | `management` | no | comparing with the broker, and policies, through its management API |
 //! | `postgres` | no | outbox, inbox and dead letters in PostgreSQL |
 //! | `sqlite` | no | outbox, inbox and dead letters in SQLite |
+//! | `redis` | no | events also to Redis Pub/Sub, and back, while listeners move |
 //! | `cli` | no | the command `tramline-events` |
 //! | `test-support` | no | the conformance suite, and a harness that tells what was published and handled |
 //!
@@ -85,7 +86,7 @@
 //!
 //! Delivery is at least once: use the inbox for one effect. Delayed retry and order exclude each other.
 
-#[cfg(feature = "amqp")]
+#[cfg(any(feature = "amqp", feature = "redis"))]
 mod backoff;
 pub mod config;
 #[cfg(feature = "test-support")]
@@ -109,6 +110,8 @@ mod memory;
 mod message;
 pub mod outbox;
 pub mod publish;
+#[cfg(feature = "redis")]
+pub mod redis;
 pub mod schema;
 pub mod telemetry;
 pub mod topic;

@@ -10,6 +10,7 @@
 //! |---|---|---|
 //! | `publish {exchange}` | producer | [`Hub::publish`](crate::Hub::publish), in the event's own trace |
 //! | `publish {exchange}` | client | [`Hub::publish_all`](crate::Hub::publish_all): one for all, with a link to each event's trace (the first 128) and `messaging.batch.message_count` |
+//! | `publish {redis}` | producer | an event's way to Redis, inside the span of its processing; `messaging.system` is `redis`, the destination is the channel |
 //! | `process {consumer}` | consumer | a delivery until it is settled, in the event's own trace; a consumer's name is its queue's unless configured |
 //!
 //! They have `messaging.system` (`rabbitmq`; `memory`), `messaging.operation.name` and `.type`,
@@ -36,18 +37,27 @@
 //! | `event_hub.connection.opened` | counter | role | connections made, the first one and each reconnect |
 //! | `event_hub.connection.lost` | counter | role | connections that were lost |
 //! | `event_hub.connection.blocked` | gauge | role | 1 while the broker reads nothing from it, short of memory or disk |
+//! | `event_hub.redis.mirrored` | counter | redis, outcome | events for Redis by how they ended: `heard`, `unheard` (nobody listens), `echo` (came from there), `passed_over` (by the mapping) |
+//! | `event_hub.redis.received` | counter | redis, outcome | messages from Redis by how they ended: `published`, `echo`, `passed_over`; lost are `malformed`, `returned` (no queue wants it), `overflow` (the buffer was full), `abandoned` (at the end) |
+//! | `event_hub.redis.waiting` | gauge | redis | messages from Redis that wait for the hub |
+//! | `event_hub.redis.attached` | gauge | redis | 1 while the bridge is subscribed |
+//! | `event_hub.redis.gaps` | counter | redis | subscriptions that were lost; what was published until the next is missed |
 //!
 //! Labels, in full: `messaging.system`, `messaging.operation.name` and `messaging.operation.type`,
 //! `messaging.destination.name` (the exchange), `messaging.consumer.group.name` (the consumer's configured name,
-//! which stays the same where queues have drawn names). All are bounded by configuration. Metrics of the outbox
+//! which stays the same where queues have drawn names); `redis` is the name on Redis. All are bounded by configuration. Metrics of the outbox
 //! are listed with [`outbox`](crate::outbox), those of stored dead letters with [`dead_letters`](crate::dead_letters).
 
 mod metrics;
+#[cfg(feature = "redis")]
+mod redis;
 mod spans;
 
 #[cfg(feature = "amqp")]
 pub(crate) use crate::telemetry::metrics::ConnectionMetrics;
 pub(crate) use crate::telemetry::metrics::{ConsumerMetrics, Processed, PublishMetrics};
+#[cfg(feature = "redis")]
+pub(crate) use crate::telemetry::redis::{BridgeMetrics, MirrorMetrics, redis_publish};
 pub(crate) use crate::telemetry::spans::{ProcessSpans, PublishSpans, failed};
 
 const PUBLISH: &str = "publish";

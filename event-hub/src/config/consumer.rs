@@ -30,6 +30,9 @@ pub struct ConsumerConfig {
     pub handler_timeout: Duration,
     /// How long running handlers get at shutdown before their events are given back. Default 10 s.
     pub drain_timeout: Duration,
+    /// Whether what came back too often without an answer is given up. Not where handlers wait for one thing alone,
+    /// as the mirror does for Redis: there it is the broker's patience that brings it back.
+    pub(crate) gives_up_poison: bool,
 }
 
 /// How failures are tried again.
@@ -190,6 +193,7 @@ impl Default for ConsumerConfig {
             breaker: Some(Breaker::default()),
             handler_timeout: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(10),
+            gives_up_poison: true,
         }
     }
 }

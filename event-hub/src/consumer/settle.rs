@@ -74,7 +74,7 @@ impl<P: Process> Turn<'_, P> {
             if cx.redelivered {
                 consumer.metrics.redelivered.increment(1);
             }
-            if returns >= REDELIVERIES && cx.dead_letter.is_none() {
+            if consumer.config.gives_up_poison && returns >= REDELIVERIES && cx.dead_letter.is_none() {
                 // It has brought its consumers down, again and again: not once more.
                 let error = "delivered again and again without an answer";
                 let attempts = cx.attempt - 1;
