@@ -15,6 +15,7 @@ mod memory;
 mod outbox;
 mod rabbit;
 mod recovery;
+mod redis;
 mod support;
 mod telemetry;
 mod topology;

@@ -12,6 +12,7 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing_subscriber::layer::{Context as LayerContext, Layer, SubscriberExt as _};
 use tramline_event_hub::config::SpanHook;
+use tramline_event_hub::redis::{BridgeConfig, MirrorConfig, PubSub, PubSubConfig};
 use tramline_event_hub::topology::{Binding, Exchange, Queue, Topology};
 use tramline_event_hub::{
     AmqpConfig, ConsumerConfig, Context, Event, Hub, MemoryConfig, Outcome, RetryPolicy,
@@ -27,6 +28,7 @@ fn topology(prefix: &str) -> Topology {
         .binding(Binding::new(&dlx, "dead-letter", &dlq))
         .queue(Queue::quorum(&work).with_dead_letter(&dlx, "dead-letter"))
         .binding(Binding::new(&events, "work.#", &work))
+        .queue(PubSub::queue(format!("{prefix}.mirror"), &dlx, "dead-letter"))
 }
 
 fn memory(prefix: &str, hook: Option<SpanHook>) -> Hub {
@@ -159,6 +161,7 @@ async fn every_end_of_a_publish_and_of_a_delivery_is_counted() {
 #[tokio::test]
 async fn the_table_is_the_truth() {
     let Some(url) = devkit::engines::amqp().await else { return };
+    let Some(redis) = devkit::engines::redis().await else { return };
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
     let _recorder = metrics::set_default_local_recorder(&recorder);
@@ -169,6 +172,10 @@ async fn the_table_is_the_truth() {
     hub.declare(&topology(&prefix)).await.unwrap();
     hub.publish(&event("work.a")).await.unwrap();
     handle(&hub, &format!("{prefix}.work"), 1, |_| Outcome::Ack).await;
+    let redis = PubSub::new(redis, PubSubConfig::default()).unwrap();
+    redis.bridge(&hub, BridgeConfig::channels([&prefix])).unwrap().run(std::future::ready(())).await.unwrap();
+    let mirror = format!("{prefix}.mirror");
+    redis.mirror(&hub, &mirror, MirrorConfig::default(), std::future::ready(())).await.unwrap();
     hub.shutdown().await;
     let all = snapshotter.snapshot().into_vec();
     let opened = all.iter().filter(|(key, ..)| key.key().name() == "event_hub.connection.opened");
