@@ -38,6 +38,10 @@ pub struct RabbitMqConfig {
     pub management: bool,
     /// A second listener, for `amqps`; and one of the management, for `https`.
     pub tls: Option<RabbitMqTls>,
+    /// Further lines of its `rabbitmq.conf`.
+    pub settings: Vec<String>,
+    /// Its `advanced.config`, for what the former has no words for.
+    pub advanced: Option<String>,
 }
 
 /// What the listener for `amqps` shows, in PEM.

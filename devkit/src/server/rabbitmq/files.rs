@@ -25,6 +25,9 @@ pub(super) fn write(folder: &Path, config: &RabbitMqConfig, ports: &Ports<'_>) -
          vm_memory_high_watermark.absolute = 512MiB\n",
         port.number()
     );
+    for line in &config.settings {
+        writeln!(text, "{line}")?;
+    }
     if let Some(port) = management {
         write!(text, "management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {}\n", port.number())?;
     }
@@ -57,6 +60,9 @@ pub(super) fn write(folder: &Path, config: &RabbitMqConfig, ports: &Ports<'_>) -
         )?;
     }
     std::fs::write(folder.join("rabbitmq.conf"), text)?;
+    if let Some(advanced) = &config.advanced {
+        std::fs::write(folder.join("advanced.config"), advanced)?;
+    }
     let plugins = if management.is_some() { "[rabbitmq_management].\n" } else { "[].\n" };
     std::fs::write(folder.join("enabled_plugins"), plugins)?;
     Ok(())
