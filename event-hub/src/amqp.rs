@@ -50,7 +50,8 @@ struct Inner {
     /// For what the hub itself moves: a target that is not there closes the channel, and must not take events
     /// with it.
     moves: mpsc::Sender<Request>,
-    publishers: Mutex<JoinSet<()>>,
+    /// Whoever shuts down holds it until all have ended, so that of two at once neither cuts them short.
+    publishers: tokio::sync::Mutex<JoinSet<()>>,
     /// No new requests; the publishers end when the last is answered.
     draining: CancellationToken,
 }
@@ -80,6 +81,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 impl Client {
     pub(crate) fn new(url: &str, config: AmqpConfig) -> Result<Self, Error> {
         let addresses = address::parse(url, config.heartbeat)?;
+        if config.backoff_first.is_zero() || config.backoff_max.is_zero() {
+            return Err(Error::new(ErrorKind::Config, "a back-off of 0 s would connect without a pause"));
+        }
         #[cfg(feature = "management")]
         let management = match config.management.clone() {
             Some(url) => {
@@ -105,7 +109,13 @@ impl Client {
         let mut publishers = JoinSet::new();
         let mut open = || {
             let (requests, queue) = mpsc::channel(window);
-            publishers.spawn(publisher::run(queue, publishing.clone(), window, draining.clone()));
+            publishers.spawn(publisher::run(
+                queue,
+                publishing.clone(),
+                Arc::clone(&setup),
+                window,
+                draining.clone(),
+            ));
             requests
         };
         let lanes = std::iter::repeat_with(&mut open).take(setup.config.publish_channels.max(1)).collect();
@@ -116,7 +126,7 @@ impl Client {
             consuming: OnceLock::new(),
             lanes,
             moves,
-            publishers: Mutex::new(publishers),
+            publishers: tokio::sync::Mutex::new(publishers),
             draining,
         })))
     }
@@ -177,6 +187,8 @@ impl Client {
             answers.push(match answered {
                 Ok(answered) => match timeout_at(deadline, answered).await {
                     Ok(Ok(answer)) => answer.map(|()| Receipt::kept_by_broker()),
+                    // Its time was over before it could be sent.
+                    Ok(Err(_)) if deadline <= Instant::now() => Err(self.late()),
                     Ok(Err(_)) => Err(PublishErrorKind::Unknown),
                     Err(_) => Err(self.late()),
                 },
@@ -234,9 +246,10 @@ impl Client {
 
     pub(crate) async fn shutdown(&self) {
         self.0.draining.cancel();
-        let mut publishers =
-            std::mem::take(&mut *self.0.publishers.lock().unwrap_or_else(PoisonError::into_inner));
-        let ended = async { while publishers.join_next().await.is_some() {} };
+        let ended = async {
+            let mut publishers = self.0.publishers.lock().await;
+            while publishers.join_next().await.is_some() {}
+        };
         if timeout(self.0.setup.config.hub.publish_timeout, ended).await.is_err() {
             tracing::warn!("publishes were still unconfirmed at the shutdown");
         }

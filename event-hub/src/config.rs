@@ -26,6 +26,12 @@ pub struct HubConfig {
     ///
     /// The default, 1000, is where a broker's throughput stops growing and only latency does.
     pub window: usize,
+    /// How many bytes an event may have as JSON. A larger one is not sent: a broker closes the channel over it, with
+    /// all that is out on it.
+    ///
+    /// The default, 16 MiB, is RabbitMQ's own `max_message_size` from 4.0 on (128 MiB before). What the hub moves itself,
+    /// to a retry or to the dead letters, came from the broker and is not measured again.
+    pub max_body: usize,
     /// How long a publish may take, waiting for a connection and for room included.
     ///
     /// The default, 10 s, is longer than a broker's restart of its channel and shorter than a request's patience.
@@ -109,6 +115,7 @@ impl Default for HubConfig {
         Self {
             exchange: "events".to_owned(),
             window: 1000,
+            max_body: 16 * 1024 * 1024,
             publish_timeout: Duration::from_secs(10),
             join_trace: None,
             upcasts: Upcasts::default(),

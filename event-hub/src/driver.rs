@@ -1,8 +1,8 @@
 //! What a hub needs of a broker, and the two that give it.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -65,6 +65,8 @@ pub(crate) struct SubscriptionState {
     pub(crate) active: AtomicBool,
     /// Deliveries of another generation were given back by the broker itself.
     pub(crate) generation: AtomicU64,
+    /// Why it could not be opened, the last time.
+    trouble: Mutex<Option<String>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -199,6 +201,19 @@ impl Backend {
             Self::Amqp(client) => client.shutdown().await,
             Self::Memory(broker) => broker.close(),
         }
+    }
+}
+
+// === impl SubscriptionState ===
+
+impl SubscriptionState {
+    #[cfg_attr(not(feature = "amqp"), allow(dead_code, reason = "the embedded broker has no such trouble"))]
+    pub(crate) fn trouble(&self, trouble: Option<String>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+
+    pub(crate) fn last_trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -237,6 +237,25 @@ impl Event {
         json::write(self)
     }
 
+    /// Whether its JSON has no more than so many bytes, as far as that is seen without writing it.
+    pub(crate) fn is_within(&self, most: usize) -> bool {
+        // Room for names and times; a byte of text takes six where it has to be escaped.
+        const NAMES: usize = 1024;
+        let texts = [
+            &self.subject,
+            &self.correlation_id,
+            &self.causation_id,
+            &self.traceparent,
+            &self.tracestate,
+            &self.partition_key,
+            &self.data_content_type,
+            &self.data_schema,
+        ];
+        let texts: usize = texts.into_iter().flatten().map(String::len).sum();
+        let texts = texts + self.id.0.len() + self.source.len() + self.event_type.len();
+        self.extensions.is_empty() && self.data.get().len() + 6 * texts + NAMES <= most
+    }
+
     /// Reads one CloudEvents JSON object. One without a time happened now; one without data has `null`.
     ///
     /// # Errors

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use crate::error::Error;
+use crate::topology::{Binding, Exchange, Queue, Topology};
+
 /// A feed: a queue of one process's own, which only it consumes.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -54,6 +57,17 @@ impl Feed {
             max_length: 100_000,
             check_every: Duration::from_secs(5),
         }
+    }
+
+    pub(crate) fn check(&self, exchange: &str) -> Result<(), Error> {
+        let topology = Topology::new().exchange(Exchange::topic(exchange)).queue(Queue::feed(
+            &self.name,
+            self.expires,
+            self.max_length,
+        ));
+        let bind =
+            |topology: Topology, key: &String| topology.binding(Binding::new(exchange, key, &self.name));
+        self.keys.iter().fold(topology, bind).check()
     }
 }
 

@@ -63,7 +63,9 @@ pub type BoxError = Box<dyn StdError + Send + Sync>;
 /// Implemented for every `Fn` of up to four parts ([`FromDelivery`]) whose future gives an [`IntoOutcome`];
 /// `M` tells these implementations apart. A type of your own implements `Handler` and takes the [`Received`].
 ///
-/// A panic counts as a failure, and so does a call that takes longer than the consumer's `handler_timeout`.
+/// A panic counts as a failure, and so does a call that takes longer than the consumer's `handler_timeout`. A call that
+/// blocks its thread can neither be timed nor ended, and keeps a worker of the runtime from everything else: hand such
+/// work to `tokio::task::spawn_blocking`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no handler",
     label = "not an `async fn` of up to four parts of a delivery that gives an outcome",
@@ -88,8 +90,12 @@ pub trait Handler<M = Received>: Send + Sync + 'static {
 pub struct Context {
     /// The queue it came from.
     pub queue: String,
-    /// The first try is 1.
+    /// The first try is 1; one more after each failure that a handler has answered for.
     pub attempt: u32,
+    /// How often the queue took this copy back without an answer: after a crash or a lost channel, and on brokers
+    /// before RabbitMQ 4.3 also when it was given back. Whoever had it may not have begun it. A classic queue knows
+    /// no more than whether it was so.
+    pub returns: u32,
     /// Whether it may have been handled before.
     pub redelivered: bool,
     /// The key it was published with.
@@ -108,7 +114,7 @@ pub struct DeadLetterInfo {
     pub error: Option<String>,
     /// The consumer that gave up.
     pub handler: Option<String>,
-    /// How often it was tried.
+    /// How often it was tried; for `redelivered`, tried or taken back without an answer.
     pub attempts: u32,
     /// When it failed first.
     pub first_failed_at: Option<Timestamp>,

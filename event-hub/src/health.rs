@@ -25,6 +25,9 @@ pub struct ConsumerHealth {
     /// Whether it tries what comes. A consumer that pauses is ready: to take its process out of service would not
     /// make well what its handlers need.
     pub breaker: BreakerState,
+    /// Why it could not be opened, the last time that it was tried: a missing queue, a missing permission. None while
+    /// it is active.
+    pub trouble: Option<String>,
     /// Why it ended by itself, when it has; the queue waits to be consumed again.
     pub halted: Option<String>,
 }

@@ -62,7 +62,7 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] when the URL cannot be read, or the upcasts are not whole; nothing else.
+    /// [`ErrorKind::Config`] when the URL cannot be read, the upcasts are not whole, or a back-off is zero; nothing else.
     #[cfg(feature = "amqp")]
     pub fn amqp(url: &str, config: crate::config::AmqpConfig) -> Result<Self, Error> {
         let hub = config.hub.clone();
@@ -77,7 +77,8 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Closed`] when the hub is shut down; [`ErrorKind::Config`] when a name is too long.
+    /// [`ErrorKind::Closed`] when the hub is shut down; [`ErrorKind::Config`] when a name is too long, or a queue's has
+    /// `*` or `#` as a word.
     ///
     /// # Cancel safety
     ///
@@ -233,7 +234,12 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Closed`] when the hub is shut down first.
+    /// [`ErrorKind::Closed`] when the hub is shut down first; [`ErrorKind::Config`] when a name or a key is empty or
+    /// too long.
+    ///
+    /// # Panics
+    ///
+    /// When `place` does.
     ///
     /// # Cancel safety
     ///
@@ -256,6 +262,7 @@ impl Hub {
             })
         };
         let exchange = feed.exchange.clone().unwrap_or_else(|| self.0.config.exchange.clone());
+        feed.check(&exchange)?;
         let watch = self.watch(feed.clone(), opened, place);
         let source = Source::Feed { feed, exchange, place: tell };
         let run = self.run(source, config, Handled::new(handler), Failures::Stay, shutdown);
@@ -333,9 +340,29 @@ impl Hub {
         self.0.metrics.in_flight.increment(size);
         let gauge = self.0.metrics.in_flight.clone();
         let _in_flight = scopeguard(move || gauge.decrement(size));
-        let answers = self.0.backend.publish(messages, started + self.0.config.publish_timeout).await;
+        let answers = self.send_fit(messages, started + self.0.config.publish_timeout).await;
         self.0.metrics.count(&answers, started.elapsed());
         answers
+    }
+
+    /// Sends what can be sent; the answers stand in the order of all.
+    async fn send_fit(
+        &self,
+        messages: Vec<Message>,
+        deadline: Instant,
+    ) -> Vec<Result<Receipt, PublishErrorKind>> {
+        let max_body = self.0.config.max_body;
+        if messages.iter().all(|message| message.unfit(max_body).is_none()) {
+            return self.0.backend.publish(messages, deadline).await;
+        }
+        let unfit: Vec<_> = messages.iter().map(|message| message.unfit(max_body)).collect();
+        let fit = messages.into_iter().zip(&unfit).filter(|(_, unfit)| unfit.is_none()).map(|(fit, _)| fit);
+        let mut answers = self.0.backend.publish(fit.collect(), deadline).await.into_iter();
+        let answer = |unfit: Option<PublishErrorKind>| match unfit {
+            Some(kind) => Err(kind),
+            None => answers.next().unwrap_or(Err(PublishErrorKind::Closed)),
+        };
+        unfit.into_iter().map(answer).collect()
     }
 
     /// Sends messages as they are, each to the exchange it names, which must be the default one.

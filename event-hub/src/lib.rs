@@ -68,8 +68,8 @@
 //! [error table](handler::ErrorTable) says what its errors mean. Handlers run beside each other, or
 //! [in order by key](config::Order). When every event fails the consumer [pauses](config::Breaker): the queue keeps
 //! what comes, and nothing becomes a dead letter for an outage. At its end a consumer takes nothing more, lets its
-//! handlers finish until a deadline, sends their acknowledgements, gives back the rest uncounted, and leaves; a queue
-//! with one active consumer goes over to the next only then.
+//! handlers finish until a deadline, sends their acknowledgements, gives back the rest, which is no attempt, and leaves; a
+//! queue with one active consumer goes over to the next only then.
 //!
 //! # Events of others, and of older versions
 //!
@@ -82,9 +82,18 @@
 //!
 //! Spans and metrics follow OpenTelemetry's messaging conventions; [`telemetry`] lists them all.
 //!
+//! Our log lines name events by their id and type, and hold no data. The driver's do: it logs each message that the
+//! broker returns, its body included, at `WARN` under the target `lapin::returned_messages`. Filter that where events
+//! are personal (`info,lapin::returned_messages=off`); nothing is lost with it, since the publish itself is answered.
+//!
 //! # Limits
 //!
 //! Delivery is at least once: use the inbox for one effect. Delayed retry and order exclude each other.
+//!
+//! What a queue takes back without an answer, 19 times, becomes a dead letter: that ends crash loops, and can meet an
+//! event that only stood in the prefetch of processes that ended. RabbitMQ counts lost channels so, and before 4.3 what
+//! is given back too. A handler must not block its thread: a consumer at its end leaves such a one behind. Use
+//! `tokio::task::spawn_blocking`.
 
 #[cfg(any(feature = "amqp", feature = "redis"))]
 mod backoff;

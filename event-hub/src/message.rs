@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use crate::envelope::{self, CONTENT_TYPE, Event};
 use crate::error::Error;
 use crate::memory::Lineage;
+use crate::publish::PublishErrorKind;
 
 pub(crate) use crate::message::body::Body;
 pub(crate) use crate::message::header::HeaderValue;
@@ -88,7 +89,8 @@ impl Message {
 
     fn new(event: &Event, exchange: &Text, body: Body) -> Self {
         let mut headers = Headers::new();
-        if let Some(traceparent) = &event.traceparent {
+        // A longer one is none; the body has it whole.
+        if let Some(traceparent) = event.traceparent.as_ref().filter(|text| text.len() <= TRACEPARENT) {
             headers.insert("traceparent".to_owned(), HeaderValue::Text(traceparent.clone()));
         }
         let kind = Text::from(&*event.event_type);
@@ -99,9 +101,13 @@ impl Message {
             properties: Properties {
                 message_id: Some(event.id.as_str().into()),
                 kind: Some(kind),
-                app_id: Some((&*event.source).into()),
+                app_id: Some(&*event.source).filter(|source| source.len() <= SHORT).map(Text::from),
                 // A short string on the wire; the body has it whole.
-                correlation_id: event.correlation_id.as_deref().filter(|id| id.len() <= 255).map(Text::from),
+                correlation_id: event
+                    .correlation_id
+                    .as_deref()
+                    .filter(|id| id.len() <= SHORT)
+                    .map(Text::from),
                 content_type: Some(Text::clone(&STRUCTURED)),
                 timestamp: u64::try_from(event.time.as_second()).ok(),
                 lane: event.partition_key.as_ref().map_or(0, hash),
@@ -110,6 +116,16 @@ impl Message {
             headers,
             lineage: None,
         }
+    }
+
+    /// Why it cannot be sent as an event of ours.
+    pub(crate) fn unfit(&self, max_body: usize) -> Option<PublishErrorKind> {
+        let key = self.key.len();
+        if key > SHORT {
+            return Some(PublishErrorKind::TooLarge { what: "type", size: key, max: SHORT });
+        }
+        let size = self.body.more_than(max_body)?;
+        Some(PublishErrorKind::TooLarge { what: "body", size, max: max_body })
     }
 
     /// The event, in whichever mode it is.
@@ -140,6 +156,12 @@ impl Message {
 }
 
 static STRUCTURED: LazyLock<Text> = LazyLock::new(|| CONTENT_TYPE.into());
+
+/// What AMQP's short strings can hold: names, keys and properties.
+const SHORT: usize = 255;
+
+/// Room for the 55 characters of W3C's version 00 and for what a later one adds.
+const TRACEPARENT: usize = 512;
 
 fn hash(key: &String) -> u64 {
     let mut hasher = DefaultHasher::new();

@@ -33,6 +33,18 @@ pub enum PublishErrorKind {
     Closed,
     /// The broker refused it.
     Nacked,
+    /// The broker closed the channel over this event, or over another that was out beside it.
+    Refused {
+        /// The broker's code: 403 for a missing permission, 404 for an exchange that is gone, 406 for a body that is
+        /// too large for it.
+        code: u16,
+        /// The broker's words.
+        text: String,
+        /// Whether no other event was out on the channel: then it is this one that the broker does not take, and it
+        /// has not arrived. Otherwise it may or may not have arrived, and the same event, sent again, is answered for
+        /// itself.
+        alone: bool,
+    },
     /// No queue wanted it.
     Returned {
         /// The broker's code, 312 for «no route».
@@ -44,6 +56,16 @@ pub enum PublishErrorKind {
     },
     /// No answer in time; it may or may not have arrived. Send the same event again, with its id.
     Timeout,
+    /// Larger than a message may be. It was not sent: a broker would close the channel over it, or the connection.
+    TooLarge {
+        /// What is: `body`, see [`HubConfig::max_body`](crate::HubConfig::max_body), `headers` (all together must fit
+        /// into one frame), or `type`, which is the routing key.
+        what: &'static str,
+        /// Its bytes.
+        size: usize,
+        /// How many it may have.
+        max: usize,
+    },
     /// The connection was lost before the answer; it may or may not have arrived. Send the same event again.
     Unknown,
 }
@@ -62,8 +84,8 @@ impl Receipt {
     /// Waits until nothing of the event can be lost with this process any more.
     ///
     /// On RabbitMQ that is so at once. On the memory hub it is when every work queue that got it has
-    /// acknowledged it, or has moved it to the dead letters and that was acknowledged there. Feeds do
-    /// not count.
+    /// acknowledged it, or has moved it to the dead letters and that was acknowledged there. A queue without dead
+    /// letters that drops it, expired or delivered too often, has settled it too. Feeds do not count.
     ///
     /// # Errors
     ///
@@ -107,6 +129,13 @@ impl PublishError {
         self.0.event
     }
 
+    /// Whether it was this very event that was not taken: no queue wanted it, the broker refused it, or it is too
+    /// large. Sent again as it is, it is refused again until something changes at the broker.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        self.0.kind.is_refusal()
+    }
+
     /// Whether no queue wanted it.
     #[must_use]
     pub fn is_returned(&self) -> bool {
@@ -116,10 +145,7 @@ impl PublishError {
     /// Whether it may have arrived nevertheless.
     #[must_use]
     pub fn may_have_arrived(&self) -> bool {
-        matches!(
-            self.0.kind,
-            PublishErrorKind::Blocked | PublishErrorKind::Timeout | PublishErrorKind::Unknown
-        )
+        self.0.kind.may_have_arrived()
     }
 }
 
@@ -138,6 +164,21 @@ impl fmt::Display for PublishError {
 impl StdError for PublishError {}
 
 impl PublishErrorKind {
+    /// Whether the event may have arrived nevertheless.
+    #[must_use]
+    pub fn may_have_arrived(&self) -> bool {
+        matches!(self, Self::Blocked | Self::Refused { alone: false, .. } | Self::Timeout | Self::Unknown)
+    }
+
+    /// Whether it was this very event that was not taken.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::Nacked | Self::Refused { alone: true, .. } | Self::Returned { .. } | Self::TooLarge { .. }
+        )
+    }
+
     /// A short word for it, for spans and labels.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -145,8 +186,10 @@ impl PublishErrorKind {
             Self::Blocked => "blocked",
             Self::Closed => "closed",
             Self::Nacked => "nacked",
+            Self::Refused { .. } => "refused",
             Self::Returned { .. } => "returned",
             Self::Timeout => "timeout",
+            Self::TooLarge { .. } => "too_large",
             Self::Unknown => "unknown",
         }
     }
@@ -158,8 +201,15 @@ impl fmt::Display for PublishErrorKind {
             Self::Blocked => f.write_str("no answer in time: the broker is blocked, short of memory or disk"),
             Self::Closed => f.write_str("the hub is shut down"),
             Self::Nacked => f.write_str("refused by the broker"),
+            Self::Refused { code, text, alone: true } => write!(f, "the broker refused it: {code} {text}"),
+            Self::Refused { code, text, alone: false } => {
+                write!(f, "the broker refused it, or an event beside it: {code} {text}")
+            }
             Self::Returned { code, text, key } => write!(f, "returned ({code} {text}, key {key})"),
             Self::Timeout => f.write_str("no answer in time"),
+            Self::TooLarge { what, size, max } => {
+                write!(f, "too large to be sent: its {what} has {size} bytes, {max} is the most")
+            }
             Self::Unknown => f.write_str("connection lost before the answer"),
         }
     }

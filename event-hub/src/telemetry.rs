@@ -23,13 +23,13 @@
 //!
 //! | metric | kind, unit | labels | what |
 //! |---|---|---|---|
-//! | `messaging.client.sent.messages` | counter | system, operation, destination, `error.type` | events sent: confirmed without `error.type`, else `returned`, `nacked`, `unknown`, `timeout` or `blocked` |
+//! | `messaging.client.sent.messages` | counter | system, operation, destination, `error.type` | events sent: confirmed without `error.type`, else `returned`, `nacked`, `refused`, `unknown`, `timeout` or `blocked` |
 //! | `messaging.client.operation.duration` | histogram, s | the same | until the confirm; of `publish_all` until the last |
 //! | `messaging.client.consumed.messages` | counter | system, operation, consumer | deliveries that came to a consumer |
 //! | `messaging.process.duration` | histogram, s | system, operation, consumer, `error.type` | what handlers take; `error.type` is `failed`, `panic` or `timeout` |
-//! | `event_hub.publish.refused` | counter | destination | events not sent: the hub was shut down, or has declared no exchange |
+//! | `event_hub.publish.refused` | counter | destination | events not sent: too large, the hub was shut down, or has declared no exchange |
 //! | `event_hub.publish.in_flight` | gauge | destination | events whose confirm is awaited |
-//! | `event_hub.handled` | counter | consumer, outcome | deliveries by how they ended: `ack`, `retry`, `dead_letter`, `return`, `drop` |
+//! | `event_hub.handled` | counter | consumer, outcome | deliveries by how they ended: `ack`, `retry`, `dead_letter`, `return`, `drop`, `postpone` (held back while the consumer paused). What a lost channel or a drain puts back is counted when it has come again |
 //! | `event_hub.redelivered` | counter | consumer | deliveries that may have been handled before |
 //! | `event_hub.handle.lag` | histogram, s | consumer | from an event's time to its handler's first start |
 //! | `event_hub.handle.in_flight` | gauge | consumer | deliveries that are being handled |

@@ -8,7 +8,7 @@ use lapin::tcp::OwnedTLSConfig;
 use lapin::{Connection, ConnectionProperties};
 use rand::seq::SliceRandom as _;
 use tokio::sync::watch;
-use tokio::time::{interval, sleep, timeout};
+use tokio::time::{Instant, interval, sleep, timeout};
 
 use crate::amqp::address::Address;
 use crate::amqp::{PATIENCE, Setup, declare, failure};
@@ -110,7 +110,7 @@ async fn run(role: &'static str, setup: Arc<Setup>, current: watch::Sender<Curre
             Some(Ok(connection)) => {
                 tracing::info!(role, "connected to the broker");
                 metrics.opened.increment(1);
-                backoff.reset();
+                let since = Instant::now();
                 let connection = Arc::new(connection);
                 current.send_replace(Current::Open(Arc::clone(&connection)));
                 let stopped = closed.run_until_cancelled(until_lost(&connection, &metrics)).await.is_none();
@@ -122,6 +122,10 @@ async fn run(role: &'static str, setup: Arc<Setup>, current: watch::Sender<Curre
                         tracing::debug!(role, "the broker did not answer the farewell");
                     }
                     break;
+                }
+                if since.elapsed() >= setup.config.backoff_max {
+                    // What is opened and lost at once must not be opened at once, again and again.
+                    backoff.reset();
                 }
                 metrics.lost.increment(1);
                 tracing::warn!(role, "connection to the broker lost");
@@ -181,14 +185,9 @@ async fn open(role: &'static str, setup: &Setup, address: &Address) -> Result<Co
         .await
         .map_err(|_| (Error::new(ErrorKind::Timeout, "connecting"), false))?
         .map_err(broker)?;
-    let topology = setup.topology().clone();
-    if topology != crate::topology::Topology::default() {
+    if *setup.topology() != crate::topology::Topology::default() {
         // What the broker may have lost, before anyone relies on it.
-        let declare = declare::declare(setup, &connection, &topology);
-        timeout(setup.config.connect_timeout, declare)
-            .await
-            .unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "declaring the topology")))
-            .map_err(|error| (error, false))?;
+        declare::declare_again(setup, &connection).await.map_err(|error| (error, false))?;
     }
     Ok(connection)
 }

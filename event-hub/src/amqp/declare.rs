@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::try_join_all;
+use futures_util::{StreamExt as _, stream};
 use lapin::options::{ExchangeBindOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, Connection};
+use tokio::time::timeout;
 
 use crate::amqp::{Setup, failure, passive};
 use crate::error::{Error, ErrorKind};
@@ -13,6 +15,12 @@ use crate::topology::setting::Settings;
 use crate::topology::{
     Binding, Conflict, Declared, Destination, Exchange, ExchangeKind, Item, Queue, Setting, Topology,
 };
+
+/// So many round trips fit into the time that a connection may take, on the slowest line that we care for.
+const STEPS: usize = 20;
+
+/// How many queues are looked for at once: each look has a channel of its own, since a refusal closes it.
+const LOOKS: usize = 16;
 
 /// One thing to declare.
 #[derive(Clone, Copy, Debug)]
@@ -41,19 +49,35 @@ pub(super) struct Plan {
     pub(super) seen: Option<Topology>,
 }
 
+/// Makes all that is remembered, in a time that grows with it: one thing after the other, where one is refused.
+pub(super) async fn declare_again(setup: &Setup, connection: &Connection) -> Result<Declared, Error> {
+    // ORDER: before the clock starts: the other connection may be at it, and has its own time.
+    let _alone = setup.declaring.lock().await;
+    let topology = setup.topology().clone();
+    let things = topology.exchanges.len() + topology.queues.len() + topology.bindings.len();
+    let patience = setup.config.connect_timeout * u32::try_from(1 + things / STEPS).unwrap_or(u32::MAX);
+    let late = |_| Err(Error::new(ErrorKind::Timeout, "declaring the topology"));
+    timeout(patience, make(setup, connection, &topology)).await.unwrap_or_else(late)
+}
+
 /// Makes what is missing. What exists otherwise is left alone and reported.
 pub(super) async fn declare(
     setup: &Setup,
     connection: &Connection,
     topology: &Topology,
 ) -> Result<Declared, Error> {
-    let failed = |error| Error::new(ErrorKind::Broker, "declaring the topology").with_source(error);
     let _alone = setup.declaring.lock().await;
+    make(setup, connection, topology).await
+}
+
+async fn make(setup: &Setup, connection: &Connection, topology: &Topology) -> Result<Declared, Error> {
+    let failed = |error| Error::new(ErrorKind::Broker, "declaring the topology").with_source(error);
     let mut declared = Declared::default();
-    for queue in topology.queues.iter().filter(|queue| !crate::delay::is_own(&queue.name)) {
-        if let Ok(None) = find(connection, &queue.name).await {
-            declared.made.insert(queue.name.clone());
-        }
+    let ours = topology.queues.iter().filter(|queue| !crate::delay::is_own(&queue.name));
+    let looks: Vec<_> = ours.map(|queue| is_missing(connection, queue.name.clone())).collect();
+    let mut looks = stream::iter(looks).buffer_unordered(LOOKS);
+    while let Some(missing) = looks.next().await {
+        declared.made.extend(missing);
     }
     let plan = plan(setup, connection, topology, &mut declared).await?;
     // All at once first: one round trip per kind. Only a refusal makes us go step by step.
@@ -100,6 +124,11 @@ pub(super) async fn find(connection: &Connection, queue: &str) -> Result<Option<
     };
     channel.close(200, "done".into()).await?;
     Ok(found)
+}
+
+/// Gives a queue's name back when it is not there.
+async fn is_missing(connection: &Connection, queue: String) -> Option<String> {
+    matches!(find(connection, &queue).await, Ok(None)).then_some(queue)
 }
 
 pub(super) async fn declare_queue(channel: &Channel, queue: &Queue) -> Result<lapin::Queue, lapin::Error> {

@@ -63,6 +63,53 @@ pub(super) fn outgoing(message: Message, sequence: u64) -> Outgoing {
     Outgoing { exchange, key, properties, body: message.body.bytes().clone() }
 }
 
+/// How many bytes its properties and headers take in their frame.
+pub(super) fn header_size(message: &Message) -> usize {
+    let own = &message.properties;
+    let texts = [
+        &own.message_id,
+        &own.kind,
+        &own.app_id,
+        &own.correlation_id,
+        &own.content_type,
+        &own.content_encoding,
+        &own.reply_to,
+    ];
+    let texts: usize = texts.into_iter().flatten().map(|text| 1 + text.len()).sum();
+    let sequence = field(SEQUENCE.len(), 8);
+    FIXED
+        + texts
+        + own.priority.map_or(0, |_| 1)
+        + own.timestamp.map_or(0, |_| 8)
+        + table(&message.headers)
+        + sequence
+}
+
+/// A name, a kind, a value.
+fn field(name: usize, value: usize) -> usize {
+    2 + name + value
+}
+
+fn table(fields: &Headers) -> usize {
+    4 + fields.iter().map(|(name, value)| field(name.len(), size(value))).sum::<usize>()
+}
+
+fn size(value: &HeaderValue) -> usize {
+    match value {
+        HeaderValue::Number(_) | HeaderValue::Float(_) | HeaderValue::Time(_) => 8,
+        HeaderValue::Text(text) => 4 + text.len(),
+        HeaderValue::Raw(bytes) | HeaderValue::Bytes(bytes) => 4 + bytes.len(),
+        HeaderValue::Flag(_) => 1,
+        HeaderValue::Decimal { .. } => 5,
+        HeaderValue::List(list) => 4 + list.iter().map(|value| 1 + size(value)).sum::<usize>(),
+        HeaderValue::Table(fields) => table(fields),
+        HeaderValue::Void => 0,
+    }
+}
+
+/// Class, weight, size of the body, flags, and the delivery mode.
+const FIXED: usize = 2 + 2 + 8 + 2 + 1;
+
 /// Which publish a returned message was.
 pub(super) fn sequence(properties: &BasicProperties) -> Option<u64> {
     match properties.headers().as_ref()?.inner().get(SEQUENCE)? {
@@ -208,3 +255,6 @@ fn write(value: HeaderValue) -> AMQPValue {
         HeaderValue::Void => AMQPValue::Void,
     }
 }
+
+#[cfg(test)]
+mod tests;

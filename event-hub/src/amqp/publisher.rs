@@ -14,14 +14,16 @@ use std::time::Duration;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{Channel, Confirmation, Connection};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::amqp::connection::Link;
+use crate::amqp::failure::Refusal;
 use crate::amqp::properties::Outgoing;
 use crate::amqp::publisher::books::{Answer, Books};
 use crate::amqp::publisher::flights::Flights;
-use crate::amqp::{PATIENCE, properties};
+use crate::amqp::{PATIENCE, Setup, declare, properties};
+use crate::backoff::Backoff;
 use crate::message::Message;
 use crate::publish::PublishErrorKind;
 
@@ -41,13 +43,38 @@ pub(super) const BATCH: usize = 100;
 /// How often deadlines and the broker's block are looked at.
 const TICK: Duration = Duration::from_millis(100);
 
+/// What a frame has around its content: kind, channel, size and end.
+const FRAME: usize = 8;
+
+/// Why a channel was left.
+enum Left {
+    /// There is nothing more to do.
+    Done,
+    /// It went, with its connection or by our own will.
+    Lost,
+    /// The broker closed it over one of the publishes.
+    Refused(Refusal),
+}
+
+/// What outlives a channel.
+struct Course {
+    /// So many publishes go one at a time: one of those that were out beside each other was refused, and the next
+    /// time it must be alone, so that it hears so and the others do not.
+    single: usize,
+    /// Between channels that the broker closes without an event confirmed.
+    pauses: Backoff,
+}
+
 /// Runs until every handle is gone, or `draining` and nothing is left.
 pub(super) async fn run(
     mut requests: mpsc::Receiver<Request>,
     link: Link,
+    setup: Arc<Setup>,
     window: usize,
     draining: CancellationToken,
 ) {
+    let pauses = Backoff::new(setup.config.backoff_first, setup.config.backoff_max);
+    let mut course = Course { single: 0, pauses };
     loop {
         // Requests wait in their queue meanwhile; their callers watch the time.
         let opened = async {
@@ -64,12 +91,18 @@ pub(super) async fn run(
         match opened {
             None => break,
             Some((connection, Ok(Ok(channel)))) => {
-                let ended = serve(&mut requests, &connection, &channel, window, &draining).await;
+                let left = serve(&mut requests, &connection, &channel, window, &draining, &mut course).await;
                 let _ = timeout(PATIENCE, channel.close(200, "done".into())).await;
-                if ended {
-                    break;
+                match left {
+                    Left::Done => break,
+                    Left::Lost => link.lost(&connection).await,
+                    Left::Refused(refusal) => {
+                        if refusal.code == 404 {
+                            declare_again(&setup, &connection, &refusal).await;
+                        }
+                        let _ = draining.run_until_cancelled(sleep(course.pauses.next())).await;
+                    }
                 }
-                link.lost(&connection).await;
             }
             Some((connection, failed)) => {
                 tracing::warn!(?failed, "no channel to publish on");
@@ -89,14 +122,29 @@ async fn open(connection: &Connection) -> Result<Channel, lapin::Error> {
     Ok(channel)
 }
 
-/// Publishes on one channel until it is lost (false) or there is nothing more to do (true).
+/// An exchange that we have declared is gone: someone deleted it under the connection.
+async fn declare_again(setup: &Setup, connection: &Connection, refusal: &Refusal) {
+    let is_ours = |name: &str| refusal.text.contains(&format!("'{name}'"));
+    if !setup.topology().exchanges.iter().any(|exchange| is_ours(&exchange.name)) {
+        return;
+    }
+    match declare::declare_again(setup, connection).await {
+        Ok(_) => tracing::warn!(text = refusal.text, "an exchange was gone: made again"),
+        Err(error) => tracing::warn!(%error, "an exchange is gone, and could not be made again"),
+    }
+}
+
+/// Publishes on one channel until it is left.
 async fn serve(
     requests: &mut mpsc::Receiver<Request>,
     connection: &Connection,
     channel: &Channel,
     window: usize,
     draining: &CancellationToken,
-) -> bool {
+    course: &mut Course,
+) -> Left {
+    let header_max = usize::try_from(connection.configuration().frame_max()).unwrap_or(usize::MAX);
+    let header_max = header_max.saturating_sub(FRAME);
     // Shared by the publishes: a channel of lapin's is a dozen counted references.
     let channel = Arc::new(channel.clone());
     let mut books = Books::default();
@@ -110,7 +158,11 @@ async fn serve(
         // While the broker blocks us nothing can be written: leave it with the callers, who time out. What has
         // its confirm and waits for another's takes no room on the wire, but it must not pile up either.
         let blocked = connection.status().blocked();
-        let room = window.saturating_sub(books.open()).min((2 * window).saturating_sub(books.unanswered()));
+        let room = match course.single {
+            0 => window.saturating_sub(books.open()).min((2 * window).saturating_sub(books.unanswered())),
+            _ => usize::from(books.unanswered() == 0),
+        };
+        let blocked = blocked || !channel.status().connected();
         tokio::select! {
             // ORDER: confirms first, they make room; the queue is bounded, so nothing starves.
             biased;
@@ -121,6 +173,13 @@ async fn serve(
                     if answer.is_closed() || deadline <= Instant::now() {
                         continue; // Its caller has left: it was told that it may not have arrived.
                     }
+                    let size = properties::header_size(&message);
+                    if size > header_max {
+                        let too_large = PublishErrorKind::TooLarge { what: "headers", size, max: header_max };
+                        let _ = answer.send(Err(too_large));
+                        continue;
+                    }
+                    course.single = course.single.saturating_sub(1);
                     let number = books.issue(deadline, answer);
                     // ORDER: the first poll takes lapin's tag and queues the frames. This task alone does it.
                     flights.start(number, publish(Arc::clone(&channel), message, number));
@@ -132,14 +191,16 @@ async fn serve(
                 requests.close();
             }
             _ = tick.tick() => {
-                if !connection.status().connected() || !channel.status().connected() {
-                    books.lose();
-                    return false;
+                if !connection.status().connected()
+                    || (!channel.status().connected() && books.open() == 0)
+                {
+                    books.lose(None);
+                    return Left::Lost;
                 }
                 if books.is_late() && !connection.status().blocked() {
                     tracing::warn!(lost = books.unanswered(), "confirms do not come: channel given up");
-                    books.lose();
-                    return false;
+                    books.lose(None);
+                    return Left::Lost;
                 }
             }
         }
@@ -147,21 +208,75 @@ async fn serve(
             let mut lost = None;
             for (number, result) in landed.drain(..) {
                 match result {
-                    Ok(confirmation) => books.resolve(number, confirmation),
-                    Err(error) => lost = Some(error),
+                    Ok(confirmation) => {
+                        course.pauses.reset();
+                        books.resolve(number, confirmation);
+                    }
+                    Err(error) => {
+                        if lost.is_none() || Refusal::of(&error).is_some() {
+                            lost = Some(error);
+                        }
+                    }
                 }
             }
             books.release();
             if let Some(error) = lost {
-                tracing::warn!(%error, lost = books.unanswered(), "publishing channel lost");
-                books.lose();
-                return false;
+                let refusal = refusal(&error, &mut books, &mut flights, connection).await;
+                let lost = books.unanswered();
+                books.lose(refusal.as_ref());
+                let Some(refusal) = refusal else {
+                    tracing::warn!(%error, lost, "publishing channel lost");
+                    return Left::Lost;
+                };
+                tracing::error!(
+                    code = refusal.code,
+                    text = refusal.text,
+                    lost,
+                    "the broker closed the channel over what was published on it"
+                );
+                if lost > 1 {
+                    course.single = course.single.max(lost);
+                }
+                return Left::Refused(refusal);
             }
         }
         if ended && books.unanswered() == 0 {
-            return true;
+            return Left::Done;
         }
     }
+}
+
+/// What the broker closed the channel for, if it did.
+async fn refusal(
+    error: &lapin::Error,
+    books: &mut Books,
+    flights: &mut Flights<Result<Confirmation, lapin::Error>>,
+    connection: &Connection,
+) -> Option<Refusal> {
+    let found = Refusal::of(error);
+    if found.is_some() || !connection.status().connected() {
+        return found;
+    }
+    // What lapin itself did not take any more may land before what the broker refused.
+    let mut landed = Vec::new();
+    let others = async {
+        loop {
+            flights.landed(&mut landed).await;
+            for (number, result) in landed.drain(..) {
+                match result {
+                    Ok(confirmation) => books.resolve(number, confirmation),
+                    Err(error) => {
+                        if let Some(refusal) = Refusal::of(&error) {
+                            return refusal;
+                        }
+                    }
+                }
+            }
+        }
+    };
+    let found = timeout(TICK, others).await.ok();
+    books.release();
+    found
 }
 
 async fn publish(channel: Arc<Channel>, message: Message, number: u64) -> Result<Confirmation, lapin::Error> {

@@ -96,7 +96,8 @@ enum Left {
 
 impl Owner {
     async fn run(mut self) {
-        let config = &self.setup.config;
+        let setup = Arc::clone(&self.setup);
+        let config = &setup.config;
         let mut backoff = Backoff::new(config.backoff_first, config.backoff_max);
         loop {
             let stop = self.stop.clone();
@@ -106,12 +107,20 @@ impl Owner {
             };
             match opened {
                 Ok((seat, place)) => {
-                    backoff.reset();
+                    let since = Instant::now();
                     self.refused = 0;
+                    self.state.trouble(None);
                     self.tell(place);
                     self.state.active.store(true, Ordering::Release);
                     let left = self.serve(seat).await;
+                    // ORDER: before anyone sees the loss. What waits for a handler is the broker's again, and must
+                    // not begin, however long the next seat takes.
+                    self.state.generation.fetch_add(1, Ordering::AcqRel);
                     self.state.active.store(false, Ordering::Release);
+                    if since.elapsed() >= config.backoff_max {
+                        // What opens and is lost at once must not be opened at once, again and again.
+                        backoff.reset();
+                    }
                     match left {
                         Left::Done => return,
                         Left::Lost => tracing::warn!(queue = self.queue, "consumer lost: opened again"),
@@ -119,11 +128,9 @@ impl Owner {
                 }
                 Err(error) if error.kind() == crate::ErrorKind::Closed => return,
                 Err(error) => {
-                    tracing::warn!(
-                        queue = self.queue,
-                        error = crate::handler::chain(&error),
-                        "consumer not opened"
-                    );
+                    let error = crate::handler::chain(&error);
+                    tracing::warn!(queue = self.queue, error, "consumer not opened");
+                    self.state.trouble(Some(error));
                 }
             }
             let pause = backoff.next();
@@ -136,28 +143,22 @@ impl Owner {
 
     async fn open(&mut self) -> Result<(Seat, Option<Place>), Error> {
         let connection = self.link.connection().await?;
-        let open = async {
-            match self.subscribe.source.clone() {
-                Source::Queue(queue) => Ok((self.open_queue(&connection, &queue).await?, None)),
-                Source::Feed { feed, exchange, .. } => self
-                    .open_feed(&connection, &feed, &exchange)
-                    .await
-                    .map(|(seat, place)| (seat, Some(place))),
+        match self.subscribe.source.clone() {
+            Source::Queue(queue) => Ok((self.open_queue(&connection, &queue).await?, None)),
+            Source::Feed { feed, exchange, .. } => {
+                let (seat, place) = in_time(self.open_feed(&connection, &feed, &exchange)).await?;
+                Ok((seat, Some(place)))
             }
-        };
-        match timeout(PATIENCE * 2, open).await {
-            Ok(result) => result,
-            Err(_) => Err(Error::new(crate::ErrorKind::Timeout, "opening a consumer")),
         }
     }
 
     async fn open_queue(&self, connection: &Connection, queue: &str) -> Result<Seat, Error> {
-        match self.sit(connection, queue, BasicConsumeOptions::default()).await {
+        let sit = || in_time(self.sit(connection, queue, BasicConsumeOptions::default()));
+        match sit().await {
             Err(error) if error.kind() == crate::ErrorKind::UnknownQueue => {
                 // Someone deleted it: made again, with all that leads into it.
-                let topology = self.setup.topology().clone();
-                declare::declare(&self.setup, connection, &topology).await?;
-                self.sit(connection, queue, BasicConsumeOptions::default()).await
+                declare::declare_again(&self.setup, connection).await?;
+                sit().await
             }
             result => result,
         }
@@ -321,6 +322,11 @@ impl Owner {
         }
         true
     }
+}
+
+async fn in_time<T>(open: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let late = |_| Err(Error::new(crate::ErrorKind::Timeout, "opening a consumer"));
+    timeout(PATIENCE * 2, open).await.unwrap_or_else(late)
 }
 
 fn settle(seat: &Seat, acks: &mut Acks, settlement: Settlement) -> bool {

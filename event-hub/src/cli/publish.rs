@@ -190,7 +190,10 @@ fn why(kind: &PublishErrorKind, id: &str) -> String {
         PublishErrorKind::Timeout | PublishErrorKind::Unknown => {
             format!("no answer: it may have arrived; send it again with the id {id}")
         }
-        other => format!("{other:?}").to_lowercase(),
+        PublishErrorKind::Refused { alone: false, .. } => {
+            format!("{kind}: it may have arrived; send it again with the same id")
+        }
+        other => other.to_string(),
     }
 }
 

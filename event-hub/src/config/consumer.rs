@@ -26,7 +26,8 @@ pub struct ConsumerConfig {
     pub errors: ErrorTable,
     /// When to stop trying for a while. Default: after 20 failures in a row. None tries on, whatever happens.
     pub breaker: Option<Breaker>,
-    /// How long a handler may take before it counts as failed. Default 60 s, half the broker's patience or less.
+    /// How long a handler may take before it counts as failed. Default 60 s. The broker loses its patience after 30 min
+    /// (its `consumer_timeout`) and closes the channel: stay far below that, pauses and retries in place included.
     pub handler_timeout: Duration,
     /// How long running handlers get at shutdown before their events are given back. Default 10 s.
     pub drain_timeout: Duration,
@@ -41,7 +42,10 @@ pub struct ConsumerConfig {
 pub struct RetryPolicy {
     /// How often an event is tried in all before it becomes a dead letter.
     ///
-    /// The default, 8, spans about two minutes. At most 19 count: the queue's own delivery limit is 20.
+    /// The default, 8, spans about two minutes. At most 19 count. Only a handler's answers count here. What its queue
+    /// took back without one (a crash, a lost connection; before RabbitMQ 4.3 a drain too) has a bound of its own:
+    /// after 19 of these it becomes a dead letter, `redelivered`, before the queue's own limit of 20 does that without
+    /// a word.
     pub max_attempts: u32,
     /// The bound of the first delay; each is drawn between half its bound and its bound. Default 500 ms.
     pub first_delay: Duration,
@@ -110,7 +114,9 @@ pub enum Exhausted {
 /// doubles. No attempt is counted meanwhile, and nothing becomes a dead letter for having failed.
 ///
 /// Rejections count neither way: they are about the event. What is held longer than ten minutes goes once
-/// round through the delay queues, before the broker loses its patience; in order-keeping consumers it stays.
+/// round through the delay queues, before the broker loses its patience. Consumers that keep order, or retry in
+/// place, have no other place for it: there the broker takes it back each half hour (its `consumer_timeout`), which
+/// after 19 times, more than nine hours, makes it a dead letter.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Breaker {
@@ -169,6 +175,9 @@ impl ConsumerConfig {
             }
             return Ok(());
         };
+        if breaker.first_pause.is_zero() || breaker.max_pause.is_zero() {
+            return refuse("a breaker whose pause is 0 s".to_owned());
+        }
         match breaker.trip {
             Trip::Consecutive(0) | Trip::Share { of: 0, .. } => {
                 refuse("a breaker that trips after nothing".to_owned())

@@ -11,6 +11,7 @@ use crate::config::{Breaker, ConsumerConfig, Exhausted, Order, RetryPlace, Retry
 use crate::conformance::{Bed, n, number, soon, until};
 use crate::envelope::Event;
 use crate::error::ErrorKind;
+use crate::feed::Feed;
 use crate::handler::{Action, Context, ErrorTable, Outcome};
 use crate::topology::{Binding, Queue, Topology};
 
@@ -209,6 +210,7 @@ pub async fn refuses_contradictions(bed: &Bed) {
     bed.hub.declare(&topology).await.expect("declared");
     let base = ConsumerConfig::default;
     let share = |failed, of| Some(Breaker { trip: Trip::Share { failed, of }, ..Breaker::default() });
+    let restless = Breaker { first_pause: Duration::ZERO, ..Breaker::default() };
     let long = RetryPlace::Here { max_time: Duration::from_hours(1) };
     let cases = [
         ("fewer than handlers", ConsumerConfig { prefetch: 7, concurrency: 8, ..base() }),
@@ -222,6 +224,7 @@ pub async fn refuses_contradictions(bed: &Bed) {
         ("more than all", ConsumerConfig { breaker: share(1.1, 10), ..base() }),
         ("no share", ConsumerConfig { breaker: share(f64::NAN, 10), ..base() }),
         ("a share of none", ConsumerConfig { breaker: share(0.5, 0), ..base() }),
+        ("a pause of nothing", ConsumerConfig { breaker: Some(restless), ..base() }),
     ];
     for (what, config) in cases {
         let result = bed.hub.consume(&bed.name("work"), config, async || Outcome::Ack, async {}).await;
@@ -229,6 +232,14 @@ pub async fn refuses_contradictions(bed: &Bed) {
     }
     let result = bed.hub.consume(&alone, ordered(), async || Outcome::Ack, async {}).await;
     assert_eq!(result.expect_err("no dead letters").kind(), ErrorKind::Config);
+    for name in ["a.#", "*.b", "#"] {
+        let result = bed.hub.declare(&Topology::new().queue(Queue::quorum(name))).await;
+        assert_eq!(result.expect_err(name).kind(), ErrorKind::Config);
+    }
+    for feed in [Feed::new("", ["#"]), Feed::new("feed", ["k".repeat(256)])] {
+        let run = bed.hub.consume_feed(feed, base(), async || Outcome::Ack, |_| (), async {});
+        assert_eq!(run.await.expect_err("a name or a key").kind(), ErrorKind::Config);
+    }
     bed.hub.consume(&bed.name("work"), ordered(), async || Outcome::Ack, async {}).await.expect("fine");
 }
 

@@ -63,8 +63,7 @@ pub(super) fn standing(delivery: &Delivery) -> Standing {
         Life::Dead(_) => number(message, RETRIES),
         Life::Revived => 0,
     };
-    // What we counted, and what went back without us.
-    let failures = failures.saturating_add(delivery.returns);
+    // What went back without us is nobody's failure: most of it had not begun. A bound of its own ends a crash loop.
     Standing {
         attempt: failures.saturating_add(1),
         redelivered: delivery.redelivered || failures > 0,
@@ -298,7 +297,9 @@ fn number(message: &Message, name: &str) -> u32 {
 }
 
 fn is_broker_s(name: &str) -> bool {
-    name.starts_with("x-first-death-")
+    // An order to the broker to send it to other keys too, which it has obeyed once.
+    ["CC", "BCC"].contains(&name)
+        || name.starts_with("x-first-death-")
         || name.starts_with("x-last-death-")
         || ["x-death", "x-delivery-count", "x-acquired-count", "x-opt-"]
             .iter()

@@ -14,6 +14,8 @@ pub enum Ended {
     DeadLettered,
     /// Given up, in a feed.
     Dropped,
+    /// Held back while its consumer paused, and sent once round through the delay queues.
+    Postponed,
     /// Failed, and to be tried again.
     Retried,
     /// Given back.
@@ -24,11 +26,14 @@ pub enum Ended {
 
 impl<P> Consumer<P> {
     /// Counts how a delivery ended, and tells a test's harness, where there is one. `why` is of a failure.
+    ///
+    /// ORDER: what is moved is told when its copy is confirmed; until then it has not ended.
     pub(crate) fn ended(&self, delivery: &Delivery, attempt: u32, how: Ended, why: Option<&str>) {
         let counter = match how {
             Ended::Acked => &self.metrics.acked,
             Ended::DeadLettered => &self.metrics.dead,
             Ended::Dropped => &self.metrics.dropped,
+            Ended::Postponed => &self.metrics.postponed,
             Ended::Retried => &self.metrics.retried,
             Ended::Returned => &self.metrics.returned,
         };

@@ -77,7 +77,7 @@ impl<P: Process> Turn<'_, P> {
             if consumer.config.gives_up_poison && returns >= REDELIVERIES && cx.dead_letter.is_none() {
                 // It has brought its consumers down, again and again: not once more.
                 let error = "delivered again and again without an answer";
-                let attempts = cx.attempt - 1;
+                let attempts = (cx.attempt - 1).saturating_add(returns);
                 return self.give_up(attempts, ("redelivered", error)).await;
             }
         }
@@ -113,6 +113,11 @@ impl<P: Process> Turn<'_, P> {
                 Outcome::Reject { .. } | Outcome::Return => Tried::Neither,
             };
             let uncounted = pass.report(tried) || hopeless;
+            if outcome != Outcome::Ack && self.is_stale() {
+                // The broker has it back already: a copy, a letter or a halt would be beside what comes again.
+                tracing::warn!(attempt, ?outcome, "event failed after its channel was lost: it comes again");
+                return Step::Stale;
+            }
             let (reason, delay) = match outcome {
                 Outcome::Ack => {
                     consumer.ended(&self.job.delivery, attempt, Ended::Acked, None);
@@ -142,11 +147,12 @@ impl<P: Process> Turn<'_, P> {
             if self.is_exhausted(attempt, delay) {
                 return self.give_up(attempt, ("attempts", &reason)).await;
             }
-            consumer.ended(&self.job.delivery, attempt, Ended::Retried, Some(&reason));
             if !self.stays() {
                 let route = delay::route(&self.job.delivery.queue, delay);
-                return self.move_on(attempts::again(&self.job.delivery, attempt, &reason, route)).await;
+                let copy = attempts::again(&self.job.delivery, attempt, &reason, route);
+                return self.move_on(copy, (Ended::Retried, attempt, &reason)).await;
             }
+            consumer.ended(&self.job.delivery, attempt, Ended::Retried, Some(&reason));
             if !self.pause(delay).await {
                 return Step::Kept;
             }
@@ -231,15 +237,15 @@ impl<P: Process> Turn<'_, P> {
         match &consumer.failures {
             Failures::Move(Some(target)) => {
                 tracing::error!(reason, error, attempts = failures, queue, "event becomes a dead letter");
-                consumer.ended(delivery, failures, Ended::DeadLettered, Some(error));
                 let letter = attempts::dead(delivery, target, &consumer.name, failures, (reason, error));
-                self.move_on(letter).await
+                self.move_on(letter, (Ended::DeadLettered, failures, error)).await
             }
             Failures::Move(None) => {
                 // Nowhere to put it, and dropping would lose it: it stays until someone looks.
                 tracing::error!(reason, error, queue, "rejected where there are no dead letters: kept");
                 let route = delay::route(queue, consumer.config.retry.max_delay);
-                self.move_on(attempts::again(delivery, failures, error, route)).await
+                let copy = attempts::again(delivery, failures, error, route);
+                self.move_on(copy, (Ended::Retried, failures, error)).await
             }
             Failures::Stay => {
                 tracing::error!(reason, error, queue, "event dropped from a feed");
@@ -251,18 +257,32 @@ impl<P: Process> Turn<'_, P> {
 
     /// Sends it once round through the delay queues, without an attempt counted.
     async fn send_around(&mut self, why: &str) -> Step {
-        let failures = self.consumer.received(self.job).standing().attempt - 1;
+        let attempt = self.consumer.received(self.job).standing().attempt;
         let pause = self.consumer.gate.pause_left();
         let route = delay::route(&self.job.delivery.queue, pause);
-        self.move_on(attempts::again(&self.job.delivery, failures, why, route)).await
+        let copy = attempts::again(&self.job.delivery, attempt - 1, why, route);
+        self.move_on(copy, (Ended::Postponed, attempt, why)).await
     }
 
     /// ORDER: the copy is confirmed before the original is acknowledged; in between it may be there twice, never not.
-    async fn move_on(&self, copy: Message) -> Step {
-        loop {
+    async fn move_on(&self, copy: Message, (how, attempt, why): (Ended, u32, &str)) -> Step {
+        let mut may_have_arrived = false;
+        // The broker has a stale one back already, and a copy would be beside it.
+        while !self.is_stale() {
             match self.consumer.backend.publish_one(copy.clone(), self.consumer.deadline()).await {
-                Ok(_) => return Step::Done(Verdict::Ack),
-                Err(error) => tracing::warn!(%error, "event could not be moved: it stays in its queue"),
+                Ok(_) => {
+                    self.consumer.ended(&self.job.delivery, attempt, how, Some(why));
+                    return Step::Done(Verdict::Ack);
+                }
+                Err(error) => {
+                    may_have_arrived |= error.may_have_arrived();
+                    tracing::warn!(%error, "event could not be moved: it stays in its queue");
+                }
+            }
+            if may_have_arrived {
+                // Given back it would be handled beside its copy. At a drain it has until the deadline to be sure.
+                sleep(PAUSE).await;
+                continue;
             }
             let goes_on = self.pause(PAUSE).await;
             if self.consumer.config.order.is_none() {
@@ -272,10 +292,8 @@ impl<P: Process> Turn<'_, P> {
             if !goes_on {
                 return Step::Kept;
             }
-            if self.is_stale() {
-                return Step::Stale;
-            }
         }
+        Step::Stale
     }
 
     /// False when cut short.

@@ -23,6 +23,9 @@ use crate::message::Token;
 /// How long the subscription's owner may take to send the last acknowledgements and to leave.
 const LEAVE: Duration = Duration::from_secs(5);
 
+/// How long aborted handlers may take to be gone. One that blocks its thread takes no notice.
+const ABORT: Duration = Duration::from_secs(1);
+
 /// How many deliveries are taken over at once.
 const BATCH: usize = 64;
 
@@ -35,7 +38,9 @@ struct Shared<P> {
     stop: CancellationToken,
 }
 
-/// Runs until `shutdown`, or until an ordered consumer halts, then drains.
+/// Runs until `shutdown`, or until an ordered consumer halts, then drains. False when the subscription ended by itself.
+///
+/// A panic of the subscription's owner goes on here.
 ///
 /// ORDER: no new deliveries → handlers finish, their own publishes confirmed → their acknowledgements are
 /// sent → the rest goes back → the channel is closed.
@@ -43,8 +48,9 @@ pub(crate) async fn run<P: Process>(
     consumer: Arc<Consumer<P>>,
     subscription: Subscription,
     shutdown: impl Future<Output = ()> + Send,
-) {
-    let Subscription { mut deliveries, settlements, stop, state, owner } = subscription;
+) -> bool {
+    let Subscription { mut deliveries, settlements, stop, state, mut owner } = subscription;
+    let mut told = true;
     // Dropped with this future: the owner then gives everything back.
     let _stop = stop.clone().drop_guard();
     let mut shutdown = pin!(shutdown);
@@ -63,7 +69,10 @@ pub(crate) async fn run<P: Process>(
             biased;
             () = &mut shutdown => break,
             () = consumer.halt.cancelled() => break,
-            taken = deliveries.recv_many(&mut batch, BATCH) => if taken == 0 { break },
+            taken = deliveries.recv_many(&mut batch, BATCH) => if taken == 0 {
+                told = false;
+                break;
+            },
         }
         let now = Instant::now();
         for delivery in batch.drain(..) {
@@ -98,13 +107,27 @@ pub(crate) async fn run<P: Process>(
             }
         }
     }
-    workers.shutdown().await;
+    workers.abort_all();
+    let aborted = async { while workers.join_next().await.is_some() {} };
+    if timeout(ABORT, aborted).await.is_err() {
+        tracing::error!(
+            consumer = consumer.name,
+            "a handler blocks its thread: its event goes back all the same"
+        );
+    }
     // The last sender of settlements: the owner leaves.
     drop(shared);
     drop(deliveries);
-    if timeout(LEAVE, owner).await.is_err() {
-        tracing::warn!(consumer = consumer.name, "the broker did not answer the leave in time");
+    match timeout(LEAVE, &mut owner).await {
+        Ok(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Ok(_) => {}
+        Err(_) => {
+            tracing::warn!(consumer = consumer.name, "the broker did not answer the leave in time");
+            // Its channel goes with it, and what is out goes back.
+            owner.abort();
+        }
     }
+    told
 }
 
 /// Handles one job after the other until the stop.

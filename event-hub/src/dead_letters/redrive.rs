@@ -231,6 +231,7 @@ async fn fate(answer: Result<Receipt, PublishErrorKind>, patience: Instant) -> F
         },
         Err(PublishErrorKind::Returned { .. }) => Fate::Left("its queue is gone".to_owned()),
         Err(PublishErrorKind::Nacked) => Fate::Left("its queue refused it: it may be full".to_owned()),
+        Err(kind) if kind.is_refusal() => Fate::Left(kind.to_string()),
         Err(PublishErrorKind::Closed) => Fate::Silent("the hub is shut down".to_owned()),
         Err(kind) => Fate::Silent(format!("no answer from the broker: {}", kind.name())),
     }

@@ -28,7 +28,10 @@ pub enum Outcome {
         /// Why.
         reason: String,
     },
-    /// Not handled at all: back into the queue, for someone else.
+    /// Not handled at all: back into the queue, for someone else. No attempt, but brokers before RabbitMQ 4.3 count
+    /// it as a delivery without an answer: after 19 of these it becomes a dead letter, `redelivered`. To wait for
+    /// longer than some seconds use [`Outcome::RetryAfter`], or let an error [pause](crate::handler::Action::Pause)
+    /// the consumer.
     Return,
 }
 

@@ -60,6 +60,7 @@ impl Received {
         self.context.get_or_init(|| Context {
             queue: self.delivery.queue.to_string(),
             attempt: self.standing.attempt,
+            returns: self.delivery.returns,
             redelivered: self.standing.redelivered,
             routing_key: attempts::routing_key(&self.delivery.message).to_owned(),
             dead_letter: self.standing.dead_letter.as_deref().cloned(),

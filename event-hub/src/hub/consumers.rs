@@ -65,12 +65,14 @@ impl Consumers {
             active: running.state.active.load(Ordering::Acquire),
             breaker: running.gate.as_ref().map(|gate| gate.state()).unwrap_or_default(),
             halted: None,
+            trouble: running.state.last_trouble(),
         });
         let halted = inner.halted.iter().map(|(queue, why)| ConsumerHealth {
             queue: queue.clone(),
             active: false,
             breaker: crate::health::BreakerState::default(),
             halted: Some(why.clone()),
+            trouble: None,
         });
         running.chain(halted).collect()
     }

@@ -78,12 +78,19 @@ impl Hub {
                 () = self.0.closed.cancelled() => closed = true,
             }
         };
-        consumer::run(consumer, subscription, stop).boxed().await;
+        let told = consumer::run(consumer, subscription, stop).boxed().await;
         if let Some(why) = halt.why() {
             self.0.consumers.halted(source.name(), why);
             return Err(Error::new(ErrorKind::Halted, format!("{}: {why}", source.name())));
         }
-        if closed { Err(Error::new(ErrorKind::Closed, "while consuming")) } else { Ok(()) }
+        if closed {
+            return Err(Error::new(ErrorKind::Closed, "while consuming"));
+        }
+        match (told, self.0.closed.is_cancelled()) {
+            (true, _) => Ok(()),
+            (false, true) => Err(Error::new(ErrorKind::Closed, "while consuming")),
+            (false, false) => Err(Error::new(ErrorKind::Broker, "the subscription ended by itself")),
+        }
     }
 
     fn is_single_active(&self, queue: &str) -> bool {

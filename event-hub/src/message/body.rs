@@ -20,6 +20,15 @@ impl Body {
         self.bytes.get_or_init(|| self.event.as_ref().map(|event| event.to_json()).unwrap_or_default())
     }
 
+    /// How many bytes it has, when these are more than so many.
+    pub(crate) fn more_than(&self, most: usize) -> Option<usize> {
+        // An event that is far from it is not written out for that.
+        if self.bytes.get().is_none() && self.event.as_ref().is_some_and(|event| event.is_within(most)) {
+            return None;
+        }
+        Some(self.bytes().len()).filter(|size| *size > most)
+    }
+
     /// The event, when it need not be read.
     pub(crate) fn event(&self) -> Option<Arc<Event>> {
         self.event.clone()

@@ -20,6 +20,9 @@ pub(crate) struct PublishMetrics {
     timeout: Answers,
     blocked: Answers,
     unknown: Answers,
+    /// The broker closed the channel.
+    closed_over: Answers,
+    /// Not sent at all.
     refused: Counter,
     pub(crate) in_flight: Gauge,
 }
@@ -36,6 +39,7 @@ struct Answers {
 pub(crate) struct ConsumerMetrics {
     pub(crate) consumed: Counter,
     pub(crate) acked: Counter,
+    pub(crate) postponed: Counter,
     pub(crate) retried: Counter,
     pub(crate) dead: Counter,
     pub(crate) returned: Counter,
@@ -100,7 +104,10 @@ impl PublishMetrics {
     pub(crate) fn new(system: &'static str, exchange: &str) -> Self {
         describe_counter!(SENT, "Events sent to the broker");
         describe_histogram!(OPERATION, Unit::Seconds, "Duration of a publish until its confirm");
-        describe_counter!(REFUSED, "Events not sent: the hub was shut down, or has declared no exchange");
+        describe_counter!(
+            REFUSED,
+            "Events not sent: too large, the hub was shut down, or has declared no exchange"
+        );
         describe_gauge!(PUBLISHING, "Events whose confirm is awaited");
         let destination = Label::new(DESTINATION, exchange.to_owned());
         let answers = |error: Option<&'static str>| {
@@ -120,6 +127,7 @@ impl PublishMetrics {
             timeout: answers(Some("timeout")),
             blocked: answers(Some("blocked")),
             unknown: answers(Some("unknown")),
+            closed_over: answers(Some("refused")),
             refused: counter!(REFUSED, vec![destination.clone()]),
             in_flight: gauge!(PUBLISHING, vec![destination.clone()]),
         }
@@ -132,7 +140,9 @@ impl PublishMetrics {
         for result in results {
             match result {
                 Ok(_) => confirmed += 1,
-                Err(PublishErrorKind::Closed) => self.refused.increment(1),
+                Err(PublishErrorKind::Closed | PublishErrorKind::TooLarge { .. }) => {
+                    self.refused.increment(1)
+                }
                 Err(kind) => {
                     let answers = self.of(kind);
                     answers.sent.increment(1);
@@ -157,10 +167,13 @@ impl PublishMetrics {
     fn of(&self, kind: &PublishErrorKind) -> &Answers {
         match kind {
             PublishErrorKind::Nacked => &self.nacked,
+            PublishErrorKind::Refused { .. } => &self.closed_over,
             PublishErrorKind::Returned { .. } => &self.returned,
             PublishErrorKind::Blocked => &self.blocked,
             PublishErrorKind::Timeout => &self.timeout,
-            PublishErrorKind::Closed | PublishErrorKind::Unknown => &self.unknown,
+            PublishErrorKind::Closed | PublishErrorKind::TooLarge { .. } | PublishErrorKind::Unknown => {
+                &self.unknown
+            }
         }
     }
 }
@@ -201,6 +214,7 @@ impl ConsumerMetrics {
         Self {
             consumed: counter!(CONSUMED, operation()),
             acked: outcome("ack"),
+            postponed: outcome("postpone"),
             retried: outcome("retry"),
             dead: outcome("dead_letter"),
             returned: outcome("return"),

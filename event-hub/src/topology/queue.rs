@@ -88,6 +88,9 @@ impl Queue {
     }
 
     /// A queue on one node.
+    ///
+    /// It does not count its deliveries: an event that takes its process down each time comes again without end,
+    /// where a quorum queue gives it up.
     pub fn classic(name: impl Into<String>) -> Self {
         Self::new(name, QueueKind::Classic)
     }

@@ -1,8 +1,10 @@
 //! Consuming as its users know it: layers, lanes, breakers, drains.
 
 mod drain;
+mod ends;
 mod lanes;
 mod layers;
+mod moves;
 
 use std::future::Future;
 use std::time::Duration;

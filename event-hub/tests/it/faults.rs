@@ -1,5 +1,10 @@
 //! What a real broker does to us: kills, cuts, cancels, refusals.
 
+mod feeds;
+mod patience;
+mod refused;
+mod stale;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -63,49 +68,6 @@ pub(crate) fn listen(
         hub.consume(&queue, ConsumerConfig::default(), handler, shutdown).await.unwrap();
     });
     (seen, stop, task)
-}
-
-/// Many tasks share the hub: each accepted, refused and unroutable publish hears its own answer.
-/// (lapin alone mixes them up, since it credits confirms and returns by order of arrival.)
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn concurrent_publishes_hear_their_own_answers() {
-    let Some(url) = devkit::engines::amqp().await else { return };
-    let prefix = name();
-    let hub = Hub::amqp(url, config(&prefix)).unwrap();
-    let full = Queue::quorum(format!("{prefix}.full")).with_max_length(1);
-    let work = Queue::quorum(format!("{prefix}.work"));
-    hub.declare(&topology(&prefix, &[(full, "full.x"), (work, "ok.x")])).await.unwrap();
-    // A quorum queue takes a few more than its length before it refuses.
-    let fill = async { while hub.publish(&event("full.x", 0)).await.is_ok() {} };
-    soon("a full queue", fill).await;
-
-    let mut tasks = Vec::new();
-    for task in 0..8 {
-        let hub = hub.clone();
-        tasks.push(tokio::spawn(async move {
-            let mut wrong = Vec::new();
-            for round in 0..25 {
-                let kinds = ["ok.x", "full.x", "none.x"];
-                let events: Vec<_> = (0..20).map(|n| event(kinds[(n * 7 + task + round) % 3], n)).collect();
-                let sent: Vec<_> = events.iter().map(|event| event.event_type.clone()).collect();
-                for (kind, answer) in sent.into_iter().zip(hub.publish_all(events).await) {
-                    let right = match (kind.as_str(), answer.as_ref().map_err(|error| error.kind())) {
-                        ("ok.x", Ok(_)) | ("full.x", Err(PublishErrorKind::Nacked)) => true,
-                        ("none.x", Err(PublishErrorKind::Returned { key, .. })) => key == "none.x",
-                        _ => false,
-                    };
-                    if !right {
-                        wrong.push((kind, format!("{answer:?}")));
-                    }
-                }
-            }
-            wrong
-        }));
-    }
-    for task in tasks {
-        assert_eq!(task.await.unwrap(), [], "of 4000 in all");
-    }
-    hub.shutdown().await;
 }
 
 /// The broker is killed and started again under traffic: what was confirmed is handled, and both sides resume.

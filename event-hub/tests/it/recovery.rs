@@ -332,3 +332,32 @@ async fn a_broker_that_starts_later_is_found() {
     let _receipt = hub.publish(&event("a.b", 1)).await.unwrap();
     hub.shutdown().await;
 }
+
+/// Many queues over a slow line, and one that someone has declared otherwise: more round trips than a connection has
+/// patience, and the hub is back all the same.
+#[tokio::test]
+async fn many_queues_on_a_slow_line_are_made_again() {
+    let Some(url) = devkit::engines::amqp().await else { return };
+    let (fault, slow_url) = Fault::in_front_of(url).await.unwrap();
+    let prefix = name();
+    let odd = Queue::classic(format!("{prefix}.odd"));
+    let other = Hub::amqp(url, config(&prefix)).unwrap();
+    soon("the odd one", other.declare(&topology(&prefix, &[(odd.clone(), "odd")]))).await.unwrap();
+    let names: Vec<String> = (0..60).map(|n| format!("{prefix}.{n}")).collect();
+    let mut queues: Vec<_> = names.iter().map(|name| (Queue::classic(name), name.as_str())).collect();
+    queues.push((odd.with_max_length(7), "odd"));
+    let mut settings = config(&prefix);
+    settings.connect_timeout = Duration::from_secs(1);
+    settings.backoff_max = Duration::from_millis(200);
+    let hub = Hub::amqp(&slow_url, settings).unwrap();
+    let declared = soon("a declaration", hub.declare(&topology(&prefix, &queues))).await.unwrap();
+    let conflicts: Vec<_> = declared.conflicts.iter().map(|conflict| conflict.name.as_str()).collect();
+    assert_eq!(conflicts, [format!("{prefix}.odd")]);
+    fault.delay(Duration::from_millis(5));
+    fault.cut_once();
+    until("the loss", || !hub.health().connected).await;
+    until("the return", || hub.health().connected).await;
+    let _receipt = soon("a confirm", hub.publish(&event(&names[7], 1))).await.unwrap();
+    hub.shutdown().await;
+    other.shutdown().await;
+}

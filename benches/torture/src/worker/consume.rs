@@ -31,7 +31,7 @@ pub(super) async fn run(hub: &Hub, pool: &PgPool, tally: &Tally, phase: &Phase) 
 fn config(name: &str) -> ConsumerConfig {
     let mut config = ConsumerConfig::default();
     config.name = Some(name.to_owned());
-    // As many as count: a cut connection is a try too, and this is a run of many cuts.
+    // As many as count: while the database is cut off every try fails.
     config.retry.max_attempts = 19;
     config.retry.first_delay = Duration::from_millis(200);
     config.retry.max_delay = Duration::from_secs(1);

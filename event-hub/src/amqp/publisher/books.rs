@@ -14,6 +14,7 @@ use lapin::Confirmation;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::amqp::failure::Refusal;
 use crate::amqp::properties;
 use crate::publish::PublishErrorKind;
 
@@ -135,10 +136,17 @@ impl Books {
         oldest.is_some_and(|entry| entry.deadline + GRACE <= Instant::now())
     }
 
-    /// The channel is gone: nobody will ever know.
-    pub(super) fn lose(&mut self) {
+    /// The channel is gone: nobody will ever know. With `refusal` the broker has closed it over one of these.
+    pub(super) fn lose(&mut self, refusal: Option<&Refusal>) {
+        let alone = self.unanswered == 1;
         for entry in self.out.drain(..).flatten() {
-            let _ = entry.answer.send(Err(PublishErrorKind::Unknown));
+            let kind = match refusal {
+                Some(Refusal { code, text }) => {
+                    PublishErrorKind::Refused { code: *code, text: text.clone(), alone }
+                }
+                None => PublishErrorKind::Unknown,
+            };
+            let _ = entry.answer.send(Err(kind));
         }
         *self = Self::default();
     }

@@ -15,6 +15,7 @@ fn delivery() -> Delivery {
         ("x-death".to_owned(), HeaderValue::Number(1)),
         ("x-delivery-count".to_owned(), HeaderValue::Number(2)),
         ("mine".to_owned(), HeaderValue::Text("kept".to_owned())),
+        ("CC".to_owned(), HeaderValue::List(vec![HeaderValue::Text("other".to_owned())])),
     ]);
     Delivery {
         message: Arc::new(Message {
@@ -38,15 +39,18 @@ fn context(delivery: &Delivery) -> Context {
 }
 
 #[test]
-fn attempts_add_up_what_we_and_the_broker_counted() {
+fn what_the_broker_took_back_is_no_attempt() {
     let first = delivery();
-    assert_eq!(context(&first).attempt, 3);
-    let again = again(&first, 3, "no", ("x".to_owned(), "bits.work".to_owned()));
+    let cx = context(&first);
+    assert_eq!((cx.attempt, cx.returns), (1, 2));
+    let again = again(&first, 1, "no", ("x".to_owned(), "bits.work".to_owned()));
     assert!(!again.headers.contains_key("x-death") && !again.headers.contains_key("x-delivery-count"));
     assert_eq!(again.text("mine"), Some("kept"));
+    assert!(!again.headers.contains_key("CC"), "a copy is for its own queue alone");
     let second = Delivery { message: again.into(), returns: 0, ..first };
     let cx = context(&second);
-    assert_eq!((cx.attempt, cx.routing_key.as_str(), cx.redelivered), (4, "a.b", true));
+    assert_eq!((cx.attempt, cx.returns, cx.redelivered), (2, 0, true));
+    assert_eq!(cx.routing_key, "a.b");
     assert_eq!(cx.dead_letter, None);
 }
 

@@ -13,8 +13,8 @@ use tramline_event_hub::{ConsumerConfig, Context, Event, Outcome};
 
 use crate::consume::{House, n, soon, told, until};
 
-/// What a drain gives back was tried by nobody: neither what waited, nor what its deadline cut short, has an
-/// attempt more. (Brokers before RabbitMQ 4.3 count whatever goes back, so this is the memory hub's.)
+/// What a drain gives back was tried by nobody: neither what waited, nor what its deadline cut short, was taken
+/// back without an answer. (Brokers before RabbitMQ 4.3 count whatever goes back, so this is the memory hub's.)
 #[tokio::test]
 async fn a_drain_counts_nothing() {
     let house = House::memory();
@@ -42,10 +42,10 @@ async fn a_drain_counts_nothing() {
         work.stop().await.unwrap();
         until("all back", || async { house.waiting("work").await == 20 }).await;
     }
-    assert_eq!(attempts(&house, 20).await, [1; 20]);
+    assert_eq!(returns(&house, 20).await, [0; 20]);
 }
 
-/// A consumer that is dropped gave no answer to what it had begun, which counts; what waited is untouched.
+/// A consumer that is dropped gave no answer to what it had begun, which is told; what waited is untouched.
 #[tokio::test]
 async fn a_drop_counts_what_was_begun() {
     let house = House::memory();
@@ -67,9 +67,9 @@ async fn a_drop_counts_what_was_begun() {
     }
     work.task.abort();
     until("all back", || async { house.waiting("work").await == 20 }).await;
-    let attempts = attempts(&house, 20).await;
-    assert_eq!(attempts.iter().filter(|attempt| **attempt == 2).count(), 8, "{attempts:?}");
-    assert_eq!(attempts.iter().filter(|attempt| **attempt == 1).count(), 12, "{attempts:?}");
+    let returns = returns(&house, 20).await;
+    assert_eq!(returns.iter().filter(|returns| **returns == 1).count(), 8, "{returns:?}");
+    assert_eq!(returns.iter().filter(|returns| **returns == 0).count(), 12, "{returns:?}");
 }
 
 /// A consumer that is dropped leaves no entry in health behind, whether somebody asks or not.
@@ -206,20 +206,21 @@ async fn a_drain_lets_handlers_finish(house: House) {
 
 crate::consume::both! { a_drain_lets_handlers_finish }
 
-/// Takes all that is there and tells the attempts.
-async fn attempts(house: &House, count: usize) -> Vec<u32> {
+/// Takes all that is there and tells how often each was taken back without an answer. None of it is an attempt.
+async fn returns(house: &House, count: usize) -> Vec<u32> {
     let (sender, mut seen) = mpsc::channel(100);
     let work = house.run(|hub, queue, stop| async move {
         let handler = move |cx: Context| {
             let sender = sender.clone();
-            async move { sender.send(cx.attempt).await }
+            assert_eq!(cx.attempt, 1);
+            async move { sender.send(cx.returns).await }
         };
         hub.consume(&queue, ConsumerConfig::default(), handler, told(stop)).await
     });
-    let mut attempts = Vec::new();
+    let mut returns = Vec::new();
     for _ in 0..count {
-        attempts.push(soon("an event", seen.recv()).await.unwrap());
+        returns.push(soon("an event", seen.recv()).await.unwrap());
     }
     work.stop().await.unwrap();
-    attempts
+    returns
 }

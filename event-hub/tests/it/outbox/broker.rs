@@ -4,6 +4,7 @@ use devkit::Fault;
 use tramline_event_hub::AmqpConfig;
 
 use super::*;
+use crate::support::{STRICT_BODY, strict};
 
 on_both!(
     everything_goes_out_in_order_though_relays_are_killed_in_flight,
@@ -107,5 +108,36 @@ async fn a_broker_that_was_away_is_waited_for() {
     db.until(ALL, 0).await;
     relay.until("it is well again", |status| !status.paused && status.last_error.is_none()).await;
     relay.stop().await;
+    hub.shutdown().await;
+}
+
+/// One event makes the broker close the channel, with a window of others on it: that one is put aside, and the others
+/// go out, each at most twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_closes_the_channel_is_put_aside_and_the_others_go_out() {
+    let Some(broker) = strict().await else { return };
+    let url = broker.fresh_vhost().await.unwrap();
+    let db = Database::sqlite().await.unwrap();
+    db.migrate().await.unwrap();
+    let hub = Hub::amqp(&url, AmqpConfig::default()).unwrap();
+    hub.declare(&orders()).await.unwrap();
+    let mut tx = db.begin().await;
+    for n in 0..100 {
+        let body = if n == 50 { "x".repeat(STRICT_BODY) } else { String::new() };
+        tx.enqueue(&event("orders.order.placed", None, &json!({ "n": n, "body": body }))).await;
+    }
+    tx.commit().await;
+    let mut careful = config();
+    careful.park_after = Some(2);
+    let relay = db.relay(&hub, careful);
+    db.until("SELECT count(*) FROM outbox WHERE state = 2", 1).await;
+    db.until(ALL, 1).await;
+    let error = "SELECT count(*) FROM outbox WHERE last_error LIKE '%406%larger than%'";
+    assert_eq!(db.number(error).await, 1);
+    relay.stop().await;
+    let queued = hub.queue("orders.queue").await.unwrap().unwrap().messages;
+    assert!((99..=198).contains(&queued), "{queued}");
+    let mut collector = Collector::new(&hub, "orders.queue");
+    assert_eq!(collector.distinct(99).await.len(), 99);
     hub.shutdown().await;
 }

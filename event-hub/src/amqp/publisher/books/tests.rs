@@ -68,7 +68,7 @@ async fn what_is_lost_is_unknown() {
     let (mut first, mut second) = (issue(&mut books), issue(&mut books));
     books.resolve(0, ack(Some(1)));
     books.release();
-    books.lose();
+    books.lose(None);
     assert_eq!(first.try_recv(), Ok(Err(PublishErrorKind::Unknown)));
     assert_eq!(second.try_recv(), Ok(Err(PublishErrorKind::Unknown)));
     assert_eq!((books.open(), books.unanswered()), (0, 0));

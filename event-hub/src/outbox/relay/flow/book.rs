@@ -72,8 +72,11 @@ impl Flow {
         let seq = answer.seq;
         let text = describe(error);
         self.figures.failed(&text);
-        let refused = matches!(error.kind(), PublishErrorKind::Returned { .. } | PublishErrorKind::Nacked);
-        if !refused {
+        let refused = error.is_refusal();
+        // The hub is there, and says no: to this event, or to one that was out beside it. Each is told apart when it
+        // comes again.
+        let answered = refused || matches!(error.kind(), PublishErrorKind::Refused { .. });
+        if !answered {
             // Not the event's fault: the relay pauses as a whole, and the event waits only so long that the
             // next probe is another one.
             self.silence();
@@ -99,7 +102,7 @@ impl Flow {
         if attempt.is_power_of_two() {
             tracing::warn!(outbox = self.config.name, seq, attempt, %error, "not sent; trying again");
         }
-        let delay = self.config.delay(if refused { attempt } else { 1 }, self.config.max_delay);
+        let delay = self.config.delay(if answered { attempt } else { 1 }, self.config.max_delay);
         let due = Instant::now() + delay;
         self.retry_at = Some(self.retry_at.map_or(due, |at| at.min(due)));
         let micros = i64::try_from(delay.as_micros()).unwrap_or(i64::MAX);
