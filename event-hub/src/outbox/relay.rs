@@ -58,11 +58,17 @@ impl<S: Store> Core<S> {
         let mut failures = 0_u32;
         flow.figures.standby();
         loop {
-            let open = timeout(flow.config.store_timeout, store.open());
-            let opened = tokio::select! {
-                biased;
-                () = &mut shutdown => return,
-                opened = open => opened.unwrap_or_else(|_| Err(timed_out())),
+            let opened = {
+                // It may wait for the server as long as it may; answers are taken meanwhile.
+                let mut open = std::pin::pin!(timeout(flow.config.store_timeout, store.open()));
+                loop {
+                    tokio::select! {
+                        biased;
+                        () = &mut shutdown => return,
+                        opened = &mut open => break opened.unwrap_or_else(|_| Err(timed_out())),
+                        () = flow.answer() => {}
+                    }
+                }
             };
             let pause = match opened {
                 Ok(Some(mut session)) => {

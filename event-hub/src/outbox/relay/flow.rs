@@ -197,8 +197,9 @@ impl Flow {
         self.paused_until
     }
 
+    /// Rows that are sent and must not be sent again: not settled yet, or settled a moment ago and still there.
     pub(crate) fn unsettled_rows(&self) -> Vec<i64> {
-        self.unsettled_rows.keys().copied().collect()
+        self.unsettled_rows.keys().chain(&self.changes.gone).copied().collect()
     }
 
     pub(crate) fn has_changes(&self) -> bool {
