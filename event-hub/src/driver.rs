@@ -152,6 +152,14 @@ impl Backend {
         }
     }
 
+    pub(crate) async fn has_exchange(&self, name: &str) -> Result<bool, Error> {
+        match self {
+            #[cfg(feature = "amqp")]
+            Self::Amqp(client) => client.has_exchange(name).await,
+            Self::Memory(broker) => Ok(broker.topology().exchanges.iter().any(|known| known.name == name)),
+        }
+    }
+
     pub(crate) fn all_stats(&self) -> Vec<QueueStats> {
         match self {
             #[cfg(feature = "amqp")]

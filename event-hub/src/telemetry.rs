@@ -45,8 +45,9 @@
 //!
 //! Labels, in full: `messaging.system`, `messaging.operation.name` and `messaging.operation.type`,
 //! `messaging.destination.name` (the exchange), `messaging.consumer.group.name` (the consumer's configured name,
-//! which stays the same where queues have drawn names); `redis` is the name on Redis. All are bounded by configuration. Metrics of the outbox
-//! are listed with [`outbox`](crate::outbox), those of stored dead letters with [`dead_letters`](crate::dead_letters).
+//! which stays the same where queues have drawn names); `redis` is the name on Redis. All are bounded by configuration.
+//! Metrics of the outbox are listed with [`outbox`](crate::outbox), the inbox's with [`inbox`](crate::inbox), those of
+//! stored dead letters with [`dead_letters`](crate::dead_letters).
 
 mod metrics;
 #[cfg(feature = "redis")]

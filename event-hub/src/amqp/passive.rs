@@ -3,9 +3,10 @@
 use lapin::Connection;
 use lapin::options::ExchangeDeclareOptions;
 use lapin::types::FieldTable;
+use tokio::time::timeout;
 
 use crate::amqp::declare::{find, short};
-use crate::amqp::failure;
+use crate::amqp::{Client, PATIENCE, failure};
 use crate::error::{Error, ErrorKind};
 use crate::topology::{Difference, Exchange, Item, Topology};
 
@@ -32,6 +33,17 @@ pub(super) async fn compare(connection: &Connection, wanted: &Topology) -> Resul
     ];
     difference.unseen.extend(blind.map(str::to_owned));
     Ok(difference)
+}
+
+impl Client {
+    pub(crate) async fn has_exchange(&self, name: &str) -> Result<bool, Error> {
+        let ask = async {
+            let connection = self.0.publishing.connection().await?;
+            let found = is_there(&connection, &Exchange::direct(name)).await;
+            found.map_err(|error| failure::error(error, name))
+        };
+        timeout(PATIENCE, ask).await.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, name)))
+    }
 }
 
 /// Its kind does not matter.

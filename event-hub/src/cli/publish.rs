@@ -64,6 +64,8 @@ pub(crate) async fn run(
     interrupted: impl Future<Output = ()>,
 ) -> anyhow::Result<Done> {
     let hub = connect::hub(common, &options.exchange).await?;
+    // Publishing to one that is not there closes the channel, with no word about any event.
+    anyhow::ensure!(hub.has_exchange(&options.exchange).await?, "there is no exchange {}", options.exchange);
     hub.assume(&Topology::new().exchange(Exchange::topic(&options.exchange)));
     let (sender, mut lines) = mpsc::channel(BATCH);
     tokio::spawn(read(BufReader::new(tokio::io::stdin()), sender));

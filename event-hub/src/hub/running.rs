@@ -17,6 +17,15 @@ use crate::hub::Hub;
 use crate::telemetry::{ConsumerMetrics, ProcessSpans};
 
 impl Hub {
+    /// Whether an exchange is there, at the broker or in the memory hub, whoever has made it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Broker`] or [`ErrorKind::Timeout`] when the broker cannot be asked.
+    pub async fn has_exchange(&self, name: &str) -> Result<bool, Error> {
+        self.0.backend.has_exchange(name).await
+    }
+
     pub(super) async fn consume_queue(
         &self,
         queue: &str,

@@ -66,6 +66,16 @@ async fn every_line_is_answered() {
     work.stop().await;
 }
 
+/// Nothing is sent to it, so that nobody is told that something may have arrived.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_exchange_that_is_not_there_is_said() {
+    let Some(broker) = devkit::engines::amqp().await else { return };
+    let exchange = crate::support::name();
+    let line = json!({ "type": "a.b", "source": "shell", "data": 1 }).to_string();
+    let ended = run(&["publish", "--broker", broker, "--exchange", &exchange], &line).await.with_code(2);
+    assert!(ended.err.contains(&format!("there is no exchange {exchange}")), "{}", ended.err);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_nobody_wants_is_not_confirmed() {
     let Some(broker) = devkit::engines::amqp().await else { return };
