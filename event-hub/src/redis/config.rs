@@ -60,8 +60,9 @@ pub struct BridgeConfig {
     pub buffer_bytes: usize,
     /// How many events may wait for their confirm at once.
     ///
-    /// The default, 64, is some ten thousand a second. When the hub refuses one of them for now it goes again
-    /// before all later ones, yet behind those that were out with it; 1 keeps the order whatever fails.
+    /// The default, 64, keeps a confirm's way from being waited for at each of them. When the hub refuses one of them
+    /// for now it goes again before all later ones, yet behind those that were out with it; 1 keeps the order whatever
+    /// fails.
     pub batch: usize,
     /// How long to go on publishing at shutdown what has come. Default 10 s; what is left then is lost, logged and
     /// counted.
