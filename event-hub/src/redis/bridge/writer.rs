@@ -99,6 +99,13 @@ impl Writer {
                     self.end(End::Returned, 1);
                     return Ok(());
                 }
+                // It will not become smaller, and would hold up all that comes after it.
+                PublishErrorKind::TooLarge { .. } => {
+                    let redis = &self.redis.config().name;
+                    tracing::error!(redis, %error, "an event from Redis that is too large for the hub: lost");
+                    self.end(End::Returned, 1);
+                    return Ok(());
+                }
                 _ => {}
             }
             let pause = backoff.next();
