@@ -2,8 +2,8 @@
 //!
 //! One lock holds the state and is never held over an await. A publisher first takes a place in every work
 //! queue that its message goes to, waiting for it in turn, and then puts its copies in under the lock. A copy
-//! that moves inside the broker (expired, delivered too often) keeps no place, so that the broker itself
-//! never waits: what is in it was admitted once.
+//! that moves inside the broker (expired, delivered too often) keeps the place it was admitted to, so that the
+//! broker itself never waits and holds no more than was admitted; only what comes back from the delays has none.
 
 mod clock;
 mod lineage;

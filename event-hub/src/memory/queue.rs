@@ -39,7 +39,7 @@ pub(crate) struct Stored {
     pub(crate) returns: u32,
     pub(crate) redelivered: bool,
     pub(crate) expires: Option<Instant>,
-    /// Absent for what was moved here by the broker itself.
+    /// Of this queue, or of the one that the broker has moved it from; absent for what came back from the delays.
     #[allow(dead_code, reason = "held, not read: the place is free again when the copy goes")]
     pub(crate) place: Option<OwnedSemaphorePermit>,
     /// Absent in feeds.

@@ -232,7 +232,17 @@ impl State {
             );
             return false;
         }
-        let sooner = self.put(&route, Places::new(), &Arc::new(message));
+        // Its place goes with it, or publishers would fill the queue anew while this one waits elsewhere. But not back
+        // from the delays: to retry it once more, its consumer must find another place there.
+        let has_places = |name: &Text| self.queues.get(&**name).is_some_and(|queue| queue.places.is_some());
+        let work = route.iter().position(has_places);
+        let back = crate::delay::is_own(from) && work.is_some_and(|at| !crate::delay::is_own(&route[at]));
+        let place = stored.place.filter(|_| !back);
+        let places = match work {
+            Some(at) => std::iter::repeat_with(|| None).take(at).chain([place]).collect(),
+            None => Places::new(),
+        };
+        let sooner = self.put(&route, places, &Arc::new(message));
         if let Some(share) = stored.share {
             share.settle();
         }

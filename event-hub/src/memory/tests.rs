@@ -236,3 +236,31 @@ async fn a_feed_that_waited_for_its_exchange_is_new() {
     assert_eq!(told.recv().await, Some(crate::feed::Place::Made { queue: "feed".to_owned() }));
     consuming.abort();
 }
+
+/// What the broker moves away makes no room: else nothing would bound what is in it.
+#[tokio::test(start_paused = true)]
+async fn what_expires_keeps_its_place_until_it_is_settled() {
+    let hub = hub(2);
+    declare(&hub, &[work("work").with_message_ttl(Duration::from_secs(1))]).await;
+    publish(&hub, 1).await;
+    publish(&hub, 2).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(hub.queue("dlq").await.unwrap().unwrap().messages, 2, "both are dead letters");
+    let error = hub.publish(&event(3)).await.unwrap_err();
+    assert_eq!(error.kind(), &PublishErrorKind::Timeout);
+    consume(&hub, "dlq", 1, Outcome::Ack).await;
+    publish(&hub, 4).await;
+}
+
+/// A retry that is back must find a place in the delays again, though all of those there are its own kind.
+#[tokio::test(start_paused = true)]
+async fn what_is_back_from_the_delays_keeps_no_place_there() {
+    let hub = hub(1);
+    declare(&hub, &[work("work")]).await;
+    publish(&hub, 1).await;
+    for _ in 0..3 {
+        let retry = Outcome::RetryAfter { delay: Duration::from_millis(100), reason: "later".to_owned() };
+        consume(&hub, "work", 1, retry).await;
+    }
+    consume(&hub, "work", 1, Outcome::Ack).await;
+}

@@ -34,6 +34,7 @@ on_rabbit!(
     bodies_and_headers_of_every_kind_come_back_as_they_were,
     letters_that_are_alike_are_two,
     what_the_broker_gave_up_on_goes_back_too,
+    a_sender_s_list_of_further_keys_is_not_followed_again,
 );
 
 /// A channel of someone else's.
@@ -201,4 +202,25 @@ async fn what_the_broker_gave_up_on_goes_back_too(bed: Bed, url: &str) {
     assert_eq!((raw.body.as_ref(), cx.attempt, cx.dead_letter), (&b"without"[..], 1, None));
     assert_eq!(raw.header("x-tramline-previous-reason"), Some("delivery_limit"));
     task.abort();
+}
+
+/// RabbitMQ routes by the header `CC` too: a letter that goes back would go to the others on the list once more.
+async fn a_sender_s_list_of_further_keys_is_not_followed_again(bed: Bed, url: &str) {
+    let (_connection, channel) = channel(url).await;
+    let others = FieldArray::from(vec![AMQPValue::LongString(bed.name("other").into())]);
+    let mut table = FieldTable::default();
+    table.insert("CC".into(), AMQPValue::FieldArray(others));
+    table.insert("x-tramline-queue".into(), AMQPValue::LongString(bed.name("work").into()));
+    table.insert("x-tramline-reason".into(), AMQPValue::LongString("rejected".into()));
+    let event = event("orders.order.placed", 1).to_json();
+    put(&channel, &bed.name("dlq"), &event, BasicProperties::default().with_headers(table)).await;
+    bed.drain(1).await;
+    let redriven = bed.letters.redrive(&bed.hub, &Selection::All, fast(), |_| {});
+    assert_eq!(soon("the redrive", redriven).await.unwrap().sent, 1);
+    let mut work = bed.consume("work", |_, _| Outcome::Reject { reason: "again".to_owned() });
+    work.next().await;
+    bed.drain(1).await;
+    let other = bed.hub.queue(&bed.name("other")).await.unwrap().unwrap();
+    assert_eq!(other.messages, 1, "what the sender himself has sent there");
+    work.stop().await;
 }
