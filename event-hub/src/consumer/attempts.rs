@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::handler::DeadLetterInfo;
 use crate::handler::received::Standing;
-use crate::message::{Delivery, HeaderValue, Headers, Message, Text};
+use crate::message::{Delivery, HeaderValue, Headers, Message};
 use crate::topology::DeadLetter;
 
 const ATTEMPTS: &str = "x-tramline-attempts";
@@ -128,7 +128,7 @@ pub(crate) fn replace(delivery: &Delivery, death: &str) -> Message {
         let failures = number(&message, RETRIES);
         retain(&mut message, *info, failures);
     }
-    (message.exchange, message.key) = (Text::default(), Text::clone(&delivery.queue));
+    (message.exchange, message.key) = ("".into(), (&*delivery.queue).into());
     message
 }
 
