@@ -146,7 +146,7 @@ impl Broker {
                         full = Some(incoming);
                         break;
                     };
-                    sooner |= state.put(&route, places, &incoming.message);
+                    sooner |= state.put(&route, places, &incoming.message).unwrap_or(false);
                     answers.push(Ok(incoming.receipt()));
                 }
             }
@@ -189,8 +189,12 @@ impl Broker {
         if self.is_closed() {
             return Err(PublishErrorKind::Closed);
         }
-        if self.shared.state().put(&route, places, &incoming.message) {
-            self.shared.sooner.notify_one();
+        let put = self.shared.state().put(&route, places, &incoming.message);
+        match put {
+            // All of them went away while we waited.
+            None => return Err(no_route(&incoming.message)),
+            Some(true) => self.shared.sooner.notify_one(),
+            Some(false) => {}
         }
         Ok(incoming.receipt())
     }

@@ -84,7 +84,8 @@ impl Message {
     /// With the event as it is, for a hub that is not left.
     pub(crate) fn passing(event: Arc<Event>, exchange: &Text) -> Self {
         let mut message = Self::new(&event, exchange, Body::default());
-        message.body = event.into();
+        // What a reader would refuse, or read as something else, goes the long way: it must end here as at a broker.
+        message.body = if event.is_read_as_it_is() { event.into() } else { event.to_json().into() };
         message
     }
 

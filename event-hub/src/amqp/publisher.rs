@@ -7,6 +7,7 @@
 
 mod books;
 mod flights;
+mod suspects;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use crate::amqp::failure::Refusal;
 use crate::amqp::properties::Outgoing;
 use crate::amqp::publisher::books::{Answer, Books};
 use crate::amqp::publisher::flights::Flights;
+use crate::amqp::publisher::suspects::Line;
 use crate::amqp::{PATIENCE, Setup, declare, properties};
 use crate::backoff::Backoff;
 use crate::message::Message;
@@ -58,9 +60,7 @@ enum Left {
 
 /// What outlives a channel.
 struct Course {
-    /// So many publishes go one at a time: one of those that were out beside each other was refused, and the next
-    /// time it must be alone, so that it hears so and the others do not.
-    single: usize,
+    line: Line,
     /// Between channels that the broker closes without an event confirmed.
     pauses: Backoff,
 }
@@ -74,7 +74,7 @@ pub(super) async fn run(
     draining: CancellationToken,
 ) {
     let pauses = Backoff::new(setup.config.backoff_first, setup.config.backoff_max);
-    let mut course = Course { single: 0, pauses };
+    let mut course = Course { line: Line::default(), pauses };
     loop {
         // Requests wait in their queue meanwhile; their callers watch the time.
         let opened = async {
@@ -111,6 +111,9 @@ pub(super) async fn run(
         }
     }
     requests.close();
+    for request in course.line.into_rest() {
+        let _ = request.answer.send(Err(PublishErrorKind::Closed));
+    }
     while let Some(request) = requests.recv().await {
         let _ = request.answer.send(Err(PublishErrorKind::Closed));
     }
@@ -143,6 +146,7 @@ async fn serve(
     draining: &CancellationToken,
     course: &mut Course,
 ) -> Left {
+    course.line.lost();
     let header_max = usize::try_from(connection.configuration().frame_max()).unwrap_or(usize::MAX);
     let header_max = header_max.saturating_sub(FRAME);
     // Shared by the publishes: a channel of lapin's is a dozen counted references.
@@ -158,32 +162,36 @@ async fn serve(
         // While the broker blocks us nothing can be written: leave it with the callers, who time out. What has
         // its confirm and waits for another's takes no room on the wire, but it must not pile up either.
         let blocked = connection.status().blocked();
-        let room = match course.single {
-            0 => window.saturating_sub(books.open()).min((2 * window).saturating_sub(books.unanswered())),
-            _ => usize::from(books.unanswered() == 0),
-        };
         let blocked = blocked || !channel.status().connected();
+        let mut room =
+            window.saturating_sub(books.open()).min((2 * window).saturating_sub(books.unanswered()));
+        while room > 0
+            && !blocked
+            && let Some(Request { message, deadline, answer }) = course.line.next(books.unanswered())
+        {
+            if answer.is_closed() || deadline <= Instant::now() {
+                continue; // Its caller has left: it was told that it may not have arrived.
+            }
+            let size = properties::header_size(&message);
+            if size > header_max {
+                let too_large = PublishErrorKind::TooLarge { what: "headers", size, max: header_max };
+                let _ = answer.send(Err(too_large));
+                continue;
+            }
+            room -= 1;
+            let number = books.issue(suspects::id(&message), deadline, answer);
+            // ORDER: the first poll takes lapin's tag and queues the frames. This task alone does it.
+            flights.start(number, publish(Arc::clone(&channel), message, number));
+        }
+        // What waits in the line goes first.
+        let ready = room > 0 && !blocked && !ended && course.line.is_empty();
         tokio::select! {
             // ORDER: confirms first, they make room; the queue is bounded, so nothing starves.
             biased;
             () = flights.landed(&mut landed), if books.open() > 0 => {}
-            count = requests.recv_many(&mut batch, room.min(BATCH)), if room > 0 && !blocked && !ended => {
+            count = requests.recv_many(&mut batch, room.min(BATCH)), if ready => {
                 ended = count == 0;
-                for Request { message, deadline, answer } in batch.drain(..) {
-                    if answer.is_closed() || deadline <= Instant::now() {
-                        continue; // Its caller has left: it was told that it may not have arrived.
-                    }
-                    let size = properties::header_size(&message);
-                    if size > header_max {
-                        let too_large = PublishErrorKind::TooLarge { what: "headers", size, max: header_max };
-                        let _ = answer.send(Err(too_large));
-                        continue;
-                    }
-                    course.single = course.single.saturating_sub(1);
-                    let number = books.issue(deadline, answer);
-                    // ORDER: the first poll takes lapin's tag and queues the frames. This task alone does it.
-                    flights.start(number, publish(Arc::clone(&channel), message, number));
-                }
+                batch.drain(..).for_each(|request| course.line.push(request));
             }
             () = draining.cancelled(), if !closing => {
                 closing = true;
@@ -223,6 +231,9 @@ async fn serve(
             if let Some(error) = lost {
                 let refusal = refusal(&error, &mut books, &mut flights, connection).await;
                 let lost = books.unanswered();
+                if refusal.is_some() {
+                    course.line.suspect(books.ids());
+                }
                 books.lose(refusal.as_ref());
                 let Some(refusal) = refusal else {
                     tracing::warn!(%error, lost, "publishing channel lost");
@@ -234,13 +245,10 @@ async fn serve(
                     lost,
                     "the broker closed the channel over what was published on it"
                 );
-                if lost > 1 {
-                    course.single = course.single.max(lost);
-                }
                 return Left::Refused(refusal);
             }
         }
-        if ended && books.unanswered() == 0 {
+        if ended && course.line.is_empty() && books.unanswered() == 0 {
             return Left::Done;
         }
     }

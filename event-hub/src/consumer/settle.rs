@@ -19,6 +19,7 @@ use crate::delay;
 use crate::driver::{SubscriptionState, Verdict};
 use crate::handler::{BoxError, Outcome, Panicked, TimedOut};
 use crate::message::Message;
+use crate::publish::PublishErrorKind;
 use crate::telemetry::Processed;
 
 /// Where a job stands when its handler's turn is over.
@@ -274,6 +275,8 @@ impl<P: Process> Turn<'_, P> {
                     self.consumer.ended(&self.job.delivery, attempt, how, Some(why));
                     return Step::Done(Verdict::Ack);
                 }
+                // The hub is shut down: it will take no copy any more.
+                Err(PublishErrorKind::Closed) => return Step::Kept,
                 Err(error) => {
                     may_have_arrived |= error.may_have_arrived();
                     tracing::warn!(%error, "event could not be moved: it stays in its queue");

@@ -186,14 +186,14 @@ impl State {
         route.iter().map(place).collect()
     }
 
-    /// Puts a copy into each queue that is still there. True when the clock must look sooner.
-    pub(crate) fn put(&mut self, route: &Route, places: Places, message: &Arc<Message>) -> bool {
-        let mut sooner = false;
+    /// Puts a copy into each queue that is still there. True when the clock must look sooner; none when no queue is.
+    pub(crate) fn put(&mut self, route: &Route, places: Places, message: &Arc<Message>) -> Option<bool> {
+        let mut sooner = None;
         let mut places = places.into_iter();
         for name in route.iter() {
             let place = places.next().flatten();
             if let Some(queue) = self.queues.get_mut(&**name) {
-                sooner |= queue.push(Arc::clone(message), place);
+                sooner = Some(sooner.unwrap_or(false) | queue.push(Arc::clone(message), place));
             }
         }
         sooner
@@ -242,7 +242,7 @@ impl State {
             Some(at) => std::iter::repeat_with(|| None).take(at).chain([place]).collect(),
             None => Places::new(),
         };
-        let sooner = self.put(&route, places, &Arc::new(message));
+        let sooner = self.put(&route, places, &Arc::new(message)).unwrap_or(false);
         if let Some(share) = stored.share {
             share.settle();
         }

@@ -30,3 +30,27 @@ fn an_event_that_is_passed_on_is_the_one_that_would_be_read() {
         assert_eq!(passed.headers, written.headers);
     }
 }
+
+/// Fields are free for all to set: what a broker's reader refuses is refused here too.
+#[test]
+fn what_a_reader_refuses_is_not_passed_on() {
+    let good = Event::new("a.b", "tests", &json!({})).unwrap();
+    let with = |change: &dyn Fn(&mut Event)| {
+        let mut event = good.clone();
+        change(&mut event);
+        let exchange = Text::from("events");
+        let written = Message::of(&event, &exchange).event().map(|event| event.to_json());
+        (Message::passing(Arc::new(event), &exchange).event().map(|event| event.to_json()), written)
+    };
+    for change in [
+        &|event: &mut Event| event.data_content_type = Some("text/plain".to_owned()),
+        &|event: &mut Event| event.source = String::new(),
+        &|event: &mut Event| event.source = "s".repeat(256),
+    ] as [&dyn Fn(&mut Event); 3]
+    {
+        let (passed, written) = with(change);
+        assert!(passed.is_err() && written.is_err(), "{passed:?} {written:?}");
+    }
+    let (passed, written) = with(&|event| event.data_content_type = Some("application/json".to_owned()));
+    assert_eq!(passed.unwrap(), written.unwrap());
+}

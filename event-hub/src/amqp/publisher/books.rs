@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use crate::amqp::failure::Refusal;
 use crate::amqp::properties;
+use crate::message::Text;
 use crate::publish::PublishErrorKind;
 
 pub(super) type Answer = oneshot::Sender<Result<(), PublishErrorKind>>;
@@ -39,6 +40,7 @@ pub(super) struct Books {
 
 #[derive(Debug)]
 struct Entry {
+    id: Text,
     answer: Answer,
     deadline: Instant,
     open: bool,
@@ -57,9 +59,9 @@ const GRACE: Duration = Duration::from_secs(5);
 
 impl Books {
     /// The number of the next publish.
-    pub(super) fn issue(&mut self, deadline: Instant, answer: Answer) -> u64 {
+    pub(super) fn issue(&mut self, id: Text, deadline: Instant, answer: Answer) -> u64 {
         let number = self.first + self.out.len() as u64;
-        self.out.push_back(Some(Entry { answer, deadline, open: true }));
+        self.out.push_back(Some(Entry { id, answer, deadline, open: true }));
         self.open += 1;
         self.unanswered += 1;
         number
@@ -128,6 +130,12 @@ impl Books {
             self.out.pop_front();
             self.first += 1;
         }
+    }
+
+    /// The ids of those that have no answer yet.
+    pub(super) fn ids(&self) -> impl ExactSizeIterator<Item = Text> {
+        let ids: Vec<Text> = self.out.iter().flatten().map(|entry| Text::clone(&entry.id)).collect();
+        ids.into_iter()
     }
 
     /// Whether the oldest confirm does not come.

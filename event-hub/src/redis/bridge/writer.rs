@@ -100,9 +100,10 @@ impl Writer {
                     return Ok(());
                 }
                 // It will not become smaller, and would hold up all that comes after it.
-                PublishErrorKind::TooLarge { .. } => {
+                PublishErrorKind::TooLarge { .. }
+                | PublishErrorKind::Refused { code: PRECONDITION_FAILED, alone: true, .. } => {
                     let redis = &self.redis.config().name;
-                    tracing::error!(redis, %error, "an event from Redis that is too large for the hub: lost");
+                    tracing::error!(redis, %error, "an event from Redis that is too large for the hub, or its broker: lost");
                     self.end(End::Returned, 1);
                     return Ok(());
                 }
@@ -195,6 +196,9 @@ impl Drop for Writer {
 
 /// What AMQP says of an exchange that is not there.
 const NOT_FOUND: u16 = 404;
+
+/// The broker's own limit of a message's size.
+const PRECONDITION_FAILED: u16 = 406;
 
 /// A routing key is an AMQP short string; a mapping may set the type after the event was made.
 const LONGEST_KEY: usize = 255;

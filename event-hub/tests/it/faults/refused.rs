@@ -4,6 +4,8 @@ use devkit::Permissions;
 use lapin::options::{BasicPublishOptions, ExchangeDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use serde_json::json;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tramline_event_hub::topology::Queue;
 use tramline_event_hub::{
     AmqpConfig, ConsumerConfig, Context, Event, Hub, MemoryConfig, Outcome, PublishErrorKind,
@@ -48,6 +50,44 @@ async fn one_that_the_broker_refuses_is_told_apart_from_the_others() {
     }
     assert_eq!(refused, [poison.id]);
     assert!(hub.health().ready());
+    hub.shutdown().await;
+}
+
+/// Others that come before it do not take its turn to be alone, and are not troubled by it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_comes_again_is_alone_beside_steady_traffic() {
+    let Some(broker) = strict().await else { return };
+    let prefix = name();
+    let hub = Hub::amqp(&broker.url(), config(&prefix)).unwrap();
+    let queue = format!("{prefix}.work");
+    hub.declare(&topology(&prefix, &[(Queue::quorum(&queue), "#")])).await.unwrap();
+    let poison = large(0, STRICT_BODY);
+    let mut events: Vec<Event> = (1..10).map(|n| event("a.b", n)).collect();
+    events.push(poison.clone());
+    assert!(soon("answers", hub.publish_all(events)).await.iter().any(Result::is_err));
+
+    let (stop, (rounds, mut done)) = (CancellationToken::new(), watch::channel(0));
+    let traffic = tokio::spawn({
+        let (hub, stop) = (hub.clone(), stop.clone());
+        async move {
+            while !stop.is_cancelled() {
+                let events = (0..20).map(|n| event("a.b", n)).collect();
+                for answer in hub.publish_all(events).await {
+                    let _receipt = answer.expect("nobody else is refused, or in doubt");
+                }
+                rounds.send_modify(|rounds| *rounds += 1);
+            }
+        }
+    });
+    // More than were out when the channel was closed.
+    soon("traffic", done.wait_for(|rounds| *rounds >= 3)).await.unwrap();
+    for _ in 0..2 {
+        let error = soon("an answer", hub.publish(&poison)).await.unwrap_err();
+        let alone = matches!(error.kind(), PublishErrorKind::Refused { code: 406, alone: true, .. });
+        assert!(alone, "{error}");
+    }
+    stop.cancel();
+    traffic.await.unwrap();
     hub.shutdown().await;
 }
 

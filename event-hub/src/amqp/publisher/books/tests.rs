@@ -13,7 +13,7 @@ type Answered = oneshot::Receiver<Result<(), PublishErrorKind>>;
 
 fn issue(books: &mut Books) -> Answered {
     let (answer, answered) = oneshot::channel();
-    books.issue(Instant::now() + Duration::from_secs(1), answer);
+    books.issue("".into(), Instant::now() + Duration::from_secs(1), answer);
     answered
 }
 

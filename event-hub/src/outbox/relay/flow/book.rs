@@ -102,7 +102,8 @@ impl Flow {
         if attempt.is_power_of_two() {
             tracing::warn!(outbox = self.config.name, seq, attempt, %error, "not sent; trying again");
         }
-        let delay = self.config.delay(if answered { attempt } else { 1 }, self.config.max_delay);
+        // One that was only out beside the refused one has not failed.
+        let delay = self.config.delay(if refused { attempt } else { 1 }, self.config.max_delay);
         let due = Instant::now() + delay;
         self.retry_at = Some(self.retry_at.map_or(due, |at| at.min(due)));
         let micros = i64::try_from(delay.as_micros()).unwrap_or(i64::MAX);
