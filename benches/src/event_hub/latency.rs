@@ -7,7 +7,7 @@ use anyhow::ensure;
 use measure::{Latency, Report};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tramline_event_hub::handler::Data;
 use tramline_event_hub::{Hub, Outcome};
 
@@ -47,6 +47,10 @@ pub(super) async fn run(load: &Load, counter: Option<Allocations>) -> anyhow::Re
 
 /// Each in a task of its own, so that a slow confirm does not hold the next event.
 async fn publish(hub: &Hub, load: &Load, origin: Instant) -> anyhow::Result<()> {
+    // As with the others, the consumer is there first: what waits for it to open says nothing about a steady rate.
+    while !hub.health().consumers.iter().any(|consumer| consumer.active) {
+        sleep(Duration::from_millis(1)).await;
+    }
     let mut tick = interval(Duration::from_secs(1) / load.args.rate);
     tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let mut tasks = JoinSet::new();
