@@ -67,6 +67,9 @@ pub struct MemoryConfig {
 /// How many events a work queue holds before its publishers wait.
 ///
 /// The default, 10,000, is some ten megabytes of typical events.
+///
+/// What the broker itself moves on, expired or delivered too often, keeps its place: a queue can be full of what lies in
+/// a queue of dead letters that nobody reads.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[allow(clippy::exhaustive_structs, reason = "a number with a default of its own")]
 pub struct QueueCapacity(pub usize);
