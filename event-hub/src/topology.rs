@@ -5,7 +5,7 @@ pub(crate) mod definitions;
 pub(crate) mod import;
 pub(crate) mod letters;
 mod policy;
-mod queue;
+pub(crate) mod queue;
 pub(crate) mod setting;
 
 use std::collections::BTreeSet;

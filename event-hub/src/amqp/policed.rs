@@ -8,6 +8,7 @@ use crate::amqp::declare::Plan;
 use crate::error::Error;
 use crate::management::{Found, Management};
 use crate::topology::definitions::object;
+use crate::topology::queue::CLASSIC;
 use crate::topology::{Conflict, Declared, Destination, Policy, Queue, Topology};
 
 /// Sets the policies, and tells what is left to declare.
@@ -160,12 +161,12 @@ impl Declared {
     }
 }
 
-/// No arguments are `{}` or `[]`.
+/// A queue that was declared without a type is a classic one, to the broker too; no arguments are `{}` or `[]`.
 fn same(there: &Value, wanted: &Value) -> bool {
-    let nothing = |value: &Value| match value {
-        Value::Object(object) => object.is_empty(),
-        Value::Array(list) => list.is_empty(),
-        _ => value.is_null(),
+    let said = |value: &Value| {
+        let mut said = value.as_object().cloned().unwrap_or_default();
+        said.retain(|name, value| name != "x-queue-type" || value != CLASSIC);
+        said
     };
-    there == wanted || (nothing(there) && nothing(wanted))
+    said(there) == said(wanted)
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::topology::import::Unknown;
 use crate::topology::queue::UNLIMITED;
 use crate::topology::setting::Settings;
-use crate::topology::{Binding, Destination, Exchange, Policy, Queue, QueueKind, Setting, Topology};
+use crate::topology::{Binding, Destination, Exchange, Policy, Queue, Setting, Topology};
 
 /// How what was found differs from what was wanted. Printed one line each; serialized for a tool.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
@@ -256,9 +256,6 @@ impl Queue {
     fn part(&self) -> (Item, Settings) {
         let mut settings = self.frozen();
         settings.extend(self.settings());
-        if self.kind == QueueKind::Classic {
-            settings.insert("queue-type".to_owned(), "classic".into());
-        }
         settings.retain(|_, value| *value != Setting::Number(UNLIMITED));
         (Item::queue(&self.name), settings)
     }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use crate::error::{Error, ErrorKind};
 use crate::topology::compare::Item;
 use crate::topology::policy::Policies;
-use crate::topology::queue::DELIVERY_LIMIT;
+use crate::topology::queue::{CLASSIC, DELIVERY_LIMIT, QUORUM};
 use crate::topology::setting::{self, Setting, Settings};
 use crate::topology::{
     AppliesTo, Binding, Destination, Difference, Exchange, ExchangeKind, Policy, Queue, QueueKind, Topology,
@@ -229,8 +229,8 @@ impl Imported {
         }
         let kind = match arguments.remove("queue-type") {
             None => QueueKind::Classic,
-            Some(Setting::Text(kind)) if kind == "classic" => QueueKind::Classic,
-            Some(Setting::Text(kind)) if kind == "quorum" => QueueKind::Quorum,
+            Some(Setting::Text(kind)) if kind == CLASSIC => QueueKind::Classic,
+            Some(Setting::Text(kind)) if kind == QUORUM => QueueKind::Quorum,
             Some(other) => return self.kept_out(Some(item), format!("type {other}")),
         };
         let mut queue = Queue::bare(entry.name, kind);

@@ -156,9 +156,12 @@ impl Queue {
     /// What only a declaration can say.
     pub(crate) fn frozen(&self) -> Settings {
         let mut all = Settings::new();
-        if self.kind == QueueKind::Quorum {
-            all.insert("queue-type".to_owned(), "quorum".into());
-        }
+        // Always said: a broker's virtual host can have another default.
+        let kind = match self.kind {
+            QueueKind::Classic => CLASSIC,
+            QueueKind::Quorum => QUORUM,
+        };
+        all.insert("queue-type".to_owned(), kind.into());
         if self.single_active_consumer {
             all.insert("single-active-consumer".to_owned(), Setting::Flag(true));
         }
@@ -278,6 +281,8 @@ pub(crate) const DELIVERY_LIMIT: u32 = 20;
 /// returns a second it is reached after three years.
 pub(crate) const UNLIMITED: i64 = 1_000_000_000_000;
 
+pub(crate) const CLASSIC: &str = "classic";
+pub(crate) const QUORUM: &str = "quorum";
 const AT_LEAST_ONCE: &str = "at-least-once";
 const REJECT_PUBLISH: &str = "reject-publish";
 const REJECT_PUBLISH_DLX: &str = "reject-publish-dlx";

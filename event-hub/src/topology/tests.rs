@@ -71,7 +71,7 @@ fn a_feed_is_classic_and_bounded() {
     let feed = Queue::feed("f", Duration::from_secs(600), 100);
     assert!(feed.is_feed());
     let names: Vec<_> = feed.arguments().into_keys().collect();
-    assert_eq!(names, ["x-expires", "x-max-length"]);
+    assert_eq!(names, ["x-expires", "x-max-length", "x-queue-type"]);
     assert!(!Queue::quorum("q").is_feed());
     assert!(!Queue::classic("q").is_feed());
 }

@@ -1,5 +1,6 @@
 //! The topology beside a real broker.
 
+mod kinds;
 mod letters;
 mod managed;
 
