@@ -12,11 +12,16 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing_subscriber::layer::{Context as LayerContext, Layer, SubscriberExt as _};
 use tramline_event_hub::config::SpanHook;
+use tramline_event_hub::dead_letters::DrainConfig;
 use tramline_event_hub::redis::{BridgeConfig, MirrorConfig, PubSub, PubSubConfig};
 use tramline_event_hub::topology::{Binding, Exchange, Queue, Topology};
 use tramline_event_hub::{
-    AmqpConfig, ConsumerConfig, Context, Event, Hub, MemoryConfig, Outcome, RetryPolicy,
+    AmqpConfig, ConsumerConfig, Context, Event, EventId, Hub, MemoryConfig, Outcome, RetryPolicy,
 };
+
+use crate::database::Database;
+use crate::dead_letters::Bed;
+use crate::support::soon;
 
 fn topology(prefix: &str) -> Topology {
     let (events, dlx) = (format!("{prefix}.events"), format!("{prefix}.dlx"));
@@ -155,6 +160,52 @@ async fn every_end_of_a_publish_and_of_a_delivery_is_counted() {
     assert_eq!(counter(&seen, &format!("event_hub.redelivered{{{worker}}}")), 2);
     assert_eq!(records(&seen, &format!("event_hub.handle.lag{{{worker}}}")), 3, "a later try says nothing");
     assert_eq!(gauge(&seen, &format!("event_hub.handle.in_flight{{{worker}}}")), 0.0);
+}
+
+/// What came again, and what was forgotten.
+#[tokio::test]
+async fn the_inbox_counts() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let _recorder = metrics::set_default_local_recorder(&recorder);
+    let db = Database::sqlite().await.unwrap();
+    db.migrate().await.unwrap();
+    let id = EventId::random();
+    let mut tx = db.begin().await;
+    for consumer in ["audit", "audit", "mail", "audit"] {
+        tx.record(consumer, &id).await.unwrap();
+    }
+    tx.execute("UPDATE inbox SET handled_at = handled_at - 7200000000").await;
+    tx.commit().await;
+    assert_eq!(db.prune(Duration::from_hours(1)).await, 2);
+    let seen = snapshot(&snapshotter);
+    assert_eq!(counter(&seen, "event_hub.inbox.repeated{consumer=audit}"), 2);
+    assert_eq!(seen.get("event_hub.inbox.repeated{consumer=mail}"), None);
+    assert_eq!(counter(&seen, "event_hub.inbox.pruned{}"), 2);
+}
+
+/// A drain counts what is in the table, that included which was there before it.
+#[tokio::test]
+async fn stored_letters_are_counted() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let _recorder = metrics::set_default_local_recorder(&recorder);
+    let bed = Bed::memory(Database::sqlite().await.unwrap()).await;
+    bed.dead(3).await;
+    let seen = snapshot(&snapshotter);
+    assert_eq!(counter(&seen, "event_hub.dead_letters.stored{}"), 3);
+    let rows = "event_hub.dead_letters.rows{}";
+    let dlq = bed.name("dlq");
+    let drain = bed.letters.drain(&bed.hub, &dlq, DrainConfig::default(), |_| {}, std::future::pending());
+    let counted = async {
+        while gauge(&snapshot(&snapshotter), rows) != 3.0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        ended = drain => panic!("{ended:?}"),
+        () = soon("a count", counted) => {}
+    }
 }
 
 /// The page that names them all names all there are, with their kinds.

@@ -63,12 +63,28 @@ async fn letters_are_drained_listed_shown_redriven_and_deleted(bed: Bed, broker:
     call(&["redrive"]).await.with_code(64);
     call(&["delete"]).await.with_code(64);
     let ended = call(&["redrive", "--id", &id, "--id", "999999", "--json"]).await.with_code(1);
-    assert_eq!(ended.lines()[0]["sent"], true);
+    assert_eq!((&ended.lines()[0]["id"], &ended.lines()[0]["sent"]), (&letters[0]["id"], &true.into()));
     assert!(ended.err.contains("letter 999999: not in the database"), "{}", ended.err);
     let other = letters[1]["event_id"].as_str().unwrap();
     assert!(call(&["delete", "--event", other]).await.with_code(0).err.contains("1 deleted"));
     let ended = call(&["delete", "--id", "999999"]).await.with_code(1);
     assert!(ended.err.contains("0 deleted\nletter 999999: not in the database"), "{}", ended.err);
+    let ended = call(&["delete", "--id", "999999", "--json"]).await.with_code(1);
+    let told = serde_json::json!({ "deleted": 0, "busy": 0, "unknown": [999_999] });
+    assert_eq!(ended.lines(), [told]);
+    // Each that stays is named too.
+    let stays = letters[2]["id"].to_string();
+    let (gone, work) = (bed.name("gone"), bed.name("work"));
+    let moved =
+        |queue: &str| format!("UPDATE tramline_dead_letters SET queue = '{queue}' WHERE id = {stays}");
+    bed.db.execute(&moved(&gone)).await;
+    let ended = call(&["redrive", "--id", &stays, "--json"]).await.with_code(1);
+    let told = serde_json::json!(
+        { "id": letters[2]["id"], "queue": gone, "sent": false, "error": "its queue is gone" }
+    );
+    assert_eq!(ended.lines(), [told]);
+    assert!(ended.err.contains(&format!("letter {stays}: its queue is gone")), "{}", ended.err);
+    bed.db.execute(&moved(&work)).await;
     bed.db.execute("UPDATE tramline_dead_letters SET claimed_until = 9000000000000000000").await;
     let ended = call(&["delete", "--all"]).await.with_code(1);
     assert!(ended.err.contains("0 deleted\n2 are in the hands of a redrive"), "{}", ended.err);

@@ -158,6 +158,26 @@ async fn messages_wait_for_the_exchange_and_not_for_a_queue() {
     work.stop().await.unwrap();
 }
 
+/// It would hold up all that comes after it, for ever.
+#[tokio::test]
+async fn what_is_too_large_for_the_hub_is_told_and_holds_up_nobody() {
+    let Some(url) = devkit::engines::redis().await else { return };
+    let (log, _subscriber) = Log::start();
+    let mut config = MemoryConfig::default();
+    config.hub.max_body = 1000;
+    let place = Place::on(Hub::memory(config), &name()).await;
+    let (work, mut events) = place.work();
+    let (bridge, mut monitor) = place.bridge(&open(url)).await;
+    say(url, &place.channel("a"), format!(r#"{{"n":1,"text":"{}"}}"#, "x".repeat(2000))).await;
+    say(url, &place.channel("a"), r#"{"n":2}"#).await;
+    assert_eq!(number(&next(&mut events).await), 2);
+    let status = seen(&mut monitor, |status| status.waiting == 0).await;
+    assert_eq!((status.returned, status.published), (1, 1), "{status:?}");
+    assert_eq!(log.lines(&["ERROR", "too large for the hub", "1000 is the most"]), 1);
+    bridge.stop().await.unwrap();
+    work.stop().await.unwrap();
+}
+
 /// RabbitMQ away, in the middle of it: what comes meanwhile waits, and arrives.
 #[tokio::test]
 async fn a_broker_that_is_away_loses_nothing() {
