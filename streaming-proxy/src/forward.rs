@@ -16,7 +16,7 @@ use crate::body::upload::Upload;
 use crate::config::{HostHeader, ProxyConfig};
 use crate::error::{Error, ErrorKind};
 use crate::headers::{forwarded, framing, hop};
-use crate::metrics::Outcome;
+use crate::metrics::{self, Outcome};
 use crate::proxy::Shared;
 use crate::route::Route;
 use crate::trust::Peer;
@@ -44,9 +44,9 @@ pub(crate) async fn forward(
     upload: Upload,
     upgrading: Option<Upgrading>,
 ) -> Result<Response<Body>, Error> {
-    let authority = framing::check(&parts)?;
+    let authority = framing::check(&parts).inspect_err(metrics::refused)?;
     let routes = shared.routes.load_full();
-    let route = routes.find(parts.uri.path())?;
+    let route = routes.find(parts.uri.path()).inspect_err(metrics::refused)?;
     let upstream = &route.upstream;
     let total = route.timeouts.total.map(|limit| Instant::now() + limit);
     let mut accounts = Accounts::new(upstream.metrics());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
-use crate::error::ErrorKind;
+use crate::error::{Error, ErrorKind};
 
 /// How an exchange with an upstream ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -35,6 +35,12 @@ pub(crate) struct UpstreamMetrics {
     pub(crate) connect_failed: Counter,
     pub(crate) retried: Counter,
     pub(crate) avoided: Counter,
+}
+
+/// Counts a request that was refused before it had an upstream.
+pub(crate) fn refused(error: &Error) {
+    counter!("streaming_proxy.requests", "upstream" => "none", "outcome" => error.kind().label())
+        .increment(1);
 }
 
 // === impl UpstreamMetrics ===

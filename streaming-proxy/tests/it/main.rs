@@ -7,6 +7,7 @@ mod drain;
 mod faults;
 mod forwarding;
 mod framing;
+mod metrics;
 mod origin;
 mod pool;
 mod rate_limit;
