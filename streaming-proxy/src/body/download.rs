@@ -100,7 +100,8 @@ impl Body for Download {
                 if let Some(idle) = &mut this.idle {
                     idle.touch();
                 }
-                if this.body.is_end_stream() {
+                // Trailers are the end: who has them need not ask for more.
+                if frame.is_trailers() || this.body.is_end_stream() {
                     this.finish();
                 }
                 Poll::Ready(Some(Ok(frame)))

@@ -127,7 +127,8 @@ impl Body for Upload {
                 if let Some(idle) = &mut this.idle {
                     idle.touch();
                 }
-                if this.is_end_stream() {
+                // hyper drops a body after its trailers, and does not ask for more.
+                if frame.is_trailers() || this.is_end_stream() {
                     progress.done.store(true, Ordering::Release);
                 }
                 Poll::Ready(Some(Ok(frame)))

@@ -19,6 +19,8 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) head: String,
     pub(crate) body: Vec<u8>,
+    /// The lines after the last chunk.
+    pub(crate) trailers: String,
 }
 
 impl Client {
@@ -36,16 +38,23 @@ impl Client {
     pub(crate) async fn try_answer(&mut self) -> Option<Answer> {
         let head = read_head(&mut self.stream, &mut self.buffer).await?;
         let status = head.get(9..12)?.parse().ok()?;
-        let mut answer = Answer { status, head, body: Vec::new() };
+        let mut answer = Answer { status, head, body: Vec::new(), trailers: String::new() };
         if answer.header("transfer-encoding").is_some() {
             loop {
                 let size = self.line().await?;
                 let size = usize::from_str_radix(size.trim(), 16).ok()?;
-                let chunk = self.exactly(size + 2).await?;
-                answer.body.extend_from_slice(&chunk[..size]);
                 if size == 0 {
                     break;
                 }
+                let chunk = self.exactly(size + 2).await?;
+                answer.body.extend_from_slice(&chunk[..size]);
+            }
+            loop {
+                let line = self.line().await?;
+                if line == "\r\n" {
+                    break;
+                }
+                answer.trailers.push_str(&line);
             }
         } else if let Some(length) = answer.header("content-length") {
             answer.body = self.exactly(length.parse().ok()?).await?;

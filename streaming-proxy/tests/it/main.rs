@@ -12,4 +12,5 @@ mod origin;
 mod pool;
 mod rate_limit;
 mod streams;
+mod trailers;
 mod upgrade;
