@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::body::upload::{Progress, Upload};
 use crate::config::HostHeader;
 use crate::error::{Error, ErrorKind};
+use crate::headers::framing;
 use crate::route::Route;
 use crate::upstream::endpoint::{Endpoint, Turn};
 use crate::upstream::{Connection, Upstream};
@@ -154,7 +155,7 @@ async fn exchange(
             }
         }
     };
-    result.map_err(|mut failure| {
+    let response = result.map_err(|mut failure| {
         let request = failure.take_message().map(Box::new);
         let cause = failure.into_error();
         let kind = match upload.and_then(Progress::fault) {
@@ -163,7 +164,9 @@ async fn exchange(
             None => ErrorKind::Closed,
         };
         Unanswered { error: Error::new(kind).with(cause), request }
-    })
+    })?;
+    framing::check_answer(&response).map_err(|error| Unanswered { error, request: None })?;
+    Ok(response)
 }
 
 /// The same request again. Only for requests without a body.

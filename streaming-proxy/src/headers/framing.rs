@@ -3,7 +3,7 @@
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::Authority;
-use http::{HeaderMap, Method, Version};
+use http::{HeaderMap, Method, Response, Version};
 
 use crate::error::{Error, ErrorKind};
 
@@ -19,18 +19,29 @@ pub(crate) fn check(parts: &Parts) -> Result<Option<Authority>, Error> {
     authority(parts)
 }
 
-fn check_length(headers: &HeaderMap, version: Version) -> Result<(), Error> {
+/// Checks the framing of an answer: hyper's client undoes `chunked` and nothing else, and the field ends at this hop.
+pub(crate) fn check_answer<B>(response: &Response<B>) -> Result<(), Error> {
+    check_coding(response.headers(), response.version())
+        .map_err(|detail| Error::new(ErrorKind::BadResponse).because(detail))
+}
+
+/// No transfer coding, or `chunked` alone.
+fn check_coding(headers: &HeaderMap, version: Version) -> Result<(), &'static str> {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    if let Some(coding) = codings.next() {
-        if codings.next().is_some() || !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") {
-            return Err(Error::bad_request("a transfer coding other than chunked"));
-        }
-        if version < Version::HTTP_11 {
-            return Err(Error::bad_request("a transfer coding in HTTP/1.0"));
-        }
-        if headers.contains_key(CONTENT_LENGTH) {
-            return Err(Error::bad_request("both Transfer-Encoding and Content-Length"));
-        }
+    let Some(coding) = codings.next() else { return Ok(()) };
+    if codings.next().is_some() || !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") {
+        return Err("a transfer coding other than chunked");
+    }
+    if version < Version::HTTP_11 {
+        return Err("a transfer coding in HTTP/1.0");
+    }
+    Ok(())
+}
+
+fn check_length(headers: &HeaderMap, version: Version) -> Result<(), Error> {
+    check_coding(headers, version).map_err(Error::bad_request)?;
+    if headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH) {
+        return Err(Error::bad_request("both Transfer-Encoding and Content-Length"));
     }
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     if let Some(length) = lengths.next() {

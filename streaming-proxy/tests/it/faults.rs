@@ -73,6 +73,30 @@ async fn chunks_beat_a_length_in_an_answer() {
 }
 
 #[tokio::test]
+async fn a_coding_that_we_do_not_know_is_502() {
+    // Scenario: the field is removed, since it is of that hop; the client would take the coded bytes for the body.
+    for (what, bytes) in [
+        (
+            "under the chunks",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\nzz\r\n0\r\n\r\n".as_slice(),
+        ),
+        (
+            "in a field of its own",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nzz\r\n0\r\n\r\n",
+        ),
+        ("alone", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nzz"),
+        ("nothing to undo", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n\r\nzz"),
+        ("in 1.0", b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nzz\r\n0\r\n\r\n"),
+    ] {
+        let front = says(bytes).await;
+        let answer = get(front.addr, "/").await;
+        assert_eq!((answer.status, answer.code().as_str()), (502, "BAD_GATEWAY"), "{what}");
+    }
+    let front = says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n2\r\nzz\r\n0\r\n\r\n").await;
+    assert_eq!(get(front.addr, "/").await.text(), "zz");
+}
+
+#[tokio::test]
 async fn a_body_that_breaks_off_is_seen_as_broken() {
     for bytes in [
         b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart".as_slice(),
