@@ -25,6 +25,8 @@ enum Kind {
     #[default]
     Empty,
     Full(Bytes),
+    /// Nothing, for a head that states the length of what it does not carry.
+    Absent(u64),
     Download(Box<Download>),
 }
 
@@ -35,6 +37,12 @@ impl Body {
     #[must_use]
     pub fn empty() -> Self {
         Self::default()
+    }
+
+    /// No body where the head says `length`: an answer 304, which tells the length that 200 would have had. hyper's
+    /// server keeps that field only for a body of that length, and then sends none of it.
+    pub(crate) fn absent(length: u64) -> Self {
+        Self { kind: Kind::Absent(length) }
     }
 
     pub(crate) fn download(download: Download) -> Self {
@@ -51,7 +59,7 @@ impl http_body::Body for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match &mut self.kind {
-            Kind::Empty => Poll::Ready(None),
+            Kind::Empty | Kind::Absent(_) => Poll::Ready(None),
             Kind::Full(bytes) => {
                 let bytes = std::mem::take(bytes);
                 self.kind = Kind::Empty;
@@ -64,7 +72,7 @@ impl http_body::Body for Body {
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Empty => true,
-            Kind::Full(_) => false,
+            Kind::Full(_) | Kind::Absent(_) => false,
             Kind::Download(download) => download.is_end_stream(),
         }
     }
@@ -73,6 +81,7 @@ impl http_body::Body for Body {
         match &self.kind {
             Kind::Empty => SizeHint::with_exact(0),
             Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Kind::Absent(length) => SizeHint::with_exact(*length),
             Kind::Download(download) => download.size_hint(),
         }
     }

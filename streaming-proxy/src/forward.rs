@@ -88,7 +88,11 @@ pub(crate) async fn forward(
     }
     let name = upstream.shared_name().clone();
     let idle = route.timeouts.response_idle;
-    Ok(finish(response, |body| Body::download(Download::new(body, exchange, name, idle, total))))
+    let absent = absent_length(&response);
+    Ok(finish(response, |body| {
+        let download = Download::new(body, exchange, name, idle, total);
+        absent.map_or_else(|| Body::download(download), Body::absent)
+    }))
 }
 
 /// What the upstream gets to see, but for what depends on its address.
@@ -182,6 +186,16 @@ fn finish(response: Response<Incoming>, body: impl FnOnce(Incoming) -> Body) -> 
     parts.extensions.clear();
     parts.version = Version::HTTP_11;
     Response::from_parts(parts, body(incoming))
+}
+
+/// The length that a 304 states of the body that it stands for.
+fn absent_length(response: &Response<Incoming>) -> Option<u64> {
+    if response.status() != StatusCode::NOT_MODIFIED {
+        return None;
+    }
+    let mut lengths = response.headers().get_all(CONTENT_LENGTH).iter();
+    let length = lengths.next().filter(|_| lengths.next().is_none())?.to_str().ok()?;
+    length.bytes().all(|byte| byte.is_ascii_digit()).then(|| length.parse().ok())?
 }
 
 fn keep_alive_seconds(headers: &HeaderMap) -> Option<u64> {

@@ -5,13 +5,14 @@ use std::net::SocketAddr;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
+use tokio::io::AsyncWriteExt;
 use tramline_streaming_proxy::config::{HostHeader, Timeouts};
 use tramline_streaming_proxy::route::Rewrite;
 use tramline_streaming_proxy::server::ServerConfig;
 use tramline_streaming_proxy::{Proxy, ProxyConfig, Route, Routes, Upstream, UpstreamConfig};
 
-use crate::client::{Client, get, once};
-use crate::origin::{Front, real};
+use crate::client::{Client, get, once, read_head};
+use crate::origin::{Front, raw, real};
 
 /// Answers with the request as it saw it, one field a line.
 async fn echo(request: Request<Incoming>) -> Response<Full<Bytes>> {
@@ -188,8 +189,31 @@ async fn head_keeps_the_length_and_has_no_body() {
     let mut client = Client::connect(front.addr).await;
     client.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     let mut buffer = Vec::new();
-    let head = crate::client::read_head(&mut client.stream, &mut buffer).await.unwrap();
+    let head = read_head(&mut client.stream, &mut buffer).await.unwrap();
     assert!(head.starts_with("HTTP/1.1 200") && head.contains("content-length: "), "{head}");
     client.send("GET /second HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert!(client.answer().await.text().starts_with("GET /second\n"));
+}
+
+#[tokio::test]
+async fn a_304_keeps_the_length_of_what_it_stands_for() {
+    let upstream = raw(|mut stream, _| async move {
+        let mut buffer = Vec::new();
+        while read_head(&mut stream, &mut buffer).await.is_some() {
+            let answer = "HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\nContent-Length: 1234\r\n\r\n";
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    })
+    .await;
+    let front = Front::new(upstream).await;
+    let mut client = Client::connect(front.addr).await;
+    let mut buffer = Vec::new();
+    // More than one on a connection: a body, or the wait for one, would disturb the next.
+    for method in ["GET", "HEAD", "GET"] {
+        client.send(format!("{method} / HTTP/1.1\r\nHost: a\r\nIf-None-Match: \"x\"\r\n\r\n")).await;
+        let head = read_head(&mut client.stream, &mut buffer).await.unwrap();
+        assert!(head.starts_with("HTTP/1.1 304") && head.contains("content-length: 1234\r\n"), "{head}");
+        assert!(!head.contains("transfer-encoding"), "{head}");
+        assert!(buffer.is_empty());
+    }
 }
