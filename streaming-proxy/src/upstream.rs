@@ -98,9 +98,10 @@ impl Upstream {
         &self.shared.metrics
     }
 
-    /// An address for a request that has failed at those in `tried`; `None` when all were tried.
-    pub(crate) fn pick(&self, tried: &[usize]) -> Option<(usize, Arc<Endpoint>)> {
-        let index = balance::pick(&self.shared.endpoints, tried)?;
+    /// An address for a request that has failed at those in `tried`; `None` when all were tried. `may_try`: it may be
+    /// the one that finds out whether a failing address is back.
+    pub(crate) fn pick(&self, tried: &[usize], may_try: bool) -> Option<(usize, Arc<Endpoint>)> {
+        let index = balance::pick(&self.shared.endpoints, tried, may_try)?;
         Some((index, self.shared.endpoints.get(index)?.clone()))
     }
 }

@@ -42,13 +42,18 @@ pub(super) async fn send(
     let mut request = request;
     let mut tried = Vec::new();
     let mut last = None;
-    while let Some((index, endpoint)) = upstream.pick(&tried) {
+    // The request that tries an address may be lost there.
+    let may_try = request.body().is_empty() && request.method().is_safe();
+    while let Some((index, endpoint)) = upstream.pick(&tried, may_try) {
         if host == HostHeader::Upstream {
             request.headers_mut().insert(HOST, endpoint.host().clone());
         }
         match attempt(route, &endpoint, request).await {
             Ok(sent) => {
-                endpoint.health.succeeded();
+                // An answer that says «not now» or «I am broken» is no sign that the address is fine again.
+                if !sent.response.status().is_server_error() {
+                    endpoint.health.succeeded();
+                }
                 return Ok(sent);
             }
             Err(Unanswered { error, request: given_back }) => {

@@ -6,7 +6,9 @@ use crate::upstream::endpoint::Endpoint;
 use crate::upstream::health::Claim;
 
 /// The less busy of two that are fine; one that is due for a try before them; the one due first when none is fine.
-pub(crate) fn pick(endpoints: &[Arc<Endpoint>], tried: &[usize]) -> Option<usize> {
+///
+/// Only requests that `may_try` are sent to one that failed while others are fine.
+pub(crate) fn pick(endpoints: &[Arc<Endpoint>], tried: &[usize], may_try: bool) -> Option<usize> {
     // One address is the common case, and has no choice: it is tried whatever its past.
     if let [_] = endpoints {
         return tried.is_empty().then_some(0);
@@ -17,7 +19,7 @@ pub(crate) fn pick(endpoints: &[Arc<Endpoint>], tried: &[usize]) -> Option<usize
         if tried.contains(&index) {
             continue;
         }
-        match endpoint.health.claim() {
+        match endpoint.health.claim(may_try) {
             Claim::Up => up.push(index),
             Claim::Probe => return Some(index),
             Claim::Down(until) => {
@@ -39,3 +41,6 @@ pub(crate) fn pick(endpoints: &[Arc<Endpoint>], tried: &[usize]) -> Option<usize
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

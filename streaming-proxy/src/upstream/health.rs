@@ -54,12 +54,12 @@ impl Health {
         self.lock().until.is_none()
     }
 
-    /// Whether a request may go there. A [`Claim::Probe`] is given to one caller at a time.
-    pub(crate) fn claim(&self) -> Claim {
+    /// Whether a request may go there. A [`Claim::Probe`] is given to one caller at a time, and only if it `may_try`.
+    pub(crate) fn claim(&self, may_try: bool) -> Claim {
         let mut state = self.lock();
         let Some(until) = state.until else { return Claim::Up };
         let now = Instant::now();
-        if until > now {
+        if until > now || !may_try {
             return Claim::Down(until);
         }
         state.until = Some(now + self.probe);

@@ -227,3 +227,31 @@ async fn more_than_may_wait_is_503_at_once() {
     assert_eq!(first.answer().await.status, 200);
     assert_eq!(get(front.addr, "/").await.status, 200);
 }
+
+#[tokio::test]
+async fn errors_of_the_upstream_are_no_good_news() {
+    // Scenario: every other request is dropped, and the ones between are answered 503. That is not an address that
+    // is fine again.
+    let count = Arc::new(AtomicUsize::new(0));
+    let upstream = raw(move |mut stream, _| {
+        let count = count.clone();
+        async move {
+            let mut buffer = Vec::new();
+            read_head(&mut stream, &mut buffer).await;
+            if count.fetch_add(1, Ordering::SeqCst) % 2 == 1 {
+                let _ =
+                    stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n").await;
+            }
+        }
+    })
+    .await;
+    let mut config = UpstreamConfig::default();
+    config.failures = 2;
+    let front = Front::with(&[upstream], config, Timeouts::default(), ProxyConfig::default()).await;
+    let table = front.proxy.routes();
+    let upstream = &table.iter().next().unwrap().upstream;
+    for (status, available) in [(502, 1), (503, 1), (502, 0)] {
+        assert_eq!(get(front.addr, "/").await.status, status);
+        assert_eq!(upstream.available(), available);
+    }
+}

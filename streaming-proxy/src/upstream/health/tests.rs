@@ -27,17 +27,17 @@ async fn one_request_tries_and_the_time_doubles() {
     let mut before = Duration::ZERO;
     for round in 0..8 {
         health.failed(true);
-        let Claim::Down(until) = health.claim() else { panic!("not passed over in round {round}") };
+        let Claim::Down(until) = health.claim(true) else { panic!("not passed over in round {round}") };
         let wait = until - Instant::now();
         assert!(wait <= Duration::from_secs(15).mul_f64(1.25), "{wait:?}");
         assert!(round > 4 || wait > before, "{wait:?} after {before:?}");
         before = wait;
         tokio::time::advance(wait).await;
-        assert_eq!(health.claim(), Claim::Probe);
-        assert!(matches!(health.claim(), Claim::Down(_)), "a second request tries too");
+        assert_eq!(health.claim(true), Claim::Probe);
+        assert!(matches!(health.claim(true), Claim::Down(_)), "a second request tries too");
     }
     health.succeeded();
-    assert_eq!(health.claim(), Claim::Up);
+    assert_eq!(health.claim(true), Claim::Up);
 }
 
 #[tokio::test(start_paused = true)]
@@ -45,7 +45,7 @@ async fn a_probe_that_never_tells_is_followed_by_another() {
     let health = health();
     health.failed(true);
     tokio::time::advance(Duration::from_secs(1)).await;
-    assert_eq!(health.claim(), Claim::Probe);
+    assert_eq!(health.claim(true), Claim::Probe);
     tokio::time::advance(UpstreamConfig::default().connect_timeout).await;
-    assert_eq!(health.claim(), Claim::Probe);
+    assert_eq!(health.claim(true), Claim::Probe);
 }
