@@ -85,7 +85,8 @@ pub struct UpstreamConfig {
     /// The default, 2 s, is below the shortest keep-alive time in common use (Node, 5 s): a connection that the
     /// upstream is about to close is not offered to a POST.
     pub unsafe_reuse_within: Duration,
-    /// How many requests each address serves at once, tunnels included.
+    /// How many requests each address serves at once. A tunnel counts until it is open, and in
+    /// [`max_tunnels`](Self::max_tunnels) from then on.
     ///
     /// The default, 1024, is Envoy's.
     pub max_in_flight: usize,
@@ -97,6 +98,10 @@ pub struct UpstreamConfig {
     ///
     /// The default, 1 s: what waits longer is better told.
     pub max_wait: Duration,
+    /// How many tunnels (WebSockets) all addresses together hold at once; one more upgrade is answered 503.
+    ///
+    /// The default, 10,000, is all that a proxy holds by default: most have one upstream with tunnels.
+    pub max_tunnels: usize,
     /// After how many failures in a row an address is passed over. A refused connection counts at once.
     ///
     /// The default, 3, forgives a single crash of one request.
@@ -152,6 +157,7 @@ impl Default for UpstreamConfig {
             max_in_flight: 1024,
             max_waiting: 1024,
             max_wait: Duration::from_secs(1),
+            max_tunnels: 10_000,
             failures: 3,
             avoid: Duration::from_millis(500),
             avoid_max: Duration::from_secs(15),

@@ -106,7 +106,7 @@ fn prepare(
 ) -> Result<Prepared, Error> {
     let upgrading = upgrading.filter(|upgrading| is_granted(&shared.config, &parts, &upload, upgrading));
     let upgrading = match upgrading {
-        Some(upgrading) => Some((upgrading, shared.tunnels.permit()?)),
+        Some(upgrading) => Some((upgrading, shared.tunnels.permit(&route.upstream)?)),
         None => None,
     };
     let peer = parts.extensions.get::<Peer>().copied();

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::body::download::Exchange;
 use crate::error::{Error, ErrorKind};
 use crate::metrics::Outcome;
+use crate::upstream::Upstream;
 
 /// The open tunnels of a proxy.
 #[derive(Debug)]
@@ -29,9 +30,9 @@ pub(crate) struct Tunnels {
     open: Gauge,
 }
 
-/// The right to one tunnel.
+/// The right to one tunnel: of those of the proxy, and of those of the upstream.
 pub(crate) struct Permit {
-    _permit: OwnedSemaphorePermit,
+    _permits: [OwnedSemaphorePermit; 2],
     open: Gauge,
 }
 
@@ -63,16 +64,25 @@ impl Tunnels {
         self.tasks.len()
     }
 
-    pub(crate) fn permit(&self) -> Result<Permit, Error> {
-        let permit = self.permits.clone().try_acquire_owned();
-        let permit = permit.map_err(|_| Error::new(ErrorKind::Overloaded).because("too many tunnels"))?;
+    pub(crate) fn permit(&self, upstream: &Upstream) -> Result<Permit, Error> {
+        let ours = self.permits.clone().try_acquire_owned().ok();
+        let Some(permits) = ours.zip(upstream.tunnel()) else {
+            return Err(Error::new(ErrorKind::Overloaded).because("too many tunnels"));
+        };
         self.open.increment(1.0);
-        Ok(Permit { _permit: permit, open: self.open.clone() })
+        Ok(Permit { _permits: permits.into(), open: self.open.clone() })
     }
 
     /// Copies between the two until both directions have ended. A direction that ends is passed on as such, and the
     /// other one stays open.
-    pub(crate) fn spawn(&self, client: OnUpgrade, upstream: OnUpgrade, exchange: Exchange, permit: Permit) {
+    pub(crate) fn spawn(
+        &self,
+        client: OnUpgrade,
+        upstream: OnUpgrade,
+        mut exchange: Exchange,
+        permit: Permit,
+    ) {
+        exchange.turn.release();
         let closed = self.closed.clone();
         let idle = self.idle;
         self.tasks.spawn(async move {

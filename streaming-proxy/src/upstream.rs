@@ -8,6 +8,8 @@ mod pool;
 use std::fmt;
 use std::sync::Arc;
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
 use crate::config::UpstreamConfig;
 use crate::error::Error;
 use crate::metrics::UpstreamMetrics;
@@ -27,6 +29,7 @@ pub struct Upstream {
 struct Shared {
     name: Arc<str>,
     endpoints: Vec<Arc<Endpoint>>,
+    tunnels: Arc<Semaphore>,
     config: UpstreamConfig,
     metrics: UpstreamMetrics,
 }
@@ -56,7 +59,8 @@ impl Upstream {
         if endpoints.is_empty() {
             return Err(Error::config("an upstream without an address"));
         }
-        Ok(Self { shared: Arc::new(Shared { name, endpoints, config, metrics }) })
+        let tunnels = Arc::new(Semaphore::new(config.max_tunnels.min(Semaphore::MAX_PERMITS)));
+        Ok(Self { shared: Arc::new(Shared { name, endpoints, tunnels, config, metrics }) })
     }
 
     /// An upstream with the addresses in `list`, separated by commas.
@@ -96,6 +100,11 @@ impl Upstream {
 
     pub(crate) fn metrics(&self) -> &UpstreamMetrics {
         &self.shared.metrics
+    }
+
+    /// The right to one of its tunnels, if there is one left.
+    pub(crate) fn tunnel(&self) -> Option<OwnedSemaphorePermit> {
+        self.shared.tunnels.clone().try_acquire_owned().ok()
     }
 
     /// An address for a request that has failed at those in `tried`; `None` when all were tried. `may_try`: it may be

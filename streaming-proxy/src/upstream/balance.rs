@@ -29,7 +29,7 @@ pub(crate) fn pick(endpoints: &[Arc<Endpoint>], tried: &[usize], may_try: bool) 
             }
         }
     }
-    let load = |index: usize| endpoints.get(index).map_or(usize::MAX, |endpoint| endpoint.in_flight());
+    let load = |index: usize| endpoints.get(index).map_or(usize::MAX, |endpoint| endpoint.load());
     match up.as_slice() {
         [] => due.map(|(index, _)| index),
         [only] => Some(*only),

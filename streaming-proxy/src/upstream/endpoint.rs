@@ -24,7 +24,7 @@ pub(crate) struct Endpoint {
     host: HeaderValue,
     port: u16,
     turns: Arc<Semaphore>,
-    in_flight: AtomicUsize,
+    load: AtomicUsize,
     waiting: AtomicUsize,
     pool: Arc<Pool>,
     config: UpstreamConfig,
@@ -35,8 +35,15 @@ pub(crate) struct Endpoint {
 /// A request's turn at an address, from before it is sent until its answer or its tunnel has ended.
 pub(crate) struct Turn {
     endpoint: Arc<Endpoint>,
-    _permit: OwnedSemaphorePermit,
+    /// `None` once it is a tunnel.
+    permit: Option<OwnedSemaphorePermit>,
 }
+
+/// How long a request waits for kept connections to be ready, all of them together, before it gets a new one.
+///
+/// They need one turn of the runtime. One that needs longer has something left to write that the upstream does not
+/// read, and is no use to anybody.
+const READY_WITHIN: Duration = Duration::from_millis(50);
 
 // === impl Endpoint ===
 
@@ -65,7 +72,7 @@ impl Endpoint {
             host,
             authority,
             turns: Arc::new(Semaphore::new(config.max_in_flight.clamp(1, Semaphore::MAX_PERMITS))),
-            in_flight: AtomicUsize::new(0),
+            load: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
             pool: Pool::new(config, metrics),
             config: config.clone(),
@@ -87,8 +94,9 @@ impl Endpoint {
         &self.pool
     }
 
-    pub(crate) fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::Relaxed)
+    /// How busy it is: requests in flight and tunnels.
+    pub(crate) fn load(&self) -> usize {
+        self.load.load(Ordering::Relaxed)
     }
 
     /// Waits for a turn, within the bounds.
@@ -97,9 +105,9 @@ impl Endpoint {
             Ok(permit) => permit,
             Err(_) => self.wait().await?,
         };
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.load.fetch_add(1, Ordering::Relaxed);
         self.metrics.in_flight.increment(1.0);
-        Ok(Turn { endpoint: self, _permit: permit })
+        Ok(Turn { endpoint: self, permit: Some(permit) })
     }
 
     async fn wait(&self) -> Result<OwnedSemaphorePermit, Error> {
@@ -175,7 +183,14 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.endpoint.in_flight.fetch_sub(1, Ordering::Relaxed);
-        self.endpoint.metrics.in_flight.decrement(1.0);
+        self.release();
+        self.endpoint.load.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+    /// Leaves the turn to the next request: a tunnel may take days, and has a bound of its own.
+    pub(crate) fn release(&mut self) {
+        if self.permit.take().is_some() {
+            self.endpoint.metrics.in_flight.decrement(1.0);
+        }
+    }

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tramline_streaming_proxy::config::Timeouts;
 use tramline_streaming_proxy::{ProxyConfig, UpstreamConfig};
 
-use crate::client::{Client, read_head};
+use crate::client::{Client, get, read_head};
 use crate::origin::{Front, Raise, raw, real, soon};
 
 const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\
@@ -116,6 +116,10 @@ async fn a_switch_to_another_protocol_is_502() {
 }
 
 async fn tunnel(config: ProxyConfig) -> (Front, Client, Arc<Notify>) {
+    tunnel_to(UpstreamConfig::default(), config).await
+}
+
+async fn tunnel_to(upstream_config: UpstreamConfig, config: ProxyConfig) -> (Front, Client, Arc<Notify>) {
     let closed = Arc::new(Notify::new());
     let upstream = raw({
         let closed = closed.clone();
@@ -123,7 +127,11 @@ async fn tunnel(config: ProxyConfig) -> (Front, Client, Arc<Notify>) {
             let raise = Raise(closed.clone());
             async move {
                 let mut buffer = Vec::new();
-                read_head(&mut stream, &mut buffer).await.unwrap();
+                let Some(head) = read_head(&mut stream, &mut buffer).await else { return };
+                if !head.to_lowercase().contains("upgrade") {
+                    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+                    return;
+                }
                 let answer =
                     "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
                 stream.write_all(answer.as_bytes()).await.unwrap();
@@ -133,7 +141,7 @@ async fn tunnel(config: ProxyConfig) -> (Front, Client, Arc<Notify>) {
         }
     })
     .await;
-    let front = Front::with(&[upstream], UpstreamConfig::default(), Timeouts::default(), config).await;
+    let front = Front::with(&[upstream], upstream_config, Timeouts::default(), config).await;
     let mut client = Client::connect(front.addr).await;
     client.send(UPGRADE).await;
     let mut buffer = Vec::new();
@@ -178,4 +186,33 @@ async fn more_tunnels_than_allowed_are_503() {
     let mut second = Client::connect(front.addr).await;
     second.send(UPGRADE).await;
     assert_eq!(second.answer().await.status, 503);
+}
+
+#[tokio::test]
+async fn tunnels_take_no_requests_turn_and_have_a_bound_of_their_own() {
+    // Scenario: as many WebSockets as requests may be in flight, and no request gets through any more.
+    let mut config = UpstreamConfig::default();
+    config.max_in_flight = 1;
+    config.max_waiting = 0;
+    config.max_tunnels = 1;
+    let (front, client, closed) = tunnel_to(config, ProxyConfig::default()).await;
+    assert_eq!(get(front.addr, "/").await.status, 200);
+    let mut second = Client::connect(front.addr).await;
+    second.send(UPGRADE).await;
+    let answer = second.answer().await;
+    assert_eq!((answer.status, answer.code().as_str()), (503, "UNAVAILABLE"));
+    drop(client);
+    soon("closed", closed.notified()).await;
+    // Its place is free again when both ends have ended.
+    soon("a place", async {
+        loop {
+            let mut third = Client::connect(front.addr).await;
+            third.send(UPGRADE).await;
+            let mut buffer = Vec::new();
+            if read_head(&mut third.stream, &mut buffer).await.unwrap().starts_with("HTTP/1.1 101") {
+                break;
+            }
+        }
+    })
+    .await;
 }
