@@ -10,7 +10,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::UpstreamConfig;
 use crate::error::{Error, ErrorKind};
@@ -32,7 +32,7 @@ pub(crate) struct Endpoint {
     pub(crate) health: Health,
 }
 
-/// A request's turn at an address, from before it is sent until its answer or its tunnel has ended.
+/// A request's turn at an address, from before it is sent until its answer has ended, or its tunnel is open.
 pub(crate) struct Turn {
     endpoint: Arc<Endpoint>,
     /// `None` once it is a tunnel.
@@ -122,7 +122,7 @@ impl Endpoint {
         if before >= self.config.max_waiting {
             return Err(Error::new(ErrorKind::Overloaded));
         }
-        match tokio::time::timeout(self.config.max_wait, self.turns.clone().acquire_owned()).await {
+        match timeout(self.config.max_wait, self.turns.clone().acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) | Err(_) => Err(Error::new(ErrorKind::Overloaded)),
         }
@@ -134,18 +134,12 @@ impl Endpoint {
     ///
     /// [`ErrorKind::ConnectFailed`] or [`ErrorKind::ConnectTimeout`].
     pub(crate) async fn connection(&self, fresh_within: Option<Duration>) -> Result<Connection, Error> {
-        let deadline = Instant::now() + self.config.connect_timeout;
-        if let Some(within) = fresh_within {
-            while let Some(mut connection) = self.pool.take(within) {
-                // Its last exchange is over; the other task may need a moment to notice.
-                if connection.sender.is_ready()
-                    || matches!(timeout_at(deadline, connection.sender.ready()).await, Ok(Ok(())))
-                {
-                    return Ok(connection);
-                }
-            }
+        if let Some(within) = fresh_within
+            && let Some(connection) = self.kept(within).await
+        {
+            return Ok(connection);
         }
-        let (kind, cause) = match timeout_at(deadline, self.connect()).await {
+        let (kind, cause) = match timeout(self.config.connect_timeout, self.connect()).await {
             Ok(Ok(connection)) => {
                 self.metrics.connected.increment(1);
                 return Ok(connection);
@@ -155,6 +149,22 @@ impl Endpoint {
         };
         self.metrics.connect_failed.increment(1);
         Err(Error::new(kind).with(cause))
+    }
+
+    /// A kept connection that is ready for a request. Those that do not get ready are closed.
+    async fn kept(&self, within: Duration) -> Option<Connection> {
+        let mut deadline = None;
+        while let Some(mut connection) = self.pool.take(within) {
+            if connection.sender.is_ready() {
+                return Some(connection);
+            }
+            // Its last exchange is over; the other task may need a moment to notice.
+            let deadline = *deadline.get_or_insert_with(|| Instant::now() + READY_WITHIN);
+            if matches!(timeout_at(deadline, connection.sender.ready()).await, Ok(Ok(()))) {
+                return Some(connection);
+            }
+        }
+        None
     }
 
     async fn connect(&self) -> Result<Connection, crate::error::BoxError> {
@@ -179,6 +189,13 @@ impl Turn {
     pub(crate) fn endpoint(&self) -> &Arc<Endpoint> {
         &self.endpoint
     }
+
+    /// Leaves the turn to the next request: a tunnel may take days, and has a bound of its own.
+    pub(crate) fn release(&mut self) {
+        if self.permit.take().is_some() {
+            self.endpoint.metrics.in_flight.decrement(1.0);
+        }
+    }
 }
 
 impl Drop for Turn {
@@ -187,10 +204,3 @@ impl Drop for Turn {
         self.endpoint.load.fetch_sub(1, Ordering::Relaxed);
     }
 }
-
-    /// Leaves the turn to the next request: a tunnel may take days, and has a bound of its own.
-    pub(crate) fn release(&mut self) {
-        if self.permit.take().is_some() {
-            self.endpoint.metrics.in_flight.decrement(1.0);
-        }
-    }

@@ -229,6 +229,29 @@ async fn more_than_may_wait_is_503_at_once() {
 }
 
 #[tokio::test]
+async fn a_kept_connection_that_is_not_ready_leaves_the_connect_its_time() {
+    // Scenario: the upstream answers a request whole without reading its body, which hyper has taken and cannot
+    // write. The connection is kept and will never be ready.
+    let upstream = raw(|mut stream, _| async move {
+        let mut buffer = Vec::new();
+        while read_head(&mut stream, &mut buffer).await.is_some_and(|head| head.starts_with("GET")) {
+            stream.write_all(OK).await.unwrap();
+        }
+        stream.write_all(OK).await.unwrap();
+        std::future::pending().await
+    })
+    .await;
+    let mut config = UpstreamConfig::default();
+    config.connect_timeout = Duration::from_millis(300);
+    let front = Front::with(&[upstream], config, Timeouts::default(), ProxyConfig::default()).await;
+    let large = Full::new(Bytes::from(vec![0; 64 << 20]));
+    let request = http::Request::post("/").header("host", "a").body(large).unwrap();
+    let response = soon("the first", front.proxy.forward(request)).await.unwrap();
+    assert_eq!(http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes(), "ok");
+    assert_eq!(get(front.addr, "/").await.status, 200);
+}
+
+#[tokio::test]
 async fn errors_of_the_upstream_are_no_good_news() {
     // Scenario: every other request is dropped, and the ones between are answered 503. That is not an address that
     // is fine again.
