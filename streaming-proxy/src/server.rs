@@ -1,5 +1,6 @@
 //! An HTTP/1.1 server for one listener: bounded, timed, drained.
 
+mod linger;
 mod stall;
 
 use std::future::Future;
@@ -7,6 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::error::BoxError;
+use crate::server::linger::Linger;
 use crate::server::stall::Stall;
 use crate::trust::Peer;
 
@@ -42,6 +45,11 @@ pub struct ServerConfig {
     ///
     /// The default, 60 s, is nginx's `send_timeout`.
     pub write_timeout: Duration,
+    /// How long a client may go on sending after its last answer. What comes is dropped; a client that reads only when
+    /// it has sent all would lose the answer otherwise. Two seconds of silence end it before.
+    ///
+    /// The default, 30 s, is nginx's `lingering_time`.
+    pub linger: Duration,
     /// How many bytes a connection may hold in its buffers, and so the longest head of a request.
     ///
     /// The default, 64 KiB, is eight times the longest head that common servers accept.
@@ -63,6 +71,7 @@ impl Default for ServerConfig {
             max_connections: 10_000,
             header_read_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(60),
+            linger: Duration::from_secs(30),
             max_buffer: 64 * 1024,
             max_headers: 100,
         }
@@ -160,7 +169,9 @@ where
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(error = &error as &dyn std::error::Error, "TCP_NODELAY");
     }
-    let io = TokioIo::new(Stall::new(stream, config.write_timeout));
+    let expects = Arc::new(AtomicBool::new(false));
+    let stream = Stall::new(stream, config.write_timeout);
+    let io = TokioIo::new(Linger::new(stream, config.linger, expects.clone()));
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
@@ -169,6 +180,7 @@ where
         .max_buf_size(config.max_buffer.max(8192))
         .max_headers(config.max_headers);
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        expects.store(!http_body::Body::is_end_stream(request.body()), Ordering::Relaxed);
         request.extensions_mut().insert(Peer::new(peer));
         service.clone().oneshot(request)
     });

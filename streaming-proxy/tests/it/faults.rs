@@ -291,6 +291,31 @@ async fn an_early_answer_reaches_the_client_and_ends_the_upload() {
 }
 
 #[tokio::test]
+async fn an_early_answer_is_read_by_a_client_that_sends_on() {
+    // Scenario: most clients read when they have written all. More than the kernel holds: if the proxy closed the
+    // connection with unread bytes in it, the reset would take the answer along.
+    let upstream = raw(|mut stream, _| async move {
+        let mut buffer = Vec::new();
+        read_head(&mut stream, &mut buffer).await;
+        stream.write_all(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nbig").await.unwrap();
+        std::future::pending().await
+    })
+    .await;
+    let front = Front::new(upstream).await;
+    let mut client = Client::connect(front.addr).await;
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 16777216\r\n\r\n").await;
+    client.send(vec![b'z'; 16 << 20]).await;
+    let answer = client.answer().await;
+    assert_eq!((answer.status, answer.text()), (413, "big"));
+    assert!(client.is_ended().await);
+    // The proxy's own refusals, too.
+    let mut client = Client::connect(front.addr).await;
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nHost: b\r\nContent-Length: 16777216\r\n\r\n").await;
+    client.send(vec![b'z'; 16 << 20]).await;
+    assert_eq!(client.answer().await.status, 400);
+}
+
+#[tokio::test]
 async fn a_connect_that_gets_no_answer_is_504() {
     // A listener whose queue is full answers no SYN on Linux: as near to a vanished machine as loopback comes.
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
