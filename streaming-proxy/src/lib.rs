@@ -20,5 +20,5 @@ pub use crate::config::{ProxyConfig, UpstreamConfig};
 pub use crate::error::{Error, ErrorKind, Side};
 pub use crate::proxy::{Proxy, ProxyFuture};
 pub use crate::route::{Route, Routes};
-pub use crate::trust::{Peer, TrustedProxies};
+pub use crate::trust::{ForwardedFamily, Peer, TrustedProxies};
 pub use crate::upstream::Upstream;

@@ -21,7 +21,7 @@ pub struct Peer {
     pub tls: bool,
 }
 
-/// The networks of the proxies in front of this one.
+/// The networks of the proxies in front of this one, and what those proxies write.
 ///
 /// ```
 /// use tramline_streaming_proxy::TrustedProxies;
@@ -36,9 +36,22 @@ pub struct Peer {
 /// assert_eq!(trusted.client(&headers, "192.0.2.1".parse()?).to_string(), "192.0.2.1");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct TrustedProxies {
     networks: Vec<IpNet>,
+    family: ForwardedFamily,
+    writes_host: bool,
+}
+
+/// The forwarding headers that trusted proxies write. Those of the other family are their clients', and not believed.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum ForwardedFamily {
+    /// `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host`, as nearly all write.
+    #[default]
+    XForwarded,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
 }
 
 // === impl Peer ===
@@ -57,7 +70,7 @@ impl TrustedProxies {
     /// Nobody is believed.
     #[must_use]
     pub fn none() -> Self {
-        Self::default()
+        Self::new(Vec::new())
     }
 
     /// Peers on this machine are believed.
@@ -65,7 +78,22 @@ impl TrustedProxies {
     pub fn loopback() -> Self {
         let v4 = IpNet::new_assert(IpAddr::from([127, 0, 0, 0]), 8);
         let v6 = IpNet::new_assert(IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1_u16]), 128);
-        Self { networks: vec![v4, v6] }
+        Self::new(vec![v4, v6])
+    }
+
+    /// The same proxies, which write this family. The default is [`ForwardedFamily::XForwarded`].
+    #[must_use]
+    pub fn with_family(mut self, family: ForwardedFamily) -> Self {
+        self.family = family;
+        self
+    }
+
+    /// The same proxies, which pass on `X-Forwarded-Host` as the client wrote it (AWS's balancers do): it is written
+    /// anew from `Host`. Of no matter for [`ForwardedFamily::Forwarded`].
+    #[must_use]
+    pub fn without_host(mut self) -> Self {
+        self.writes_host = false;
+        self
     }
 
     /// Whether `ip` is one of ours. An IPv4 address inside an IPv6 one is the IPv4 address.
@@ -77,15 +105,15 @@ impl TrustedProxies {
 
     /// The address of the client whose request came with `headers` from `peer`.
     ///
-    /// `X-Forwarded-For`, else `Forwarded`, is read from its end for as long as the addresses are trusted; the first
-    /// that is not, is the client. What does not parse ends the reading.
+    /// `X-Forwarded-For`, or `Forwarded` if that is the family, is read from its end for as long as the addresses are
+    /// trusted; the first that is not, is the client. What does not parse ends the reading.
     #[must_use]
     pub fn client(&self, headers: &HeaderMap, peer: IpAddr) -> IpAddr {
         let mut client = peer.to_canonical();
         if !self.contains(client) {
             return client;
         }
-        for hop in forwarded::hops(headers) {
+        for hop in forwarded::hops(headers, self.family) {
             let Some(ip) = hop else { break };
             client = ip;
             if !self.contains(client) {
@@ -93,6 +121,24 @@ impl TrustedProxies {
             }
         }
         client
+    }
+
+    pub(crate) fn family(&self) -> ForwardedFamily {
+        self.family
+    }
+
+    pub(crate) fn writes_host(&self) -> bool {
+        self.writes_host
+    }
+
+    fn new(networks: Vec<IpNet>) -> Self {
+        Self { networks, family: ForwardedFamily::default(), writes_host: true }
+    }
+}
+
+impl Default for TrustedProxies {
+    fn default() -> Self {
+        Self::none()
     }
 }
 
@@ -113,7 +159,7 @@ impl FromStr for TrustedProxies {
                     .map_err(|_| Error::config("not an address or a network").with(cause)),
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { networks })
+        Ok(Self::new(networks))
     }
 }
 

@@ -128,12 +128,10 @@ fn authority(parts: &Parts) -> Result<Option<Authority>, Error> {
     }
     let host = match host {
         Some(value) if value.is_empty() => return Err(Error::bad_request("an empty Host")),
-        Some(value) => Some(
-            Authority::try_from(value.as_bytes())
-                .ok()
-                .filter(is_plain)
-                .ok_or_else(|| Error::bad_request("Host is not a host"))?,
-        ),
+        Some(value) => {
+            let host = value.to_str().ok().and_then(plain_authority);
+            Some(host.ok_or_else(|| Error::bad_request("Host is not a host"))?)
+        }
         None => None,
     };
     match (parts.uri.authority(), host) {
@@ -146,6 +144,11 @@ fn authority(parts: &Parts) -> Result<Option<Authority>, Error> {
         (None, None) if parts.version == Version::HTTP_11 => Err(Error::bad_request("no Host")),
         (None, None) => Ok(None),
     }
+}
+
+/// The authority in `text`, if it is one and [plain](is_plain).
+pub(crate) fn plain_authority(text: &str) -> Option<Authority> {
+    Authority::try_from(text).ok().filter(is_plain)
 }
 
 /// Neither user information nor anything that would need escaping in `Forwarded`.

@@ -28,11 +28,19 @@ fn the_first_stranger_from_the_end_is_the_client() {
         // What does not parse ends it at what is known.
         (vec![("x-forwarded-for", "1.1.1.1, unknown, 10.0.0.8")], "10.0.0.8"),
         (vec![("x-forwarded-for", "")], "10.0.0.1"),
+        // The other family is not what these write.
+        (vec![("forwarded", "for=6.6.6.6")], "10.0.0.1"),
+    ] {
+        assert_eq!(trusted.client(&headers(&fields), ten).to_string(), client, "{fields:?}");
+    }
+    let trusted = trusted.with_family(ForwardedFamily::Forwarded);
+    for (fields, client) in [
         (
             vec![("forwarded", "for=6.6.6.6, For=\"[2001:db8::1]:1\";proto=https, for=10.0.0.2")],
             "2001:db8::1",
         ),
         (vec![("forwarded", "for=_hidden, for=10.0.0.2")], "10.0.0.2"),
+        (vec![("x-forwarded-for", "6.6.6.6")], "10.0.0.1"),
     ] {
         assert_eq!(trusted.client(&headers(&fields), ten).to_string(), client, "{fields:?}");
     }

@@ -26,9 +26,9 @@ async fn echo(request: Request<Incoming>) -> Response<Full<Bytes>> {
     Response::new(Full::new(text.into()))
 }
 
-async fn trusting(upstream: SocketAddr) -> Front {
+async fn trusting(upstream: SocketAddr, networks: &str) -> Front {
     let mut config = ProxyConfig::default();
-    config.trusted = "127.0.0.0/8".parse().unwrap();
+    config.trusted = networks.parse().unwrap();
     Front::with(&[upstream], UpstreamConfig::default(), Timeouts::default(), config).await
 }
 
@@ -57,19 +57,25 @@ async fn an_untrusted_peer_cannot_say_where_it_comes_from() {
 }
 
 #[tokio::test]
-async fn a_trusted_peer_is_added_to() {
-    let front = trusting(real(echo).await).await;
-    let request = "GET / HTTP/1.1\r\nHost: inner\r\nX-Forwarded-For: 203.0.113.7\r\nX-Forwarded-For: 10.0.0.1\r\n\
-        X-Forwarded-Proto: https\r\nX-Forwarded-Host: shop.example\r\nForwarded: for=203.0.113.7\r\n\r\n";
+async fn a_trusted_peer_is_added_to_in_the_family_that_it_writes() {
+    // Scenario: a front that writes `X-Forwarded-*` passes on the `Forwarded` that its client invented.
+    let front = trusting(real(echo).await, "127.0.0.0/8, 10.0.0.0/8").await;
+    let request = "GET / HTTP/1.1\r\nHost: inner\r\nX-Forwarded-For: 5.5.5.5, 203.0.113.7\r\n\
+        X-Forwarded-For: 10.0.0.1\r\nX-Forwarded-Proto: https, http\r\nX-Forwarded-Host: shop.example\r\n\
+        Forwarded: for=6.6.6.6;host=evil\r\nX-Forwarded-Port: 6666\r\nX-Real-IP: 6.6.6.6\r\n\r\n";
     let answer = once(front.addr, request).await;
     let seen = answer.text();
     for line in [
-        "x-forwarded-for: 203.0.113.7, 10.0.0.1, 127.0.0.1\n",
+        "x-forwarded-for: 5.5.5.5, 203.0.113.7, 10.0.0.1, 127.0.0.1\n",
         "x-forwarded-proto: https\n",
         "x-forwarded-host: shop.example\n",
-        "forwarded: for=203.0.113.7, for=127.0.0.1;host=\"inner\";proto=http\n",
+        "forwarded: for=5.5.5.5, for=203.0.113.7;host=\"shop.example\";proto=https, for=10.0.0.1, \
+         for=127.0.0.1;host=\"inner\";proto=http\n",
     ] {
         assert!(seen.contains(line), "{line} in {seen}");
+    }
+    for claim in ["6.6.6.6", "evil", "6666"] {
+        assert!(!seen.contains(claim), "{claim} in {seen}");
     }
 }
 

@@ -9,11 +9,12 @@ proptest! {
     #[test]
     fn no_claim_of_a_stranger_survives(
         fields in prop::collection::vec(
-            ("x[-_]forwarded[-_](for|proto|host|port|server)|forwarded|x[-_]real[-_]ip|true[-_]client[-_]ip|x-[a-z]{1,5}|accept", "[!-~]{1,12}"),
+            ("x[-_]forwarded[-_](for|proto|host|port|server)|forwarded|x[-_]real[-_]ip|true[-_]client[-_]ip|x-[a-z]{1,5}|accept", "[!-~]{1,12}|(for=)?192\\.0\\.2\\.[0-9]{1,2}(, ?(for=)?192\\.0\\.2\\.[0-9]{1,2})?"),
             0..10,
         ),
         v6 in any::<bool>(),
         trust in any::<bool>(),
+        rfc in any::<bool>(),
     ) {
         let mut headers = HeaderMap::new();
         for (name, value) in &fields {
@@ -23,11 +24,12 @@ proptest! {
         let peer = Peer::new(if v6 { "[2001:db8::9]:1" } else { "192.0.2.9:1" }.parse().unwrap());
         let ip = peer.addr.ip();
         let trusted: TrustedProxies = if trust { ip.to_string().parse().unwrap() } else { TrustedProxies::none() };
+        let trusted = if rfc { trusted.with_family(ForwardedFamily::Forwarded) } else { trusted };
         let authority: Authority = "shop.example:81".parse().unwrap();
 
         apply(&mut headers, Some(&peer), Some(&authority), &trusted);
 
-        prop_assert!(headers.keys().all(|name| !name.as_str().contains('_') || !is_claim(name.as_str(), false)));
+        prop_assert!(headers.keys().all(|name| !name.as_str().contains('_') || !is_claim(name.as_str())));
         let chain: Vec<_> = headers.get_all(&X_FORWARDED_FOR).iter().collect();
         prop_assert_eq!(chain.len(), 1);
         let chain = chain[0].to_str().unwrap().to_owned();
@@ -35,20 +37,28 @@ proptest! {
         let element = format!("{element};host=\"shop.example:81\";proto=http");
         if trust {
             prop_assert!(chain.ends_with(&ip.to_string()));
-            for claim in before.get_all(&X_FORWARDED_FOR) {
-                prop_assert!(chain.contains(claim.to_str().unwrap()));
+            let (own, other) = if rfc { (&FORWARDED, &X_FORWARDED_FOR) } else { (&X_FORWARDED_FOR, &FORWARDED) };
+            for claim in before.get_all(own) {
+                prop_assert!(headers[own].to_str().unwrap().contains(claim.to_str().unwrap()));
             }
+            // Both tell the same of the way, and nothing of what the client wrote where the front does not.
+            let told = |name| match name == FORWARDED {
+                true => hops(&headers, ForwardedFamily::Forwarded),
+                false => hops(&headers, ForwardedFamily::XForwarded),
+            };
+            prop_assert_eq!(told(own.clone()), told(other.clone()));
             prop_assert!(headers[FORWARDED].to_str().unwrap().ends_with(&element));
         } else {
             prop_assert_eq!(chain, ip.to_string());
             prop_assert_eq!(headers[FORWARDED].to_str().unwrap(), element);
             prop_assert_eq!(&headers[X_FORWARDED_HOST], "shop.example:81");
-            prop_assert!(!headers.contains_key("x-real-ip"));
-            prop_assert!(!headers.contains_key("x-forwarded-port"));
+            prop_assert_eq!(&headers[X_FORWARDED_PROTO], "http");
         }
+        prop_assert!(!headers.contains_key("x-real-ip"));
+        prop_assert!(!headers.contains_key("x-forwarded-port"));
         // The client is found again in what was written.
         prop_assert_eq!(TrustedProxies::none().client(&headers, ip), ip);
-        for name in before.keys().filter(|name| !is_claim(name.as_str(), false)) {
+        for name in before.keys().filter(|name| !is_claim(name.as_str())) {
             prop_assert!(headers.get_all(name).iter().eq(before.get_all(name).iter()));
         }
     }
@@ -60,4 +70,99 @@ fn without_a_peer_claims_go_and_none_come() {
     headers.insert(X_FORWARDED_FOR, HeaderValue::from_static("6.6.6.6"));
     apply(&mut headers, None, None, &"0.0.0.0/0".parse().unwrap());
     assert!(headers.is_empty());
+}
+
+#[test]
+fn what_a_front_says_of_the_client_is_told_in_both_families() {
+    let peer = Peer::new("10.0.0.2:1".parse().unwrap());
+    let authority: Authority = "inner".parse().unwrap();
+    let trusted: TrustedProxies = "10.0.0.0/8".parse().unwrap();
+    let rfc = trusted.clone().with_family(ForwardedFamily::Forwarded);
+    let hostless = trusted.clone().without_host();
+    let way = "for=7.7.7.7;host=\"shop\";proto=https, for=10.0.0.2;host=\"inner\";proto=http";
+    for (what, trusted, fields, [chain, proto, host, forwarded]) in [
+        (
+            "X-Forwarded",
+            &trusted,
+            vec![
+                ("x-forwarded-for", "7.7.7.7"),
+                ("x-forwarded-proto", "https"),
+                ("x-forwarded-host", "shop"),
+            ],
+            ["7.7.7.7, 10.0.0.2", "https", "shop", way],
+        ),
+        (
+            "Forwarded",
+            &rfc,
+            vec![
+                ("forwarded", "for=7.7.7.7;proto=https;host=shop"),
+                ("x-forwarded-proto", "ws"),
+                ("x-forwarded-host", "evil"),
+            ],
+            [
+                "7.7.7.7, 10.0.0.2",
+                "https",
+                "shop",
+                "for=7.7.7.7;proto=https;host=shop, for=10.0.0.2;host=\"inner\";proto=http",
+            ],
+        ),
+        (
+            "a client that invents items before the front's",
+            &trusted,
+            vec![
+                ("x-forwarded-for", "6.6.6.6, 7.7.7.7, 10.0.0.1"),
+                ("x-forwarded-proto", "wss, https, http"),
+                ("x-forwarded-host", "evil, shop, inner"),
+            ],
+            [
+                "6.6.6.6, 7.7.7.7, 10.0.0.1, 10.0.0.2",
+                "https",
+                "shop",
+                "for=6.6.6.6, for=7.7.7.7;host=\"shop\";proto=https, for=10.0.0.1, \
+                 for=10.0.0.2;host=\"inner\";proto=http",
+            ],
+        ),
+        (
+            "a front that passes on the client's host",
+            &hostless,
+            vec![
+                ("x-forwarded-for", "7.7.7.7"),
+                ("x-forwarded-proto", "https"),
+                ("x-forwarded-host", "evil"),
+            ],
+            [
+                "7.7.7.7, 10.0.0.2",
+                "https",
+                "inner",
+                "for=7.7.7.7;proto=https, for=10.0.0.2;host=\"inner\";proto=http",
+            ],
+        ),
+        (
+            "what cannot be told",
+            &trusted,
+            vec![
+                ("x-forwarded-for", "_hidden"),
+                ("x-forwarded-proto", "gopher"),
+                ("x-forwarded-host", "a\";for=6.6.6.6"),
+            ],
+            ["_hidden, 10.0.0.2", "http", "inner", "for=unknown, for=10.0.0.2;host=\"inner\";proto=http"],
+        ),
+        (
+            "a front that says nothing",
+            &trusted,
+            vec![],
+            ["10.0.0.2", "http", "inner", "for=10.0.0.2;host=\"inner\";proto=http"],
+        ),
+    ] {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        apply(&mut headers, Some(&peer), Some(&authority), trusted);
+        assert_eq!(headers.len(), 4, "{what}");
+        assert_eq!(headers[X_FORWARDED_FOR], chain, "{what}");
+        assert_eq!(headers[X_FORWARDED_PROTO], proto, "{what}");
+        assert_eq!(headers[X_FORWARDED_HOST], host, "{what}");
+        assert_eq!(headers[FORWARDED], forwarded, "{what}");
+    }
 }
