@@ -4,6 +4,7 @@ mod feed;
 mod opening;
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -16,11 +17,11 @@ use lapin::types::FieldTable;
 use lapin::{Channel, Connection};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::amqp::acks::{Acks, Send};
+use crate::amqp::acks::{Acks, Send, WAIT};
 use crate::amqp::connection::Link;
 use crate::amqp::declare::short;
 use crate::amqp::properties::Reader;
@@ -197,12 +198,13 @@ impl Owner {
         let mut next: Option<Delivery> = None;
         let mut settled = Vec::with_capacity(BATCH);
         let (mut stopped, mut over) = (false, false);
+        // Set anew when it is over and not with each look: a timer that moves costs more than one that comes early.
+        let mut look = pin!(sleep(WAIT));
         loop {
             let now = Instant::now();
             if acks.is_due(now) && !self.send(&seat.channel, acks.flush(now, false)) {
                 return Left::Lost;
             }
-            let look = acks.next_look();
             tokio::select! {
                 // ORDER: settling first, or a busy queue would fill the window with what is long done.
                 biased;
@@ -211,6 +213,7 @@ impl Owner {
                         self.leave(seat, acks).await;
                         return Left::Done;
                     }
+                    let now = Instant::now();
                     for settlement in settled.drain(..) {
                         if settlement.verdict != Verdict::Ack && self.stop.is_cancelled() {
                             if self.subscribe.single_active {
@@ -220,7 +223,7 @@ impl Owner {
                             // ORDER: no more deliveries, or what goes back would come straight to us again.
                             self.cancel(&mut seat).await;
                         }
-                        if !settle(&seat, &mut acks, settlement) {
+                        if !settle(&seat, &mut acks, settlement, now) {
                             return Left::Lost;
                         }
                     }
@@ -260,15 +263,10 @@ impl Owner {
                         }
                     }
                 }
-                () = async {
-                    match look {
-                        Some(at) => sleep_until(at).await,
-                        None => std::future::pending().await,
-                    }
-                } => {
-                    if !self.send(&seat.channel, acks.flush(Instant::now(), false)) {
-                        return Left::Lost;
-                    }
+                () = &mut look, if acks.next_look().is_some() => {
+                    // What is due by now is sent at the head of the loop.
+                    let now = Instant::now();
+                    look.as_mut().reset(acks.next_look().filter(|at| *at > now).unwrap_or(now + WAIT));
                 }
             }
         }
@@ -309,7 +307,7 @@ impl Owner {
     }
 
     /// Queues acknowledgements. A connection that cannot write them is lost, and found out as that.
-    fn send(&self, channel: &Channel, sends: Vec<Send>) -> bool {
+    fn send(&self, channel: &Channel, sends: impl Iterator<Item = Send>) -> bool {
         for send in sends {
             let (tag, multiple) = match send {
                 Send::One(tag) => (tag, false),
@@ -329,7 +327,7 @@ async fn in_time<T>(open: impl Future<Output = Result<T, Error>>) -> Result<T, E
     timeout(PATIENCE * 2, open).await.unwrap_or_else(late)
 }
 
-fn settle(seat: &Seat, acks: &mut Acks, settlement: Settlement) -> bool {
+fn settle(seat: &Seat, acks: &mut Acks, settlement: Settlement, now: Instant) -> bool {
     let tag = settlement.token.tag;
     if settlement.token.generation != seat.generation {
         // Of an older channel: the broker has it back already, and would close this one over its tag.
@@ -337,7 +335,7 @@ fn settle(seat: &Seat, acks: &mut Acks, settlement: Settlement) -> bool {
     }
     let sent = match settlement.verdict {
         Verdict::Ack => {
-            acks.finish(tag, Instant::now());
+            acks.finish(tag, now);
             return true;
         }
         // Brokers from 4.3 on count a reject as a failed delivery, and a nack not.

@@ -166,7 +166,13 @@ impl<P: Process> Turn<'_, P> {
         let consumer = self.consumer;
         // What waits here holds its place in the window: the rest stays in the queue until there is room.
         let ready = AssertUnwindSafe(consumer.process.ready()).catch_unwind();
-        let ready = match self.stop.run_until_cancelled(ready).await? {
+        let ready = tokio::select! {
+            // Nearly always at once: then nothing need watch for the stop.
+            biased;
+            ready = ready => ready,
+            () = self.stop.cancelled() => return None,
+        };
+        let ready = match ready {
             Ok(Ok(ready)) => ready,
             Ok(Err(error)) => return Some(Err(error)),
             Err(panic) => return Some(Err(Panicked::new(panic.as_ref()).into())),

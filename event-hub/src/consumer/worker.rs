@@ -167,10 +167,8 @@ impl<P: Process> Shared<P> {
         self.lanes.push(job).await;
     }
 
+    /// The next in line. None when there is none, and no more to come.
     async fn next(&self) -> Option<Job> {
-        if self.is_over() {
-            return None;
-        }
         if let Some(job) = self.lanes.try_next() {
             return Some(job);
         }

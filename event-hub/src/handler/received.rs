@@ -20,7 +20,7 @@ pub struct Received {
     delivery: Delivery,
     standing: Standing,
     /// Made of the two when it is first asked for.
-    context: OnceLock<Context>,
+    context: OnceLock<Arc<Context>>,
     origin: Arc<Origin>,
     event: Option<Arc<Event>>,
     /// Whether the event's lag is on record.
@@ -57,13 +57,15 @@ impl Received {
     /// What is known of the delivery beside its body.
     #[must_use]
     pub fn context(&self) -> &Context {
-        self.context.get_or_init(|| Context {
-            queue: self.delivery.queue.to_string(),
-            attempt: self.standing.attempt,
-            returns: self.delivery.returns,
-            redelivered: self.standing.redelivered,
-            routing_key: attempts::routing_key(&self.delivery.message).to_owned(),
-            dead_letter: self.standing.dead_letter.as_deref().cloned(),
+        self.context.get_or_init(|| {
+            Arc::new(Context {
+                queue: self.delivery.queue.to_string(),
+                attempt: self.standing.attempt,
+                returns: self.delivery.returns,
+                redelivered: self.standing.redelivered,
+                routing_key: attempts::routing_key(&self.delivery.message).to_owned(),
+                dead_letter: self.standing.dead_letter.as_deref().cloned(),
+            })
         })
     }
 

@@ -124,11 +124,17 @@ impl Queue {
         }
     }
 
-    pub(crate) fn acknowledge(&mut self, tag: u64) {
-        let share = self.unacknowledged.remove(&tag).and_then(|(_, stored)| stored.share);
-        if let Some(share) = share {
+    pub(crate) fn is_out(&self, tag: u64) -> bool {
+        self.unacknowledged.contains_key(&tag)
+    }
+
+    /// False when it is not out.
+    pub(crate) fn acknowledge(&mut self, tag: u64) -> bool {
+        let Some((_, stored)) = self.unacknowledged.remove(&tag) else { return false };
+        if let Some(share) = stored.share {
             share.settle();
         }
+        true
     }
 
     /// Puts a delivery back where it stood; gives it to the caller when that was too often.

@@ -1,6 +1,5 @@
 //! A subscription of the embedded broker.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -57,7 +56,8 @@ struct Seat {
     generation: u64,
     consumer: u64,
     wake: Arc<Notify>,
-    held: HashSet<u64>,
+    /// How many it has not settled.
+    held: usize,
     /// How the rest goes back: as a failure when this task is dropped.
     leaving: Verdict,
 }
@@ -139,7 +139,7 @@ impl Owner {
             let woken = wake.notified();
             // A busy queue must not keep us from seeing it.
             stopped |= self.stop.is_cancelled();
-            let room = if stopped { 0 } else { self.prefetch - seat.held.len().min(self.prefetch) };
+            let room = if stopped { 0 } else { self.prefetch.saturating_sub(seat.held) };
             if room > 0 {
                 if !seat.take(room.min(BATCH), &mut taken) {
                     return true;
@@ -201,7 +201,7 @@ impl Seat {
             generation,
             consumer,
             wake,
-            held: HashSet::new(),
+            held: 0,
             leaving: Verdict::Fail,
         })
     }
@@ -211,7 +211,7 @@ impl Seat {
         let mut state = self.broker.shared.state();
         let Some(queue) = state.queues.get_mut(&*self.queue) else { return false };
         queue.take(self.consumer, most, |tag, stored| {
-            self.held.insert(tag);
+            self.held += 1;
             taken.push(Delivery {
                 message: Arc::clone(&stored.message),
                 queue: Text::clone(&self.queue),
@@ -223,25 +223,27 @@ impl Seat {
         true
     }
 
-    /// Settles in order.
+    /// Settles in order, what goes back last.
     fn settle(&mut self, settled: &mut Vec<Settlement>) {
         let mut sooner = false;
         {
             let mut state = self.broker.shared.state();
+            let mut back = Vec::new();
+            let mut queue = state.queues.get_mut(&*self.queue);
             for Settlement { token, verdict } in settled.drain(..) {
-                if token.generation != self.generation || !self.held.remove(&token.tag) {
-                    continue;
-                }
-                match verdict {
-                    Verdict::Ack => {
-                        if let Some(queue) = state.queues.get_mut(&*self.queue) {
-                            queue.acknowledge(token.tag);
-                        }
+                match (token.generation == self.generation, verdict, &mut queue) {
+                    (true, Verdict::Ack, Some(queue)) => {
+                        self.held -= usize::from(queue.acknowledge(token.tag));
                     }
-                    Verdict::Fail | Verdict::Return => {
-                        sooner |= give_back(&mut state, &self.queue, token.tag, verdict);
+                    (true, Verdict::Fail | Verdict::Return, Some(queue)) if queue.is_out(token.tag) => {
+                        back.push((token.tag, verdict));
                     }
+                    _ => {}
                 }
+            }
+            for (tag, verdict) in back {
+                self.held -= 1;
+                sooner |= give_back(&mut state, &self.queue, tag, verdict);
             }
         }
         if sooner {
@@ -251,7 +253,7 @@ impl Seat {
 
     /// One that nobody has seen.
     fn return_one(&mut self, token: Token) {
-        self.held.remove(&token.tag);
+        self.held -= 1;
         self.give_back(&[token.tag], Verdict::Return);
     }
 

@@ -185,6 +185,8 @@ impl Bed {
             while letters.count(&Filter::new()).await.unwrap() < wanted {
                 tokio::task::yield_now().await;
             }
+            // A stop between a commit and its acknowledgement would leave them in both places.
+            self.until_gone("dlq").await;
             stop.cancel();
         };
         let drain = self.letters.drain(&self.hub, &dlq, DrainConfig::default(), |_| {}, stopped);
@@ -194,7 +196,6 @@ impl Bed {
             panic!("{there:?} letters of {wanted}, and {queue:?}");
         };
         drained.unwrap();
-        self.until_gone("dlq").await;
     }
 
     /// Makes dead letters of `work` and stores them.

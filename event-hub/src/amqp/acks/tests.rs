@@ -6,6 +6,10 @@ use proptest::prelude::*;
 
 use super::*;
 
+fn sent(sends: impl Iterator<Item = Send>) -> Vec<Send> {
+    sends.collect()
+}
+
 #[tokio::test(start_paused = true)]
 async fn only_the_finished_prefix_is_acknowledged_together() {
     let mut acks = Acks::new(100);
@@ -16,17 +20,27 @@ async fn only_the_finished_prefix_is_acknowledged_together() {
     }
     assert!(!acks.is_due(now), "it waits for company");
     assert!(acks.is_due(now + WAIT));
-    assert_eq!(acks.flush(now + WAIT, false), [Send::UpTo(2)]);
+    assert_eq!(sent(acks.flush(now + WAIT, false)), [Send::UpTo(2)]);
     assert_eq!(
-        acks.flush(now + STALLED, false),
+        sent(acks.flush(now + STALLED, false)),
         [Send::One(4)],
         "an unfinished one does not stall it for ever"
     );
     assert!(acks.finish(3, now));
-    assert!(acks.is_due(now), "nothing else is out");
     assert!(!acks.finish(3, now) && !acks.finish(9, now) && !acks.take(9));
-    assert_eq!(acks.flush(now, false), [Send::UpTo(3)]);
+    assert_eq!(sent(acks.flush(now, false)), [Send::UpTo(3)]);
     assert_eq!(acks.next_look(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tenth_of_the_window_waits_for_nothing() {
+    let (mut acks, now) = (Acks::new(20), Instant::now());
+    (7..=9).for_each(|tag| acks.deliver(tag));
+    assert!(acks.finish(7, now));
+    assert!(!acks.is_due(now));
+    assert!(acks.finish(8, now));
+    assert!(acks.is_due(now));
+    assert_eq!(sent(acks.flush(now, false)), [Send::UpTo(8)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -34,7 +48,7 @@ async fn the_rest_goes_back_in_order_and_in_batches() {
     let (mut acks, now) = (Acks::new(100), Instant::now());
     (1..=9).for_each(|tag| acks.deliver(tag));
     assert!(acks.finish(1, now) && acks.finish(5, now) && acks.take(6));
-    acks.flush(now, true);
+    assert_eq!(sent(acks.flush(now, true)), [Send::UpTo(1), Send::One(5)]);
     assert_eq!(acks.rest(3), [4, 9], "2 3 4, then 7 8 9");
     assert_eq!(acks.rest(4), [7, 9], "2 3 4 7, then 8 9");
 }
