@@ -6,6 +6,7 @@ mod gate;
 mod halt;
 mod judge;
 mod lanes;
+mod moves;
 mod settle;
 mod worker;
 
@@ -31,6 +32,7 @@ use crate::topology::DeadLetter;
 pub use crate::consumer::ended::Ended;
 pub(crate) use crate::consumer::gate::Gate;
 pub(crate) use crate::consumer::halt::Halt;
+pub(crate) use crate::consumer::moves::Moves;
 pub(crate) use crate::consumer::worker::run;
 
 /// What one consumer's deliveries have in common.

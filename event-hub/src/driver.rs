@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::consumer::Moves;
 use crate::error::Error;
 use crate::feed::{Feed, Place};
 use crate::health::QueueStats;
@@ -67,6 +68,8 @@ pub(crate) struct SubscriptionState {
     pub(crate) generation: AtomicU64,
     /// Why it could not be opened, the last time.
     trouble: Mutex<Option<String>>,
+    /// What its consumer could not move.
+    pub(crate) moves: Moves,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -221,7 +224,8 @@ impl SubscriptionState {
     }
 
     pub(crate) fn last_trouble(&self) -> Option<String> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let opening = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        opening.or_else(|| self.moves.trouble())
     }
 }
 

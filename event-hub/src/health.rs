@@ -25,8 +25,9 @@ pub struct ConsumerHealth {
     /// Whether it tries what comes. A consumer that pauses is ready: to take its process out of service would not
     /// make well what its handlers need.
     pub breaker: BreakerState,
-    /// Why it could not be opened, the last time that it was tried: a missing queue, a missing permission. None while
-    /// it is active.
+    /// Why it could not be opened, the last time that it was tried: a missing queue, a missing permission. While it is
+    /// active, what keeps its events from a retry or from the dead letters: an exchange that is gone, or full queues. It
+    /// is ready all the same; what waits so is kept, and holds its place among those that are handled.
     pub trouble: Option<String>,
     /// Why it ended by itself, when it has; the queue waits to be consumed again.
     pub halted: Option<String>,

@@ -183,7 +183,7 @@ impl Broker {
             match place {
                 // Closed: the queue went away meanwhile; `put` leaves it out.
                 Ok(place) => places.push(place.ok()),
-                Err(_) => return Err(PublishErrorKind::Timeout),
+                Err(_) => return Err(PublishErrorKind::Full),
             }
         }
         if self.is_closed() {

@@ -31,6 +31,8 @@ pub enum PublishErrorKind {
     Blocked,
     /// The hub has been shut down; the event was not sent.
     Closed,
+    /// A queue of the memory hub had no room for it in time. It has not arrived, in any queue.
+    Full,
     /// The broker refused it.
     Nacked,
     /// The broker closed the channel over this event, or over another that was out beside it.
@@ -185,6 +187,7 @@ impl PublishErrorKind {
         match self {
             Self::Blocked => "blocked",
             Self::Closed => "closed",
+            Self::Full => "full",
             Self::Nacked => "nacked",
             Self::Refused { .. } => "refused",
             Self::Returned { .. } => "returned",
@@ -200,6 +203,7 @@ impl fmt::Display for PublishErrorKind {
         match self {
             Self::Blocked => f.write_str("no answer in time: the broker is blocked, short of memory or disk"),
             Self::Closed => f.write_str("the hub is shut down"),
+            Self::Full => f.write_str("no room in time: a queue is full"),
             Self::Nacked => f.write_str("refused by the broker"),
             Self::Refused { code, text, alone: true } => write!(f, "the broker refused it: {code} {text}"),
             Self::Refused { code, text, alone: false } => {

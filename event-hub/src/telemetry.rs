@@ -23,7 +23,7 @@
 //!
 //! | metric | kind, unit | labels | what |
 //! |---|---|---|---|
-//! | `messaging.client.sent.messages` | counter | system, operation, destination, `error.type` | events sent: confirmed without `error.type`, else `returned`, `nacked`, `refused`, `unknown`, `timeout` or `blocked` |
+//! | `messaging.client.sent.messages` | counter | system, operation, destination, `error.type` | events sent: confirmed without `error.type`, else `returned`, `nacked`, `refused`, `unknown`, `timeout`, `blocked` or `full` |
 //! | `messaging.client.operation.duration` | histogram, s | the same | until the confirm; of `publish_all` until the last |
 //! | `messaging.client.consumed.messages` | counter | system, operation, consumer | deliveries that came to a consumer |
 //! | `messaging.process.duration` | histogram, s | system, operation, consumer, `error.type` | what handlers take; `error.type` is `failed`, `panic` or `timeout` |

@@ -14,6 +14,7 @@ use crate::config::{Exhausted, RetryPlace};
 use crate::consumer::gate::{Entry, Tried};
 use crate::consumer::judge::{Judged, judge};
 use crate::consumer::lanes::Job;
+use crate::consumer::moves::Tries;
 use crate::consumer::{Consumer, Ended, Failures, PAUSE, Process, REDELIVERIES, attempts};
 use crate::delay;
 use crate::driver::{SubscriptionState, Verdict};
@@ -273,10 +274,11 @@ impl<P: Process> Turn<'_, P> {
 
     /// ORDER: the copy is confirmed before the original is acknowledged; in between it may be there twice, never not.
     async fn move_on(&self, copy: Message, (how, attempt, why): (Ended, u32, &str)) -> Step {
-        let mut may_have_arrived = false;
+        let mut tries = Tries::of(&self.state.moves);
         // The broker has a stale one back already, and a copy would be beside it.
         while !self.is_stale() {
-            match self.consumer.backend.publish_one(copy.clone(), self.consumer.deadline()).await {
+            let pause = match self.consumer.backend.publish_one(copy.clone(), self.consumer.deadline()).await
+            {
                 Ok(_) => {
                     self.consumer.ended(&self.job.delivery, attempt, how, Some(why));
                     return Step::Done(Verdict::Ack);
@@ -284,16 +286,18 @@ impl<P: Process> Turn<'_, P> {
                 // The hub is shut down: it will take no copy any more.
                 Err(PublishErrorKind::Closed) => return Step::Kept,
                 Err(error) => {
-                    may_have_arrived |= error.may_have_arrived();
                     tracing::warn!(%error, "event could not be moved: it stays in its queue");
+                    tries.failed(&error)
                 }
-            }
-            if may_have_arrived {
+            };
+            let goes_on = self.pause(pause).await;
+            if tries.may_have_arrived() {
                 // Given back it would be handled beside its copy. At a drain it has until the deadline to be sure.
-                sleep(PAUSE).await;
+                if !goes_on {
+                    sleep(PAUSE).await;
+                }
                 continue;
             }
-            let goes_on = self.pause(PAUSE).await;
             if self.consumer.config.order.is_none() {
                 return Step::Done(Verdict::Fail);
             }

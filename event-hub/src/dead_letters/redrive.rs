@@ -230,6 +230,7 @@ async fn fate(answer: Result<Receipt, PublishErrorKind>, patience: Instant) -> F
             Err(_) => Fate::Unsettled,
         },
         Err(PublishErrorKind::Returned { .. }) => Fate::Left("its queue is gone".to_owned()),
+        Err(PublishErrorKind::Full) => Fate::Left("its queue is full".to_owned()),
         Err(PublishErrorKind::Nacked) => Fate::Left("its queue refused it: it may be full".to_owned()),
         Err(kind) if kind.is_refusal() => Fate::Left(kind.to_string()),
         Err(PublishErrorKind::Closed) => Fate::Silent("the hub is shut down".to_owned()),

@@ -78,7 +78,7 @@ async fn a_full_work_queue_makes_its_publisher_wait_and_a_feed_does_not() {
     consume(&hub, "work", 1, Outcome::Ack).await;
     assert!(third.await.unwrap().is_ok());
     let error = hub.publish(&event(4)).await.unwrap_err();
-    assert_eq!(error.kind(), &PublishErrorKind::Timeout, "nobody makes room");
+    assert_eq!(error.kind(), &PublishErrorKind::Full, "nobody makes room");
     let feed = hub.queue("feed").await.unwrap().unwrap();
     assert_eq!((feed.messages, feed.dropped), (1, 2), "the feed never held it up");
     assert_eq!(hub.queue("work").await.unwrap().unwrap().messages, 2);
@@ -247,7 +247,7 @@ async fn what_expires_keeps_its_place_until_it_is_settled() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(hub.queue("dlq").await.unwrap().unwrap().messages, 2, "both are dead letters");
     let error = hub.publish(&event(3)).await.unwrap_err();
-    assert_eq!(error.kind(), &PublishErrorKind::Timeout);
+    assert_eq!(error.kind(), &PublishErrorKind::Full);
     consume(&hub, "dlq", 1, Outcome::Ack).await;
     publish(&hub, 4).await;
 }

@@ -16,6 +16,7 @@ use crate::telemetry::{PROCESS, PUBLISH};
 pub(crate) struct PublishMetrics {
     confirmed: Answers,
     returned: Answers,
+    full: Answers,
     nacked: Answers,
     timeout: Answers,
     blocked: Answers,
@@ -124,6 +125,7 @@ impl PublishMetrics {
             confirmed: answers(None),
             returned: answers(Some("returned")),
             nacked: answers(Some("nacked")),
+            full: answers(Some("full")),
             timeout: answers(Some("timeout")),
             blocked: answers(Some("blocked")),
             unknown: answers(Some("unknown")),
@@ -166,6 +168,7 @@ impl PublishMetrics {
 
     fn of(&self, kind: &PublishErrorKind) -> &Answers {
         match kind {
+            PublishErrorKind::Full => &self.full,
             PublishErrorKind::Nacked => &self.nacked,
             PublishErrorKind::Refused { .. } => &self.closed_over,
             PublishErrorKind::Returned { .. } => &self.returned,

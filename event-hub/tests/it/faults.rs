@@ -1,6 +1,7 @@
 //! What a real broker does to us: kills, cuts, cancels, refusals.
 
 mod feeds;
+mod moves;
 mod patience;
 mod refused;
 mod stale;
