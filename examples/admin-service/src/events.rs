@@ -1,8 +1,7 @@
-//! The events that feed the read model, and the dead letters.
+//! The events that feed the read model.
 
 use std::fmt;
 
-use tramline_event_hub::handler::RawDelivery;
 use tramline_event_hub::{Context, Event, Outcome};
 
 use crate::domain::{Fact, NoFact};
@@ -18,14 +17,6 @@ pub(crate) async fn handle(store: Store, event: Event, _: Context) -> Outcome {
         Err(NoFact::Payload(error)) => return Outcome::reject(&error),
     };
     match store.take(&event, fact).await {
-        Ok(()) => Outcome::Ack,
-        Err(error) => Outcome::retry(&error),
-    }
-}
-
-/// Moves a dead letter into its table: in one transaction, then the ack.
-pub(crate) async fn keep_dead_letter(store: Store, delivery: RawDelivery, cx: Context) -> Outcome {
-    match store.keep_dead_letter(&delivery, &cx).await {
         Ok(()) => Outcome::Ack,
         Err(error) => Outcome::retry(&error),
     }

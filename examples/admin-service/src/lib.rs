@@ -23,18 +23,17 @@ use crate::store::Store;
 pub fn build(_: Config, deps: Deps) -> Result<Service, ConfigError> {
     let Deps { shell, db } = deps;
     shell.auth()?;
-    shell.database(&db, store::MIGRATIONS);
+    let migrated = db.clone();
+    shell.database_with(&db, move || {
+        let db = migrated.clone();
+        async move { store::migrate(&db).await }
+    });
+    shell.drain_dead_letters(&db, contracts::DEAD_LETTER_QUEUE);
     let store = Store::new(db);
     let handled = store.clone();
     shell.consume(contracts::ADMIN_QUEUE, Shell::consumer_config("admin"), move |event, cx| {
         events::handle(handled.clone(), event, cx)
     });
-    let kept = store.clone();
-    shell.consume(
-        contracts::DEAD_LETTER_QUEUE,
-        Shell::consumer_config("dead-letters"),
-        move |delivery, cx| events::keep_dead_letter(kept.clone(), delivery, cx),
-    );
     let seeded = store.clone();
     Ok(shell.service(http::router(store)).when_seeded(move || {
         let store = seeded.clone();

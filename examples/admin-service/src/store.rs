@@ -2,12 +2,12 @@
 
 mod audit;
 mod dashboard;
-mod dead_letters;
 mod users;
 
 use chassis::db::{Db, DbError, Migration};
 use contracts::{ADMIN_QUEUE, Payload, UserCreated, UserDeleted, UserUpdated};
 use tramline_event_hub::Event;
+use tramline_event_hub::dead_letters::Filter;
 
 pub(crate) use self::audit::{AuditQuery, AuditRow};
 pub(crate) use self::dashboard::{Hour, digits};
@@ -15,8 +15,9 @@ pub(crate) use self::users::{Position as UserPosition, UserQuery, UserRow};
 
 use crate::domain::Fact;
 
-/// The schema, step by step.
-pub(crate) const MIGRATIONS: &[Migration] = &[chassis::migration!("0001_admin")];
+/// The service's own schema, step by step.
+const MIGRATIONS: &[Migration] =
+    &[chassis::migration!("0001_admin"), chassis::migration!("0002_dead_letters")];
 
 /// The source of our events.
 const SOURCE: &str = "/admin-service";
@@ -56,4 +57,16 @@ impl Store {
         }
         tx.commit().await
     }
+
+    /// How many dead letters there are.
+    pub(crate) async fn dead_letters(&self) -> Result<u64, DbError> {
+        self.db.dead_letters().count(&Filter::new()).await.map_err(DbError::foreign)
+    }
+}
+
+/// Makes or upgrades the schema.
+pub(crate) async fn migrate(db: &Db) -> Result<(), DbError> {
+    // ORDER: the hub's table of dead letters first; ours are moved into it.
+    db.migrate_dead_letters().await?;
+    db.migrate(MIGRATIONS).await
 }

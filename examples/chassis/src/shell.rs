@@ -9,6 +9,7 @@ use axum::Router;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tramline_event_hub::config::ManagementUrl;
+use tramline_event_hub::dead_letters::DrainConfig;
 use tramline_event_hub::outbox::RelayConfig;
 use tramline_event_hub::{AmqpConfig, ConsumerConfig, Handler, Hub, HubConfig, MemoryConfig};
 use tramline_observability::health::Need;
@@ -194,6 +195,20 @@ impl Shell {
         });
     }
 
+    /// Moves dead letters out of their queue into a database, once the topology and every
+    /// [`database`](Self::database) are there, until the drain. Its migration makes their tables
+    /// ([`Db::migrate_dead_letters`]).
+    pub fn drain_dead_letters(&self, db: &Db, queue: &'static str) {
+        let (shell, letters) = (self.clone(), db.dead_letters());
+        self.0.lifecycle.spawn(Phase::Consumers, queue, move |stop| async move {
+            if shell.started(&stop).await {
+                let hub = shell.hub();
+                let run = letters.drain(hub, queue, DrainConfig::default(), |_| {}, stop.cancelled());
+                start::end_of(queue, run.await.map(drop));
+            }
+        });
+    }
+
     /// The usual settings of a work queue's consumer.
     #[must_use]
     pub fn consumer_config(name: &str) -> ConsumerConfig {
@@ -286,3 +301,6 @@ impl Shell {
 
 /// How long the first and the longest pause between two tries are: a server that is back is found soon.
 pub(crate) const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+#[cfg(test)]
+mod tests;

@@ -23,7 +23,7 @@ pub(crate) struct DashboardView {
     /// From the last event's own time to its entry in the log; absent before the first.
     #[serde(skip_serializing_if = "Option::is_none")]
     event_lag_ms: Option<i64>,
-    dead_letters: i64,
+    dead_letters: u64,
 }
 
 pub(crate) async fn dashboard(

@@ -62,6 +62,57 @@ impl Place {
 // === impl App ===
 
 impl App {
+    /// On a database as the first version of the service left it, with two letters: an event, and what is none.
+    pub(crate) async fn upgraded(place: Place) -> Self {
+        let db = Db::open("ADMIN_DATABASE_URL", &place.url, &DbConfig::default()).unwrap();
+        db.migrate(&[chassis::migration!("0001_admin")]).await.unwrap();
+        let event = created(user(Uuid::from_u128(1), 1, "ada"));
+        let now = Timestamp::now();
+        let insert = "INSERT INTO dead_letters (id, event_id, event_type, queue, routing_key, reason, error, handler, \
+             attempts, first_failed_at, last_failed_at, headers, body, received_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+        let (queue, headers) =
+            ("admin.events.queue", r#"{"x-tramline-attempts":"1","x-tramline-death":"d"}"#);
+        let kind = Some(event.event_type.as_str());
+        let args = chassis::args![
+            Uuid::now_v7(),
+            Some(event.id.as_str()),
+            kind,
+            Some(queue),
+            kind,
+            "rejected",
+            Some("no rule"),
+            Some("admin"),
+            1,
+            Some(now),
+            Some(now),
+            headers,
+            &event.to_json()[..],
+            now,
+        ];
+        db.execute(insert, args).await.unwrap();
+        let (no_text, no_time) = (None::<&str>, None::<Timestamp>);
+        let args = chassis::args![
+            Uuid::now_v7(),
+            no_text,
+            no_text,
+            no_text,
+            no_text,
+            "unknown",
+            no_text,
+            no_text,
+            0,
+            no_time,
+            no_time,
+            "{}",
+            &b"none"[..],
+            now + Duration::from_micros(1),
+        ];
+        db.execute(insert, args).await.unwrap();
+        db.close().await;
+        Self::start(place).await
+    }
+
     pub(crate) async fn start(place: Place) -> Self {
         let hub = Hub::memory(MemoryConfig::default());
         let shell = shell_on(&Process::admin(), hub.clone());

@@ -3,8 +3,9 @@
 use std::future::Future;
 use std::sync::{MutexGuard, PoisonError};
 
+use tramline_event_hub::dead_letters::DeadLetters;
 use tramline_event_hub::outbox::{RelayConfig, RelayStatus};
-use tramline_event_hub::{Event, EventId, Hub, inbox, outbox};
+use tramline_event_hub::{Event, EventId, Hub, dead_letters, inbox, outbox};
 
 use super::{Conn, Db, DbError, Pools, RelayHandles, Tx};
 
@@ -92,6 +93,28 @@ impl Db {
                 inbox::sqlite::run(writer.clone(), retention, every, shutdown).await;
             }
         }
+    }
+
+    /// The dead letters in this database, where [`migrate_dead_letters`](Self::migrate_dead_letters) has been.
+    #[must_use]
+    pub fn dead_letters(&self) -> DeadLetters {
+        match &self.0.pools {
+            Pools::Postgres(pool) => dead_letters::postgres::open(pool.clone()),
+            Pools::Sqlite { writer, .. } => dead_letters::sqlite::open(writer.clone()),
+        }
+    }
+
+    /// Makes or upgrades the tables of dead letters: for the service that keeps them.
+    ///
+    /// # Errors
+    ///
+    /// The database's.
+    pub async fn migrate_dead_letters(&self) -> Result<(), DbError> {
+        let done = match &self.0.pools {
+            Pools::Postgres(pool) => dead_letters::postgres::migrate(pool).await,
+            Pools::Sqlite { writer, .. } => dead_letters::sqlite::migrate(writer).await,
+        };
+        done.map_err(DbError::foreign)
     }
 
     pub(super) async fn migrate_events(&self) -> Result<(), DbError> {
