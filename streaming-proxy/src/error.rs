@@ -45,6 +45,8 @@ pub enum ErrorKind {
     ConnectTimeout,
     /// CONNECT and TRACE are not passed on.
     MethodRefused,
+    /// The request came on a TLS connection that was opened for another host.
+    Misdirected,
     /// No route matches the path.
     NoRoute,
     /// A bound is reached: requests in flight and waiting, or tunnels.
@@ -55,6 +57,8 @@ pub enum ErrorKind {
     TotalTimeout,
     /// The upstream's body broke off.
     Truncated,
+    /// The request's target is longer than the server reads.
+    UriTooLong,
 }
 
 /// Whose fault an [`Error`] is.
@@ -127,7 +131,9 @@ impl Error {
             | ErrorKind::ClientBody
             | ErrorKind::ClientTimeout
             | ErrorKind::MethodRefused
-            | ErrorKind::NoRoute => Side::Client,
+            | ErrorKind::Misdirected
+            | ErrorKind::NoRoute
+            | ErrorKind::UriTooLong => Side::Client,
             ErrorKind::BodyTaken | ErrorKind::Config | ErrorKind::Overloaded | ErrorKind::TotalTimeout => {
                 Side::Proxy
             }
@@ -198,11 +204,13 @@ impl ErrorKind {
             Self::ConnectFailed => "connect_failed",
             Self::ConnectTimeout => "connect_timeout",
             Self::MethodRefused => "method_refused",
+            Self::Misdirected => "misdirected",
             Self::NoRoute => "no_route",
             Self::Overloaded => "overloaded",
             Self::ResponseTimeout => "response_timeout",
             Self::TotalTimeout => "total_timeout",
             Self::Truncated => "truncated",
+            Self::UriTooLong => "uri_too_long",
         }
     }
 }
@@ -220,11 +228,13 @@ impl fmt::Display for ErrorKind {
             Self::ConnectFailed => "no connection to the upstream",
             Self::ConnectTimeout => "no connection to the upstream in time",
             Self::MethodRefused => "this method is not passed on",
+            Self::Misdirected => "the connection was opened for another host",
             Self::NoRoute => "no route for this path",
             Self::Overloaded => "too many requests are waiting",
             Self::ResponseTimeout => "the upstream did not answer in time",
             Self::TotalTimeout => "the request took too long",
             Self::Truncated => "the upstream's body broke off",
+            Self::UriTooLong => "the target is too long",
         })
     }
 }

@@ -2,6 +2,7 @@
 
 mod body;
 pub mod config;
+pub mod edge;
 mod error;
 mod forward;
 mod headers;

@@ -88,6 +88,8 @@ impl Error {
             ErrorKind::BadRequest | ErrorKind::ClientBody => StatusCode::BAD_REQUEST,
             ErrorKind::ClientTimeout => StatusCode::REQUEST_TIMEOUT,
             ErrorKind::MethodRefused => StatusCode::METHOD_NOT_ALLOWED,
+            ErrorKind::UriTooLong => StatusCode::URI_TOO_LONG,
+            ErrorKind::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             ErrorKind::NoRoute => StatusCode::NOT_FOUND,
             ErrorKind::BadResponse | ErrorKind::Closed | ErrorKind::ConnectFailed | ErrorKind::Truncated => {
                 StatusCode::BAD_GATEWAY
@@ -108,6 +110,8 @@ impl Error {
             StatusCode::REQUEST_TIMEOUT => "REQUEST_TIMEOUT",
             StatusCode::METHOD_NOT_ALLOWED => "METHOD_NOT_ALLOWED",
             StatusCode::NOT_FOUND => "NOT_FOUND",
+            StatusCode::URI_TOO_LONG => "URI_TOO_LONG",
+            StatusCode::MISDIRECTED_REQUEST => "MISDIRECTED",
             StatusCode::BAD_GATEWAY => "BAD_GATEWAY",
             StatusCode::SERVICE_UNAVAILABLE => "UNAVAILABLE",
             StatusCode::GATEWAY_TIMEOUT => "GATEWAY_TIMEOUT",

@@ -1,6 +1,8 @@
 //! An HTTP/1.1 server for one listener: bounded, timed, drained.
 
+mod connection;
 mod linger;
+mod refuse;
 mod stall;
 
 use std::future::Future;
@@ -8,25 +10,21 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use metrics::Gauge;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt;
 
+#[cfg(feature = "tls")]
+use crate::edge::tls::Tls;
 use crate::error::BoxError;
-use crate::server::linger::Linger;
-use crate::server::stall::Stall;
-use crate::trust::Peer;
+use crate::server::connection::Connection;
 
 /// How [`serve`] behaves.
 #[derive(Clone, Debug)]
@@ -58,6 +56,14 @@ pub struct ServerConfig {
     ///
     /// The default, 100, is hyper's.
     pub max_headers: usize,
+    /// How many bytes a request's target may have; a longer one is answered 414. hyper itself answers what is longer
+    /// than 65,534 so, without a body.
+    ///
+    /// The default, 8 KiB, is nginx's, and what all should take at least (RFC 9110, 4.1).
+    pub max_uri: usize,
+    /// TLS on every connection. Without it none has.
+    #[cfg(feature = "tls")]
+    pub tls: Option<Tls>,
 }
 
 /// How long to wait after an accept that failed for want of resources: a file that is closed meanwhile helps.
@@ -74,6 +80,9 @@ impl Default for ServerConfig {
             linger: Duration::from_secs(30),
             max_buffer: 64 * 1024,
             max_headers: 100,
+            max_uri: 8 * 1024,
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
 }
@@ -105,6 +114,7 @@ pub async fn serve<S, B>(
     let turns = Arc::new(Semaphore::new(config.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
     let open = metrics::gauge!("streaming_proxy.server.connections");
     let draining = CancellationToken::new();
+    let config = Arc::new(config);
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -114,9 +124,9 @@ pub async fn serve<S, B>(
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             (stream, peer, permit) = accept(&listener, &turns) => {
                 let counted = Counted::new(&open, permit);
-                let connection = connection(stream, peer, service.clone(), &config, draining.clone());
+                let connection = Connection::new(service.clone(), config.clone(), draining.clone());
                 connections.spawn(async move {
-                    connection.await;
+                    connection.run(stream, peer).await;
                     drop(counted);
                 });
             }
@@ -150,54 +160,6 @@ fn is_of_one_connection(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset
     )
-}
-
-fn connection<S, B>(
-    stream: TcpStream,
-    peer: SocketAddr,
-    service: S,
-    config: &ServerConfig,
-    draining: CancellationToken,
-) -> impl Future<Output = ()> + Send + use<S, B>
-where
-    S: tower::Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-    S::Error: Into<BoxError>,
-    S::Future: Send,
-    B: http_body::Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(error = &error as &dyn std::error::Error, "TCP_NODELAY");
-    }
-    let expects = Arc::new(AtomicBool::new(false));
-    let stream = Stall::new(stream, config.write_timeout);
-    let io = TokioIo::new(Linger::new(stream, config.linger, expects.clone()));
-    let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(config.header_read_timeout)
-        // hyper insists on 8 KiB.
-        .max_buf_size(config.max_buffer.max(8192))
-        .max_headers(config.max_headers);
-    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-        expects.store(!http_body::Body::is_end_stream(request.body()), Ordering::Relaxed);
-        request.extensions_mut().insert(Peer::new(peer));
-        service.clone().oneshot(request)
-    });
-    async move {
-        let mut connection = pin!(builder.serve_connection(io, service).with_upgrades());
-        let result = tokio::select! {
-            biased;
-            result = connection.as_mut() => result,
-            () = draining.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-        };
-        if let Err(error) = result {
-            tracing::debug!(error = &error as &dyn std::error::Error, %peer, "connection ended");
-        }
-    }
 }
 
 /// One open connection, for the gauge and the bound.

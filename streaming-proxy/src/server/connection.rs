@@ -1,0 +1,137 @@
+//! One connection, from the accept to its end.
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Either;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+#[cfg(feature = "tls")]
+use crate::edge::tls::Tls;
+use crate::error::BoxError;
+use crate::server::ServerConfig;
+use crate::server::linger::Linger;
+use crate::server::refuse::Checks;
+use crate::server::stall::Stall;
+use crate::trust::Peer;
+
+/// What serves one connection.
+pub(crate) struct Connection<S> {
+    service: S,
+    config: Arc<ServerConfig>,
+    draining: CancellationToken,
+}
+
+// === impl Connection ===
+
+impl<S, B> Connection<S>
+where
+    S: tower::Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    pub(crate) fn new(service: S, config: Arc<ServerConfig>, draining: CancellationToken) -> Self {
+        Self { service, config, draining }
+    }
+
+    /// Serves it until it ends; once the server drains, until its answer is written.
+    pub(crate) async fn run(self, stream: TcpStream, addr: SocketAddr) {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(error = &error as &dyn std::error::Error, "TCP_NODELAY");
+        }
+        let stream = Stall::new(stream, self.config.write_timeout);
+        #[cfg(feature = "tls")]
+        if let Some(tls) = self.config.tls.clone() {
+            // On the heap, so that plain connections do not pay for its size.
+            return Box::pin(self.encrypted(&tls, stream, addr)).await;
+        }
+        let checks = Checks::new(self.config.max_uri);
+        self.http(stream, Peer::new(addr), checks).await;
+    }
+
+    #[cfg(feature = "tls")]
+    async fn encrypted<T>(self, tls: &Tls, stream: T, addr: SocketAddr)
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let handshake = tokio::time::timeout(tls.handshake_timeout(), tls.accept(stream));
+        let accepted = tokio::select! {
+            biased;
+            accepted = handshake => accepted,
+            // No request is under way yet.
+            () = self.draining.cancelled() => return,
+        };
+        let result = |result| metrics::counter!("streaming_proxy.tls.handshakes", "result" => result);
+        match accepted {
+            Ok(Ok((stream, names))) => {
+                result("ok").increment(1);
+                let mut peer = Peer::new(addr);
+                peer.tls = true;
+                let checks = Checks::new(self.config.max_uri).with_names(names);
+                self.http(stream, peer, checks).await;
+            }
+            Ok(Err(error)) => {
+                result("failed").increment(1);
+                tracing::debug!(error = &error as &dyn std::error::Error, %addr, "no TLS");
+            }
+            Err(_) => {
+                result("timeout").increment(1);
+                tracing::debug!(%addr, "no TLS in time");
+            }
+        }
+    }
+
+    async fn http<T>(self, stream: T, peer: Peer, checks: Checks)
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { service, config, draining } = self;
+        let expects = Arc::new(AtomicBool::new(false));
+        let io = TokioIo::new(Linger::new(stream, config.linger, expects.clone()));
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(config.header_read_timeout)
+            // hyper insists on 8 KiB.
+            .max_buf_size(config.max_buffer.max(8192))
+            .max_headers(config.max_headers);
+        let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+            expects.store(!http_body::Body::is_end_stream(request.body()), Ordering::Relaxed);
+            request.extensions_mut().insert(peer);
+            let answer = match checks.refuse(&request) {
+                Some(refusal) => Err(refusal),
+                None => Ok(service.clone().oneshot(request)),
+            };
+            async move {
+                match answer {
+                    Ok(answer) => answer.await.map(|response| response.map(Either::Left)),
+                    Err(refusal) => Ok(refusal.map(Either::Right)),
+                }
+            }
+        });
+        let mut connection = pin!(builder.serve_connection(io, service).with_upgrades());
+        let result = tokio::select! {
+            biased;
+            result = connection.as_mut() => result,
+            () = draining.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = result {
+            tracing::debug!(error = &error as &dyn std::error::Error, peer = %peer.addr, "connection ended");
+        }
+    }
+}
