@@ -50,8 +50,10 @@ pub(crate) enum Role {
     Consumer,
     /// Writes events in transactions, and relays them
     Outbox,
-    /// Moves dead letters into their table
+    /// Moves dead letters into their table, and sends some of them back
     Letters,
+    /// Publishes events, and again until they are confirmed
+    Publisher,
 }
 
 // === impl Role ===
@@ -62,6 +64,7 @@ impl Role {
             Self::Consumer => "consumer",
             Self::Outbox => "outbox",
             Self::Letters => "letters",
+            Self::Publisher => "publisher",
         }
     }
 }

@@ -93,7 +93,7 @@ impl Victims<'_> {
                 sleep(planned.lasts).await;
                 self.database.resume();
             }
-            Fault::ConsumerKilled | Fault::OutboxKilled | Fault::LettersKilled => {}
+            Fault::ConsumerKilled | Fault::OutboxKilled | Fault::LettersKilled | Fault::PublisherKilled => {}
         }
         Ok(())
     }

@@ -1,15 +1,16 @@
 //! The event hub under torture: publishers, outboxes and consumers at work, while everything below them is killed,
 //! stopped, cut off and frozen, at random and by a seed. At the end a ledger tells what became of each event.
 //!
-//! `cargo dev torture event-hub` builds and runs it. Consumers, outboxes and the keeper of the dead letters are
-//! processes of this same program, so that they can be killed as a machine kills them.
+//! `cargo dev torture event-hub` builds and runs it. Publishers, consumers, outboxes and the keeper of the dead letters
+//! are processes of this same program, so that they can be killed as a machine kills them.
 
 mod args;
 mod bed;
 mod chaos;
 mod ledger;
+mod lines;
+mod log;
 mod plan;
-mod publishers;
 mod report;
 mod run;
 mod tally;

@@ -22,6 +22,7 @@ pub(crate) enum Fault {
     ConsumerKilled,
     OutboxKilled,
     LettersKilled,
+    PublisherKilled,
     DatabasePaused,
 }
 
@@ -56,7 +57,13 @@ const LANES: [Lane; 4] = [
     },
     // Consumers twice: they have the most to lose.
     Lane {
-        faults: &[Fault::ConsumerKilled, Fault::OutboxKilled, Fault::ConsumerKilled, Fault::LettersKilled],
+        faults: &[
+            Fault::ConsumerKilled,
+            Fault::OutboxKilled,
+            Fault::PublisherKilled,
+            Fault::ConsumerKilled,
+            Fault::LettersKilled,
+        ],
         gap: (800, 2_500),
         lasts: (0, 1_500),
     },
@@ -118,6 +125,7 @@ impl Fault {
             Self::ConsumerKilled => "consumer killed",
             Self::OutboxKilled => "outbox killed",
             Self::LettersKilled => "letters killed",
+            Self::PublisherKilled => "publisher killed",
             Self::DatabasePaused => "database paused",
         }
     }
@@ -128,6 +136,7 @@ impl Fault {
             Self::ConsumerKilled => Some(Role::Consumer),
             Self::OutboxKilled => Some(Role::Outbox),
             Self::LettersKilled => Some(Role::Letters),
+            Self::PublisherKilled => Some(Role::Publisher),
             Self::BrokerKilled
             | Self::BrokerStopped
             | Self::CutOff

@@ -5,8 +5,8 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use crate::ledger::{Finding, Ledger};
+use crate::log::Known;
 use crate::plan::Fault;
-use crate::publishers::Known;
 use crate::tally::Counts;
 
 /// All that a run has come to.
@@ -34,6 +34,8 @@ impl Report {
         let (ledger, counts, known) = (&self.ledger, &self.counts, &self.known);
         let ordered = ledger.accepted.values().filter(|one| one.ordered).count();
         let poison = ledger.accepted.values().filter(|one| one.poison).count();
+        let of_nobody = |id: &str| ledger.unanswered.contains_key(id);
+        let unanswered = ledger.effects.iter().filter(|effect| of_nobody(&effect.event_id)).count();
         say("\n── what happened");
         row(
             "events",
@@ -47,11 +49,12 @@ impl Report {
         row(
             "effects",
             &format!(
-                "{} of {}; dead letters of {} of {poison} poison events, {} of them told again",
-                ledger.effects.len(),
+                "{} of {}, {unanswered} of what was never answered; dead letters of {} of {poison} poison events, {} of them told again; {} sent back",
+                ledger.effects.len() - unanswered,
                 ledger.accepted.len() - poison,
                 ledger.letters.len(),
                 ledger.repeated_letters(),
+                counts.redriven,
             ),
         );
         let faults: Vec<_> = self.faults.iter().map(|(fault, n)| format!("{} {n}", fault.name())).collect();
@@ -63,8 +66,7 @@ impl Report {
                 counts.handled, counts.redelivered, counts.suppressed, counts.failed
             ),
         );
-        let mut answers: Vec<_> = known.answers.iter().map(|(name, n)| format!("{name} {n}")).collect();
-        answers.sort_unstable();
+        let answers: Vec<_> = known.answers.iter().map(|(name, n)| format!("{name} {n}")).collect();
         row("answers", &format!("{} unknown, sent again ({})", known.unknown, answers.join(", ")));
         row(
             "outages",

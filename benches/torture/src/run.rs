@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::args::Options;
 use crate::chaos::Victims;
-use crate::publishers::{Log, Publishers};
+use crate::log::Log;
 use crate::report::{Report, say};
 use crate::run::drain::Drain;
 use crate::run::watch::Watch;
@@ -41,11 +41,8 @@ async fn torture(seed: u64, length: Duration) -> anyhow::Result<bool> {
     let postgres = database.fresh_database().await?;
     let pool = bed::pool(&postgres)?;
     bed::migrate(&pool).await?;
-    let hub = bed::hub(&amqp, "publishers")?;
-    bed::declare(&hub).await?;
-    let workers = Workers::start(&amqp, &postgres, seed).await?;
     let log = Log::default();
-    let mut publishers = Publishers::start(&hub, &log, seed);
+    let workers = Workers::start(&amqp, &postgres, &log, seed).await?;
     let watch = Watch::new(&workers, &log);
     timeout(START_LIMIT, watch.until_effects()).await.context("no effect in time")??;
 
@@ -68,7 +65,7 @@ async fn torture(seed: u64, length: Duration) -> anyhow::Result<bool> {
     workers.quiet().await;
     let drain = Drain::new(&broker.url(), &pool, &log, &workers)?;
     let mut troubles = tokio::select! {
-        troubles = drain.run(&mut publishers) => troubles?,
+        troubles = drain.run() => troubles?,
         never = watch.run() => never.map(|()| Vec::new())?,
     };
     // Until the first effect of the drain: an outage lasts as long as it is felt.
@@ -83,7 +80,6 @@ async fn torture(seed: u64, length: Duration) -> anyhow::Result<bool> {
     let known = log.known().clone();
     let ledger = ledger::load(&pool, &log).await?;
     drain.close().await;
-    hub.shutdown().await;
     pool.close().await;
     tokio::join!(broker.stop(), database.stop());
     Ok(Report { seed, ledger, known, counts: workers.counts(), faults, idle, troubles }.tell())

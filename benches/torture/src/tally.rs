@@ -1,10 +1,11 @@
-//! What a worker counts, and tells its parent on standard output, line by line.
+//! What a worker counts, and tells its parent now and then.
 
-use std::io::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use crate::lines::Line;
 
 /// Figures of one life of a worker, or the sum of many.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -25,6 +26,8 @@ pub(crate) struct Counts {
     /// Dead letters stored, and their repeats.
     pub(crate) stored: u64,
     pub(crate) repeated: u64,
+    /// Dead letters sent back.
+    pub(crate) redriven: u64,
 }
 
 /// The counts of this process.
@@ -47,6 +50,7 @@ impl Counts {
         self.rolled_back += other.rolled_back;
         self.stored += other.stored;
         self.repeated += other.repeated;
+        self.redriven += other.redriven;
         self
     }
 }
@@ -70,12 +74,8 @@ impl Tally {
 
     pub(crate) fn tell_once(&self, last: Counts) -> Counts {
         let now = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if now != last
-            && let Ok(line) = serde_json::to_string(&now)
-        {
-            let mut out = std::io::stdout().lock();
-            // A parent that is gone is seen on standard input.
-            let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+        if now != last {
+            Line::Counts(now).tell();
         }
         now
     }

@@ -25,12 +25,16 @@ pub(crate) enum Does {
     Panics,
     /// Fails for good: a dead letter.
     Poison,
+    /// A dead letter, until someone sends it back: then it writes its effect.
+    Mended,
 }
 
 /// From the publishers: any order, delayed retries.
 pub(crate) const DIRECT: &str = "direct.task";
 /// From the outboxes: in order by key.
 pub(crate) const ORDERED: &str = "ordered.task";
+/// From the publishers: mended by the time that they are sent back.
+pub(crate) const MENDED: &str = "direct.mended";
 /// From the publishers: fails at every try, until there are no more.
 pub(crate) const HOPELESS: &str = "hopeless.task";
 

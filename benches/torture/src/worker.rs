@@ -5,6 +5,7 @@ mod effects;
 mod letters;
 mod outbox;
 pub(crate) mod phase;
+mod publish;
 
 use std::panic;
 
@@ -31,7 +32,8 @@ pub(crate) async fn run(args: WorkerArgs) -> anyhow::Result<()> {
         }
         match args.role {
             Role::Consumer => consume::run(&hub, &pool, &tally, &phase).await,
-            Role::Letters => letters::run(&hub, &pool, &tally, &phase).await,
+            Role::Letters => letters::run(&hub, &pool, &tally, &phase, args.seed).await,
+            Role::Publisher => publish::run(&hub, &phase, args.seed).await,
             Role::Outbox => Ok(()),
         }
     };

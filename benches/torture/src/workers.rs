@@ -11,10 +11,12 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::args::{Role, WorkerArgs};
+use crate::lines::Line;
+use crate::log::Log;
 use crate::plan::sub_seed;
 use crate::report::say;
 use crate::tally::Counts;
-use crate::worker::phase::{QUIET, STOP};
+use crate::worker::phase::{BRAKE, GO, QUIET, STOP};
 
 /// All of them.
 pub(crate) struct Workers {
@@ -29,12 +31,15 @@ struct Slot {
     /// Held while the process is being replaced.
     life: tokio::sync::Mutex<Life>,
     counts: Arc<Mutex<Told>>,
+    log: Log,
 }
 
 #[derive(Default)]
 struct Life {
     number: u64,
     process: Option<Process>,
+    /// Whether this one was told to wait.
+    braked: bool,
 }
 
 struct Process {
@@ -51,8 +56,9 @@ struct Told {
     now: Counts,
 }
 
-/// Two that share the work, two relays that share an outbox, and one keeper of the dead letters.
-const SLOTS: [(Role, u64); 3] = [(Role::Consumer, 2), (Role::Outbox, 2), (Role::Letters, 1)];
+/// Two that share the work, two relays that share an outbox, one keeper of the dead letters, and two that publish.
+const SLOTS: [(Role, u64); 4] =
+    [(Role::Consumer, 2), (Role::Outbox, 2), (Role::Letters, 1), (Role::Publisher, 2)];
 
 /// A consumer drains for ten seconds at most, and its connections then close.
 const STOP_LIMIT: Duration = Duration::from_secs(40);
@@ -61,13 +67,13 @@ const STOP_LIMIT: Duration = Duration::from_secs(40);
 
 impl Workers {
     /// Starts all.
-    pub(crate) async fn start(amqp: &str, postgres: &str, seed: u64) -> anyhow::Result<Self> {
+    pub(crate) async fn start(amqp: &str, postgres: &str, log: &Log, seed: u64) -> anyhow::Result<Self> {
         let places = SLOTS.iter().flat_map(|&(role, count)| (1..=count).map(move |n| (role, n)));
         let slots = places.map(|(role, n)| {
             let name = format!("{} {n}", role.name());
             let seed = sub_seed(seed, 100 * (role as u64 + 1) + n);
             let args = WorkerArgs { role, name, amqp: amqp.to_owned(), postgres: postgres.to_owned(), seed };
-            Slot { args, life: tokio::sync::Mutex::default(), counts: Arc::default() }
+            Slot { args, life: tokio::sync::Mutex::default(), counts: Arc::default(), log: log.clone() }
         });
         let workers = Self { slots: slots.collect(), surprises: Mutex::default() };
         for slot in &workers.slots {
@@ -107,6 +113,23 @@ impl Workers {
             }
         }
         Ok(())
+    }
+
+    /// How many publish.
+    pub(crate) fn publishers(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.args.role == Role::Publisher).count()
+    }
+
+    /// Has publishers wait, or go on; those that come later too.
+    pub(crate) async fn brake(&self, on: bool) {
+        for slot in self.slots.iter().filter(|slot| slot.args.role == Role::Publisher) {
+            // One that is being replaced is told at the next look.
+            let Ok(mut life) = slot.life.try_lock() else { continue };
+            if life.braked != on && life.process.is_some() {
+                life.braked = on;
+                life.tell(if on { BRAKE } else { GO }).await;
+            }
+        }
     }
 
     /// Has nothing new written any more.
@@ -180,19 +203,22 @@ impl Slot {
             .with_context(|| format!("cannot start {}", args.name))?;
         let stdin = child.stdin.take().context("no standard input")?;
         let stdout = child.stdout.take().context("no standard output")?;
-        let (counts, name) = (Arc::clone(&self.counts), args.name.clone());
+        let (counts, log, name) = (Arc::clone(&self.counts), self.log.clone(), args.name.clone());
         let reader = tokio::spawn(async move {
             let mut lines = BufReader::new(stdout).lines();
             while let Ok(Some(line)) = lines.next_line().await {
                 match serde_json::from_str(&line) {
-                    Ok(told) => counts.lock().unwrap_or_else(PoisonError::into_inner).now = told,
+                    Ok(Line::Counts(told)) => {
+                        counts.lock().unwrap_or_else(PoisonError::into_inner).now = told;
+                    }
+                    Ok(line) => log.note(line),
                     // One that the kill cut in two is no line.
                     Err(_) if line.starts_with('{') => {}
                     Err(_) => say(&format!("{name}: {line}")),
                 }
             }
         });
-        life.process = Some(Process { child, stdin, reader });
+        (life.process, life.braked) = (Some(Process { child, stdin, reader }), false);
         Ok(())
     }
 
@@ -206,7 +232,15 @@ impl Slot {
     }
 
     async fn tell(&self, word: &str) {
-        if let Some(process) = &mut self.life.lock().await.process {
+        self.life.lock().await.tell(word).await;
+    }
+}
+
+// === impl Life ===
+
+impl Life {
+    async fn tell(&mut self, word: &str) {
+        if let Some(process) = &mut self.process {
             // One that has just ended hears nothing, and is found by the next look.
             let _ = process.stdin.write_all(format!("{word}\n").as_bytes()).await;
         }

@@ -3,7 +3,7 @@
 use sqlx::PgPool;
 
 use crate::ledger::{Accepted, Effect, Ledger, ORDERED};
-use crate::publishers::Log;
+use crate::log::Log;
 
 pub(crate) async fn load(pool: &PgPool, log: &Log) -> anyhow::Result<Ledger> {
     let mut ledger = Ledger::default();

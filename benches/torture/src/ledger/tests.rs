@@ -67,6 +67,23 @@ fn what_should_not_be_is_found() {
     assert_eq!(found(letter), one("a dead letter that was no poison", "one"));
 }
 
+/// A mended event's letter is to be sent back, and then its effect comes.
+#[test]
+fn it_is_settled_when_all_that_was_accepted_has_ended() {
+    assert!(sound().is_settled());
+    let mut waits = sound();
+    waits.effects.remove(0);
+    waits.letters.insert("one".to_owned(), vec!["rejected".to_owned()]);
+    waits.deaths.insert("one".to_owned(), 1);
+    assert!(!waits.is_settled());
+    waits.effects.push(effect("one", "k", 1));
+    assert!(!waits.is_settled(), "a letter of its own is still to go back");
+    waits.letters.remove("one");
+    assert!(waits.is_settled());
+    waits.effects.push(effect("one", "k", 1));
+    assert!(waits.is_settled(), "no time mends a second effect");
+}
+
 #[test]
 fn what_was_overtaken_is_found() {
     assert_eq!(found(|l| l.effects.swap(0, 1)), one("out of order", "one"));

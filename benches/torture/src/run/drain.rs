@@ -6,7 +6,7 @@ use sqlx::PgPool;
 use tokio::time::{Instant, interval, timeout};
 use tramline_event_hub::Hub;
 
-use crate::publishers::{Log, Publishers};
+use crate::log::Log;
 use crate::tally::Counts;
 use crate::workers::Workers;
 use crate::{bed, ledger};
@@ -52,11 +52,11 @@ impl<'a> Drain<'a> {
     }
 
     /// What did not end, in words.
-    pub(super) async fn run(&self, publishers: &mut Publishers) -> anyhow::Result<Vec<String>> {
+    pub(super) async fn run(&self) -> anyhow::Result<Vec<String>> {
         let mut troubles = Vec::new();
-        match timeout(PUBLISH_LIMIT, publishers.finish()).await {
-            Ok(finished) => finished?,
-            Err(_) => troubles.push(format!("events not confirmed after {PUBLISH_LIMIT:?} without faults")),
+        let finished = self.log.finished(self.workers.publishers());
+        if timeout(PUBLISH_LIMIT, finished).await.is_err() {
+            troubles.push(format!("events not confirmed after {PUBLISH_LIMIT:?} without faults"));
         }
         let started = Instant::now();
         let mut moved = started;
@@ -68,7 +68,7 @@ impl<'a> Drain<'a> {
             let now = Instant::now();
             if last.replace(state) != Some(state) {
                 moved = now;
-            } else if state.depth == 0 && state.outbox == 0 && self.nothing_missing().await? {
+            } else if state.depth == 0 && state.outbox == 0 && self.is_settled().await? {
                 return Ok(troubles);
             }
             if now - moved > STUCK || now - started > LIMIT {
@@ -96,8 +96,7 @@ impl<'a> Drain<'a> {
         Ok(State { counts: self.workers.counts(), depth: self.depth().await?, outbox })
     }
 
-    async fn nothing_missing(&self) -> anyhow::Result<bool> {
-        let ledger = ledger::load(self.pool, self.log).await?;
-        Ok(!ledger.findings().iter().any(|finding| finding.what.starts_with("lost")))
+    async fn is_settled(&self) -> anyhow::Result<bool> {
+        Ok(ledger::load(self.pool, self.log).await?.is_settled())
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, interval};
 
-use crate::publishers::Log;
+use crate::log::Log;
 use crate::report::say;
 use crate::workers::Workers;
 
@@ -43,7 +43,10 @@ impl<'a> Watch<'a> {
     /// Waits for the first effects.
     pub(super) async fn until_effects(&self) -> anyhow::Result<()> {
         let mut clock = interval(LOOK);
-        while self.workers.counts().effects == 0 || self.workers.counts().committed == 0 {
+        while self.workers.counts().effects == 0
+            || self.workers.counts().committed == 0
+            || self.log.known().accepted.is_empty()
+        {
             clock.tick().await;
             self.workers.revive().await?;
         }
@@ -63,20 +66,21 @@ impl<'a> Watch<'a> {
         for look in 1_u64.. {
             clock.tick().await;
             self.workers.revive().await?;
-            self.look(look.is_multiple_of(LINE));
+            self.workers.brake(self.look(look.is_multiple_of(LINE))).await;
         }
         Ok(())
     }
 
-    fn look(&self, line: bool) {
+    /// Answers whether consumers are too far behind.
+    fn look(&self, line: bool) -> bool {
         let counts = self.workers.counts();
         let (accepted, unknown) = {
             let known = self.log.known();
             (known.accepted.len() as u64, known.unknown)
         };
         // A kill swallows some counts: it holds publishers back a little early, or late.
-        let behind = (accepted + counts.committed).saturating_sub(counts.effects + counts.stored);
-        self.log.brake(behind > BEHIND);
+        let ended = (counts.effects + counts.stored).saturating_sub(counts.redriven);
+        let behind = (accepted + counts.committed).saturating_sub(ended);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         if counts.effects != state.effects {
@@ -95,5 +99,6 @@ impl<'a> Watch<'a> {
                 counts.suppressed,
             ));
         }
+        behind > BEHIND
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use sqlx::PgPool;
 use tramline_event_hub::config::Order;
-use tramline_event_hub::handler::BoxError;
+use tramline_event_hub::handler::{BoxError, RawDelivery};
 use tramline_event_hub::{ConsumerConfig, Context, Event, Handler, Hub, Outcome, RetryPolicy};
 
 use crate::bed;
@@ -14,6 +14,9 @@ use crate::tally::Tally;
 use crate::task::{Does, Task};
 use crate::worker::effects::Effects;
 use crate::worker::phase::Phase;
+
+/// What an event has been sent back with.
+const REDRIVES: &str = "x-tramline-redrives";
 
 /// How often a hopeless event is tried.
 const HOPELESS_TRIES: u32 = 3;
@@ -64,9 +67,12 @@ async fn ordered(hub: &Hub, effects: &Effects, phase: &Phase) -> anyhow::Result<
 }
 
 /// Does what its task says.
-fn effectful(consumer: &'static str, effects: &Effects) -> impl Handler<(Event, Context)> + use<> {
+fn effectful(
+    consumer: &'static str,
+    effects: &Effects,
+) -> impl Handler<(Event, Context, RawDelivery)> + use<> {
     let effects = effects.clone();
-    move |event: Event, cx: Context| {
+    move |event: Event, cx: Context, raw: RawDelivery| {
         let effects = effects.clone();
         async move {
             let task = received(&effects, &event, &cx)?;
@@ -74,6 +80,10 @@ fn effectful(consumer: &'static str, effects: &Effects) -> impl Handler<(Event, 
                 Does::Poison => {
                     effects.note_death(&event).await;
                     return Ok::<_, BoxError>(Outcome::Reject { reason: "poison".to_owned() });
+                }
+                Does::Mended if raw.header(REDRIVES).is_none() => {
+                    effects.note_death(&event).await;
+                    return Ok(Outcome::Reject { reason: "not mended yet".to_owned() });
                 }
                 Does::Fails(times) if cx.attempt <= times => {
                     effects.tally.add(|counts| counts.failed += 1);
@@ -83,7 +93,7 @@ fn effectful(consumer: &'static str, effects: &Effects) -> impl Handler<(Event, 
                     effects.tally.add(|counts| counts.failed += 1);
                     panic!("panics on purpose");
                 }
-                Does::Fine | Does::Fails(_) | Does::Panics => {}
+                Does::Fine | Does::Fails(_) | Does::Panics | Does::Mended => {}
             }
             effects.write(consumer, &event, &task).await?;
             Ok(Outcome::Ack)

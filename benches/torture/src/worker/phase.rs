@@ -15,24 +15,35 @@ enum Step {
     Stop,
 }
 
+#[derive(Clone, Copy, Debug, Default)]
+struct Wish {
+    step: Step,
+    /// Set while the consumers are far behind: publishers wait.
+    braked: bool,
+}
+
 /// The parent's wish. Clones follow it too.
 #[derive(Clone, Debug)]
-pub(super) struct Phase(watch::Receiver<Step>);
+pub(super) struct Phase(watch::Receiver<Wish>);
 
 /// The lines of the parent.
 pub(crate) const QUIET: &str = "quiet";
 pub(crate) const STOP: &str = "stop";
+pub(crate) const BRAKE: &str = "brake";
+pub(crate) const GO: &str = "go";
 
 /// Listens in a thread of its own, which a busy runtime cannot keep from ending the process.
 pub(super) fn listen() -> anyhow::Result<Phase> {
-    let (step, phase) = watch::channel(Step::Work);
+    let (wish, phase) = watch::channel(Wish::default());
     let listen = move || {
         for line in std::io::stdin().lock().lines().map_while(Result::ok) {
-            match line.as_str() {
-                QUIET => step.send_replace(Step::Quiet),
-                STOP => step.send_replace(Step::Stop),
-                _ => continue,
-            };
+            wish.send_modify(|wish| match line.as_str() {
+                QUIET => wish.step = Step::Quiet,
+                STOP => wish.step = Step::Stop,
+                BRAKE => wish.braked = true,
+                GO => wish.braked = false,
+                _ => {}
+            });
         }
         std::process::exit(1);
     };
@@ -43,18 +54,28 @@ pub(super) fn listen() -> anyhow::Result<Phase> {
 // === impl Phase ===
 
 impl Phase {
+    /// Whether nothing new is wanted.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.0.borrow().step >= Step::Quiet
+    }
+
     /// Returns when nothing new is wanted.
     pub(super) async fn quiet(&self) {
-        self.reached(Step::Quiet).await;
+        self.reached(|wish| wish.step >= Step::Quiet).await;
+    }
+
+    /// Returns when publishers need not wait.
+    pub(super) async fn unbraked(&self) {
+        self.reached(|wish| !wish.braked || wish.step >= Step::Quiet).await;
     }
 
     /// Returns when the end is wanted.
     pub(super) async fn stopped(&self) {
-        self.reached(Step::Stop).await;
+        self.reached(|wish| wish.step >= Step::Stop).await;
     }
 
-    async fn reached(&self, wanted: Step) {
+    async fn reached(&self, wanted: impl Fn(&Wish) -> bool) {
         // The sender's thread ends with the process.
-        let _ = self.0.clone().wait_for(|step| *step >= wanted).await;
+        let _ = self.0.clone().wait_for(wanted).await;
     }
 }
