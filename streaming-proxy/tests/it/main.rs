@@ -5,6 +5,7 @@
 mod client;
 mod drain;
 mod faults;
+mod forward_example;
 mod forwarding;
 mod framing;
 mod limits;
