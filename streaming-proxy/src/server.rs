@@ -21,6 +21,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::edge::MinRate;
+use crate::edge::per_address::PerAddress;
+use crate::edge::proxy_protocol::ProxyProtocol;
 #[cfg(feature = "tls")]
 use crate::edge::tls::Tls;
 use crate::error::BoxError;
@@ -35,6 +38,12 @@ pub struct ServerConfig {
     /// The default, 10,000, is about 120 MiB when all are idle. Upgraded connections do not count: who took them
     /// over bounds them.
     pub max_connections: usize,
+    /// How many connections one client may have open: an IPv4 address, or a /64 of IPv6. One more is closed at once.
+    ///
+    /// Off by default: behind a front that does not speak the [PROXY protocol](crate::edge::proxy_protocol), all
+    /// connections are that front's. A listener that clients reach directly does well with 100, ten times what a
+    /// browser opens, to leave room for those who share an address.
+    pub max_connections_per_address: Option<usize>,
     /// How long a client may take for a request's head, and how long a connection may wait for its next request.
     ///
     /// The default, 30 s, is hyper's.
@@ -43,6 +52,11 @@ pub struct ServerConfig {
     ///
     /// The default, 60 s, is nginx's `send_timeout`.
     pub write_timeout: Duration,
+    /// How slowly a client may read an answer, over the time that the answer waits for it, before the connection is
+    /// closed. What the system's socket buffer takes counts as read.
+    ///
+    /// The default is 240 bytes a second over a minute.
+    pub write_rate: Option<MinRate>,
     /// How long a client may go on sending after its last answer. What comes is dropped; a client that reads only when
     /// it has sent all would lose the answer otherwise. Two seconds of silence end it before.
     ///
@@ -61,6 +75,8 @@ pub struct ServerConfig {
     ///
     /// The default, 8 KiB, is nginx's, and what all should take at least (RFC 9110, 4.1).
     pub max_uri: usize,
+    /// What fronts say of their clients, before all else on a connection. Without it nobody may.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// TLS on every connection. Without it none has.
     #[cfg(feature = "tls")]
     pub tls: Option<Tls>,
@@ -75,12 +91,15 @@ impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             max_connections: 10_000,
+            max_connections_per_address: None,
             header_read_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(60),
+            write_rate: Some(MinRate::default()),
             linger: Duration::from_secs(30),
             max_buffer: 64 * 1024,
             max_headers: 100,
             max_uri: 8 * 1024,
+            proxy_protocol: None,
             #[cfg(feature = "tls")]
             tls: None,
         }
@@ -114,6 +133,7 @@ pub async fn serve<S, B>(
     let turns = Arc::new(Semaphore::new(config.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
     let open = metrics::gauge!("streaming_proxy.server.connections");
     let draining = CancellationToken::new();
+    let per_address = config.max_connections_per_address.map(PerAddress::new).map(Arc::new);
     let config = Arc::new(config);
     let mut connections = JoinSet::new();
     loop {
@@ -124,7 +144,12 @@ pub async fn serve<S, B>(
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             (stream, peer, permit) = accept(&listener, &turns) => {
                 let counted = Counted::new(&open, permit);
-                let connection = Connection::new(service.clone(), config.clone(), draining.clone());
+                let connection = Connection {
+                    service: service.clone(),
+                    config: config.clone(),
+                    per_address: per_address.clone(),
+                    draining: draining.clone(),
+                };
                 connections.spawn(async move {
                     connection.run(stream, peer).await;
                     drop(counted);

@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use crate::edge::per_address::PerAddress;
 #[cfg(feature = "tls")]
 use crate::edge::tls::Tls;
 use crate::error::BoxError;
@@ -27,9 +28,10 @@ use crate::trust::Peer;
 
 /// What serves one connection.
 pub(crate) struct Connection<S> {
-    service: S,
-    config: Arc<ServerConfig>,
-    draining: CancellationToken,
+    pub(crate) service: S,
+    pub(crate) config: Arc<ServerConfig>,
+    pub(crate) per_address: Option<Arc<PerAddress>>,
+    pub(crate) draining: CancellationToken,
 }
 
 // === impl Connection ===
@@ -42,16 +44,18 @@ where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    pub(crate) fn new(service: S, config: Arc<ServerConfig>, draining: CancellationToken) -> Self {
-        Self { service, config, draining }
-    }
-
     /// Serves it until it ends; once the server drains, until its answer is written.
-    pub(crate) async fn run(self, stream: TcpStream, addr: SocketAddr) {
+    pub(crate) async fn run(self, mut stream: TcpStream, addr: SocketAddr) {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(error = &error as &dyn std::error::Error, "TCP_NODELAY");
         }
-        let stream = Stall::new(stream, self.config.write_timeout);
+        let Some(addr) = client(&self.config, &self.draining, &mut stream, addr).await else { return };
+        let _place = match self.per_address.as_ref().map(|counts| counts.take(addr.ip())) {
+            Some(None) => return refused("per_address", addr),
+            Some(place) => place,
+            None => None,
+        };
+        let stream = Stall::new(stream, self.config.write_timeout, self.config.write_rate);
         #[cfg(feature = "tls")]
         if let Some(tls) = self.config.tls.clone() {
             // On the heap, so that plain connections do not pay for its size.
@@ -97,7 +101,7 @@ where
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Self { service, config, draining } = self;
+        let Self { service, config, draining, .. } = self;
         let expects = Arc::new(AtomicBool::new(false));
         let io = TokioIo::new(Linger::new(stream, config.linger, expects.clone()));
         let mut builder = http1::Builder::new();
@@ -134,4 +138,34 @@ where
             tracing::debug!(error = &error as &dyn std::error::Error, peer = %peer.addr, "connection ended");
         }
     }
+}
+
+/// Whose connection it is: the peer's, or that of the client that a front speaks for. `None` ends it.
+async fn client(
+    config: &ServerConfig,
+    draining: &CancellationToken,
+    stream: &mut TcpStream,
+    peer: SocketAddr,
+) -> Option<SocketAddr> {
+    let Some(protocol) = &config.proxy_protocol else { return Some(peer) };
+    let read = tokio::select! {
+        biased;
+        read = protocol.read(stream, peer) => read,
+        // No request is under way yet.
+        () = draining.cancelled() => return None,
+    };
+    match read {
+        Ok(client) => Some(client),
+        Err(error) => {
+            tracing::debug!(error = &error as &dyn std::error::Error, %peer, "PROXY protocol");
+            refused("proxy_protocol", peer);
+            None
+        }
+    }
+}
+
+/// Counts a connection that is closed before its first request.
+fn refused(reason: &'static str, addr: SocketAddr) {
+    metrics::counter!("streaming_proxy.server.refused", "reason" => reason).increment(1);
+    tracing::debug!(%addr, reason, "connection refused");
 }

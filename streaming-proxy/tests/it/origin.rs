@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tramline_streaming_proxy::config::Timeouts;
 use tramline_streaming_proxy::server::{ServerConfig, serve};
-use tramline_streaming_proxy::{Proxy, ProxyConfig, Route, Routes, Upstream, UpstreamConfig};
+use tramline_streaming_proxy::{Peer, Proxy, ProxyConfig, Route, Routes, Upstream, UpstreamConfig};
 
 /// What a wait for something that must happen may take. Nothing waits for it to pass.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
@@ -121,6 +121,41 @@ impl Front {
 }
 
 impl Drop for Front {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// A server without a proxy, which answers who sent the request. Stopped when dropped.
+pub(crate) struct Bare {
+    pub(crate) addr: SocketAddr,
+    pub(crate) server: JoinHandle<()>,
+    pub(crate) stop: Option<oneshot::Sender<()>>,
+}
+
+impl Bare {
+    pub(crate) async fn new(config: ServerConfig) -> Self {
+        Self::answering(config, |peer| peer.addr.to_string()).await
+    }
+
+    pub(crate) async fn answering(
+        config: ServerConfig,
+        answer: impl Fn(Peer) -> String + Clone + Send + 'static,
+    ) -> Self {
+        let (listener, addr) = listen().await;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let service = tower::service_fn(move |request: Request<Incoming>| {
+            let text = answer(*request.extensions().get::<Peer>().unwrap());
+            async move { Ok::<_, Infallible>(Response::new(text)) }
+        });
+        let server = tokio::spawn(serve(listener, service, config, async move {
+            let _ = stopped.await;
+        }));
+        Self { addr, server, stop: Some(stop) }
+    }
+}
+
+impl Drop for Bare {
     fn drop(&mut self) {
         self.server.abort();
     }

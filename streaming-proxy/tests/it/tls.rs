@@ -11,12 +11,13 @@ use rustls::{ClientConfig, HandshakeKind, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tramline_streaming_proxy::edge::proxy_protocol::ProxyProtocol;
 use tramline_streaming_proxy::edge::tls::{Certificate, Certificates, Tls, TlsConfig};
 use tramline_streaming_proxy::server::ServerConfig;
-use tramline_streaming_proxy::{Proxy, ProxyConfig, Route, Routes, Upstream, UpstreamConfig};
+use tramline_streaming_proxy::{Proxy, ProxyConfig, Route, Routes, TrustedProxies, Upstream, UpstreamConfig};
 
 use crate::client::Client;
-use crate::origin::{Front, real, soon};
+use crate::origin::{Bare, Front, real, soon};
 
 /// A certificate, and what a client needs to believe it.
 struct Made {
@@ -70,7 +71,14 @@ async fn try_connect(
     config: &Arc<ClientConfig>,
     name: &str,
 ) -> std::io::Result<TlsStream<TcpStream>> {
-    let stream = TcpStream::connect(front.addr).await.unwrap();
+    within(TcpStream::connect(front.addr).await.unwrap(), config, name).await
+}
+
+async fn within(
+    stream: TcpStream,
+    config: &Arc<ClientConfig>,
+    name: &str,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let name = ServerName::try_from(name.to_owned()).unwrap();
     soon("handshake", TlsConnector::from(config.clone()).connect(name, stream)).await
 }
@@ -279,4 +287,19 @@ async fn a_drain_waits_for_no_handshake() {
     front.stop.take();
     assert!(silent.is_ended().await);
     soon("drained", &mut front.server).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_fronts_header_comes_before_tls() {
+    let made = made(&["a.example"]);
+    let mut config = ServerConfig::default();
+    config.tls = Some(tls(&[&made], TlsConfig::default()));
+    config.proxy_protocol = Some(ProxyProtocol::new(TrustedProxies::loopback()));
+    let server = Bare::answering(config, |peer| format!("{} {}", peer.addr, peer.tls)).await;
+    let mut client = Client::connect(server.addr).await;
+    client.send("PROXY TCP4 203.0.113.9 10.0.0.1 8080 443\r\n").await;
+    let stream = within(client.stream, &Arc::new(self::client(&[&made])), "a.example").await;
+    let mut client = Client::over(stream.unwrap());
+    client.send(get("a.example")).await;
+    assert_eq!(client.answer().await.text(), "203.0.113.9:8080 true");
 }
