@@ -19,9 +19,11 @@ use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tower::ServiceBuilder;
 use tramline_streaming_proxy::config::HostHeader;
+use tramline_streaming_proxy::layer::respond::RespondLayer;
 use tramline_streaming_proxy::server::{ServerConfig, serve};
-use tramline_streaming_proxy::{Proxy, ProxyConfig, Route, Routes, Upstream, UpstreamConfig};
+use tramline_streaming_proxy::{Forwarder, ProxyConfig, Route, Routes, Upstream, UpstreamConfig};
 
 /// Forwards everything to one upstream, until Ctrl-C or SIGTERM; then it drains.
 #[derive(Debug, Parser)]
@@ -50,7 +52,7 @@ fn main() -> anyhow::Result<()> {
         bail!("--h2c: the crate speaks HTTP/1.1 only");
     }
     // Checked before a port opens.
-    drop(proxy(&args.upstream)?);
+    drop(forwarder(&args.upstream)?);
     let mut addr = args.listen;
     let mut listeners = Vec::new();
     for _ in 0..args.threads {
@@ -95,7 +97,7 @@ fn work(
     upstream: &str,
     mut stopped: watch::Receiver<()>,
 ) -> anyhow::Result<()> {
-    let proxy = proxy(upstream)?;
+    let proxy = ServiceBuilder::new().layer(RespondLayer::new()).service(forwarder(upstream)?);
     let mut config = ServerConfig::default();
     config.max_connections = MAX_CONNECTIONS;
     // Its sender is dropped to stop us.
@@ -107,11 +109,11 @@ fn work(
     })
 }
 
-fn proxy(upstream: &str) -> anyhow::Result<Proxy> {
+fn forwarder(upstream: &str) -> anyhow::Result<Forwarder> {
     let mut config = ProxyConfig::default();
     config.host = HostHeader::Preserve;
     let upstream = Upstream::new("upstream", [upstream], UpstreamConfig::default())?;
-    Ok(Proxy::new(config, Routes::new([Route::new("/", upstream)])?))
+    Ok(Forwarder::new(config, Routes::new([Route::new("/", upstream)])?))
 }
 
 /// A listener that shares its port with those of the other threads.

@@ -10,13 +10,13 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
 use crate::body::download::Download;
-use crate::error::Error;
+use crate::error::ProxyError;
 
 /// The body of an answer: an upstream's, as it comes, or a short one of this proxy's own.
 ///
 /// Dropping it before its end cancels the exchange with the upstream at once.
 #[derive(Debug, Default)]
-pub struct Body {
+pub struct ProxyBody {
     kind: Kind,
 }
 
@@ -30,9 +30,9 @@ enum Kind {
     Download(Box<Download>),
 }
 
-// === impl Body ===
+// === impl ProxyBody ===
 
-impl Body {
+impl ProxyBody {
     /// No body.
     #[must_use]
     pub fn empty() -> Self {
@@ -50,14 +50,14 @@ impl Body {
     }
 }
 
-impl http_body::Body for Body {
+impl http_body::Body for ProxyBody {
     type Data = Bytes;
-    type Error = Error;
+    type Error = ProxyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, ProxyError>>> {
         match &mut self.kind {
             Kind::Empty | Kind::Absent(_) => Poll::Ready(None),
             Kind::Full(bytes) => {
@@ -87,19 +87,19 @@ impl http_body::Body for Body {
     }
 }
 
-impl From<Bytes> for Body {
+impl From<Bytes> for ProxyBody {
     fn from(bytes: Bytes) -> Self {
         if bytes.is_empty() { Self::empty() } else { Self { kind: Kind::Full(bytes) } }
     }
 }
 
-impl From<String> for Body {
+impl From<String> for ProxyBody {
     fn from(text: String) -> Self {
         Bytes::from(text).into()
     }
 }
 
-impl From<&'static str> for Body {
+impl From<&'static str> for ProxyBody {
     fn from(text: &'static str) -> Self {
         Bytes::from_static(text.as_bytes()).into()
     }

@@ -1,10 +1,10 @@
-//! How a [`Proxy`](crate::Proxy) and its routes behave.
+//! How a [`Forwarder`](crate::Forwarder) and its routes behave.
 
 use std::time::Duration;
 
 use crate::trust::TrustedProxies;
 
-/// How a [`Proxy`](crate::Proxy) behaves.
+/// How a [`Forwarder`](crate::Forwarder) behaves.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ProxyConfig {
@@ -31,6 +31,10 @@ pub struct ProxyConfig {
     pub attempts: usize,
     /// Which `Host` the upstream sees.
     pub host: HostHeader,
+    /// How many bytes the names and values of a request's fields may have together; with more it is answered 431.
+    ///
+    /// The default, 64 KiB, is what the server of this crate reads at most; others let more through.
+    pub max_head: usize,
 }
 
 /// Which `Host` an upstream sees. The client's own is in `X-Forwarded-Host` either way.
@@ -128,6 +132,7 @@ impl Default for ProxyConfig {
             max_tunnels: 10_000,
             attempts: 3,
             host: HostHeader::default(),
+            max_head: 64 * 1024,
         }
     }
 }

@@ -6,22 +6,25 @@ use std::sync::Arc;
 
 /// What went wrong with one request, a body, or a piece of configuration.
 ///
-/// The cause, if any, is [`source`](StdError::source). How a kind becomes a status is said in
-/// [`respond`](crate::respond).
+/// It says what happened ([`kind`](Self::kind)), while doing what ([`stage`](Self::stage)), whose fault it is
+/// ([`side`](Self::side)) and how much of the request may have reached an upstream ([`sent`](Self::sent)). The cause,
+/// if any, is [`source`](StdError::source). How a kind becomes a status is said in [`respond`](crate::respond).
 #[derive(Debug)]
-pub struct Error {
+pub struct ProxyError {
     inner: Box<Inner>,
 }
 
 #[derive(Debug)]
 struct Inner {
     kind: ErrorKind,
+    stage: Stage,
+    sent: Sent,
     detail: Option<&'static str>,
     upstream: Option<Arc<str>>,
     source: Option<BoxError>,
 }
 
-/// The kinds of [`Error`], for callers that act on them.
+/// The kinds of [`ProxyError`], for callers that act on them.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -31,8 +34,12 @@ pub enum ErrorKind {
     BadRequest,
     /// The request says that it has a body, and a layer in front of this one has read it.
     BodyTaken,
-    /// The client's body broke off or was malformed while it was passed on.
+    /// The client's body is longer than a layer in front of this one allows.
+    BodyTooLarge,
+    /// The client's body was malformed, or a layer in front of this one failed with it.
     ClientBody,
+    /// The client left in the middle of its body.
+    ClientGone,
     /// The client stopped sending its body.
     ClientTimeout,
     /// The upstream closed the connection before it answered.
@@ -43,7 +50,9 @@ pub enum ErrorKind {
     ConnectFailed,
     /// No connection to the upstream in time; nothing was sent.
     ConnectTimeout,
-    /// CONNECT and TRACE are not passed on.
+    /// The fields of the request are longer than [`ProxyConfig::max_head`](crate::ProxyConfig::max_head).
+    HeadTooLarge,
+    /// CONNECT, TRACE and `OPTIONS *` are not passed on.
     MethodRefused,
     /// The request came on a TLS connection that was opened for another host.
     Misdirected,
@@ -61,7 +70,41 @@ pub enum ErrorKind {
     UriTooLong,
 }
 
-/// Whose fault an [`Error`] is.
+/// What was being done when a request failed.
+///
+/// In this order, but for answers that come early.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
+pub enum Stage {
+    /// It was checked and made ready.
+    Receive,
+    /// A route was looked for.
+    Route,
+    /// It waited for its turn at an address.
+    Queue,
+    /// A connection was opened.
+    Connect,
+    /// It was written.
+    Send,
+    /// The head of the answer was waited for, or read.
+    Head,
+    /// The body of the answer was passed on.
+    Body,
+}
+
+/// How much of a request may have reached an upstream, whatever became of it there.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[expect(clippy::exhaustive_enums, reason = "there is nothing beside none, some and all")]
+pub enum Sent {
+    /// Nothing: it can be sent again whatever it asks.
+    Not,
+    /// A part, at least of its head.
+    Partly,
+    /// All of it was given to the connection. A request without a body is never sent in part.
+    Fully,
+}
+
+/// Whose fault a [`ProxyError`] is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Side {
@@ -75,11 +118,12 @@ pub enum Side {
 
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
-// === impl Error ===
+// === impl ProxyError ===
 
-impl Error {
+impl ProxyError {
     pub(crate) fn new(kind: ErrorKind) -> Self {
-        Self { inner: Box::new(Inner { kind, detail: None, upstream: None, source: None }) }
+        let (stage, sent) = (Stage::Receive, Sent::Not);
+        Self { inner: Box::new(Inner { kind, stage, sent, detail: None, upstream: None, source: None }) }
     }
 
     pub(crate) fn bad_request(detail: &'static str) -> Self {
@@ -100,6 +144,11 @@ impl Error {
         self
     }
 
+    pub(crate) fn when(mut self, stage: Stage, sent: Sent) -> Self {
+        (self.inner.stage, self.inner.sent) = (stage, sent);
+        self
+    }
+
     pub(crate) fn at(mut self, upstream: &Arc<str>) -> Self {
         self.inner.upstream = Some(upstream.clone());
         self
@@ -109,6 +158,18 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.inner.kind
+    }
+
+    /// What was being done when it happened.
+    #[must_use]
+    pub fn stage(&self) -> Stage {
+        self.inner.stage
+    }
+
+    /// How much of the request may have reached an upstream.
+    #[must_use]
+    pub fn sent(&self) -> Sent {
+        self.inner.sent
     }
 
     /// The upstream that the request was meant for, once a route was found.
@@ -128,8 +189,11 @@ impl Error {
     pub fn side(&self) -> Side {
         match self.inner.kind {
             ErrorKind::BadRequest
+            | ErrorKind::BodyTooLarge
             | ErrorKind::ClientBody
+            | ErrorKind::ClientGone
             | ErrorKind::ClientTimeout
+            | ErrorKind::HeadTooLarge
             | ErrorKind::MethodRefused
             | ErrorKind::Misdirected
             | ErrorKind::NoRoute
@@ -158,17 +222,15 @@ impl Error {
         )
     }
 
-    /// Whether nothing of the request reached an upstream, so that it may be sent again whatever it asks.
+    /// Whether nothing of the request reached an upstream and another try may end better, whatever it asks.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(
-            self.inner.kind,
-            ErrorKind::ConnectFailed | ErrorKind::ConnectTimeout | ErrorKind::Overloaded
-        )
+        let fixed = matches!(self.inner.kind, ErrorKind::BodyTaken | ErrorKind::Config);
+        self.inner.sent == Sent::Not && self.side() != Side::Client && !fixed
     }
 }
 
-impl fmt::Display for Error {
+impl fmt::Display for ProxyError {
     // This level only: reporters walk `source` themselves.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.inner.kind.fmt(f)?;
@@ -182,7 +244,7 @@ impl fmt::Display for Error {
     }
 }
 
-impl StdError for Error {
+impl StdError for ProxyError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.inner.source.as_deref().map(|source| source as &(dyn StdError + 'static))
     }
@@ -197,12 +259,15 @@ impl ErrorKind {
             Self::BadResponse => "bad_response",
             Self::BadRequest => "bad_request",
             Self::BodyTaken => "body_taken",
+            Self::BodyTooLarge => "body_too_large",
             Self::ClientBody => "client_body",
+            Self::ClientGone => "client_gone",
             Self::ClientTimeout => "client_timeout",
             Self::Closed => "closed",
             Self::Config => "config",
             Self::ConnectFailed => "connect_failed",
             Self::ConnectTimeout => "connect_timeout",
+            Self::HeadTooLarge => "head_too_large",
             Self::MethodRefused => "method_refused",
             Self::Misdirected => "misdirected",
             Self::NoRoute => "no_route",
@@ -221,12 +286,15 @@ impl fmt::Display for ErrorKind {
             Self::BadResponse => "the upstream's answer cannot be used",
             Self::BadRequest => "the request cannot be passed on",
             Self::BodyTaken => "the request's body was read before",
-            Self::ClientBody => "the client's body broke off",
+            Self::BodyTooLarge => "the request's body is too large",
+            Self::ClientBody => "the request's body cannot be read",
+            Self::ClientGone => "the client left before its body's end",
             Self::ClientTimeout => "the client stopped sending",
             Self::Closed => "the upstream closed the connection without an answer",
             Self::Config => "invalid configuration",
             Self::ConnectFailed => "no connection to the upstream",
             Self::ConnectTimeout => "no connection to the upstream in time",
+            Self::HeadTooLarge => "the request's fields are too large",
             Self::MethodRefused => "this method is not passed on",
             Self::Misdirected => "the connection was opened for another host",
             Self::NoRoute => "no route for this path",

@@ -1,6 +1,7 @@
 //! The life of one request: checked, prepared, sent, answered.
 
 mod send;
+mod trail;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
@@ -10,14 +11,15 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use tokio::time::{Instant, timeout_at};
 
-use crate::body::Body;
+use crate::body::ProxyBody;
 use crate::body::download::{Accounts, Download, Exchange};
 use crate::body::upload::Upload;
 use crate::config::{HostHeader, ProxyConfig};
-use crate::error::{Error, ErrorKind};
+use crate::error::{ErrorKind, ProxyError};
+use crate::forward::trail::Trail;
+use crate::forwarder::Shared;
 use crate::headers::{forwarded, framing, hop};
 use crate::metrics::{self, Outcome};
-use crate::proxy::Shared;
 use crate::route::Route;
 use crate::trust::Peer;
 use crate::upgrade::Permit;
@@ -43,35 +45,36 @@ pub(crate) async fn forward(
     parts: Parts,
     upload: Upload,
     upgrading: Option<Upgrading>,
-) -> Result<Response<Body>, Error> {
-    let authority = framing::check(&parts).inspect_err(metrics::refused)?;
+) -> Result<Response<ProxyBody>, ProxyError> {
+    let authority = framing::check(&parts, shared.config.max_head).inspect_err(metrics::refused)?;
     let routes = shared.routes.load_full();
     let route = routes.find(parts.uri.path()).inspect_err(metrics::refused)?;
     let upstream = &route.upstream;
     let total = route.timeouts.total.map(|limit| Instant::now() + limit);
     let mut accounts = Accounts::new(upstream.metrics());
-    let sent = async {
+    let mut trail = Trail::default();
+    let answered = async {
         let Prepared { request, upgrading } =
             prepare(shared, route, parts, upload, upgrading, authority.as_ref())?;
-        let sending = send::send(route, shared.config.attempts, shared.config.host, request);
-        let sent = match total {
+        let sending = send::send(route, shared.config.attempts, shared.config.host, request, &mut trail);
+        let answered = match total {
             Some(deadline) => timeout_at(deadline, sending)
                 .await
-                .unwrap_or_else(|_| Err(Error::new(ErrorKind::TotalTimeout)))?,
+                .unwrap_or_else(|_| Err(ProxyError::new(ErrorKind::TotalTimeout)))?,
             None => sending.await?,
         };
-        let upgrading = check_switch(&sent.response, upgrading)?;
-        Ok((sent, upgrading))
+        let upgrading = check_switch(&answered.response, upgrading)?;
+        Ok((answered, upgrading))
     };
-    let (sent, upgrading) = match sent.await {
-        Ok(sent) => sent,
+    let answered: Result<_, ProxyError> = answered.await;
+    let (answered, upgrading) = match answered {
+        Ok(answered) => answered,
         Err(error) => {
-            let error: Error = error;
             accounts.end(Outcome::Failed(error.kind()));
-            return Err(error.at(upstream.shared_name()));
+            return Err(error.when(trail.stage(), trail.sent()).at(upstream.shared_name()));
         }
     };
-    let send::Sent { mut response, turn, mut connection, upload } = sent;
+    let send::Answered { mut response, turn, mut connection, upload } = answered;
     accounts.expect(response.status().is_server_error());
     if let Some(seconds) = keep_alive_seconds(response.headers()) {
         connection.keep_at_most(seconds);
@@ -84,14 +87,14 @@ pub(crate) async fn forward(
         headers.insert(UPGRADE, upgrading.protocol);
         let other = hyper::upgrade::on(&mut response);
         shared.tunnels.spawn(upgrading.client, other, exchange, permit);
-        return Ok(finish(response, |_| Body::empty()));
+        return Ok(finish(response, |_| ProxyBody::empty()));
     }
     let name = upstream.shared_name().clone();
     let idle = route.timeouts.response_idle;
     let absent = absent_length(&response);
     Ok(finish(response, |body| {
         let download = Download::new(body, exchange, name, idle, total);
-        absent.map_or_else(|| Body::download(download), Body::absent)
+        absent.map_or_else(|| ProxyBody::download(download), ProxyBody::absent)
     }))
 }
 
@@ -103,7 +106,7 @@ fn prepare(
     upload: Upload,
     upgrading: Option<Upgrading>,
     authority: Option<&Authority>,
-) -> Result<Prepared, Error> {
+) -> Result<Prepared, ProxyError> {
     let upgrading = upgrading.filter(|upgrading| is_granted(&shared.config, &parts, &upload, upgrading));
     let upgrading = match upgrading {
         Some(upgrading) => Some((upgrading, shared.tunnels.permit(&route.upstream)?)),
@@ -155,33 +158,35 @@ fn is_granted(config: &ProxyConfig, parts: &Parts, upload: &Upload, upgrading: &
 fn check_switch(
     response: &Response<Incoming>,
     upgrading: Option<(Upgrading, Permit)>,
-) -> Result<Option<(Upgrading, Permit)>, Error> {
+) -> Result<Option<(Upgrading, Permit)>, ProxyError> {
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(None);
     }
     let Some((upgrading, permit)) = upgrading else {
-        return Err(Error::new(ErrorKind::BadResponse).because("a switch of protocols that nobody asked for"));
+        return Err(
+            ProxyError::new(ErrorKind::BadResponse).because("a switch of protocols that nobody asked for")
+        );
     };
     let agreed = hop::upgrade(response.headers())
         .is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(upgrading.protocol.as_bytes()));
     if agreed {
         Ok(Some((upgrading, permit)))
     } else {
-        Err(Error::new(ErrorKind::BadResponse).because("a switch to another protocol"))
+        Err(ProxyError::new(ErrorKind::BadResponse).because("a switch to another protocol"))
     }
 }
 
 /// A head that promises more than the body has would leave the upstream waiting, and then reading the next request.
-fn check_whole(headers: &HeaderMap, upload: &Upload) -> Result<(), Error> {
+fn check_whole(headers: &HeaderMap, upload: &Upload) -> Result<(), ProxyError> {
     // INVARIANT: `framing::check` let at most one pass, and only digits.
     let promised = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     match (promised, http_body::Body::size_hint(upload).exact()) {
-        (Some(promised), Some(has)) if promised != has => Err(Error::new(ErrorKind::BodyTaken)),
+        (Some(promised), Some(has)) if promised != has => Err(ProxyError::new(ErrorKind::BodyTaken)),
         _ => Ok(()),
     }
 }
 
-fn finish(response: Response<Incoming>, body: impl FnOnce(Incoming) -> Body) -> Response<Body> {
+fn finish(response: Response<Incoming>, body: impl FnOnce(Incoming) -> ProxyBody) -> Response<ProxyBody> {
     let (mut parts, incoming) = response.into_parts();
     parts.extensions.clear();
     parts.version = Version::HTTP_11;

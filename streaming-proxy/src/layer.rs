@@ -1,3 +1,4 @@
-//! Layers to put in front of a [`Proxy`](crate::Proxy), or of anything else.
+//! Layers to put in front of a [`Forwarder`](crate::Forwarder), or of anything else.
 
 pub mod rate_limit;
+pub mod respond;

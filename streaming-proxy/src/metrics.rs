@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{ErrorKind, ProxyError};
 
 /// How an exchange with an upstream ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -38,7 +38,7 @@ pub(crate) struct UpstreamMetrics {
 }
 
 /// Counts a request that was refused before it had an upstream.
-pub(crate) fn refused(error: &Error) {
+pub(crate) fn refused(error: &ProxyError) {
     counter!("streaming_proxy.requests", "upstream" => "none", "outcome" => error.kind().label())
         .increment(1);
 }

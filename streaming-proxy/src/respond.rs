@@ -1,17 +1,21 @@
-//! How an [`Error`] is answered: the one place where a kind becomes a status.
+//! How a [`ProxyError`] is answered: the one place where a kind becomes a status.
 
-use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE};
+use std::error::Error as _;
+use std::io;
+
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, Response, StatusCode, Uri};
 
-use crate::body::Body;
-use crate::error::{Error, ErrorKind};
+use crate::body::ProxyBody;
+use crate::error::{ErrorKind, ProxyError};
 
 /// Writes the answer to a request that could not be passed on.
 ///
-/// Implemented for closures. The default, [`Problem`], writes an RFC 9457 body.
+/// Implemented for closures. The default, [`Problem`], writes an RFC 9457 body. Fields that every such answer needs
+/// are added by [`RespondLayer`](crate::layer::respond::RespondLayer).
 pub trait Respond: Send + Sync + 'static {
     /// The answer to `request`, which failed with `error`.
-    fn respond(&self, error: &Error, request: &Inbound) -> Response<Body>;
+    fn respond(&self, error: &ProxyError, request: &Inbound) -> Response<ProxyBody>;
 }
 
 /// What remains of a request after it was taken apart: enough to answer it.
@@ -42,7 +46,7 @@ impl Problem {
 }
 
 impl Respond for Problem {
-    fn respond(&self, error: &Error, request: &Inbound) -> Response<Body> {
+    fn respond(&self, error: &ProxyError, request: &Inbound) -> Response<ProxyBody> {
         let status = error.status();
         let mut problem = serde_json::json!({
             "type": "about:blank",
@@ -56,41 +60,43 @@ impl Respond for Problem {
         if let Some(id) = request.request_id.as_ref().and_then(|id| id.to_str().ok()) {
             problem["requestId"] = id.into();
         }
-        let mut response = Response::new(Body::from(problem.to_string()));
+        let mut response = Response::new(ProxyBody::from(problem.to_string()));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if error.kind() == ErrorKind::BadRequest {
-            // What follows on this connection may not be what it seems.
-            headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        }
         response
     }
 }
 
 impl<F> Respond for F
 where
-    F: Fn(&Error, &Inbound) -> Response<Body> + Send + Sync + 'static,
+    F: Fn(&ProxyError, &Inbound) -> Response<ProxyBody> + Send + Sync + 'static,
 {
-    fn respond(&self, error: &Error, request: &Inbound) -> Response<Body> {
+    fn respond(&self, error: &ProxyError, request: &Inbound) -> Response<ProxyBody> {
         self(error, request)
     }
 }
 
-// === impl Error ===
+// === impl ProxyError ===
 
-impl Error {
+impl ProxyError {
     /// The status that says this to the client.
+    ///
+    /// 499, which nobody is there to read, is nginx's for a client that left.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self.kind() {
             ErrorKind::BadRequest | ErrorKind::ClientBody => StatusCode::BAD_REQUEST,
-            ErrorKind::ClientTimeout => StatusCode::REQUEST_TIMEOUT,
+            ErrorKind::NoRoute => StatusCode::NOT_FOUND,
             ErrorKind::MethodRefused => StatusCode::METHOD_NOT_ALLOWED,
+            ErrorKind::ClientTimeout => StatusCode::REQUEST_TIMEOUT,
+            ErrorKind::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             ErrorKind::UriTooLong => StatusCode::URI_TOO_LONG,
             ErrorKind::Misdirected => StatusCode::MISDIRECTED_REQUEST,
-            ErrorKind::NoRoute => StatusCode::NOT_FOUND,
+            ErrorKind::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            ErrorKind::ClientGone => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
+            ErrorKind::BodyTaken | ErrorKind::Config => StatusCode::INTERNAL_SERVER_ERROR,
             ErrorKind::BadResponse | ErrorKind::Closed | ErrorKind::ConnectFailed | ErrorKind::Truncated => {
                 StatusCode::BAD_GATEWAY
             }
@@ -98,24 +104,61 @@ impl Error {
             ErrorKind::ConnectTimeout | ErrorKind::ResponseTimeout | ErrorKind::TotalTimeout => {
                 StatusCode::GATEWAY_TIMEOUT
             }
-            ErrorKind::BodyTaken | ErrorKind::Config => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
     /// The stable code for a problem body.
     #[must_use]
     pub fn code(&self) -> &'static str {
-        match self.status() {
-            StatusCode::BAD_REQUEST => "BAD_REQUEST",
-            StatusCode::REQUEST_TIMEOUT => "REQUEST_TIMEOUT",
-            StatusCode::METHOD_NOT_ALLOWED => "METHOD_NOT_ALLOWED",
-            StatusCode::NOT_FOUND => "NOT_FOUND",
-            StatusCode::URI_TOO_LONG => "URI_TOO_LONG",
-            StatusCode::MISDIRECTED_REQUEST => "MISDIRECTED",
-            StatusCode::BAD_GATEWAY => "BAD_GATEWAY",
-            StatusCode::SERVICE_UNAVAILABLE => "UNAVAILABLE",
-            StatusCode::GATEWAY_TIMEOUT => "GATEWAY_TIMEOUT",
+        match self.status().as_u16() {
+            400 => "BAD_REQUEST",
+            404 => "NOT_FOUND",
+            405 => "METHOD_NOT_ALLOWED",
+            408 => "REQUEST_TIMEOUT",
+            413 => "BODY_TOO_LARGE",
+            414 => "URI_TOO_LONG",
+            421 => "MISDIRECTED",
+            431 => "HEAD_TOO_LARGE",
+            499 => "CLIENT_GONE",
+            502 => "BAD_GATEWAY",
+            503 => "UNAVAILABLE",
+            504 => "GATEWAY_TIMEOUT",
             _ => "INTERNAL",
         }
     }
+
+    /// The error type that says this in `Proxy-Status` (RFC 9209, 2.3).
+    pub(crate) fn proxy_status(&self) -> &'static str {
+        match self.kind() {
+            ErrorKind::BadRequest
+            | ErrorKind::BodyTooLarge
+            | ErrorKind::ClientBody
+            | ErrorKind::ClientGone
+            | ErrorKind::ClientTimeout
+            | ErrorKind::HeadTooLarge
+            | ErrorKind::Misdirected
+            | ErrorKind::UriTooLong => "http_request_error",
+            ErrorKind::MethodRefused => "http_request_denied",
+            ErrorKind::NoRoute => "destination_not_found",
+            ErrorKind::Overloaded => "connection_limit_reached",
+            ErrorKind::ConnectFailed if self.is_refused() => "connection_refused",
+            ErrorKind::ConnectFailed => "destination_unavailable",
+            ErrorKind::ConnectTimeout => "connection_timeout",
+            ErrorKind::Closed => "connection_terminated",
+            ErrorKind::ResponseTimeout => "connection_read_timeout",
+            ErrorKind::TotalTimeout => "http_response_timeout",
+            ErrorKind::BadResponse => "http_protocol_error",
+            ErrorKind::Truncated => "http_response_incomplete",
+            ErrorKind::BodyTaken => "proxy_internal_error",
+            ErrorKind::Config => "proxy_configuration_error",
+        }
+    }
+
+    fn is_refused(&self) -> bool {
+        let cause = self.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+        cause.is_some_and(|cause| cause.kind() == io::ErrorKind::ConnectionRefused)
+    }
 }
+
+#[cfg(test)]
+mod tests;

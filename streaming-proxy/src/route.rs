@@ -4,7 +4,7 @@ use http::Uri;
 use http::uri::PathAndQuery;
 
 use crate::config::Timeouts;
-use crate::error::{Error, ErrorKind};
+use crate::error::{ErrorKind, ProxyError, Sent, Stage};
 use crate::upstream::Upstream;
 
 /// One entry of [`Routes`].
@@ -32,7 +32,7 @@ pub enum Rewrite {
     Prefix(String),
 }
 
-/// The routes of a [`Proxy`](crate::Proxy). The longest prefix wins.
+/// The routes of a [`Forwarder`](crate::Forwarder). The longest prefix wins.
 #[derive(Clone, Debug, Default)]
 pub struct Routes {
     /// INVARIANT: longest prefix first, no two the same; prefixes without their trailing slash.
@@ -63,7 +63,7 @@ impl Route {
     }
 
     /// The origin-form target for the upstream.
-    pub(crate) fn target(&self, uri: &Uri) -> Result<PathAndQuery, Error> {
+    pub(crate) fn target(&self, uri: &Uri) -> Result<PathAndQuery, ProxyError> {
         let Rewrite::Prefix(replacement) = &self.rewrite else {
             return Ok(match uri.path_and_query() {
                 // The common case costs a reference count.
@@ -86,7 +86,8 @@ impl Route {
             target.push('?');
             target.push_str(query);
         }
-        PathAndQuery::try_from(target).map_err(|cause| Error::bad_request("the rewritten target").with(cause))
+        PathAndQuery::try_from(target)
+            .map_err(|cause| ProxyError::bad_request("the rewritten target").with(cause))
     }
 }
 
@@ -99,7 +100,7 @@ impl Routes {
     ///
     /// [`ErrorKind::Config`] if a prefix or a replacement does not start with `/` (an
     /// empty one is `/`), or if two routes have the same prefix.
-    pub fn new(routes: impl IntoIterator<Item = Route>) -> Result<Self, Error> {
+    pub fn new(routes: impl IntoIterator<Item = Route>) -> Result<Self, ProxyError> {
         let mut routes: Vec<Route> = routes.into_iter().collect();
         for route in &mut routes {
             let trimmed = route.prefix.trim_end_matches('/').len();
@@ -111,7 +112,7 @@ impl Routes {
         }
         routes.sort_by(|a, b| b.prefix.len().cmp(&a.prefix.len()).then_with(|| a.prefix.cmp(&b.prefix)));
         if routes.windows(2).any(|pair| matches!(pair, [a, b] if a.prefix == b.prefix)) {
-            return Err(Error::config("two routes with the same prefix"));
+            return Err(ProxyError::config("two routes with the same prefix"));
         }
         Ok(Self { routes })
     }
@@ -121,14 +122,14 @@ impl Routes {
     /// # Errors
     ///
     /// [`ErrorKind::NoRoute`] if there is none.
-    pub fn find(&self, path: &str) -> Result<&Route, Error> {
+    pub fn find(&self, path: &str) -> Result<&Route, ProxyError> {
         self.routes
             .iter()
             .find(|route| {
                 path.strip_prefix(route.prefix.as_str())
                     .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             })
-            .ok_or_else(|| Error::new(ErrorKind::NoRoute))
+            .ok_or_else(|| ProxyError::new(ErrorKind::NoRoute).when(Stage::Route, Sent::Not))
     }
 
     /// All routes, longest prefix first.
@@ -137,12 +138,12 @@ impl Routes {
     }
 }
 
-fn check(prefix: &str) -> Result<(), Error> {
+fn check(prefix: &str) -> Result<(), ProxyError> {
     let plain = prefix.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'\\'));
     if (prefix.is_empty() || prefix.starts_with('/')) && plain {
         Ok(())
     } else {
-        Err(Error::config("a prefix must be a path"))
+        Err(ProxyError::config("a prefix must be a path"))
     }
 }
 

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use http::HeaderMap;
 use ipnet::IpNet;
 
-use crate::error::Error;
+use crate::error::ProxyError;
 use crate::headers::forwarded;
 
 /// The other end of the connection that a request came on, in the request's extensions.
@@ -143,10 +143,10 @@ impl Default for TrustedProxies {
 }
 
 impl FromStr for TrustedProxies {
-    type Err = Error;
+    type Err = ProxyError;
 
     /// Networks and single addresses, separated by commas; nothing is nobody.
-    fn from_str(text: &str) -> Result<Self, Error> {
+    fn from_str(text: &str) -> Result<Self, ProxyError> {
         let networks = text
             .split(',')
             .map(str::trim)
@@ -156,7 +156,7 @@ impl FromStr for TrustedProxies {
                 Err(cause) => part
                     .parse::<IpAddr>()
                     .map(IpNet::from)
-                    .map_err(|_| Error::config("not an address or a network").with(cause)),
+                    .map_err(|_| ProxyError::config("not an address or a network").with(cause)),
             })
             .collect::<Result<_, _>>()?;
         Ok(Self::new(networks))

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::body::download::Exchange;
-use crate::error::{Error, ErrorKind};
+use crate::error::{ErrorKind, ProxyError};
 use crate::metrics::Outcome;
 use crate::upstream::Upstream;
 
@@ -64,10 +64,10 @@ impl Tunnels {
         self.tasks.len()
     }
 
-    pub(crate) fn permit(&self, upstream: &Upstream) -> Result<Permit, Error> {
+    pub(crate) fn permit(&self, upstream: &Upstream) -> Result<Permit, ProxyError> {
         let ours = self.permits.clone().try_acquire_owned().ok();
         let Some(permits) = ours.zip(upstream.tunnel()) else {
-            return Err(Error::new(ErrorKind::Overloaded).because("too many tunnels"));
+            return Err(ProxyError::new(ErrorKind::Overloaded).because("too many tunnels"));
         };
         self.open.increment(1.0);
         Ok(Permit { _permits: permits.into(), open: self.open.clone() })

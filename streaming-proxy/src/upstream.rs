@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::UpstreamConfig;
-use crate::error::Error;
+use crate::error::ProxyError;
 use crate::metrics::UpstreamMetrics;
 use crate::upstream::endpoint::Endpoint;
 
@@ -49,7 +49,7 @@ impl Upstream {
         name: &str,
         addresses: impl IntoIterator<Item = A>,
         config: UpstreamConfig,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, ProxyError> {
         let name: Arc<str> = name.into();
         let metrics = UpstreamMetrics::new(&name);
         let endpoints = addresses
@@ -57,7 +57,7 @@ impl Upstream {
             .map(|address| Endpoint::parse(address.as_ref(), &config, &metrics).map(Arc::new))
             .collect::<Result<Vec<_>, _>>()?;
         if endpoints.is_empty() {
-            return Err(Error::config("an upstream without an address"));
+            return Err(ProxyError::config("an upstream without an address"));
         }
         let tunnels = Arc::new(Semaphore::new(config.max_tunnels.min(Semaphore::MAX_PERMITS)));
         Ok(Self { shared: Arc::new(Shared { name, endpoints, tunnels, config, metrics }) })
@@ -68,7 +68,7 @@ impl Upstream {
     /// # Errors
     ///
     /// As [`new`](Self::new).
-    pub fn parse(name: &str, list: &str, config: UpstreamConfig) -> Result<Self, Error> {
+    pub fn parse(name: &str, list: &str, config: UpstreamConfig) -> Result<Self, ProxyError> {
         let addresses = list.split(',').map(str::trim).filter(|address| !address.is_empty());
         Self::new(name, addresses, config)
     }

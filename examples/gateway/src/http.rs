@@ -14,12 +14,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tower::ServiceExt;
 use tower_http::cors::CorsLayer;
-use tramline_streaming_proxy::{Peer, Proxy};
+use tramline_streaming_proxy::Peer;
 use tramline_ws_rooms::{PeerInfo, Refusal};
 
 use crate::health::SystemHealth;
 use crate::limits::{Limits, limit};
 use crate::page;
+use crate::proxying::Proxy;
 use crate::sockets::Sockets;
 
 /// What the handlers share.

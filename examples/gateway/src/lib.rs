@@ -40,8 +40,8 @@ pub fn build(config: Config, deps: Deps) -> Result<Service, ConfigError> {
     let Deps { shell, cache, tickets, metrics } = deps;
     let auth = shell.auth()?;
     let limits = Limits::open(&config.rate_limits, shell.common(), auth.clone())?;
-    let proxy = proxying::proxy(&config.upstreams, shell.common())?;
-    let sockets = Sockets::open(&config, &auth, tickets, cache.clone(), proxy.clone());
+    let forwarder = proxying::forwarder(&config.upstreams, shell.common())?;
+    let sockets = Sockets::open(&config, &auth, tickets, cache.clone(), forwarder.clone());
 
     let lifecycle = shell.lifecycle();
     sockets.bridge(&shell);
@@ -58,6 +58,6 @@ pub fn build(config: Config, deps: Deps) -> Result<Service, ConfigError> {
     });
 
     let health = SystemHealth::new(shell.health().clone(), &config.upstreams);
-    let state = http::State { proxy, sockets, health };
+    let state = http::State { proxy: proxying::answering(forwarder), sockets, health };
     Ok(shell.service_at_the_edge(http::router(state, limits, &config.origins)))
 }

@@ -2,17 +2,27 @@
 
 use chassis::config::{Common, ConfigError};
 use chassis::problem::{Code, MEDIA_TYPE, Problem};
-use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response};
+use tower::Layer;
+use tramline_streaming_proxy::layer::respond::{RespondLayer, RespondService};
 use tramline_streaming_proxy::respond::{Inbound, Respond};
 use tramline_streaming_proxy::{
-    Body, Error, Proxy, ProxyConfig, Route, Routes, TrustedProxies, Upstream, UpstreamConfig,
+    Forwarder, ProxyBody, ProxyConfig, ProxyError, Route, Routes, TrustedProxies, Upstream, UpstreamConfig,
 };
 
 use crate::config::Upstreams;
 
-/// The proxy to the four services, whose paths it does not change.
-pub(crate) fn proxy(upstreams: &Upstreams, common: &Common) -> Result<Proxy, ConfigError> {
+/// A forwarder that answers its failures in the system's words.
+pub(crate) type Proxy = RespondService<Forwarder, SystemProblems>;
+
+/// Answers for the failures of `forwarder`.
+pub(crate) fn answering(forwarder: Forwarder) -> Proxy {
+    RespondLayer::with(SystemProblems).named("gateway").layer(forwarder)
+}
+
+/// The way to the four services, whose paths it does not change.
+pub(crate) fn forwarder(upstreams: &Upstreams, common: &Common) -> Result<Forwarder, ConfigError> {
     let upstream = |variable: &str, name: &str, list: &str| {
         Upstream::parse(name, list, UpstreamConfig::default())
             .map_err(|fault| ConfigError::new(variable, fault))
@@ -26,7 +36,7 @@ pub(crate) fn proxy(upstreams: &Upstreams, common: &Common) -> Result<Proxy, Con
     let routes = routes.map_err(|fault| ConfigError::new("AUTH_SERVICE_URL", fault))?;
     let mut config = ProxyConfig::default();
     config.trusted = trusted(common)?;
-    Ok(Proxy::with_respond(config, routes, SystemProblems))
+    Ok(Forwarder::new(config, routes))
 }
 
 /// The same networks, as the proxy library has them.
@@ -36,10 +46,11 @@ fn trusted(common: &Common) -> Result<TrustedProxies, ConfigError> {
 }
 
 /// Writes the system's problems where the library would write its own.
-struct SystemProblems;
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SystemProblems;
 
 impl Respond for SystemProblems {
-    fn respond(&self, error: &Error, request: &Inbound) -> Response<Body> {
+    fn respond(&self, error: &ProxyError, request: &Inbound) -> Response<ProxyBody> {
         let status = error.status();
         let code = match status.as_u16() {
             502 => Code::BAD_GATEWAY,
@@ -54,22 +65,17 @@ impl Respond for SystemProblems {
         tracing::warn!(
             upstream = error.upstream(),
             kind = %error.kind(),
+            stage = ?error.stage(),
+            sent = ?error.sent(),
             source = ?std::error::Error::source(error),
             "a request was not passed on"
         );
         let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
         let problem = Problem::with_status(status, code, detail);
         let id = request.request_id.as_ref().and_then(|id| id.to_str().ok());
-        let mut response = Response::new(Body::from(problem.to_json(Some(request.uri.path()), id)));
+        let mut response = Response::new(ProxyBody::from(problem.to_json(Some(request.uri.path()), id)));
         *response.status_mut() = status;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
-        if status.as_u16() == 400 {
-            // Where the request's end is in doubt, so is the next one's beginning.
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        if status.as_u16() == 503 {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-        }
         response
     }
 }

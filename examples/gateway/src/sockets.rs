@@ -7,7 +7,7 @@ use chassis::Shell;
 use chassis::auth::Auth;
 use tramline_cache::Cache;
 use tramline_session_sync::tickets::Tickets;
-use tramline_streaming_proxy::Proxy;
+use tramline_streaming_proxy::Forwarder;
 use tramline_ws_rooms::{Backplane, RoomRule, Rooms, RoomsConfig, SlowPolicy};
 
 use crate::config::Config;
@@ -30,7 +30,7 @@ impl Sockets {
         auth: &Auth,
         tickets: Option<Tickets>,
         cache: Cache,
-        proxy: Proxy,
+        forwarder: Forwarder,
     ) -> Self {
         let mut rooms = RoomsConfig::default();
         rooms.origins.clone_from(&config.origins);
@@ -42,7 +42,7 @@ impl Sockets {
             // Samples are worth nothing once the next is there: a slow reader misses some and is told.
             RoomRule::exact(live::ROOM).local().on_slow(SlowPolicy::Gap),
         ];
-        let gatekeeper = Gatekeeper::new(auth.verifier().clone(), tickets, cache, proxy);
+        let gatekeeper = Gatekeeper::new(auth.verifier().clone(), tickets, cache, forwarder);
         Self { rooms: Rooms::new(rooms, gatekeeper, Backplane::memory()), auth: auth.clone() }
     }
 

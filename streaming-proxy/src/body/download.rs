@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
 use crate::body::upload::{Idle, Progress};
-use crate::error::{Error, ErrorKind};
+use crate::error::{ErrorKind, ProxyError, Sent, Stage};
 use crate::metrics::{Outcome, UpstreamMetrics};
 use crate::upstream::Connection;
 use crate::upstream::endpoint::Turn;
@@ -73,22 +73,24 @@ impl Download {
         }
     }
 
-    fn fail(&mut self, kind: ErrorKind) -> Error {
+    fn fail(&mut self, kind: ErrorKind) -> ProxyError {
+        let mut sent = Sent::Fully;
         if let Some(mut exchange) = self.exchange.take() {
             exchange.accounts.outcome = Outcome::Failed(kind);
+            sent = exchange.upload.as_ref().map_or(sent, |upload| upload.sent());
         }
-        Error::new(kind).at(&self.upstream)
+        ProxyError::new(kind).when(Stage::Body, sent).at(&self.upstream)
     }
 }
 
 impl Body for Download {
     type Data = Bytes;
-    type Error = Error;
+    type Error = ProxyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, ProxyError>>> {
         let this = &mut *self;
         if let Some(total) = &mut this.total
             && total.as_mut().poll(cx).is_ready()

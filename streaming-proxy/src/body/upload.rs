@@ -1,21 +1,23 @@
 //! A client's body on its way to the upstream.
 
 use std::any::Any;
+use std::error::Error as StdError;
 use std::fmt;
+use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, LengthLimitError};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
-use crate::error::{BoxError, Error, ErrorKind};
+use crate::error::{BoxError, ErrorKind, ProxyError, Sent};
 
 /// A client's body as hyper's client takes it. One type, so that connections can be shared.
 pub(crate) struct Upload {
@@ -41,7 +43,8 @@ pub(crate) struct Progress {
     /// The upstream could take more, and the client gives nothing.
     waits_for_client: AtomicBool,
     done: AtomicBool,
-    failed: AtomicU8,
+    /// What the client did wrong, if anything.
+    fault: OnceLock<ErrorKind>,
 }
 
 /// A coarse timer: armed when there is nothing to read, and not touched while there is.
@@ -50,9 +53,6 @@ pub(crate) struct Idle {
     last: Instant,
     sleep: Option<Pin<Box<Sleep>>>,
 }
-
-const BROKEN: u8 = 1;
-const TOO_SLOW: u8 = 2;
 
 // === impl Upload ===
 
@@ -81,7 +81,7 @@ impl Upload {
             moved: AtomicU64::new(0),
             waits_for_client: AtomicBool::new(false),
             done: AtomicBool::new(false),
-            failed: AtomicU8::new(0),
+            fault: OnceLock::new(),
         };
         Self { kind, progress: Some(Arc::new(progress)), idle: None }
     }
@@ -110,16 +110,16 @@ impl Upload {
 
 impl Body for Upload {
     type Data = Bytes;
-    type Error = Error;
+    type Error = ProxyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, ProxyError>>> {
         let polled = self.poll_kind(cx);
         let this = &mut *self;
         let Some(progress) = &this.progress else {
-            return polled.map_err(|cause| Error::new(ErrorKind::ClientBody).with(cause));
+            return polled.map_err(fault);
         };
         match polled {
             Poll::Ready(Some(Ok(frame))) => {
@@ -134,8 +134,9 @@ impl Body for Upload {
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(cause))) => {
-                progress.failed.store(BROKEN, Ordering::Release);
-                Poll::Ready(Some(Err(Error::new(ErrorKind::ClientBody).with(cause))))
+                let error = fault(cause);
+                let _ = progress.fault.set(error.kind());
+                Poll::Ready(Some(Err(error)))
             }
             Poll::Ready(None) => {
                 progress.moved();
@@ -146,8 +147,8 @@ impl Body for Upload {
                 progress.waits_for_client.store(true, Ordering::Release);
                 if let Some(idle) = &mut this.idle {
                     ready!(idle.poll_over(cx));
-                    progress.failed.store(TOO_SLOW, Ordering::Release);
-                    return Poll::Ready(Some(Err(Error::new(ErrorKind::ClientTimeout))));
+                    let _ = progress.fault.set(ErrorKind::ClientTimeout);
+                    return Poll::Ready(Some(Err(ProxyError::new(ErrorKind::ClientTimeout))));
                 }
                 Poll::Pending
             }
@@ -177,6 +178,24 @@ impl fmt::Debug for Upload {
     }
 }
 
+/// What a body's failure says about its client.
+fn fault(cause: BoxError) -> ProxyError {
+    let mut level = Some(&*cause as &(dyn StdError + 'static));
+    let mut kind = ErrorKind::ClientBody;
+    while let Some(error) = level {
+        if error.is::<LengthLimitError>() {
+            kind = ErrorKind::BodyTooLarge;
+        } else if let Some(error) = error.downcast_ref::<io::Error>()
+            && !matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)
+        {
+            // The connection ended; those two are what hyper calls bytes that are no body.
+            kind = ErrorKind::ClientGone;
+        }
+        level = error.source();
+    }
+    ProxyError::new(kind).with(cause)
+}
+
 // === impl Progress ===
 
 impl Progress {
@@ -184,13 +203,13 @@ impl Progress {
         self.done.load(Ordering::Acquire)
     }
 
-    /// What the client did wrong, if anything.
     pub(crate) fn fault(&self) -> Option<ErrorKind> {
-        match self.failed.load(Ordering::Acquire) {
-            BROKEN => Some(ErrorKind::ClientBody),
-            TOO_SLOW => Some(ErrorKind::ClientTimeout),
-            _ => None,
-        }
+        self.fault.get().copied()
+    }
+
+    /// How much of the request was given to the connection.
+    pub(crate) fn sent(&self) -> Sent {
+        if self.is_done() { Sent::Fully } else { Sent::Partly }
     }
 
     /// Since when the upstream is the one that everyone waits for; now, while it is the client.

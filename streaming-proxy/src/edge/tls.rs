@@ -47,7 +47,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::edge::tls::names::Names;
-use crate::error::Error;
+use crate::error::ProxyError;
 
 pub use crate::edge::tls::certificates::{Certificate, Certificates};
 
@@ -101,8 +101,9 @@ impl Tls {
     /// # Errors
     ///
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the system gives no random numbers for ticket keys.
-    pub fn new(certificates: Certificates, config: TlsConfig) -> Result<Self, Error> {
-        let tickets = Ticketer::new().map_err(|cause| Error::config("no keys for tickets").with(cause))?;
+    pub fn new(certificates: Certificates, config: TlsConfig) -> Result<Self, ProxyError> {
+        let tickets =
+            Ticketer::new().map_err(|cause| ProxyError::config("no keys for tickets").with(cause))?;
         let current = Current::new(certificates, &config, &tickets)?;
         Ok(Self { shared: Arc::new(Shared { config, tickets, current: ArcSwap::from_pointee(current) }) })
     }
@@ -112,7 +113,7 @@ impl Tls {
     /// # Errors
     ///
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) as in [`new`](Self::new); then the old ones stay.
-    pub fn set_certificates(&self, certificates: Certificates) -> Result<(), Error> {
+    pub fn set_certificates(&self, certificates: Certificates) -> Result<(), ProxyError> {
         let current = Current::new(certificates, &self.shared.config, &self.shared.tickets)?;
         self.shared.current.store(Arc::new(current));
         Ok(())
@@ -152,11 +153,11 @@ impl Current {
         certificates: Certificates,
         config: &TlsConfig,
         tickets: &Arc<dyn ProducesTickets>,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, ProxyError> {
         let certificates = Arc::new(certificates);
         let mut rustls = rustls::ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
-            .map_err(|cause| Error::config("TLS").with(cause))?
+            .map_err(|cause| ProxyError::config("TLS").with(cause))?
             .with_no_client_auth()
             .with_cert_resolver(certificates.clone());
         rustls.alpn_protocols.clone_from(&config.alpn);

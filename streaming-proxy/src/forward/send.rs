@@ -11,23 +11,24 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::body::upload::{Progress, Upload};
 use crate::config::HostHeader;
-use crate::error::{Error, ErrorKind};
+use crate::error::{ErrorKind, ProxyError, Sent, Stage};
+use crate::forward::trail::Trail;
 use crate::headers::framing;
 use crate::route::Route;
 use crate::upstream::endpoint::{Endpoint, Turn};
 use crate::upstream::{Connection, Upstream};
 
 /// The head of an answer, and what its body still holds.
-pub(super) struct Sent {
+pub(super) struct Answered {
     pub(super) response: Response<Incoming>,
     pub(super) turn: Turn,
     pub(super) connection: Connection,
     pub(super) upload: Option<Arc<Progress>>,
 }
 
-/// A request that was not answered. It is given back when none of it was sent.
+/// A request that was not answered. It is given back when none of it was sent, and only then.
 struct Unanswered {
-    error: Error,
+    error: ProxyError,
     request: Option<Box<Request<Upload>>>,
 }
 
@@ -37,7 +38,8 @@ pub(super) async fn send(
     attempts: usize,
     host: HostHeader,
     request: Request<Upload>,
-) -> Result<Sent, Error> {
+    trail: &mut Trail,
+) -> Result<Answered, ProxyError> {
     let upstream = &route.upstream;
     let mut request = request;
     let mut tried = Vec::new();
@@ -48,30 +50,31 @@ pub(super) async fn send(
         if host == HostHeader::Upstream {
             request.headers_mut().insert(HOST, endpoint.host().clone());
         }
-        match attempt(route, &endpoint, request).await {
-            Ok(sent) => {
+        match attempt(route, &endpoint, request, trail).await {
+            Ok(answered) => {
                 // An answer that says «not now» or «I am broken» is no sign that the address is fine again.
-                if !sent.response.status().is_server_error() {
+                if !answered.response.status().is_server_error() {
                     endpoint.health.succeeded();
                 }
-                return Ok(sent);
+                return Ok(answered);
             }
             Err(Unanswered { error, request: given_back }) => {
                 judge(upstream, &endpoint, &error);
                 tried.push(index);
+                // What reached one address may have been done there, and is not asked of another.
                 match given_back {
-                    Some(unsent) if tried.len() < attempts => request = *unsent,
+                    Some(unsent) if trail.sent() == Sent::Not && tried.len() < attempts => request = *unsent,
                     _ => return Err(error),
                 }
                 last = Some(error);
             }
         }
     }
-    Err(last.unwrap_or_else(|| Error::new(ErrorKind::ConnectFailed)))
+    Err(last.unwrap_or_else(|| ProxyError::new(ErrorKind::ConnectFailed)))
 }
 
 /// What a failure says about the address.
-fn judge(upstream: &Upstream, endpoint: &Endpoint, error: &Error) {
+fn judge(upstream: &Upstream, endpoint: &Endpoint, error: &ProxyError) {
     let at_once = match error.kind() {
         ErrorKind::ConnectFailed | ErrorKind::ConnectTimeout => true,
         ErrorKind::BadResponse | ErrorKind::Closed | ErrorKind::ResponseTimeout => false,
@@ -98,7 +101,9 @@ async fn attempt(
     route: &Route,
     endpoint: &Arc<Endpoint>,
     request: Request<Upload>,
-) -> Result<Sent, Unanswered> {
+    trail: &mut Trail,
+) -> Result<Answered, Unanswered> {
+    *trail = Trail::Before(Stage::Queue);
     let turn = match endpoint.clone().turn().await {
         Ok(turn) => turn,
         Err(error) => return Err(Unanswered { error, request: Some(Box::new(request)) }),
@@ -108,15 +113,20 @@ async fn attempt(
         Some(if repeatable { Duration::MAX } else { route.upstream.config().unsafe_reuse_within });
     let mut request = request;
     loop {
+        *trail = Trail::Before(Stage::Connect);
         let mut connection = match endpoint.connection(fresh_within).await {
             Ok(connection) => connection,
             Err(error) => return Err(Unanswered { error, request: Some(Box::new(request)) }),
         };
         let copy = (connection.reused && repeatable).then(|| Box::new(copy(&request)));
         let upload = request.body().progress();
+        *trail = Trail::Exchanging(upload.clone());
         match exchange(&mut connection, request, upload.as_deref(), route.timeouts.response_header).await {
-            Ok(response) => return Ok(Sent { response, turn, connection, upload }),
+            Ok(response) => return Ok(Answered { response, turn, connection, upload }),
             Err(Unanswered { error, request: unsent }) => {
+                if unsent.is_some() {
+                    *trail = Trail::Before(Stage::Send);
+                }
                 // A copy stands in only where a kept connection was closed under the request: an upstream that is slow or
                 // answers nonsense has it, and asking elsewhere would ask twice.
                 let again = unsent.or(copy.filter(|_| error.kind() == ErrorKind::Closed));
@@ -155,7 +165,10 @@ async fn exchange(
                 // while the client is the one to wait for.
                 due = upload.map_or(start, Progress::upstream_owes_since) + limit;
                 if due <= Instant::now() {
-                    return Err(Unanswered { error: Error::new(ErrorKind::ResponseTimeout), request: None });
+                    return Err(Unanswered {
+                        error: ProxyError::new(ErrorKind::ResponseTimeout),
+                        request: None,
+                    });
                 }
             }
         }
@@ -168,7 +181,7 @@ async fn exchange(
             None if cause.is_parse() || cause.is_parse_too_large() => ErrorKind::BadResponse,
             None => ErrorKind::Closed,
         };
-        Unanswered { error: Error::new(kind).with(cause), request }
+        Unanswered { error: ProxyError::new(kind).with(cause), request }
     })?;
     framing::check_answer(&response).map_err(|error| Unanswered { error, request: None })?;
     Ok(response)

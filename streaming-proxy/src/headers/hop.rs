@@ -6,7 +6,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::error::Error;
+use crate::error::ProxyError;
 
 /// How many names one message may nominate in `Connection`. Real clients nominate two.
 const MAX_NOMINATIONS: usize = 16;
@@ -15,10 +15,10 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// Removes from a request what ends here, and returns whether it said `TE: trailers`.
-pub(crate) fn strip_request(headers: &mut HeaderMap) -> Result<bool, Error> {
+pub(crate) fn strip_request(headers: &mut HeaderMap) -> Result<bool, ProxyError> {
     let trailers = tokens(headers, &TE).any(|token| token.eq_ignore_ascii_case(b"trailers"));
     if strip(headers) > MAX_NOMINATIONS {
-        return Err(Error::bad_request("too many names in Connection"));
+        return Err(ProxyError::bad_request("too many names in Connection"));
     }
     headers.remove(PROXY_AUTHORIZATION);
     // The server half answers `100 Continue` by itself, when the upstream starts to read.

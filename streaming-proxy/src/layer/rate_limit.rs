@@ -21,7 +21,7 @@
 //! assert_eq!(headers["ratelimit-policy"], "\"login\";q=2;w=60");
 //! assert_eq!(headers["ratelimit"], "\"login\";r=0;t=30");
 //! assert_eq!(headers["retry-after"], "30");
-//! # Ok::<(), tramline_streaming_proxy::Error>(())
+//! # Ok::<(), tramline_streaming_proxy::ProxyError>(())
 //! # }).unwrap();
 //! ```
 
@@ -37,6 +37,7 @@ use std::sync::Arc;
 
 use metrics::{Counter, counter};
 
+use crate::error::ProxyError;
 use crate::layer::rate_limit::memory::Memory;
 
 pub use crate::layer::rate_limit::decision::Decision;
@@ -128,7 +129,7 @@ impl Limiter {
         name: &str,
         quota: Option<Quota>,
         config: LimiterConfig,
-    ) -> Result<Self, crate::Error> {
+    ) -> Result<Self, ProxyError> {
         let shared = redis::Redis::new(url, name, &config)?;
         let mut limiter = Self::memory(name, quota, config);
         if let Some(inner) = limiter.shared.as_mut().and_then(Arc::get_mut) {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use http::{HeaderName, Request, Response, Uri};
 
-use crate::body::Body;
+use crate::body::ProxyBody;
 #[cfg(feature = "tls")]
 use crate::edge::tls::names::Names;
-use crate::error::{Error, ErrorKind};
+use crate::error::{ErrorKind, ProxyError};
 use crate::respond::{Inbound, Problem, Respond as _};
 
 /// What the server looks at before a service does.
@@ -42,7 +42,7 @@ impl Checks {
     }
 
     /// The answer to a request that goes no further.
-    pub(crate) fn refuse<B>(&self, request: &Request<B>) -> Option<Response<Body>> {
+    pub(crate) fn refuse<B>(&self, request: &Request<B>) -> Option<Response<ProxyBody>> {
         let kind = self.check(request)?;
         metrics::counter!("streaming_proxy.server.refused", "reason" => kind.label()).increment(1);
         let inbound = Inbound {
@@ -50,7 +50,7 @@ impl Checks {
             uri: request.uri().clone(),
             request_id: request.headers().get(X_REQUEST_ID).cloned(),
         };
-        Some(Problem::new().respond(&Error::new(kind), &inbound))
+        Some(Problem::new().respond(&ProxyError::new(kind), &inbound))
     }
 
     fn check<B>(&self, request: &Request<B>) -> Option<ErrorKind> {

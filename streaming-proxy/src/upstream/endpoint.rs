@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::UpstreamConfig;
-use crate::error::{Error, ErrorKind};
+use crate::error::{ErrorKind, ProxyError};
 use crate::metrics::UpstreamMetrics;
 use crate::upstream::health::Health;
 use crate::upstream::pool::{Connection, Pool};
@@ -52,20 +52,22 @@ impl Endpoint {
         address: &str,
         config: &UpstreamConfig,
         metrics: &UpstreamMetrics,
-    ) -> Result<Self, Error> {
-        let uri: Uri = address.parse().map_err(|cause| Error::config("an upstream's address").with(cause))?;
+    ) -> Result<Self, ProxyError> {
+        let uri: Uri =
+            address.parse().map_err(|cause| ProxyError::config("an upstream's address").with(cause))?;
         if uri.scheme().is_some_and(|scheme| *scheme != Scheme::HTTP) {
-            return Err(Error::config("an upstream's address must be http"));
+            return Err(ProxyError::config("an upstream's address must be http"));
         }
         if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
-            return Err(Error::config("an upstream's address has no path: rewrite in the route"));
+            return Err(ProxyError::config("an upstream's address has no path: rewrite in the route"));
         }
-        let authority = uri.authority().cloned().ok_or_else(|| Error::config("an upstream's address"))?;
+        let authority =
+            uri.authority().cloned().ok_or_else(|| ProxyError::config("an upstream's address"))?;
         if authority.as_str().contains('@') {
-            return Err(Error::config("an upstream's address has no user"));
+            return Err(ProxyError::config("an upstream's address has no user"));
         }
         let host = HeaderValue::from_str(authority.as_str())
-            .map_err(|cause| Error::config("an upstream's address").with(cause))?;
+            .map_err(|cause| ProxyError::config("an upstream's address").with(cause))?;
         let port = authority.port_u16().unwrap_or(80);
         Ok(Self {
             port,
@@ -100,7 +102,7 @@ impl Endpoint {
     }
 
     /// Waits for a turn, within the bounds.
-    pub(crate) async fn turn(self: Arc<Self>) -> Result<Turn, Error> {
+    pub(crate) async fn turn(self: Arc<Self>) -> Result<Turn, ProxyError> {
         let permit = match self.turns.clone().try_acquire_owned() {
             Ok(permit) => permit,
             Err(_) => self.wait().await?,
@@ -110,7 +112,7 @@ impl Endpoint {
         Ok(Turn { endpoint: self, permit: Some(permit) })
     }
 
-    async fn wait(&self) -> Result<OwnedSemaphorePermit, Error> {
+    async fn wait(&self) -> Result<OwnedSemaphorePermit, ProxyError> {
         struct Waiting<'a>(&'a AtomicUsize);
         impl Drop for Waiting<'_> {
             fn drop(&mut self) {
@@ -120,11 +122,11 @@ impl Endpoint {
         let before = self.waiting.fetch_add(1, Ordering::Relaxed);
         let _waiting = Waiting(&self.waiting);
         if before >= self.config.max_waiting {
-            return Err(Error::new(ErrorKind::Overloaded));
+            return Err(ProxyError::new(ErrorKind::Overloaded));
         }
         match timeout(self.config.max_wait, self.turns.clone().acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) | Err(_) => Err(Error::new(ErrorKind::Overloaded)),
+            Ok(Err(_)) | Err(_) => Err(ProxyError::new(ErrorKind::Overloaded)),
         }
     }
 
@@ -133,7 +135,7 @@ impl Endpoint {
     /// # Errors
     ///
     /// [`ErrorKind::ConnectFailed`] or [`ErrorKind::ConnectTimeout`].
-    pub(crate) async fn connection(&self, fresh_within: Option<Duration>) -> Result<Connection, Error> {
+    pub(crate) async fn connection(&self, fresh_within: Option<Duration>) -> Result<Connection, ProxyError> {
         if let Some(within) = fresh_within
             && let Some(connection) = self.kept(within).await
         {
@@ -148,7 +150,7 @@ impl Endpoint {
             Err(elapsed) => (ErrorKind::ConnectTimeout, elapsed.into()),
         };
         self.metrics.connect_failed.increment(1);
-        Err(Error::new(kind).with(cause))
+        Err(ProxyError::new(kind).with(cause))
     }
 
     /// A kept connection that is ready for a request. Those that do not get ready are closed.

@@ -9,7 +9,7 @@ use hyper::body::Bytes;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tramline_streaming_proxy::server::ServerConfig;
-use tramline_streaming_proxy::{Proxy, ProxyConfig, Route, Routes, Upstream, UpstreamConfig};
+use tramline_streaming_proxy::{Forwarder, ProxyConfig, Route, Routes, Upstream, UpstreamConfig};
 
 use crate::client::Client;
 use crate::origin::{Front, real, soon};
@@ -34,7 +34,7 @@ async fn gated(config: ServerConfig) -> (Front, Arc<Semaphore>, Arc<Semaphore>) 
     .await;
     let upstream = Upstream::new("test", [upstream.to_string()], UpstreamConfig::default()).unwrap();
     let routes = Routes::new([Route::new("/", upstream)]).unwrap();
-    (Front::serving(Proxy::new(ProxyConfig::default(), routes), config).await, arrived, gate)
+    (Front::serving(Forwarder::new(ProxyConfig::default(), routes), config).await, arrived, gate)
 }
 
 #[tokio::test]
@@ -92,7 +92,7 @@ async fn a_client_that_reads_nothing_is_cut_off() {
     let upstream = real(|_| async { Response::new(Full::new(Bytes::from(vec![0; 64 << 20]))) }).await;
     let upstream = Upstream::new("test", [upstream.to_string()], UpstreamConfig::default()).unwrap();
     let routes = Routes::new([Route::new("/", upstream)]).unwrap();
-    let mut front = Front::serving(Proxy::new(ProxyConfig::default(), routes), config).await;
+    let mut front = Front::serving(Forwarder::new(ProxyConfig::default(), routes), config).await;
     let mut client = Client::connect(front.addr).await;
     client.send(GET).await;
     let mut first = [0; 1];

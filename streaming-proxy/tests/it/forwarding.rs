@@ -6,10 +6,11 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use tokio::io::AsyncWriteExt;
+use tower::ServiceExt;
 use tramline_streaming_proxy::config::{HostHeader, Timeouts};
 use tramline_streaming_proxy::route::Rewrite;
 use tramline_streaming_proxy::server::ServerConfig;
-use tramline_streaming_proxy::{Proxy, ProxyConfig, Route, Routes, Upstream, UpstreamConfig};
+use tramline_streaming_proxy::{Forwarder, ProxyConfig, Route, Routes, Upstream, UpstreamConfig};
 
 use crate::client::{Client, get, once, read_head};
 use crate::origin::{Front, raw, real};
@@ -132,7 +133,7 @@ async fn paths_are_rewritten_and_the_longest_prefix_wins() {
         Route::new("/keep", upstream.clone()),
     ])
     .unwrap();
-    let front = Front::serving(Proxy::new(ProxyConfig::default(), table), ServerConfig::default()).await;
+    let front = Front::serving(Forwarder::new(ProxyConfig::default(), table), ServerConfig::default()).await;
     for (path, seen) in [
         ("/api", "/"),
         ("/api?a=b", "/?a=b"),
@@ -154,7 +155,7 @@ async fn paths_are_rewritten_and_the_longest_prefix_wins() {
     let mut client = Client::connect(front.addr).await;
     client.send("GET /new HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert_eq!(client.answer().await.status, 404);
-    front.proxy.set_routes(Routes::new([Route::new("/new", upstream)]).unwrap());
+    front.forwarder.set_routes(Routes::new([Route::new("/new", upstream)]).unwrap());
     client.send("GET /new HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert_eq!(client.answer().await.status, 200);
 }
@@ -185,7 +186,7 @@ async fn a_body_that_a_layer_has_read_is_a_typed_error() {
     let front = Front::new(real(echo).await).await;
     let request = Request::post("/").header("host", "a").header("content-length", "5");
     let request = request.body(http_body_util::Empty::<Bytes>::new()).unwrap();
-    let error = front.proxy.forward(request).await.unwrap_err();
+    let error = front.forwarder.clone().oneshot(request).await.unwrap_err();
     assert_eq!(error.kind(), tramline_streaming_proxy::ErrorKind::BodyTaken);
 }
 

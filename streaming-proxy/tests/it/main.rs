@@ -4,6 +4,7 @@
 
 mod client;
 mod drain;
+mod errors;
 mod faults;
 mod forward_example;
 mod forwarding;

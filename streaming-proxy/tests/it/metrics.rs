@@ -33,7 +33,7 @@ async fn what_is_refused_before_a_route_is_found_is_counted() {
     let front = Front::new(upstream).await;
     assert_eq!(get(front.addr, "/../x").await.status, 400);
     assert_eq!(once(front.addr, "TRACE / HTTP/1.1\r\nHost: a\r\n\r\n").await.status, 405);
-    front.proxy.set_routes(tramline_streaming_proxy::Routes::default());
+    front.forwarder.set_routes(tramline_streaming_proxy::Routes::default());
     assert_eq!(get(front.addr, "/").await.status, 404);
     assert_eq!(get(front.addr, "/").await.status, 404);
     assert_eq!(outcomes(&snapshotter), ["none bad_request 1", "none method_refused 1", "none no_route 2"]);

@@ -12,9 +12,11 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tower::Layer;
 use tramline_streaming_proxy::config::Timeouts;
+use tramline_streaming_proxy::layer::respond::RespondLayer;
 use tramline_streaming_proxy::server::{ServerConfig, serve};
-use tramline_streaming_proxy::{Peer, Proxy, ProxyConfig, Route, Routes, Upstream, UpstreamConfig};
+use tramline_streaming_proxy::{Forwarder, Peer, ProxyConfig, Route, Routes, Upstream, UpstreamConfig};
 
 /// What a wait for something that must happen may take. Nothing waits for it to pass.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
@@ -85,7 +87,7 @@ where
 /// A proxy behind its own server, stopped when dropped.
 pub(crate) struct Front {
     pub(crate) addr: SocketAddr,
-    pub(crate) proxy: Proxy,
+    pub(crate) forwarder: Forwarder,
     pub(crate) stop: Option<oneshot::Sender<()>>,
     pub(crate) server: JoinHandle<()>,
 }
@@ -107,16 +109,17 @@ impl Front {
     ) -> Self {
         let upstream = Upstream::new("test", upstreams.iter().map(ToString::to_string), config).unwrap();
         let routes = Routes::new([Route::new("/", upstream).with_timeouts(timeouts)]).unwrap();
-        Self::serving(Proxy::new(proxy, routes), ServerConfig::default()).await
+        Self::serving(Forwarder::new(proxy, routes), ServerConfig::default()).await
     }
 
-    pub(crate) async fn serving(proxy: Proxy, config: ServerConfig) -> Self {
+    pub(crate) async fn serving(forwarder: Forwarder, config: ServerConfig) -> Self {
         let (listener, addr) = listen().await;
         let (stop, stopped) = oneshot::channel::<()>();
-        let server = tokio::spawn(serve(listener, proxy.clone(), config, async move {
-            let _ = stopped.await;
-        }));
-        Self { addr, proxy, stop: Some(stop), server }
+        let server =
+            tokio::spawn(serve(listener, RespondLayer::new().layer(forwarder.clone()), config, async move {
+                let _ = stopped.await;
+            }));
+        Self { addr, forwarder, stop: Some(stop), server }
     }
 }
 

@@ -9,6 +9,7 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Semaphore;
+use tower::ServiceExt;
 use tramline_streaming_proxy::config::Timeouts;
 use tramline_streaming_proxy::{ProxyConfig, UpstreamConfig};
 
@@ -223,6 +224,7 @@ async fn more_than_may_wait_is_503_at_once() {
     soon("the first arrives", arrived.acquire()).await.unwrap().forget();
     let answer = get(front.addr, "/").await;
     assert_eq!((answer.status, answer.code().as_str()), (503, "UNAVAILABLE"));
+    assert_eq!(answer.header("retry-after"), Some("1"));
     gate.add_permits(10);
     assert_eq!(first.answer().await.status, 200);
     assert_eq!(get(front.addr, "/").await.status, 200);
@@ -246,7 +248,7 @@ async fn a_kept_connection_that_is_not_ready_leaves_the_connect_its_time() {
     let front = Front::with(&[upstream], config, Timeouts::default(), ProxyConfig::default()).await;
     let large = Full::new(Bytes::from(vec![0; 64 << 20]));
     let request = http::Request::post("/").header("host", "a").body(large).unwrap();
-    let response = soon("the first", front.proxy.forward(request)).await.unwrap();
+    let response = soon("the first", front.forwarder.clone().oneshot(request)).await.unwrap();
     assert_eq!(http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes(), "ok");
     assert_eq!(get(front.addr, "/").await.status, 200);
 }
@@ -271,7 +273,7 @@ async fn errors_of_the_upstream_are_no_good_news() {
     let mut config = UpstreamConfig::default();
     config.failures = 2;
     let front = Front::with(&[upstream], config, Timeouts::default(), ProxyConfig::default()).await;
-    let table = front.proxy.routes();
+    let table = front.forwarder.routes();
     let upstream = &table.iter().next().unwrap().upstream;
     for (status, available) in [(502, 1), (503, 1), (502, 0)] {
         assert_eq!(get(front.addr, "/").await.status, status);

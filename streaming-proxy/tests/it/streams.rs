@@ -12,7 +12,7 @@ use hyper::body::{Body, Bytes, Frame, Incoming};
 use tokio::io::AsyncReadExt;
 use tokio::sync::Semaphore;
 use tower::Service;
-use tramline_streaming_proxy::Proxy;
+use tramline_streaming_proxy::Forwarder;
 
 use crate::client::{Client, read_head};
 use crate::origin::{Front, real, soon};
@@ -121,9 +121,9 @@ async fn up_with_an_upstream_that_pauses() {
     .await;
     let front = Front::new(upstream).await;
     // The service itself, as a layer of another server would call it: the body is not hyper's.
-    let mut proxy: Proxy = front.proxy.clone();
+    let mut forwarder: Forwarder = front.forwarder.clone();
     let request = Request::post("/").header("host", "a").body(Pieces::new(&made)).unwrap();
-    let response = soon("answer", proxy.call(request)).await.unwrap();
+    let response = soon("answer", forwarder.call(request)).await.unwrap();
     let answer = response.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(answer, TOTAL.to_string());
     let most = most.load(Ordering::SeqCst);

@@ -14,7 +14,9 @@ use tokio_rustls::client::TlsStream;
 use tramline_streaming_proxy::edge::proxy_protocol::ProxyProtocol;
 use tramline_streaming_proxy::edge::tls::{Certificate, Certificates, Tls, TlsConfig};
 use tramline_streaming_proxy::server::ServerConfig;
-use tramline_streaming_proxy::{Proxy, ProxyConfig, Route, Routes, TrustedProxies, Upstream, UpstreamConfig};
+use tramline_streaming_proxy::{
+    Forwarder, ProxyConfig, Route, Routes, TrustedProxies, Upstream, UpstreamConfig,
+};
 
 use crate::client::Client;
 use crate::origin::{Bare, Front, real, soon};
@@ -49,7 +51,7 @@ async fn front(tls: &Tls) -> Front {
     let routes = Routes::new([Route::new("/", upstream)]).unwrap();
     let mut config = ServerConfig::default();
     config.tls = Some(tls.clone());
-    Front::serving(Proxy::new(ProxyConfig::default(), routes), config).await
+    Front::serving(Forwarder::new(ProxyConfig::default(), routes), config).await
 }
 
 /// Believes these, whichever it is shown.

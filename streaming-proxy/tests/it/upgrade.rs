@@ -57,7 +57,7 @@ async fn both_directions_pass_and_end_separately() {
         soon("echo", client.stream.read_buf(&mut buffer)).await.unwrap();
     }
     assert_eq!(buffer, b"early late");
-    assert_eq!(front.proxy.tunnels(), 1);
+    assert_eq!(front.forwarder.tunnels(), 1);
     // Half-close: the upstream reads the end, and its last words still come.
     client.stream.shutdown().await.unwrap();
     let mut rest = Vec::new();
@@ -77,7 +77,7 @@ async fn a_refused_upgrade_is_an_ordinary_answer() {
     assert_eq!(client.answer().await.status, 403);
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert_eq!(client.answer().await.status, 403);
-    assert_eq!(front.proxy.tunnels(), 0);
+    assert_eq!(front.forwarder.tunnels(), 0);
 }
 
 #[tokio::test]
@@ -171,11 +171,11 @@ async fn tunnels_outlive_the_servers_drain_and_end_when_told() {
     let (mut front, mut client, closed) = tunnel(ProxyConfig::default()).await;
     front.stop.take();
     soon("drained", &mut front.server).await.unwrap();
-    assert_eq!(front.proxy.tunnels(), 1);
-    soon("ended", front.proxy.close_tunnels()).await;
+    assert_eq!(front.forwarder.tunnels(), 1);
+    soon("ended", front.forwarder.close_tunnels()).await;
     assert!(client.is_ended().await);
     soon("closed", closed.notified()).await;
-    assert_eq!(front.proxy.tunnels(), 0);
+    assert_eq!(front.forwarder.tunnels(), 0);
 }
 
 #[tokio::test]

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use http::header::{ACCEPT, AUTHORIZATION, HOST};
 use http::{Method, Request, StatusCode};
+use tower::ServiceExt;
 use tramline_cache::{Cache, Key, Policy};
 use tramline_session_sync::tickets::Tickets;
 use tramline_session_sync::{Claims, TokenError, Verifier};
-use tramline_streaming_proxy::{Body, Proxy};
+use tramline_streaming_proxy::{Forwarder, ProxyBody};
 use tramline_ws_rooms::{Access, Authority, Credential, Identity, PeerInfo, Refusal, RoomId};
 use uuid::Uuid;
 
@@ -19,7 +20,7 @@ pub(super) struct Gatekeeper {
     verifier: Verifier,
     tickets: Option<Tickets>,
     cache: Cache,
-    proxy: Proxy,
+    forwarder: Forwarder,
 }
 
 /// How long a payment's parties are believed; they do not change, the contract's bound is 60 s.
@@ -35,8 +36,13 @@ const ANSWER_BYTES: usize = 64 * 1024;
 const AGAIN: Duration = Duration::from_secs(1);
 
 impl Gatekeeper {
-    pub(super) fn new(verifier: Verifier, tickets: Option<Tickets>, cache: Cache, proxy: Proxy) -> Self {
-        Self { verifier, tickets, cache, proxy }
+    pub(super) fn new(
+        verifier: Verifier,
+        tickets: Option<Tickets>,
+        cache: Cache,
+        forwarder: Forwarder,
+    ) -> Self {
+        Self { verifier, tickets, cache, forwarder }
     }
 
     async fn may_see(&self, identity: &Identity, payment: Uuid) -> Access {
@@ -49,11 +55,11 @@ impl Gatekeeper {
         else {
             return Access::Forbidden;
         };
-        let (proxy, token) = (self.proxy.clone(), identity.token.clone());
+        let (forwarder, token) = (self.forwarder.clone(), identity.token.clone());
         let policy = Policy::new(KEPT);
         let asked = self.cache.get_or_load(&key, &policy, move || async move {
             // Only an answer is kept; a service that is away is asked again.
-            tokio::time::timeout(ASKED, ask(&proxy, payment, &token)).await.ok().flatten().ok_or(Away)
+            tokio::time::timeout(ASKED, ask(forwarder, payment, &token)).await.ok().flatten().ok_or(Away)
         });
         match asked.await {
             Ok(true) => Access::Allowed,
@@ -67,16 +73,16 @@ impl Gatekeeper {
 struct Away;
 
 /// Whether the payments service shows the payment to the token's user; `None` when it does not say.
-async fn ask(proxy: &Proxy, payment: Uuid, token: &str) -> Option<bool> {
+async fn ask(forwarder: Forwarder, payment: Uuid, token: &str) -> Option<bool> {
     let request = Request::builder()
         .method(Method::GET)
         .uri(format!("/api/payments/{payment}"))
         .header(AUTHORIZATION, format!("Bearer {token}"))
         .header(ACCEPT, "application/json")
         .header(HOST, "gateway")
-        .body(Body::empty())
+        .body(ProxyBody::empty())
         .ok()?;
-    let response = match proxy.forward(request).await {
+    let response = match forwarder.oneshot(request).await {
         Ok(response) => response,
         Err(error) => {
             tracing::warn!(%error, "the payments service cannot be asked about a room");

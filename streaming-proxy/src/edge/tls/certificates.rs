@@ -11,7 +11,7 @@ use rustls::sign::CertifiedKey;
 
 use crate::edge::tls::names::Names;
 use crate::edge::tls::provider;
-use crate::error::Error;
+use crate::error::ProxyError;
 
 /// A certificate with its chain and its key.
 #[derive(Clone)]
@@ -39,16 +39,16 @@ impl Certificate {
     ///
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if one of them does not parse, if the key is another's, or if
     /// the certificate names no host.
-    pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, Error> {
+    pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, ProxyError> {
         let chain = CertificateDer::pem_slice_iter(chain)
             .collect::<Result<Vec<_>, _>>()
-            .map_err(|cause| Error::config("not a chain of certificates in PEM").with(cause))?;
+            .map_err(|cause| ProxyError::config("not a chain of certificates in PEM").with(cause))?;
         let key = PrivateKeyDer::from_pem_slice(key)
-            .map_err(|cause| Error::config("not a private key in PEM").with(cause))?;
-        let first = chain.first().ok_or_else(|| Error::config("no certificate"))?;
+            .map_err(|cause| ProxyError::config("not a private key in PEM").with(cause))?;
+        let first = chain.first().ok_or_else(|| ProxyError::config("no certificate"))?;
         let names = Names::of(first)?;
         let key = CertifiedKey::from_der(chain, key, &provider())
-            .map_err(|cause| Error::config("a certificate and a key that do not fit").with(cause))?;
+            .map_err(|cause| ProxyError::config("a certificate and a key that do not fit").with(cause))?;
         Ok(Self { key: Arc::new(key), names: Arc::new(names) })
     }
 
@@ -72,10 +72,10 @@ impl Certificates {
     /// # Errors
     ///
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if there is none.
-    pub fn new(certificates: impl IntoIterator<Item = Certificate>) -> Result<Self, Error> {
+    pub fn new(certificates: impl IntoIterator<Item = Certificate>) -> Result<Self, ProxyError> {
         let all: Vec<_> = certificates.into_iter().collect();
         if all.is_empty() {
-            return Err(Error::config("no certificate"));
+            return Err(ProxyError::config("no certificate"));
         }
         let mut by_name = HashMap::new();
         for (place, certificate) in all.iter().enumerate() {

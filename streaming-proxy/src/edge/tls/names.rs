@@ -6,7 +6,7 @@ use std::fmt;
 use rustls::pki_types::CertificateDer;
 use webpki::EndEntityCert;
 
-use crate::error::Error;
+use crate::error::ProxyError;
 
 /// The DNS names of a certificate, in lower case; wildcards as they are written (`*.example`).
 pub(crate) struct Names {
@@ -17,13 +17,13 @@ pub(crate) struct Names {
 
 impl Names {
     /// Those in the certificate's subject alternative names; a common name says nothing (RFC 9525).
-    pub(crate) fn of(certificate: &CertificateDer<'_>) -> Result<Self, Error> {
+    pub(crate) fn of(certificate: &CertificateDer<'_>) -> Result<Self, ProxyError> {
         let parsed = EndEntityCert::try_from(certificate)
-            .map_err(|cause| Error::config("not a certificate of a server").with(cause))?;
+            .map_err(|cause| ProxyError::config("not a certificate of a server").with(cause))?;
         let names: HashSet<Box<str>> =
             parsed.valid_dns_names().map(|name| name.to_ascii_lowercase().into()).collect();
         if names.is_empty() {
-            return Err(Error::config("a certificate that names no host"));
+            return Err(ProxyError::config("a certificate that names no host"));
         }
         Ok(Self { names })
     }

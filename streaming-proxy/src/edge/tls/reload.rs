@@ -1,7 +1,7 @@
 //! New certificates in place of old ones, if they can be used.
 
 use crate::edge::tls::{Certificates, Tls};
-use crate::error::{BoxError, Error};
+use crate::error::{BoxError, ProxyError};
 
 impl Tls {
     /// Serves what `load` brings, or goes on with what it has when that fails: then the failure is logged and returned,
@@ -13,12 +13,12 @@ impl Tls {
     /// # Errors
     ///
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) with what `load` failed with as its source.
-    pub fn reload<E>(&self, load: impl FnOnce() -> Result<Certificates, E>) -> Result<(), Error>
+    pub fn reload<E>(&self, load: impl FnOnce() -> Result<Certificates, E>) -> Result<(), ProxyError>
     where
         E: Into<BoxError>,
     {
         let result = load()
-            .map_err(|cause| Error::config("the certificates cannot be used").with(cause))
+            .map_err(|cause| ProxyError::config("the certificates cannot be used").with(cause))
             .and_then(|certificates| self.set_certificates(certificates));
         let label = if result.is_ok() { "ok" } else { "failed" };
         metrics::counter!("streaming_proxy.tls.reloads", "result" => label).increment(1);

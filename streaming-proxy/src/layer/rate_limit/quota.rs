@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::error::Error;
+use crate::error::ProxyError;
 
 /// So many in such a time, the full number at once: `100/min`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -23,7 +23,7 @@ impl Quota {
     ///
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if `text` is neither `off` nor a number, a slash, and one of
     /// `s sec min m h hour d day`.
-    pub fn parse(text: &str) -> Result<Option<Self>, Error> {
+    pub fn parse(text: &str) -> Result<Option<Self>, ProxyError> {
         if text.trim() == "off" { Ok(None) } else { text.parse().map(Some) }
     }
 
@@ -63,10 +63,10 @@ impl Quota {
 }
 
 impl FromStr for Quota {
-    type Err = Error;
+    type Err = ProxyError;
 
-    fn from_str(text: &str) -> Result<Self, Error> {
-        let wrong = || Error::config("a quota looks like 100/min");
+    fn from_str(text: &str) -> Result<Self, ProxyError> {
+        let wrong = || ProxyError::config("a quota looks like 100/min");
         let (limit, unit) = text.trim().split_once('/').ok_or_else(wrong)?;
         let limit: NonZeroU32 = limit.trim().parse().map_err(|cause| wrong().with(cause))?;
         let seconds = match unit.trim() {

@@ -9,7 +9,7 @@ use redis::Script;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use tokio::time::{Instant, timeout};
 
-use crate::error::Error;
+use crate::error::ProxyError;
 use crate::layer::rate_limit::LimiterConfig;
 use crate::layer::rate_limit::decision::Bucket;
 use crate::layer::rate_limit::quota::Quota;
@@ -48,8 +48,8 @@ return {1, math.floor((now - full) / interval + burst + 0.001)}
 // === impl Redis ===
 
 impl Redis {
-    pub(crate) fn new(url: &str, name: &str, config: &LimiterConfig) -> Result<Self, Error> {
-        let wrong = |cause: redis::RedisError| Error::config("the Redis URL").with(cause);
+    pub(crate) fn new(url: &str, name: &str, config: &LimiterConfig) -> Result<Self, ProxyError> {
+        let wrong = |cause: redis::RedisError| ProxyError::config("the Redis URL").with(cause);
         let client = redis::Client::open(url).map_err(wrong)?;
         let manager = ConnectionManagerConfig::new()
             // One try at a time: the pause of the limiter decides when the next is.
