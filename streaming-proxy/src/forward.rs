@@ -5,7 +5,7 @@ mod trail;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
-use http::uri::Authority;
+use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
@@ -20,7 +20,8 @@ use crate::forward::trail::Trail;
 use crate::forwarder::Shared;
 use crate::headers::{forwarded, framing, hop};
 use crate::metrics::{self, Outcome};
-use crate::route::Route;
+use crate::path;
+use crate::route::{Route, Routes};
 use crate::trust::Peer;
 use crate::upgrade::Permit;
 
@@ -30,6 +31,14 @@ pub(crate) struct Upgrading {
     /// Its connection, once it has been told that the wish is granted.
     pub(crate) client: OnUpgrade,
     pub(crate) protocol: HeaderValue,
+}
+
+/// What was found out about a request that is not refused.
+struct Found<'a> {
+    authority: Option<Authority>,
+    route: &'a Route,
+    /// What its upstream is asked for.
+    target: PathAndQuery,
 }
 
 /// A request ready for any address of its upstream.
@@ -46,16 +55,16 @@ pub(crate) async fn forward(
     upload: Upload,
     upgrading: Option<Upgrading>,
 ) -> Result<Response<ProxyBody>, ProxyError> {
-    let authority = framing::check(&parts, shared.config.max_head).inspect_err(metrics::refused)?;
     let routes = shared.routes.load_full();
-    let route = routes.find(parts.uri.path()).inspect_err(metrics::refused)?;
+    let found = Found::new(&parts, shared.config.max_head, &routes).inspect_err(metrics::refused)?;
+    let Found { authority, route, target } = found;
     let upstream = &route.upstream;
     let total = route.timeouts.total.map(|limit| Instant::now() + limit);
     let mut accounts = Accounts::new(upstream.metrics());
     let mut trail = Trail::default();
     let answered = async {
         let Prepared { request, upgrading } =
-            prepare(shared, route, parts, upload, upgrading, authority.as_ref())?;
+            prepare(shared, route, target, parts, upload, upgrading, authority.as_ref())?;
         let sending = send::send(route, shared.config.attempts, shared.config.host, request, &mut trail);
         let answered = match total {
             Some(deadline) => timeout_at(deadline, sending)
@@ -98,10 +107,23 @@ pub(crate) async fn forward(
     }))
 }
 
+// === impl Found ===
+
+impl<'a> Found<'a> {
+    fn new(parts: &Parts, max_head: usize, routes: &'a Routes) -> Result<Self, ProxyError> {
+        let authority = framing::check(parts, max_head)?;
+        let path = path::normal(parts.uri.path())?;
+        let route = routes.find(&path)?;
+        let target = route.target(&parts.uri, &path)?;
+        Ok(Self { authority, route, target })
+    }
+}
+
 /// What the upstream gets to see, but for what depends on its address.
 fn prepare(
     shared: &Shared,
     route: &Route,
+    target: PathAndQuery,
     mut parts: Parts,
     upload: Upload,
     upgrading: Option<Upgrading>,
@@ -116,7 +138,7 @@ fn prepare(
     // Extensions are between the layers of this process.
     parts.extensions.clear();
     parts.version = Version::HTTP_11;
-    parts.uri = Uri::from(route.target(&parts.uri)?);
+    parts.uri = Uri::from(target);
 
     let headers = &mut parts.headers;
     // ORDER: first take away, then add, or a client could take away what is added.

@@ -9,6 +9,7 @@ mod forwarder;
 mod headers;
 pub mod layer;
 mod metrics;
+pub mod path;
 pub mod respond;
 pub mod route;
 pub mod server;

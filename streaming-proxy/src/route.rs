@@ -5,13 +5,15 @@ use http::uri::PathAndQuery;
 
 use crate::config::Timeouts;
 use crate::error::{ErrorKind, ProxyError, Sent, Stage};
+use crate::path::{self, NormalPath};
 use crate::upstream::Upstream;
 
 /// One entry of [`Routes`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Route {
-    /// The path this route is for, and everything below it: `/api` has `/api` and `/api/x`, never `/apiary`.
+    /// The path this route is for, and everything below it: `/api` has `/api` and `/api/x`, never `/apiary`. In its
+    /// [normal form](crate::path::normal).
     pub prefix: String,
     /// Where its requests go.
     pub upstream: Upstream,
@@ -19,6 +21,9 @@ pub struct Route {
     pub rewrite: Rewrite,
     /// Its times.
     pub timeouts: Timeouts,
+    /// Whether `%2F` in a path is data to the upstream, and passed on. Off by default: to many it is a slash, and a
+    /// path that was matched as one would be served as another.
+    pub encoded_slashes: bool,
 }
 
 /// What path an upstream sees.
@@ -45,7 +50,20 @@ impl Route {
     /// A route that keeps the path, with the default times.
     #[must_use]
     pub fn new(prefix: impl Into<String>, upstream: Upstream) -> Self {
-        Self { prefix: prefix.into(), upstream, rewrite: Rewrite::Keep, timeouts: Timeouts::default() }
+        Self {
+            prefix: prefix.into(),
+            upstream,
+            rewrite: Rewrite::Keep,
+            timeouts: Timeouts::default(),
+            encoded_slashes: false,
+        }
+    }
+
+    /// The same route for an upstream that takes `%2F` for data.
+    #[must_use]
+    pub fn with_encoded_slashes(mut self) -> Self {
+        self.encoded_slashes = true;
+        self
     }
 
     /// The same route with this rewrite.
@@ -62,26 +80,32 @@ impl Route {
         self
     }
 
-    /// The origin-form target for the upstream.
-    pub(crate) fn target(&self, uri: &Uri) -> Result<PathAndQuery, ProxyError> {
-        let Rewrite::Prefix(replacement) = &self.rewrite else {
-            return Ok(match uri.path_and_query() {
-                // The common case costs a reference count.
-                Some(target) if target.as_str().starts_with('/') => target.clone(),
-                _ => PathAndQuery::from_static("/"),
-            });
-        };
-        // INVARIANT: the prefix matched, on a segment boundary.
-        let rest = uri.path().get(self.prefix.len()..).unwrap_or_default();
-        let replacement = replacement.trim_end_matches('/');
-        let mut target = String::with_capacity(replacement.len() + uri.path().len() + 1);
-        target.push_str(replacement);
-        // One slash and no more: `//host/…` would be somewhere else to many a reader.
-        let rest = rest.trim_start_matches('/');
-        if !rest.is_empty() || target.is_empty() || uri.path().len() > self.prefix.len() {
-            target.push('/');
+    /// The origin-form target for the upstream: `path`, which is the normal form of that of `uri` and was found to be
+    /// this route's, as it is rewritten.
+    pub(crate) fn target(&self, uri: &Uri, path: &NormalPath<'_>) -> Result<PathAndQuery, ProxyError> {
+        let mut target;
+        match &self.rewrite {
+            Rewrite::Keep => {
+                if path.is_unchanged()
+                    && let Some(target) = uri.path_and_query()
+                {
+                    // The common case costs a reference count.
+                    return Ok(target.clone());
+                }
+                target = path.as_str().to_owned();
+            }
+            Rewrite::Prefix(replacement) => {
+                // INVARIANT: the prefix matched, on a segment boundary.
+                let rest = path.as_str().get(self.prefix.len()..).unwrap_or_default();
+                let replacement = replacement.trim_end_matches('/');
+                target = String::with_capacity(replacement.len() + rest.len() + 1);
+                target.push_str(replacement);
+                target.push_str(rest);
+                if target.is_empty() {
+                    target.push('/');
+                }
+            }
         }
-        target.push_str(rest);
         if let Some(query) = uri.query() {
             target.push('?');
             target.push_str(query);
@@ -98,8 +122,8 @@ impl Routes {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] if a prefix or a replacement does not start with `/` (an
-    /// empty one is `/`), or if two routes have the same prefix.
+    /// [`ErrorKind::Config`] if a prefix or a replacement is no path in its [normal form](crate::path::normal) (an empty
+    /// one is `/`), or if two routes have the same prefix.
     pub fn new(routes: impl IntoIterator<Item = Route>) -> Result<Self, ProxyError> {
         let mut routes: Vec<Route> = routes.into_iter().collect();
         for route in &mut routes {
@@ -121,15 +145,22 @@ impl Routes {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NoRoute`] if there is none.
-    pub fn find(&self, path: &str) -> Result<&Route, ProxyError> {
-        self.routes
+    /// [`ErrorKind::NoRoute`] if there is none, [`ErrorKind::BadRequest`] if there is a `%2F` in `path` and the route
+    /// does not [allow it](Route::encoded_slashes).
+    pub fn find(&self, path: &NormalPath<'_>) -> Result<&Route, ProxyError> {
+        let route = self
+            .routes
             .iter()
             .find(|route| {
-                path.strip_prefix(route.prefix.as_str())
+                path.as_str()
+                    .strip_prefix(route.prefix.as_str())
                     .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             })
-            .ok_or_else(|| ProxyError::new(ErrorKind::NoRoute).when(Stage::Route, Sent::Not))
+            .ok_or_else(|| ProxyError::new(ErrorKind::NoRoute).when(Stage::Route, Sent::Not))?;
+        if path.has_encoded_slash() && !route.encoded_slashes {
+            return Err(ProxyError::bad_request("an encoded slash in the path").when(Stage::Route, Sent::Not));
+        }
+        Ok(route)
     }
 
     /// All routes, longest prefix first.
@@ -139,11 +170,11 @@ impl Routes {
 }
 
 fn check(prefix: &str) -> Result<(), ProxyError> {
-    let plain = prefix.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'\\'));
-    if (prefix.is_empty() || prefix.starts_with('/')) && plain {
+    // Nothing could match another form, or what is sent would be one.
+    if prefix.is_empty() || path::normal(prefix).is_ok_and(|normal| normal.is_unchanged()) {
         Ok(())
     } else {
-        Err(ProxyError::config("a prefix must be a path"))
+        Err(ProxyError::config("a prefix must be a path in its normal form"))
     }
 }
 

@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tower::ServiceExt;
 use tower_http::cors::CorsLayer;
-use tramline_streaming_proxy::Peer;
+use tramline_streaming_proxy::{Peer, path};
 use tramline_ws_rooms::{PeerInfo, Refusal};
 
 use crate::health::SystemHealth;
@@ -74,6 +74,11 @@ async fn forward(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     mut request: Request,
 ) -> Response {
+    // The router and the limits have read the path as it is spelled, and the proxy sends its normal form: another
+    // spelling of one of their paths must not get past them.
+    if path::normal(request.uri().path()).is_ok_and(|path| !path.is_unchanged()) {
+        return Problem::not_found().into_response();
+    }
     request.extensions_mut().insert(Peer::new(peer));
     match state.proxy.oneshot(request).await {
         Ok(response) => response.map(Body::new),

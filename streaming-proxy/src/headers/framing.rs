@@ -7,7 +7,7 @@ use http::{HeaderMap, Method, Response, Version};
 
 use crate::error::{ErrorKind, ProxyError};
 
-/// Checks the framing and the target of a request, and returns the authority that it is for.
+/// Checks the framing and the authority of a request, and returns the authority that it is for.
 ///
 /// hyper has already refused differing lengths, unknown codings and bare CR; this refuses the rest.
 pub(crate) fn check(parts: &Parts, max_head: usize) -> Result<Option<Authority>, ProxyError> {
@@ -19,7 +19,6 @@ pub(crate) fn check(parts: &Parts, max_head: usize) -> Result<Option<Authority>,
         return Err(ProxyError::new(ErrorKind::HeadTooLarge));
     }
     check_length(&parts.headers, parts.version)?;
-    check_path(parts.uri.path())?;
     authority(parts)
 }
 
@@ -55,72 +54,6 @@ fn check_length(headers: &HeaderMap, version: Version) -> Result<(), ProxyError>
         }
     }
     Ok(())
-}
-
-/// Refuses dot segments in every spelling that an upstream may resolve: what is matched is what is sent.
-fn check_path(path: &str) -> Result<(), ProxyError> {
-    if !path.starts_with('/') {
-        return Err(ProxyError::bad_request("the target is not a path"));
-    }
-    let bytes = path.as_bytes();
-    // The common path has nothing to look at.
-    if !bytes.iter().any(|byte| matches!(byte, b'.' | b'%' | b'\\')) {
-        return Ok(());
-    }
-    let mut segment = Segment::default();
-    let mut rest = bytes;
-    loop {
-        match rest {
-            [] => break,
-            [b'/' | b'\\', tail @ ..] => {
-                segment.end()?;
-                rest = tail;
-            }
-            [b'%', b'2', b'f' | b'F', tail @ ..] | [b'%', b'5', b'c' | b'C', tail @ ..] => {
-                segment.end()?;
-                rest = tail;
-            }
-            [b'%', b'0', b'0', ..] => return Err(ProxyError::bad_request("a NUL in the path")),
-            [b'%', b'2', b'e' | b'E', tail @ ..] => {
-                segment.push(b'.');
-                rest = tail;
-            }
-            [b'%', b'3', b'b' | b'B', tail @ ..] => {
-                segment.push(b';');
-                rest = tail;
-            }
-            [byte, tail @ ..] => {
-                segment.push(*byte);
-                rest = tail;
-            }
-        }
-    }
-    segment.end()
-}
-
-/// As much of a path segment as tells whether it is `.` or `..`, parameters (`;…`) aside.
-#[derive(Default)]
-struct Segment {
-    dots: usize,
-    other: bool,
-    parameters: bool,
-}
-
-impl Segment {
-    fn push(&mut self, byte: u8) {
-        match byte {
-            _ if self.parameters => {}
-            b';' => self.parameters = true,
-            b'.' => self.dots += 1,
-            _ => self.other = true,
-        }
-    }
-
-    fn end(&mut self) -> Result<(), ProxyError> {
-        let dots = !self.other && (self.dots == 1 || self.dots == 2);
-        *self = Self::default();
-        if dots { Err(ProxyError::bad_request("a dot segment in the path")) } else { Ok(()) }
-    }
 }
 
 /// The one authority that target and `Host` agree on.

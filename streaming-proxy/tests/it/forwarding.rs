@@ -130,23 +130,30 @@ async fn paths_are_rewritten_and_the_longest_prefix_wins() {
     let table = Routes::new([
         Route::new("/api", upstream.clone()).with_rewrite(Rewrite::Prefix("/".into())),
         Route::new("/api/auth/", upstream.clone()).with_rewrite(Rewrite::Prefix("/v2".into())),
-        Route::new("/keep", upstream.clone()),
+        Route::new("/keep", upstream.clone()).with_encoded_slashes(),
     ])
     .unwrap();
     let front = Front::serving(Forwarder::new(ProxyConfig::default(), table), ServerConfig::default()).await;
     for (path, seen) in [
         ("/api", "/"),
         ("/api?a=b", "/?a=b"),
-        ("/api/x%2Fy?z", "/x%2Fy?z"),
+        ("/api/x%3Fy?z", "/x%3Fy?z"),
+        ("//%61pi/%7ex?%7e", "/~x?%7e"),
         ("/api//evil.example/x", "/evil.example/x"),
         ("/api/auth", "/v2"),
         ("/api/auth/", "/v2/"),
         ("/api/auth/login", "/v2/login"),
         ("/api/authors", "/authors"),
-        ("/keep//a", "/keep//a"),
+        ("/keep//a", "/keep/a"),
+        ("/keep/a%2fb", "/keep/a%2Fb"),
     ] {
         let answer = get(front.addr, path).await;
         assert_eq!(answer.text().lines().next(), Some(format!("GET {seen}").as_str()), "{path}");
+    }
+    // Whatever an upstream would decode or merge, it gets what was matched.
+    for path in ["/api/x%2fy", "/keep/..%2fapi", "/keep%5ca", "/keep/%00", "/keep/%zz"] {
+        let answer = get(front.addr, path).await;
+        assert_eq!((answer.status, answer.code().as_str()), (400, "BAD_REQUEST"), "{path}");
     }
     let answer = get(front.addr, "/apiary").await;
     assert_eq!((answer.status, answer.code().as_str()), (404, "NOT_FOUND"));

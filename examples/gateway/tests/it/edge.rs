@@ -9,6 +9,13 @@ async fn unknown_ways_and_what_is_not_the_internets() {
     let revocations = "/api/auth/.well-known/revocations";
     world.get(revocations).await.is_problem(404, "NOT_FOUND", revocations);
     assert!(world.services.seen(revocations).is_empty(), "not even asked");
+    // The proxy sends one spelling of each path: no other one gets past the routes and limits of the gateway.
+    for path in
+        ["/api/auth//.well-known/revocations", "/api/auth/%2Ewell-known/revocations", "/api/auth/%6Cogin"]
+    {
+        world.get(path).await.is_problem(404, "NOT_FOUND", path);
+    }
+    assert!(world.services.seen(revocations).is_empty() && world.services.seen("/api/auth/login").is_empty());
     assert_eq!(world.get("/api/auth/.well-known/jwks.json").await.status, 200);
     world.send("POST", "/some/page", &[]).await.is_problem(405, "METHOD_NOT_ALLOWED", "/some/page");
     world.send("DELETE", "/health", &[]).await.is_problem(405, "METHOD_NOT_ALLOWED", "/health");
