@@ -1,6 +1,7 @@
 //! The body of an answer.
 
 pub(crate) mod download;
+pub(crate) mod idle;
 pub(crate) mod upload;
 
 use std::pin::Pin;

@@ -1,5 +1,6 @@
 //! The life of one request: checked, prepared, sent, answered.
 
+mod attempt;
 mod send;
 mod trail;
 
@@ -83,7 +84,7 @@ pub(crate) async fn forward(
             return Err(error.when(trail.stage(), trail.sent()).at(upstream.shared_name()));
         }
     };
-    let send::Answered { mut response, turn, mut connection, upload } = answered;
+    let attempt::Answered { mut response, turn, mut connection, upload } = answered;
     accounts.expect(response.status().is_server_error());
     if let Some(seconds) = keep_alive_seconds(response.headers()) {
         connection.keep_at_most(seconds);

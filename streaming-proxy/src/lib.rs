@@ -10,6 +10,7 @@ mod headers;
 pub mod layer;
 mod metrics;
 pub mod path;
+mod resilience;
 pub mod respond;
 pub mod route;
 pub mod server;

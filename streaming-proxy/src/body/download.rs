@@ -11,7 +11,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
-use crate::body::upload::{Idle, Progress};
+use crate::body::idle::Idle;
+use crate::body::upload::Progress;
 use crate::error::{ErrorKind, ProxyError, Sent, Stage};
 use crate::metrics::{Outcome, UpstreamMetrics};
 use crate::upstream::Connection;

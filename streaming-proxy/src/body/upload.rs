@@ -15,8 +15,9 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, LengthLimitError};
 use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
+use crate::body::idle::Idle;
 use crate::error::{BoxError, ErrorKind, ProxyError, Sent};
 
 /// A client's body as hyper's client takes it. One type, so that connections can be shared.
@@ -45,13 +46,6 @@ pub(crate) struct Progress {
     done: AtomicBool,
     /// What the client did wrong, if anything.
     fault: OnceLock<ErrorKind>,
-}
-
-/// A coarse timer: armed when there is nothing to read, and not touched while there is.
-pub(crate) struct Idle {
-    limit: Duration,
-    last: Instant,
-    sleep: Option<Pin<Box<Sleep>>>,
 }
 
 // === impl Upload ===
@@ -224,37 +218,5 @@ impl Progress {
         let elapsed = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.moved.store(elapsed, Ordering::Release);
         self.waits_for_client.store(false, Ordering::Release);
-    }
-}
-
-// === impl Idle ===
-
-impl Idle {
-    pub(crate) fn new(limit: Duration) -> Self {
-        Self { limit, last: Instant::now(), sleep: None }
-    }
-
-    /// Something moved.
-    pub(crate) fn touch(&mut self) {
-        self.last = Instant::now();
-    }
-
-    /// Ready when nothing has moved for the limit. To be polled whenever nothing moves.
-    pub(crate) fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            let due = self.last + self.limit;
-            let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
-            ready!(sleep.as_mut().poll(cx));
-            if due <= Instant::now() {
-                return Poll::Ready(());
-            }
-            sleep.as_mut().reset(due);
-        }
-    }
-}
-
-impl fmt::Debug for Idle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Idle").field("limit", &self.limit).finish_non_exhaustive()
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use crate::body::upload::Idle;
+use crate::body::idle::Idle;
 
 /// Closes `T` in two steps: first the writing half, and the rest when the client has ended too.
 ///

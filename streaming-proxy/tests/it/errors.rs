@@ -108,6 +108,27 @@ async fn each_failure_says_stage_side_and_how_much_was_sent() {
 }
 
 #[tokio::test]
+async fn what_an_earlier_try_has_sent_is_not_forgotten() {
+    // Scenario: the upstream reads a request on a kept connection, and is gone. The new connection is refused, so that
+    // this try has sent nothing; but the request was there.
+    let (listener, addr) = listen().await;
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        drop(listener);
+        let mut buffer = Vec::new();
+        read_head(&mut stream, &mut buffer).await.unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+        read_head(&mut stream, &mut buffer).await.unwrap();
+    });
+    let front = Front::new(addr).await;
+    let request = || Request::get("/").header("host", "a").body(Empty::<Bytes>::new()).unwrap();
+    assert_eq!(front.forwarder.clone().oneshot(request()).await.unwrap().status(), 200);
+    let error = soon("the error", front.forwarder.clone().oneshot(request())).await.unwrap_err();
+    assert_eq!(said(&error), (ErrorKind::ConnectFailed, Stage::Connect, Side::Upstream, Sent::Fully));
+    assert!(!error.is_retryable());
+}
+
+#[tokio::test]
 async fn a_request_that_waits_for_its_turn_was_not_sent() {
     let upstream = raw(|mut stream, _| async move {
         let mut buffer = Vec::new();

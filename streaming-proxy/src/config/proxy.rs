@@ -1,0 +1,65 @@
+//! How a forwarder behaves.
+
+use std::time::Duration;
+
+use crate::trust::TrustedProxies;
+
+/// How a [`Forwarder`](crate::Forwarder) behaves.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ProxyConfig {
+    /// The peers whose forwarding headers are believed and added to. From all others they are replaced.
+    ///
+    /// The default is none: a proxy that believes by default is one header away from a forged address.
+    pub trusted: TrustedProxies,
+    /// The protocols, in lower case, that a client may upgrade to.
+    ///
+    /// The default is `websocket`. Never `h2c`: requests inside it would pass unchecked.
+    pub upgrades: Vec<String>,
+    /// How long a tunnel may carry nothing in either direction.
+    ///
+    /// The default, ten minutes, outlasts every heartbeat in use (30 s to 5 min), and frees what a peer that
+    /// vanished without a word would hold forever.
+    pub tunnel_idle: Option<Duration>,
+    /// How many tunnels may be open at once; one more upgrade is answered 503.
+    ///
+    /// The default, 10,000, costs about 160 MiB of copy buffers when all of them are full.
+    pub max_tunnels: usize,
+    /// How many different addresses a request tries when none of it was sent, the first included.
+    ///
+    /// The default, 3: a client waits at most three connect timeouts.
+    pub attempts: usize,
+    /// Which `Host` the upstream sees.
+    pub host: HostHeader,
+    /// How many bytes the names and values of a request's fields may have together; with more it is answered 431.
+    ///
+    /// The default, 64 KiB, is what the server of this crate reads at most; others let more through.
+    pub max_head: usize,
+}
+
+/// Which `Host` an upstream sees. The client's own is in `X-Forwarded-Host` either way.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum HostHeader {
+    /// The client's.
+    Preserve,
+    /// The upstream's address, as nginx does by default: an upstream that routes by host finds itself.
+    #[default]
+    Upstream,
+}
+
+// === impl ProxyConfig ===
+
+impl Default for ProxyConfig {
+    fn default() -> Self {
+        Self {
+            trusted: TrustedProxies::none(),
+            upgrades: vec!["websocket".to_owned()],
+            tunnel_idle: Some(Duration::from_secs(600)),
+            max_tunnels: 10_000,
+            attempts: 3,
+            host: HostHeader::default(),
+            max_head: 64 * 1024,
+        }
+    }
+}

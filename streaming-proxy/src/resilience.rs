@@ -1,0 +1,3 @@
+//! What is done about failures.
+
+pub(crate) mod retry;
