@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use http::Response;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
+use tokio::io::AsyncReadExt;
 
 use crate::client::Client;
-use crate::origin::{Front, real};
+use crate::origin::{Front, raw, real};
 
 #[tokio::test]
 async fn ambiguous_requests_are_refused() {
@@ -123,15 +124,25 @@ async fn the_same_length_twice_is_one_length_upstream() {
 
 #[tokio::test]
 async fn a_broken_chunk_is_the_clients_fault() {
-    let upstream = real(|request: http::Request<hyper::body::Incoming>| async move {
-        let _ = request.into_body().collect().await;
-        Response::new(Empty::<Bytes>::new())
+    // An upstream that takes all and says nothing: what is answered is the proxy's.
+    let upstream = raw(|mut stream, _| async move {
+        let mut sink = Vec::new();
+        let _ = stream.read_to_end(&mut sink).await;
     })
     .await;
     let front = Front::new(upstream).await;
-    let mut client = Client::connect(front.addr).await;
-    client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n").await;
-    client.send("zz\r\nabc\r\n").await;
-    let answer = client.try_answer().await;
-    assert!(answer.is_none_or(|answer| answer.status == 400));
+    for (what, chunks) in [
+        ("no size", "zz\r\nabc\r\n"),
+        ("a size with a sign", "+3\r\nabc\r\n0\r\n\r\n"),
+        ("more than the size", "2\r\nabc\r\n0\r\n\r\n"),
+        ("a size that overflows", "fffffffffffffffff\r\nabc\r\n"),
+        ("a line feed in an extension", "2;a\nxx\r\nab\r\n0\r\n\r\n"),
+    ] {
+        let mut client = Client::connect(front.addr).await;
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+        client.send(chunks).await;
+        let answer = client.answer().await;
+        assert_eq!((answer.status, answer.code().as_str()), (400, "BAD_REQUEST"), "{what}");
+        assert!(client.is_ended().await, "{what}: the connection goes on");
+    }
 }
