@@ -90,6 +90,31 @@ impl Upstream {
         self.shared.endpoints.iter().filter(|endpoint| endpoint.health.is_up()).count()
     }
 
+    /// Whether both are clones of one.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
+    /// This one, with the addresses, tunnels and health of `before` where they are the same.
+    pub(crate) fn succeeding(self, before: &Self) -> Self {
+        let (new, old) = (&*self.shared, &*before.shared);
+        if self.is_same(before) || new.name != old.name || new.config != old.config {
+            return self;
+        }
+        let kept = |endpoint: &Arc<Endpoint>| {
+            let known = old.endpoints.iter().find(|known| known.authority() == endpoint.authority());
+            known.unwrap_or(endpoint).clone()
+        };
+        let shared = Shared {
+            name: old.name.clone(),
+            endpoints: new.endpoints.iter().map(kept).collect(),
+            tunnels: old.tunnels.clone(),
+            config: old.config.clone(),
+            metrics: old.metrics.clone(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
     pub(crate) fn shared_name(&self) -> &Arc<str> {
         &self.shared.name
     }

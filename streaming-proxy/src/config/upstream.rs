@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// How an [`Upstream`](crate::Upstream) is reached.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct UpstreamConfig {
     /// For one attempt to connect to one address, name look-up included.

@@ -3,6 +3,7 @@
 use crate::error::{ErrorKind, ProxyError, Sent, Stage};
 use crate::path::{self, NormalPath};
 use crate::route::{Rewrite, Route};
+use crate::upstream::Upstream;
 
 /// The routes of a [`Forwarder`](crate::Forwarder). The longest prefix wins.
 #[derive(Clone, Debug, Default)]
@@ -57,6 +58,26 @@ impl Routes {
             return Err(ProxyError::bad_request("an encoded slash in the path").when(Stage::Route, Sent::Not));
         }
         Ok(route)
+    }
+
+    /// The same routes, whose upstreams go on with what those of `before` know.
+    pub(crate) fn succeeding(mut self, before: &Self) -> Self {
+        let mut successors: Vec<(Upstream, Upstream)> = Vec::new();
+        for route in &mut self.routes {
+            // One upstream of several routes stays one.
+            let known = successors.iter().find(|(new, _)| new.is_same(&route.upstream));
+            let successor = match known {
+                Some((_, successor)) => successor.clone(),
+                None => {
+                    let old = before.routes.iter().map(|route| &route.upstream);
+                    let successor = old.fold(route.upstream.clone(), Upstream::succeeding);
+                    successors.push((route.upstream.clone(), successor.clone()));
+                    successor
+                }
+            };
+            route.upstream = successor;
+        }
+        self
     }
 
     /// All routes, longest prefix first.

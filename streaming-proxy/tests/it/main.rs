@@ -15,6 +15,7 @@ mod origin;
 mod pool;
 mod proxy_protocol;
 mod rate_limit;
+mod reload;
 mod slow;
 mod streams;
 mod tls;
