@@ -1,4 +1,7 @@
 //! Layers to put in front of a [`Forwarder`](crate::Forwarder), or of anything else.
 
+#[cfg(feature = "compression")]
+pub mod compression;
 pub mod rate_limit;
 pub mod respond;
+pub mod security_headers;

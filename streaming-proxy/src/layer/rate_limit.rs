@@ -37,6 +37,7 @@ use std::sync::Arc;
 
 use metrics::{Counter, counter};
 
+#[cfg(feature = "redis")]
 use crate::error::ProxyError;
 use crate::layer::rate_limit::memory::Memory;
 
@@ -56,7 +57,7 @@ struct Shared {
     quota: Quota,
     memory: Memory,
     #[cfg(feature = "redis")]
-    redis: Option<redis::Redis>,
+    redis: Option<(redis::Redis, OnFailure)>,
     allowed: Counter,
     refused: Counter,
 }
@@ -73,7 +74,7 @@ pub struct LimiterConfig {
     pub max_keys: usize,
     /// What keys begin with in Redis.
     pub prefix: String,
-    /// How long Redis may take for an answer before the process's own memory decides.
+    /// How long Redis may take for an answer before [`on_failure`](Self::on_failure) decides.
     ///
     /// The default, 50 ms, is a hundred times what it takes; a request must not wait longer for its limit.
     pub redis_timeout: std::time::Duration,
@@ -81,6 +82,23 @@ pub struct LimiterConfig {
     ///
     /// The default is 1 s: when Redis is away, one request a second notices.
     pub redis_pause: std::time::Duration,
+    /// What decides while Redis is away. Of no matter without one.
+    pub on_failure: OnFailure,
+}
+
+/// What a limiter on Redis does while Redis is away.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum OnFailure {
+    /// The process counts for itself, so that a limit may be used once per process. The default: a limit that is
+    /// some times too high is still one.
+    #[default]
+    Memory,
+    /// Everything is allowed, and headers say nothing of the limit: for limits that only share fairly.
+    Open,
+    /// Nothing is allowed, to be tried again after [`redis_pause`](LimiterConfig::redis_pause): for limits that guard
+    /// something, such as guesses at a code. [`Decision::is_failure`] tells such a refusal from one by the limit.
+    Closed,
 }
 
 // === impl Limiter ===
@@ -115,8 +133,8 @@ impl Limiter {
         }
     }
 
-    /// A limiter shared through the Redis at `url`, which is connected in the background. While it is away, the
-    /// process's own memory decides, so that a limit may be used once per process then.
+    /// A limiter shared through the Redis at `url`, which is connected in the background. While it is away,
+    /// [`LimiterConfig::on_failure`] says what decides.
     ///
     /// Must be called inside a tokio runtime.
     ///
@@ -131,9 +149,10 @@ impl Limiter {
         config: LimiterConfig,
     ) -> Result<Self, ProxyError> {
         let shared = redis::Redis::new(url, name, &config)?;
+        let on_failure = config.on_failure;
         let mut limiter = Self::memory(name, quota, config);
         if let Some(inner) = limiter.shared.as_mut().and_then(Arc::get_mut) {
-            inner.redis = Some(shared);
+            inner.redis = Some((shared, on_failure));
         }
         Ok(limiter)
     }
@@ -157,8 +176,7 @@ impl Limiter {
     /// If dropped, it may or may not have been taken.
     pub async fn check(&self, key: &str) -> Decision {
         let Some(shared) = &self.shared else { return Decision::unlimited() };
-        let state = shared.take(key).await;
-        let decision = Decision::new(shared.name.clone(), shared.quota, state);
+        let decision = shared.decide(key).await;
         if decision.is_allowed() { &shared.allowed } else { &shared.refused }.increment(1);
         decision
     }
@@ -174,19 +192,28 @@ impl fmt::Debug for Limiter {
 
 impl Shared {
     #[cfg(feature = "redis")]
-    async fn take(&self, key: &str) -> decision::Bucket {
-        if let Some(redis) = &self.redis
-            && let Some(bucket) = redis.take(key, self.quota).await
-        {
-            return bucket;
+    async fn decide(&self, key: &str) -> Decision {
+        let Some((redis, on_failure)) = &self.redis else { return self.memory(key) };
+        match (redis.take(key, self.quota).await, on_failure) {
+            (Some(bucket), _) => self.decision(bucket),
+            (None, OnFailure::Memory) => self.memory(key),
+            (None, OnFailure::Open) => Decision::unlimited(),
+            (None, OnFailure::Closed) => Decision::failed(redis.pause()),
         }
-        self.memory.take(key)
     }
 
     #[cfg(not(feature = "redis"))]
     #[allow(clippy::unused_async, reason = "with the feature `redis` it waits")]
-    async fn take(&self, key: &str) -> decision::Bucket {
-        self.memory.take(key)
+    async fn decide(&self, key: &str) -> Decision {
+        self.memory(key)
+    }
+
+    fn memory(&self, key: &str) -> Decision {
+        self.decision(self.memory.take(key))
+    }
+
+    fn decision(&self, bucket: decision::Bucket) -> Decision {
+        Decision::new(self.name.clone(), self.quota, bucket)
     }
 }
 
@@ -199,6 +226,7 @@ impl Default for LimiterConfig {
             prefix: "tramline:limit".to_owned(),
             redis_timeout: std::time::Duration::from_millis(50),
             redis_pause: std::time::Duration::from_secs(1),
+            on_failure: OnFailure::default(),
         }
     }
 }

@@ -40,9 +40,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         soon("send", self.stream.write_all(bytes.as_ref())).await.unwrap();
     }
 
+    /// Reads no more than a head.
+    pub(crate) async fn head(&mut self) -> Option<String> {
+        read_head(&mut self.stream, &mut self.buffer).await
+    }
+
     /// Reads one answer. `None` when the connection ends before the head does.
     pub(crate) async fn try_answer(&mut self) -> Option<Answer> {
-        let head = read_head(&mut self.stream, &mut self.buffer).await?;
+        let head = self.head().await?;
         let status = head.get(9..12)?.parse().ok()?;
         let mut answer = Answer { status, head, body: Vec::new(), trailers: String::new() };
         if answer.header("transfer-encoding").is_some() {

@@ -9,6 +9,7 @@ mod faults;
 mod forward_example;
 mod forwarding;
 mod framing;
+mod layers;
 mod limits;
 mod metrics;
 mod origin;

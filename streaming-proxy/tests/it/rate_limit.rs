@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use http::{Request, Response};
 use tower::{Layer, ServiceExt};
-use tramline_streaming_proxy::layer::rate_limit::{Limiter, LimiterConfig, Quota, RateLimitLayer};
+use tramline_streaming_proxy::layer::rate_limit::{Limiter, LimiterConfig, OnFailure, Quota, RateLimitLayer};
 
 fn unique(name: &str) -> String {
     format!("{name}-{}", std::process::id())
@@ -102,4 +102,59 @@ async fn the_layer_refuses_and_tells() {
     assert_eq!(second.headers()["retry-after"], "60");
     let outside = call(None).await.unwrap();
     assert!(outside.status().is_success() && !outside.headers().contains_key("ratelimit"));
+}
+
+/// Limiters of two a minute, one on a Redis where nobody listens, one on a Redis that takes everything and says nothing.
+async fn without_redis(on_failure: OnFailure) -> [Limiter; 2] {
+    let (dead, dead_addr) = crate::origin::listen().await;
+    drop(dead);
+    let hung = crate::origin::raw(|stream, _| async move {
+        std::future::pending::<()>().await;
+        drop(stream);
+    })
+    .await;
+    [dead_addr, hung].map(|addr| {
+        let mut config = LimiterConfig::default();
+        config.on_failure = on_failure;
+        config.redis_pause = std::time::Duration::from_secs(90);
+        Limiter::redis(&format!("redis://{addr}"), "away", Quota::parse("2/min").unwrap(), config).unwrap()
+    })
+}
+
+#[tokio::test]
+async fn without_redis_the_process_counts_for_itself() {
+    for limiter in without_redis(OnFailure::default()).await {
+        for remaining in [1, 0] {
+            assert_eq!(limiter.check("a").await.remaining(), Some(remaining));
+        }
+        let refused = limiter.check("a").await;
+        assert!(!refused.is_allowed() && !refused.is_failure());
+    }
+}
+
+#[tokio::test]
+async fn without_redis_an_open_limit_allows() {
+    for limiter in without_redis(OnFailure::Open).await {
+        for _ in 0..5 {
+            let decision = limiter.check("a").await;
+            assert!(decision.is_allowed() && decision.remaining().is_none());
+            let mut headers = http::HeaderMap::new();
+            decision.write(&mut headers);
+            assert!(headers.is_empty(), "it claims nothing: {headers:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_redis_a_closed_limit_refuses() {
+    for limiter in without_redis(OnFailure::Closed).await {
+        for _ in 0..2 {
+            let decision = limiter.check("a").await;
+            assert!(!decision.is_allowed() && decision.is_failure() && decision.remaining().is_none());
+            let mut headers = http::HeaderMap::new();
+            decision.write(&mut headers);
+            assert_eq!(headers.len(), 1, "{headers:?}");
+            assert_eq!(headers["retry-after"], "90");
+        }
+    }
 }

@@ -11,8 +11,17 @@ use crate::layer::rate_limit::quota::Quota;
 /// What a [`Limiter`](super::Limiter) says about one request.
 #[derive(Clone, Debug)]
 pub struct Decision {
-    /// `None`: there is no limit.
-    limited: Option<Limited>,
+    kind: Kind,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    /// There is no limit.
+    Unlimited,
+    Limited(Limited),
+    /// Nobody could tell; to be asked again after this time.
+    #[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "the process's own memory never fails"))]
+    Failed(Duration),
 }
 
 #[derive(Clone, Debug)]
@@ -38,11 +47,16 @@ const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy")
 
 impl Decision {
     pub(crate) fn new(name: Arc<str>, quota: Quota, bucket: Bucket) -> Self {
-        Self { limited: Some(Limited { name, quota, bucket }) }
+        Self { kind: Kind::Limited(Limited { name, quota, bucket }) }
     }
 
     pub(crate) fn unlimited() -> Self {
-        Self { limited: None }
+        Self { kind: Kind::Unlimited }
+    }
+
+    #[cfg(feature = "redis")]
+    pub(crate) fn failed(again: Duration) -> Self {
+        Self { kind: Kind::Failed(again) }
     }
 
     /// Whether the request may go on.
@@ -54,36 +68,46 @@ impl Decision {
     /// When a refused request may be tried again.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        match self.limited.as_ref()?.bucket {
-            Bucket::Left(_) => None,
-            Bucket::Empty(wait) => Some(wait),
+        match &self.kind {
+            Kind::Unlimited | Kind::Limited(Limited { bucket: Bucket::Left(_), .. }) => None,
+            Kind::Limited(Limited { bucket: Bucket::Empty(wait), .. }) | Kind::Failed(wait) => Some(*wait),
         }
     }
 
-    /// How many more are allowed at this moment, if there is a limit.
+    /// Whether the request is refused because nobody could tell how much is left
+    /// ([`OnFailure::Closed`](super::OnFailure::Closed)): 503 is then truer than 429.
+    #[must_use]
+    pub fn is_failure(&self) -> bool {
+        matches!(self.kind, Kind::Failed(_))
+    }
+
+    /// How many more are allowed at this moment, if there is a limit and it is known.
     #[must_use]
     pub fn remaining(&self) -> Option<u32> {
-        match self.limited.as_ref()?.bucket {
-            Bucket::Left(left) => Some(left),
-            Bucket::Empty(_) => Some(0),
+        match &self.kind {
+            Kind::Unlimited | Kind::Failed(_) => None,
+            Kind::Limited(Limited { bucket: Bucket::Left(left), .. }) => Some(*left),
+            Kind::Limited(Limited { bucket: Bucket::Empty(_), .. }) => Some(0),
         }
     }
 
     /// Writes `RateLimit-Policy`, `RateLimit` (draft-ietf-httpapi-ratelimit-headers) and, for a refused request,
-    /// `Retry-After`, replacing what is there. Without a limit it writes nothing.
+    /// `Retry-After`, replacing what is there. Without a limit it writes nothing, and without knowledge of what is left
+    /// only the last.
     ///
     /// `t` is the time to the next one when none is left, else the time until all are back.
     pub fn write(&self, headers: &mut HeaderMap) {
-        let Some(Limited { name, quota, bucket }) = &self.limited else { return };
-        let (left, wait) = match *bucket {
-            Bucket::Left(left) => (left, quota.interval() * quota.limit().saturating_sub(left)),
-            Bucket::Empty(wait) => (0, wait),
-        };
-        let wait = ceil_seconds(wait);
-        insert(headers, RATELIMIT_POLICY, &policy(name, *quota));
-        insert(headers, RATELIMIT, &format!("{};r={left};t={wait}", quoted(name)));
-        if let Bucket::Empty(_) = bucket {
-            headers.insert(RETRY_AFTER, HeaderValue::from(wait.max(1)));
+        if let Kind::Limited(Limited { name, quota, bucket }) = &self.kind {
+            let (left, wait) = match *bucket {
+                Bucket::Left(left) => (left, quota.interval() * quota.limit().saturating_sub(left)),
+                Bucket::Empty(wait) => (0, wait),
+            };
+            let wait = ceil_seconds(wait);
+            insert(headers, RATELIMIT_POLICY, &policy(name, *quota));
+            insert(headers, RATELIMIT, &format!("{};r={left};t={wait}", quoted(name)));
+        }
+        if let Some(wait) = self.retry_after() {
+            headers.insert(RETRY_AFTER, HeaderValue::from(ceil_seconds(wait).max(1)));
         }
     }
 }

@@ -88,13 +88,18 @@ impl Redis {
         }
     }
 
+    /// How long it is not asked after a failure.
+    pub(crate) fn pause(&self) -> Duration {
+        self.pause
+    }
+
     fn is_away(&self) -> bool {
         self.lock().is_some_and(|until| until > Instant::now())
     }
 
     fn step_back(&self, error: &(dyn std::error::Error + 'static)) -> Option<Bucket> {
         self.failed.increment(1);
-        tracing::debug!(error, "Redis is away: limits are counted in this process");
+        tracing::debug!(error, "Redis is away: limits are decided without it");
         *self.lock() = Some(Instant::now() + self.pause);
         None
     }
