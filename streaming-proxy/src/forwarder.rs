@@ -60,8 +60,8 @@ impl Forwarder {
 
     /// Other routes for the requests from now on; those under way keep theirs.
     ///
-    /// An upstream of the same name and configuration keeps what it knows: of the addresses that stay, their connections,
-    /// bounds and health. So a table can be built anew for every change; [`routes`](Self::routes) has what came of it.
+    /// An upstream of the same name and configuration keeps what it knows: of the addresses that stay, their
+    /// connections, bounds and health. So a table can be built anew for every change; [`routes`](Self::routes) has what came of it.
     pub fn set_routes(&self, routes: Routes) {
         let before = self.routes();
         self.shared.routes.store(Arc::new(routes.succeeding(&before)));

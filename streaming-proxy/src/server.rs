@@ -111,7 +111,8 @@ impl Default for ServerConfig {
 /// the last is through.
 ///
 /// Each request carries its [`Peer`] as an extension. A failure of the service closes the connection: put a
-/// [`RespondLayer`](crate::layer::respond::RespondLayer) on a `Forwarder`. Upgraded connections outlive the drain: they belong to whoever took them over.
+/// [`RespondLayer`](crate::layer::respond::RespondLayer) on a `Forwarder`. Upgraded connections outlive the drain: they
+/// belong to whoever took them over.
 ///
 /// # Cancel safety
 ///

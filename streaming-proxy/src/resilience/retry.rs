@@ -24,7 +24,8 @@ impl Retry {
         }
     }
 
-    /// Whether doing it twice is the same as doing it once (RFC 9110, 9.2.2), and there is no body, which would be gone.
+    /// Whether doing it twice is the same as doing it once (RFC 9110, 9.2.2), and there is no body, which would be
+    /// gone.
     pub(crate) fn is_repeatable(&self) -> bool {
         self.repeatable
     }
