@@ -14,7 +14,6 @@ use tramline_observability::{Health, Lifecycle};
 use crate::problem::Problem;
 use crate::shell::Shell;
 
-pub use self::accept::AcceptConfig;
 pub use self::serve::{End, ServeConfig, serve};
 
 /// A service that is built, and not served yet.

@@ -11,18 +11,27 @@ use tramline_observability::admin::{self, AdminConfig};
 use tramline_observability::lifecycle::{DrainReport, Phase, TaskEnd};
 use tramline_observability::metrics::MetricsHandle;
 
-use super::{AcceptConfig, Service, accept};
+use tramline_streaming_proxy::server::ServerConfig;
+
+use super::{Service, accept};
 
 /// What [`serve`] serves with.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub struct ServeConfig {
-    /// The HTTP listeners' settings.
-    pub accept: AcceptConfig,
+    /// The HTTP listeners' settings: the defaults of the proxy library's server, but that a connection may be idle for
+    /// 75 s, above the 60 s that nginx keeps an upstream connection, so that it is nginx that closes.
+    pub accept: ServerConfig,
     /// The admin listener, and what its `/metrics` shows.
     pub admin: Option<(TcpListener, Option<MetricsHandle>)>,
     /// How long the drain may take.
     pub drain_timeout: Duration,
+}
+
+impl Default for ServeConfig {
+    fn default() -> Self {
+        Self { accept: accept::config(), admin: None, drain_timeout: Duration::ZERO }
+    }
 }
 
 /// How [`serve`] ended.
@@ -69,10 +78,10 @@ pub async fn serve(
     End { report, failed }
 }
 
-async fn listen(services: Vec<(Service, TcpListener)>, config: AcceptConfig, stop: CancellationToken) {
+async fn listen(services: Vec<(Service, TcpListener)>, config: ServerConfig, stop: CancellationToken) {
     let each = services.into_iter().map(|(service, listener)| {
         let own = CancellationToken::new();
-        let run = accept::run(listener, service.router(), config, own.clone().cancelled_owned());
+        let run = accept::run(listener, service.router(), config.clone(), own.clone().cancelled_owned());
         let handle: JoinHandle<()> = tokio::spawn(run);
         // When the drain's time is over, the listeners end with this task.
         (own, AbortOnDropHandle::new(handle))

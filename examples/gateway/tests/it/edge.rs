@@ -1,5 +1,8 @@
 //! The answers of the gateway itself.
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
 use crate::support::{ORIGIN, Setup, World, until};
 
 #[tokio::test]
@@ -22,6 +25,19 @@ async fn unknown_ways_and_what_is_not_the_internets() {
     world.get("/api/docs").await.is_problem(501, "NOT_IMPLEMENTED", "/api/docs");
     // A path that only begins like a service's is nobody's.
     world.get("/api/paymentsx").await.is_problem(404, "NOT_FOUND", "/api/paymentsx");
+    world.stop().await;
+}
+
+/// The listener has the bounds of the proxy library's server: hyper's own would hold 400 KiB for each connection.
+#[tokio::test]
+async fn a_head_that_is_too_large_is_not_read_to_its_end() {
+    let world = World::start(Setup::default()).await;
+    let mut stream = TcpStream::connect(world.addr).await.unwrap();
+    let head = format!("GET / HTTP/1.1\r\nhost: gateway\r\nx: {}\r\n\r\n", "z".repeat(200 * 1024));
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&status), "HTTP/1.1 431");
     world.stop().await;
 }
 
