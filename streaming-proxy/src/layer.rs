@@ -1,5 +1,7 @@
 //! Layers to put in front of a [`Forwarder`](crate::Forwarder), or of anything else.
 
+pub mod body_limit;
+pub mod body_rate;
 #[cfg(feature = "compression")]
 pub mod compression;
 pub mod rate_limit;

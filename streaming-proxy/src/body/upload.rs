@@ -179,6 +179,9 @@ fn fault(cause: BoxError) -> ProxyError {
     while let Some(error) = level {
         if error.is::<LengthLimitError>() {
             kind = ErrorKind::BodyTooLarge;
+        } else if let Some(error) = error.downcast_ref::<ProxyError>() {
+            // A layer of this crate knows.
+            kind = error.kind();
         } else if let Some(error) = error.downcast_ref::<io::Error>()
             && !matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)
         {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, but not to clippy")]
 
+mod body_layers;
 mod client;
 mod drain;
 mod errors;
@@ -16,6 +17,7 @@ mod origin;
 mod pool;
 mod proxy_protocol;
 mod rate_limit;
+mod redirect;
 mod reload;
 mod slow;
 mod streams;
