@@ -110,7 +110,7 @@ impl Default for ServerConfig {
 /// listener is closed, idle connections too, requests under way are answered (`Connection: close`), and it returns when
 /// the last is through.
 ///
-/// Each request carries its [`Peer`] as an extension. A failure of the service closes the connection: put a
+/// Each request carries its [`Peer`](crate::Peer) as an extension. A failure of the service closes the connection: put a
 /// [`RespondLayer`](crate::layer::respond::RespondLayer) on a `Forwarder`. Upgraded connections outlive the drain: they
 /// belong to whoever took them over.
 ///
