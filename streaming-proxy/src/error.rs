@@ -4,6 +4,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
+use http::HeaderValue;
+
 /// What went wrong with one request, a body, or a piece of configuration.
 ///
 /// It says what happened ([`kind`](Self::kind)), while doing what ([`stage`](Self::stage)), whose fault it is
@@ -21,6 +23,7 @@ struct Inner {
     sent: Sent,
     detail: Option<&'static str>,
     upstream: Option<Arc<str>>,
+    allow: Option<HeaderValue>,
     source: Option<BoxError>,
 }
 
@@ -52,11 +55,11 @@ pub enum ErrorKind {
     ConnectTimeout,
     /// The fields of the request are longer than [`ProxyConfig::max_head`](crate::ProxyConfig::max_head).
     HeadTooLarge,
-    /// CONNECT, TRACE and `OPTIONS *` are not passed on.
+    /// CONNECT, TRACE and `OPTIONS *` are not passed on; or all routes for the path are for other methods.
     MethodRefused,
     /// The request came on a TLS connection that was opened for another host.
     Misdirected,
-    /// No route matches the path.
+    /// No route matches the request.
     NoRoute,
     /// A bound is reached: requests in flight and waiting, or tunnels.
     Overloaded,
@@ -123,7 +126,17 @@ pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 impl ProxyError {
     pub(crate) fn new(kind: ErrorKind) -> Self {
         let (stage, sent) = (Stage::Receive, Sent::Not);
-        Self { inner: Box::new(Inner { kind, stage, sent, detail: None, upstream: None, source: None }) }
+        Self {
+            inner: Box::new(Inner {
+                kind,
+                stage,
+                sent,
+                detail: None,
+                upstream: None,
+                allow: None,
+                source: None,
+            }),
+        }
     }
 
     pub(crate) fn bad_request(detail: &'static str) -> Self {
@@ -151,6 +164,11 @@ impl ProxyError {
 
     pub(crate) fn at(mut self, upstream: &Arc<str>) -> Self {
         self.inner.upstream = Some(upstream.clone());
+        self
+    }
+
+    pub(crate) fn allowing(mut self, methods: HeaderValue) -> Self {
+        self.inner.allow = Some(methods);
         self
     }
 
@@ -182,6 +200,12 @@ impl ProxyError {
     #[must_use]
     pub fn detail(&self) -> Option<&'static str> {
         self.inner.detail
+    }
+
+    /// For [`ErrorKind::MethodRefused`]: what `Allow` says, where there are routes for other methods.
+    #[must_use]
+    pub fn allow(&self) -> Option<&HeaderValue> {
+        self.inner.allow.as_ref()
     }
 
     /// Whose fault it is.

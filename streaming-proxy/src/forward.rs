@@ -114,9 +114,10 @@ impl<'a> Found<'a> {
     fn new(parts: &Parts, max_head: usize, routes: &'a Routes) -> Result<Self, ProxyError> {
         let authority = framing::check(parts, max_head)?;
         let path = path::normal(parts.uri.path())?;
-        let route = routes.find(&path)?;
-        let target = route.target(&parts.uri, &path)?;
-        Ok(Self { authority, route, target })
+        let host = authority.as_ref().map(Authority::host);
+        let matched = routes.find(host, &path, &parts.method, &parts.headers)?;
+        let target = matched.target(&parts.uri, &path)?;
+        Ok(Self { authority, route: matched.route(), target })
     }
 }
 

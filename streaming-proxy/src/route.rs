@@ -1,24 +1,34 @@
-//! Which upstream a path belongs to, and what path it sees.
+//! Which upstream a request belongs to, and what path it sees.
 
+mod index;
+mod matcher;
+mod rewrite;
 mod table;
 
-use http::Uri;
-use http::uri::PathAndQuery;
+use std::fmt;
+
+use http::Method;
 
 use crate::config::Timeouts;
-use crate::error::ProxyError;
-use crate::path::NormalPath;
 use crate::upstream::Upstream;
 
-pub use crate::route::table::Routes;
+pub use crate::route::matcher::{HeaderMatch, PathMatch};
+pub use crate::route::rewrite::Rewrite;
+pub use crate::route::table::{Matched, Routes};
 
-/// One entry of [`Routes`].
+/// One entry of [`Routes`]: what it matches, and where that goes.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Route {
-    /// The path this route is for, and everything below it: `/api` has `/api` and `/api/x`, never `/apiary`. In its
-    /// [normal form](crate::path::normal).
-    pub prefix: String,
+    /// The host it is for: `shop.example`; or `*.shop.example`, which has every name below that one, and not that one.
+    /// In lower case and without a port. `None` is any, and the only one for requests without a host.
+    pub host: Option<String>,
+    /// The paths it is for.
+    pub path: PathMatch,
+    /// The methods it is for; none is all. HEAD goes where GET goes (RFC 9110, 9.3.2).
+    pub methods: Vec<Method>,
+    /// Fields that a request must have, all of them, as the client sent them.
+    pub headers: Vec<HeaderMatch>,
     /// Where its requests go.
     pub upstream: Upstream,
     /// What path the upstream sees. The query always stays as it is.
@@ -30,30 +40,61 @@ pub struct Route {
     pub encoded_slashes: bool,
 }
 
-/// What path an upstream sees.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum Rewrite {
-    /// The client's.
-    #[default]
-    Keep,
-    /// The client's with the route's prefix replaced by this one. An empty string or `/` takes the prefix away.
-    Prefix(String),
-}
-
 // === impl Route ===
 
 impl Route {
-    /// A route that keeps the path, with the default times.
+    /// A route for `prefix` and everything below it ([`PathMatch::Prefix`]) that keeps the path, with the default times.
     #[must_use]
     pub fn new(prefix: impl Into<String>, upstream: Upstream) -> Self {
+        Self::with_path(PathMatch::Prefix(prefix.into()), upstream)
+    }
+
+    /// A route for one path ([`PathMatch::Exact`]).
+    #[must_use]
+    pub fn exact(path: impl Into<String>, upstream: Upstream) -> Self {
+        Self::with_path(PathMatch::Exact(path.into()), upstream)
+    }
+
+    /// A route for the paths of a pattern ([`PathMatch::Pattern`]).
+    #[must_use]
+    pub fn pattern(pattern: impl Into<String>, upstream: Upstream) -> Self {
+        Self::with_path(PathMatch::Pattern(pattern.into()), upstream)
+    }
+
+    /// A route for these paths.
+    #[must_use]
+    pub fn with_path(path: PathMatch, upstream: Upstream) -> Self {
         Self {
-            prefix: prefix.into(),
+            host: None,
+            path,
+            methods: Vec::new(),
+            headers: Vec::new(),
             upstream,
             rewrite: Rewrite::Keep,
             timeouts: Timeouts::default(),
             encoded_slashes: false,
         }
+    }
+
+    /// The same route for this host only.
+    #[must_use]
+    pub fn with_host(mut self, host: impl Into<String>) -> Self {
+        self.host = Some(host.into());
+        self
+    }
+
+    /// The same route for these methods only.
+    #[must_use]
+    pub fn with_methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
+        self.methods = methods.into_iter().collect();
+        self
+    }
+
+    /// The same route for requests that have this field too.
+    #[must_use]
+    pub fn with_header(mut self, header: HeaderMatch) -> Self {
+        self.headers.push(header);
+        self
     }
 
     /// The same route for an upstream that takes `%2F` for data.
@@ -76,39 +117,22 @@ impl Route {
         self.timeouts = timeouts;
         self
     }
+}
 
-    /// The origin-form target for the upstream: `path`, which is the normal form of that of `uri` and was found to be
-    /// this route's, as it is rewritten.
-    pub(crate) fn target(&self, uri: &Uri, path: &NormalPath<'_>) -> Result<PathAndQuery, ProxyError> {
-        let mut target;
-        match &self.rewrite {
-            Rewrite::Keep => {
-                if path.is_unchanged()
-                    && let Some(target) = uri.path_and_query()
-                {
-                    // The common case costs a reference count.
-                    return Ok(target.clone());
-                }
-                target = path.as_str().to_owned();
-            }
-            Rewrite::Prefix(replacement) => {
-                // INVARIANT: the prefix matched, on a segment boundary.
-                let rest = path.as_str().get(self.prefix.len()..).unwrap_or_default();
-                let replacement = replacement.trim_end_matches('/');
-                target = String::with_capacity(replacement.len() + rest.len() + 1);
-                target.push_str(replacement);
-                target.push_str(rest);
-                if target.is_empty() {
-                    target.push('/');
-                }
-            }
+impl fmt::Display for Route {
+    /// What it matches, in one line: `GET|HEAD *.shop.example /users/{id} x-beta x-tenant="a"`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, method) in self.methods.iter().enumerate() {
+            write!(f, "{}{method}", if index == 0 { "" } else { "|" })?;
         }
-        if let Some(query) = uri.query() {
-            target.push('?');
-            target.push_str(query);
+        if !self.methods.is_empty() {
+            f.write_str(" ")?;
         }
-        PathAndQuery::try_from(target)
-            .map_err(|cause| ProxyError::bad_request("the rewritten target").with(cause))
+        if let Some(host) = &self.host {
+            write!(f, "{host} ")?;
+        }
+        self.path.fmt(f)?;
+        self.headers.iter().try_for_each(|header| write!(f, " {header}"))
     }
 }
 

@@ -195,7 +195,9 @@ impl<R: Respond> Answers<R> {
         }
         match error.kind() {
             ErrorKind::Overloaded => drop(headers.entry(RETRY_AFTER).or_insert(AGAIN)),
-            ErrorKind::MethodRefused => drop(headers.entry(ALLOW).or_insert(ALLOWED)),
+            ErrorKind::MethodRefused => {
+                headers.entry(ALLOW).or_insert_with(|| error.allow().cloned().unwrap_or(ALLOWED));
+            }
             // What follows on this connection may not be what it seems.
             ErrorKind::BadRequest | ErrorKind::ClientBody => {
                 headers.insert(CONNECTION, HeaderValue::from_static("close"));

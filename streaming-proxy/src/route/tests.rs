@@ -1,42 +1,37 @@
 //! Tests of routes.
 
+mod linear;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use proptest::prelude::*;
 
 use super::*;
 use crate::config::UpstreamConfig;
-use crate::error::{ErrorKind, Stage};
+use crate::error::{ErrorKind, ProxyError, Stage};
 use crate::path::normal;
-use crate::route::Rewrite;
 
-fn upstream(name: &str) -> Upstream {
-    Upstream::parse(name, "127.0.0.1:1", UpstreamConfig::default()).unwrap()
+fn upstream() -> Upstream {
+    Upstream::parse("u", "127.0.0.1:1", UpstreamConfig::default()).unwrap()
+}
+
+/// The route of a GET for this target, and what is sent.
+fn sent(routes: &Routes, target: &str) -> Result<(String, String), ProxyError> {
+    let uri: Uri = target.parse().unwrap();
+    let path = normal(uri.path())?;
+    let matched = routes.find(None, &path, &Method::GET, &HeaderMap::new())?;
+    Ok((matched.route().to_string(), matched.target(&uri, &path)?.to_string()))
 }
 
 proptest! {
-    /// A route has its prefix and what is below it, and the longest one wins.
-    #[test]
-    fn the_longest_prefix_on_a_boundary_wins(
-        prefixes in prop::collection::btree_set("(/[ab]{1,2}){1,3}", 1..6),
-        path in "(/[ab]{1,3}){1,4}/?",
-    ) {
-        let routes = Routes::new(prefixes.iter().map(|prefix| Route::new(prefix.as_str(), upstream(prefix)))).unwrap();
-        let wanted = prefixes
-            .iter()
-            .filter(|prefix| path == **prefix || path.starts_with(&format!("{prefix}/")))
-            .max_by_key(|prefix| prefix.len());
-        let found = routes.find(&normal(&path).unwrap()).ok().map(|route| route.prefix.clone());
-        prop_assert_eq!(found.as_ref(), wanted);
-    }
-
     /// Taking a prefix away leaves a path that starts with exactly one slash, and the query as it was.
     #[test]
     fn a_rewrite_is_a_path_and_keeps_the_query(
         rest in "(/{1,3}([a-z]|%41|%2[fF]){0,3}){0,3}",
         query in proptest::option::of("[a-z=&?/%]{0,8}"),
-        replacement in "(/[a-z]{1,3}){0,2}/?",
+        add in "(/[a-z]{1,3}){0,2}/?",
     ) {
-        let route = Route::new("/api", upstream("u"))
-            .with_rewrite(Rewrite::Prefix(replacement.clone()))
+        let route = Route::new("/api", upstream())
+            .with_rewrite(Rewrite::replace("/api", add.clone()))
             .with_encoded_slashes();
         let routes = Routes::new([route]).unwrap();
         let mut target = format!("/api{rest}");
@@ -44,47 +39,183 @@ proptest! {
             target.push('?');
             target.push_str(query);
         }
-        let uri: Uri = target.parse().unwrap();
-        let path = normal(uri.path()).unwrap();
-        let sent = routes.find(&path).unwrap().target(&uri, &path).unwrap();
+        let (_, sent) = sent(&routes, &target).unwrap();
+        let sent: Uri = sent.parse().unwrap();
         prop_assert!(normal(sent.path()).unwrap().is_unchanged(), "{}", sent);
         prop_assert_eq!(sent.query(), query.as_deref());
-        let base = replacement.trim_end_matches('/');
+        let base = add.trim_end_matches('/');
         prop_assert!(sent.path().starts_with(base));
-        let tail = path.as_str().strip_prefix("/api").unwrap();
-        prop_assert!(sent.path().ends_with(tail), "{}", sent);
+        let path = format!("/api{rest}");
+        let path = normal(&path).unwrap();
+        prop_assert!(sent.path().ends_with(path.as_str().strip_prefix("/api").unwrap()), "{}", sent);
+    }
+
+    /// Values go into a template byte for byte as they were matched, and the outcome is a path in its normal form.
+    #[test]
+    fn a_template_takes_values_as_they_were_matched(
+        one in "([a-z]|%2[fF]|%3[fF]|%25|;|é){1,4}",
+        rest in "(/([a-z]|%2[eE]x|%2[fF]){1,3}){0,3}/?",
+    ) {
+        let template = |text: &str| {
+            Routes::new([Route::pattern("/t/{one}/{*rest}", upstream())
+                .with_rewrite(Rewrite::template(text))
+                .with_encoded_slashes()])
+            .unwrap()
+        };
+        let target = format!("/t/{one}{rest}");
+        let path = normal(&target).unwrap().as_str().to_owned();
+        let (one, rest) = path.strip_prefix("/t/").map(|path| path.split_once('/').unwrap_or((path, ""))).unwrap();
+        let (_, seen) = sent(&template("/v2/{one}/x/{one}/{*rest}"), &target).unwrap();
+        prop_assert!(normal(&seen).unwrap().is_unchanged());
+        prop_assert_eq!(seen, format!("/v2/{one}/x/{one}/{rest}"));
+        prop_assert_eq!(sent(&template("/only/{one}"), &target).unwrap().1, format!("/only/{one}"));
     }
 
     /// Without a rewrite, what was matched is what is sent.
     #[test]
     fn what_matches_is_what_is_sent(path in "(/{1,2}([a-z]|%41|%7[eE]|é){0,3}){1,3}", query in "[a-z=&?/%]{0,8}") {
-        let routes = Routes::new([Route::new("/", upstream("u"))]).unwrap();
-        let uri: Uri = format!("{path}?{query}").parse().unwrap();
-        let path = normal(uri.path()).unwrap();
-        let sent = routes.find(&path).unwrap().target(&uri, &path).unwrap();
-        prop_assert_eq!(sent.path(), path.as_str());
-        prop_assert_eq!(sent.query(), Some(query.as_str()));
+        let routes = Routes::new([Route::new("/", upstream())]).unwrap();
+        let (_, sent) = sent(&routes, &format!("{path}?{query}")).unwrap();
+        prop_assert_eq!(sent, format!("{}?{query}", normal(&path).unwrap().as_str()));
+    }
+}
+
+#[test]
+fn rewrites() {
+    let up = upstream();
+    let routes = Routes::new([
+        Route::new("/api/users", up.clone()).with_rewrite(Rewrite::strip("/api")),
+        Route::new("/old", up.clone()).with_rewrite(Rewrite::replace("/old", "/new/")),
+        Route::exact("/one", up.clone()).with_rewrite(Rewrite::strip("/one")),
+        Route::pattern("/p/{a}", up.clone()).with_rewrite(Rewrite::add("/base")),
+        Route::pattern("/t/{a}/{b}", up.clone()).with_rewrite(Rewrite::template("/{b}/{a}")),
+        Route::pattern("/gone/{a}", up).with_rewrite(Rewrite::template("/")),
+    ])
+    .unwrap();
+    for (target, wanted) in [
+        ("/api/users?a", "/users?a"),
+        ("/api/users/1/", "/users/1/"),
+        ("/old", "/new"),
+        ("/old/x", "/new/x"),
+        ("/one", "/"),
+        ("/p/%3F", "/base/p/%3F"),
+        ("/t/x%25/y?q=%41", "/y/x%25?q=%41"),
+        ("/gone/x?q", "/?q"),
+    ] {
+        assert_eq!(sent(&routes, target).unwrap().1, wanted, "{target}");
     }
 }
 
 #[test]
 fn tables_are_checked() {
-    let two = [Route::new("/a", upstream("1")), Route::new("/a/", upstream("2"))];
-    assert!(Routes::new(two).is_err());
+    let refused = |route: Route| Routes::new([route]).unwrap_err();
     for prefix in ["a", "/a?b", "/a b", "/a//b", "/%61", "/a%2fb", "/a/../b"] {
-        assert!(Routes::new([Route::new(prefix, upstream("1"))]).is_err(), "{prefix}");
+        assert_eq!(refused(Route::new(prefix, upstream())).kind(), ErrorKind::Config, "{prefix}");
+        assert_eq!(refused(Route::exact(prefix, upstream())).kind(), ErrorKind::Config, "{prefix}");
+        assert_eq!(refused(Route::pattern(prefix, upstream())).kind(), ErrorKind::Config, "{prefix}");
     }
-    assert!(Routes::new([Route::new("", upstream("1"))]).unwrap().find(&normal("/x").unwrap()).is_ok());
-    assert!(Routes::default().find(&normal("/").unwrap()).is_err());
+    for pattern in [
+        "",
+        "/{a}b",
+        "/a{b}",
+        "/{}",
+        "/{*}",
+        "/{a-b}",
+        "/{*a}/b",
+        "/{a}/{a}",
+        "/{a}/{*a}",
+        "//{*a}",
+        "/a//{*b}",
+        "/{a}/..",
+    ] {
+        refused(Route::pattern(pattern, upstream()));
+    }
+    refused(Route::exact("", upstream()));
+    for host in ["", "A.example", "a.example:80", "*", "*.", "a..b", "a.", "*.*.b", "a/b", "[::1", "*.[::1]"]
+    {
+        refused(Route::new("/", upstream()).with_host(host));
+    }
+    for host in ["a", "*.a", "a.example", "127.0.0.1", "[::1]"] {
+        Routes::new([Route::new("/", upstream()).with_host(host)]).unwrap();
+    }
+    for rewrite in [
+        Rewrite::strip("/b"),
+        Rewrite::strip("/a/b"),
+        Rewrite::strip("/a/{x}"),
+        Rewrite::strip("a"),
+        Rewrite::add("a"),
+        Rewrite::add("/a//b"),
+        Rewrite::template("/{y}"),
+        Rewrite::template("/{*x}"),
+        Rewrite::template("/{*rest}/x"),
+        Rewrite::template("/a/../{x}"),
+        Rewrite::template("x"),
+    ] {
+        refused(Route::pattern("/a/{x}/{*rest}", upstream()).with_rewrite(rewrite));
+    }
+    assert!(sent(&Routes::new([Route::new("", upstream())]).unwrap(), "/x").is_ok());
+    assert!(sent(&Routes::default(), "/").is_err());
+}
+
+#[test]
+fn a_route_that_would_never_be_found_is_refused() {
+    let get = |route: Route| route.with_methods([Method::GET]);
+    for (a, b) in [
+        (Route::new("/a", upstream()), Route::new("/a/", upstream())),
+        (Route::new("/a", upstream()), Route::pattern("/a/{*x}", upstream())),
+        (Route::exact("/a", upstream()), Route::pattern("/a", upstream())),
+        (Route::pattern("/{a}", upstream()), Route::pattern("/{b}", upstream())),
+        (get(Route::new("/", upstream())), get(Route::new("/", upstream()))),
+    ] {
+        assert!(Routes::new([a.clone(), b.clone()]).is_err(), "{a} and {b}");
+        assert!(Routes::new([a.clone().with_host("h"), b.clone()]).is_ok(), "{a} and {b}");
+        let present = HeaderMatch::Present(HeaderName::from_static("x"));
+        assert!(Routes::new([a, b.with_header(present)]).is_ok());
+    }
+}
+
+#[test]
+fn faults_are_all_told_and_where() {
+    let bad = || Route::new("a", upstream()).with_host("A");
+    let faults = Routes::checked([bad(), Route::new("/", upstream()), bad()]).unwrap_err();
+    assert_eq!(faults.iter().map(|(place, _)| *place).collect::<Vec<_>>(), [0, 0, 2, 2]);
 }
 
 #[test]
 fn an_encoded_slash_needs_a_route_that_allows_it() {
-    let open = Routes::new([Route::new("/", upstream("1"))]).unwrap();
-    let path = normal("/a%2fb").unwrap();
-    let error = open.find(&path).unwrap_err();
+    // The one below would allow it, but the one that matches does not.
+    let open =
+        Routes::new([Route::new("/a", upstream()), Route::new("/", upstream()).with_encoded_slashes()])
+            .unwrap();
+    let error = sent(&open, "/a/b%2fc").unwrap_err();
     assert_eq!((error.kind(), error.stage()), (ErrorKind::BadRequest, Stage::Route));
-    let open = Routes::new([Route::new("/", upstream("1")).with_encoded_slashes()]).unwrap();
-    let uri: Uri = "/a%2fb?c%2fd".parse().unwrap();
-    assert_eq!(open.find(&path).unwrap().target(&uri, &path).unwrap().as_str(), "/a%2Fb?c%2fd");
+    assert_eq!(sent(&open, "/b%2fc?d%2fe").unwrap().1, "/b%2Fc?d%2fe");
+}
+
+#[test]
+fn only_another_method_is_405_with_those_allowed() {
+    let routes = Routes::new([
+        Route::new("/a", upstream()).with_methods([Method::GET]),
+        Route::pattern("/{x}", upstream()).with_methods([Method::POST]),
+        Route::new("/a", upstream())
+            .with_methods([Method::PUT])
+            .with_header(HeaderMatch::Equal(HeaderName::from_static("x"), HeaderValue::from_static("1"))),
+    ])
+    .unwrap();
+    let find = |path: &str, method: Method, headers: &HeaderMap| {
+        let error = routes.find(Some("h"), &normal(path).unwrap(), &method, headers).err()?;
+        Some((error.kind(), error.allow().map(|allow| allow.to_str().unwrap().to_owned())))
+    };
+    let none = HeaderMap::new();
+    let allowed = |methods: &str| Some((ErrorKind::MethodRefused, Some(methods.to_owned())));
+    assert_eq!(find("/a", Method::HEAD, &none), None);
+    assert_eq!(find("/a", Method::POST, &none), None, "the parameter's route takes it");
+    assert_eq!(find("/a", Method::DELETE, &none), allowed("GET, HEAD, POST"));
+    assert_eq!(find("/a/b", Method::POST, &none), allowed("GET, HEAD"));
+    assert_eq!(find("/b/c", Method::GET, &none), Some((ErrorKind::NoRoute, None)));
+    let once = HeaderMap::from_iter([(HeaderName::from_static("x"), HeaderValue::from_static("1"))]);
+    assert_eq!(find("/a", Method::PUT, &once), None);
+    let mut twice = once;
+    twice.append("x", HeaderValue::from_static("2"));
+    assert_eq!(find("/a", Method::PUT, &twice), allowed("GET, HEAD, POST"), "nobody knows which one counts");
 }

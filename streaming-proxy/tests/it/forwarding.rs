@@ -128,8 +128,8 @@ async fn fields_of_the_other_hop_end_here_too() {
 async fn paths_are_rewritten_and_the_longest_prefix_wins() {
     let upstream = Upstream::parse("echo", &real(echo).await.to_string(), UpstreamConfig::default()).unwrap();
     let table = Routes::new([
-        Route::new("/api", upstream.clone()).with_rewrite(Rewrite::Prefix("/".into())),
-        Route::new("/api/auth/", upstream.clone()).with_rewrite(Rewrite::Prefix("/v2".into())),
+        Route::new("/api", upstream.clone()).with_rewrite(Rewrite::strip("/api")),
+        Route::new("/api/auth/", upstream.clone()).with_rewrite(Rewrite::replace("/api/auth", "/v2")),
         Route::new("/keep", upstream.clone()).with_encoded_slashes(),
     ])
     .unwrap();

@@ -19,6 +19,7 @@ mod proxy_protocol;
 mod rate_limit;
 mod redirect;
 mod reload;
+mod routing;
 mod slow;
 mod streams;
 mod tls;
