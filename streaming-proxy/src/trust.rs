@@ -145,8 +145,11 @@ impl Default for TrustedProxies {
 impl FromStr for TrustedProxies {
     type Err = ProxyError;
 
-    /// Networks and single addresses, separated by commas; nothing is nobody.
+    /// Networks and single addresses, separated by commas; nothing, and the word `none`, is nobody.
     fn from_str(text: &str) -> Result<Self, ProxyError> {
+        if text.trim() == "none" {
+            return Ok(Self::none());
+        }
         let networks = text
             .split(',')
             .map(str::trim)

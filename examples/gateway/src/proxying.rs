@@ -8,7 +8,7 @@ use tower::Layer;
 use tramline_streaming_proxy::layer::respond::{RespondLayer, RespondService};
 use tramline_streaming_proxy::respond::{Inbound, Respond};
 use tramline_streaming_proxy::{
-    Forwarder, ProxyBody, ProxyConfig, ProxyError, Route, Routes, TrustedProxies, Upstream, UpstreamConfig,
+    Forwarder, ProxyBody, ProxyConfig, ProxyError, Route, Routes, Upstream, UpstreamConfig,
 };
 
 use crate::config::Upstreams;
@@ -35,14 +35,8 @@ pub(crate) fn forwarder(upstreams: &Upstreams, common: &Common) -> Result<Forwar
     ]);
     let routes = routes.map_err(|fault| ConfigError::new("AUTH_SERVICE_URL", fault))?;
     let mut config = ProxyConfig::default();
-    config.trusted = trusted(common)?;
+    config.trusted = common.trusted_proxies.clone();
     Ok(Forwarder::new(config, routes))
-}
-
-/// The same networks, as the proxy library has them.
-fn trusted(common: &Common) -> Result<TrustedProxies, ConfigError> {
-    let networks: Vec<String> = common.trusted_proxies.networks().iter().map(ToString::to_string).collect();
-    networks.join(",").parse().map_err(|fault| ConfigError::new("TRUSTED_PROXIES", fault))
 }
 
 /// Writes the system's problems where the library would write its own.

@@ -57,6 +57,14 @@ fn a_stranger_is_itself_and_a_mapped_address_is_its_own() {
 }
 
 #[test]
+fn nobody_has_two_spellings() {
+    for text in ["", " none ", ","] {
+        assert!(!text.parse::<TrustedProxies>().unwrap().contains("127.0.0.1".parse().unwrap()), "{text:?}");
+    }
+    assert!("none, ::1".parse::<TrustedProxies>().is_err());
+}
+
+#[test]
 fn what_is_no_network_is_an_error() {
     for text in ["10.0.0.0/33", "localhost", "10.0.0.1 10.0.0.2"] {
         assert_eq!(text.parse::<TrustedProxies>().unwrap_err().kind(), crate::ErrorKind::Config, "{text}");

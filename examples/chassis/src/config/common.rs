@@ -5,10 +5,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
+use tramline_streaming_proxy::TrustedProxies;
 use url::Url;
 use uuid::Uuid;
 
-use crate::client_addr::TrustedProxies;
 use crate::config::{ConfigError, Secret, SecretUrl, Vars};
 
 /// The facts of a process that no variable changes.
