@@ -305,3 +305,20 @@ async fn a_fronts_header_comes_before_tls() {
     client.send(get("a.example")).await;
     assert_eq!(client.answer().await.text(), "203.0.113.9:8080 true");
 }
+
+#[tokio::test]
+async fn a_reader_that_stalls_is_cut_within_tls_too() {
+    let made = made(&["a.example"]);
+    let mut config = ServerConfig::default();
+    config.tls = Some(tls(&[&made], TlsConfig::default()));
+    config.write_timeout = Duration::from_millis(50);
+    let mut server = Bare::answering(config, |_| "x".repeat(64 << 20)).await;
+    let stream = TcpStream::connect(server.addr).await.unwrap();
+    let mut client = Client::over(within(stream, &Arc::new(client(&[&made])), "a.example").await.unwrap());
+    client.send(get("a.example")).await;
+    soon("the answer begins", client.head()).await.unwrap();
+    server.stop.take();
+    // The client holds its end open and reads no more: only the timer lets the drain end.
+    soon("drained", &mut server.server).await.unwrap();
+    drop(client);
+}
