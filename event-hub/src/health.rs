@@ -26,8 +26,8 @@ pub struct ConsumerHealth {
     /// make well what its handlers need.
     pub breaker: BreakerState,
     /// Why it could not be opened, the last time that it was tried: a missing queue, a missing permission. While it is
-    /// active, what keeps its events from a retry or from the dead letters: an exchange that is gone, or full queues. It
-    /// is ready all the same; what waits so is kept, and holds its place among those that are handled.
+    /// active, what keeps its events from a retry or from the dead letters right now: an exchange that is gone, or full
+    /// queues. It is ready all the same; what is tried so holds its place among those that are handled.
     pub trouble: Option<String>,
     /// Why it ended by itself, when it has; the queue waits to be consumed again.
     pub halted: Option<String>,

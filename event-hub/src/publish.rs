@@ -131,8 +131,8 @@ impl PublishError {
         self.0.event
     }
 
-    /// Whether it was this very event that was not taken: no queue wanted it, the broker refused it, or it is too
-    /// large. Sent again as it is, it is refused again until something changes at the broker.
+    /// Whether it was this very event that was not taken: no queue wanted it or had room, the broker refused it, or it
+    /// is too large. Sent again as it is, it is refused again until something changes at the broker.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         self.0.kind.is_refusal()
@@ -177,7 +177,11 @@ impl PublishErrorKind {
     pub fn is_refusal(&self) -> bool {
         matches!(
             self,
-            Self::Nacked | Self::Refused { alone: true, .. } | Self::Returned { .. } | Self::TooLarge { .. }
+            Self::Full
+                | Self::Nacked
+                | Self::Refused { alone: true, .. }
+                | Self::Returned { .. }
+                | Self::TooLarge { .. }
         )
     }
 

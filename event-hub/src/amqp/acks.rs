@@ -8,9 +8,8 @@ use tokio::time::Instant;
 /// The deliveries of one channel that are out, in order of their tags.
 #[derive(Debug)]
 pub(super) struct Acks {
-    /// From the tag `first` on, one after the other, as the broker counts them.
-    tags: VecDeque<Tag>,
-    first: u64,
+    /// By their tags, each with the time since when it is to be acknowledged.
+    out: VecDeque<(u64, Option<Instant>)>,
     /// How many finished ones make an acknowledgement worth its frame.
     enough: usize,
     finished: usize,
@@ -27,15 +26,6 @@ pub(super) enum Send {
     UpTo(u64),
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Tag {
-    Out,
-    /// To be acknowledged, since then.
-    Finished(Instant),
-    /// Acknowledged alone, or gone back.
-    Settled,
-}
-
 /// How long a finished delivery waits for company.
 pub(super) const WAIT: Duration = Duration::from_millis(20);
 
@@ -48,32 +38,26 @@ impl Acks {
     pub(super) fn new(prefetch: u16) -> Self {
         // A tenth of the window: the broker refills it long before it is empty.
         let enough = usize::from(prefetch / 10).max(1);
-        Self { tags: VecDeque::new(), first: 1, enough, finished: 0, since: None }
+        Self { out: VecDeque::new(), enough, finished: 0, since: None }
     }
 
     pub(super) fn deliver(&mut self, tag: u64) {
-        if self.tags.is_empty() {
-            self.first = tag;
-        }
-        // A tag that the broker has left out is not there to be settled.
-        while self.next() < tag {
-            self.tags.push_back(Tag::Settled);
-        }
-        self.tags.push_back(Tag::Out);
+        // INVARIANT: a broker counts upwards, so that they stand in order.
+        self.out.push_back((tag, None));
     }
 
     /// The last tag of each batch of those that are out, in their order.
     pub(super) fn rest(&self, batch: usize) -> Vec<u64> {
-        let open = |tag: &Tag| !matches!(tag, Tag::Settled);
-        let tags: Vec<u64> =
-            (self.first..).zip(&self.tags).filter(|(_, tag)| open(tag)).map(|(tag, _)| tag).collect();
+        let tags: Vec<u64> = self.out.iter().map(|(tag, _)| *tag).collect();
         tags.chunks(batch).filter_map(|batch| batch.last().copied()).collect()
     }
 
     /// Notes that it may be acknowledged. False when it is not out.
     pub(super) fn finish(&mut self, tag: u64, now: Instant) -> bool {
-        let Some(entry @ Tag::Out) = self.entry(tag) else { return false };
-        *entry = Tag::Finished(now);
+        let Some((_, finished @ None)) = self.find(tag).and_then(|at| self.out.get_mut(at)) else {
+            return false;
+        };
+        *finished = Some(now);
         self.finished += 1;
         self.since.get_or_insert(now);
         true
@@ -81,12 +65,8 @@ impl Acks {
 
     /// Takes one out that goes back. False when it is not out.
     pub(super) fn take(&mut self, tag: u64) -> bool {
-        let Some(entry) = self.entry(tag) else { return false };
-        match std::mem::replace(entry, Tag::Settled) {
-            Tag::Out => {}
-            Tag::Finished(_) => self.finished -= 1,
-            Tag::Settled => return false,
-        }
+        let Some((_, finished)) = self.find(tag).and_then(|at| self.out.remove(at)) else { return false };
+        self.finished -= usize::from(finished.is_some());
         true
     }
 
@@ -103,37 +83,35 @@ impl Acks {
     /// it that have waited long. `all` waits for nothing.
     pub(super) fn flush(&mut self, now: Instant, all: bool) -> impl Iterator<Item = Send> + use<> {
         let mut last = None;
-        while let Some(Tag::Finished(_) | Tag::Settled) = self.tags.front() {
-            if let Some(Tag::Finished(_)) = self.tags.pop_front() {
-                last = Some(self.first);
-                self.finished -= 1;
-            }
-            self.first += 1;
+        while let Some((tag, Some(_))) = self.out.front() {
+            last = Some(*tag);
+            self.out.pop_front();
+            self.finished -= 1;
         }
         let mut alone = Vec::new();
         if self.finished > 0 {
-            for (tag, entry) in (self.first..).zip(&mut self.tags) {
-                if let Tag::Finished(at) = entry
-                    && (all || *at + STALLED <= now)
-                {
-                    *entry = Tag::Settled;
-                    self.finished -= 1;
-                    alone.push(tag);
+            self.out.retain(|(tag, finished)| {
+                let goes = finished.is_some_and(|at| all || at + STALLED <= now);
+                if goes {
+                    alone.push(*tag);
                 }
-            }
+                !goes
+            });
+            self.finished -= alone.len();
         }
         // Those that stay wait from now on for the next look.
         self.since = (self.finished > 0).then_some(now);
         last.map(Send::UpTo).into_iter().chain(alone.into_iter().map(Send::One))
     }
 
-    /// The tag that is expected.
-    fn next(&self) -> u64 {
-        self.first + self.tags.len() as u64
-    }
-
-    fn entry(&mut self, tag: u64) -> Option<&mut Tag> {
-        self.tags.get_mut(usize::try_from(tag.checked_sub(self.first)?).ok()?)
+    fn find(&self, tag: u64) -> Option<usize> {
+        let (first, _) = self.out.front()?;
+        let at = usize::try_from(tag.checked_sub(*first)?).ok()?;
+        // Nearly always none is missing before it.
+        match self.out.get(at) {
+            Some((there, _)) if *there == tag => Some(at),
+            _ => self.out.binary_search_by_key(&tag, |(tag, _)| *tag).ok(),
+        }
     }
 }
 

@@ -14,7 +14,8 @@ pub struct ConsumerConfig {
     /// The handler's name, for dead letters, spans, metrics and the broker's consumer tag. Default: the queue's.
     pub name: Option<String>,
     /// How many deliveries may be out and not acknowledged; not less than `concurrency`.
-    /// Acknowledgements leave together: a tenth of it, or what has waited for 20 ms.
+    /// A broker gets acknowledgements together: for a tenth of it, or for what has waited for 20 ms (100 ms, behind one
+    /// that is still handled).
     /// Default 100: fewer starve a quorum queue.
     pub prefetch: u16,
     /// How many handlers may run at once; 1 keeps the queue's order until something fails. Default 8.

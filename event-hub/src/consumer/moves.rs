@@ -20,6 +20,8 @@ struct Stuck {
 /// The failed tries of one move. It is in the health from the first of them until this is dropped.
 pub(super) struct Tries<'a> {
     moves: &'a Moves,
+    /// How often it went back to its queue before.
+    returns: u32,
     failed: u32,
     may_have_arrived: bool,
 }
@@ -50,8 +52,8 @@ impl Moves {
 // === impl Tries ===
 
 impl<'a> Tries<'a> {
-    pub(super) fn of(moves: &'a Moves) -> Self {
-        Self { moves, failed: 0, may_have_arrived: false }
+    pub(super) fn of(moves: &'a Moves, returns: u32) -> Self {
+        Self { moves, returns, failed: 0, may_have_arrived: false }
     }
 
     /// How long to wait until the next.
@@ -63,7 +65,7 @@ impl<'a> Tries<'a> {
         stuck.answer = error.to_string();
         self.failed = self.failed.saturating_add(1);
         self.may_have_arrived |= error.may_have_arrived();
-        drawn(PAUSE, LONGEST, self.failed)
+        drawn(PAUSE, LONGEST, self.returns.saturating_add(self.failed))
     }
 
     /// Whether any of them left a copy in doubt: what later ones are answered says nothing of that one.

@@ -274,11 +274,11 @@ impl<P: Process> Turn<'_, P> {
 
     /// ORDER: the copy is confirmed before the original is acknowledged; in between it may be there twice, never not.
     async fn move_on(&self, copy: Message, (how, attempt, why): (Ended, u32, &str)) -> Step {
-        let mut tries = Tries::of(&self.state.moves);
+        let mut tries = Tries::of(&self.state.moves, self.job.delivery.returns);
         // The broker has a stale one back already, and a copy would be beside it.
         while !self.is_stale() {
-            let pause = match self.consumer.backend.publish_one(copy.clone(), self.consumer.deadline()).await
-            {
+            let answer = self.consumer.backend.publish_one(copy.clone(), self.consumer.deadline()).await;
+            let (pause, verdict) = match answer {
                 Ok(_) => {
                     self.consumer.ended(&self.job.delivery, attempt, how, Some(why));
                     return Step::Done(Verdict::Ack);
@@ -287,10 +287,12 @@ impl<P: Process> Turn<'_, P> {
                 Err(PublishErrorKind::Closed) => return Step::Kept,
                 Err(error) => {
                     tracing::warn!(%error, "event could not be moved: it stays in its queue");
-                    tries.failed(&error)
+                    // Room will come: not to be counted until the queue gives it up.
+                    let full = error == PublishErrorKind::Full;
+                    (tries.failed(&error), if full { Verdict::Return } else { Verdict::Fail })
                 }
             };
-            let goes_on = self.pause(pause).await;
+            let goes_on = self.pause_in_place(pause).await;
             if tries.may_have_arrived() {
                 // Given back it would be handled beside its copy. At a drain it has until the deadline to be sure.
                 if !goes_on {
@@ -299,7 +301,7 @@ impl<P: Process> Turn<'_, P> {
                 continue;
             }
             if self.consumer.config.order.is_none() {
-                return Step::Done(Verdict::Fail);
+                return Step::Done(verdict);
             }
             // Given back it would let the next of its key pass.
             if !goes_on {
@@ -307,6 +309,21 @@ impl<P: Process> Turn<'_, P> {
             }
         }
         Step::Stale
+    }
+
+    /// As [`Turn::pause`], and over soon after the channel is lost.
+    async fn pause_in_place(&self, time: Duration) -> bool {
+        let until = Instant::now() + time;
+        while !self.is_stale() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            if !self.pause(left.min(PAUSE)).await {
+                return false;
+            }
+        }
+        true
     }
 
     /// False when cut short.

@@ -23,7 +23,6 @@ use crate::error::{Error, ErrorKind};
 use crate::hub::Hub;
 use crate::inbox::RETENTION;
 use crate::message::{Delivery, Token};
-use crate::publish::PublishErrorKind;
 
 /// What a drain has done so far.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -276,7 +275,7 @@ impl Drain {
                     let _ = settlements.send(settlement).await;
                 }
                 // Its queue is full, or takes no copy: stored at once, though it may be stored again if it comes again.
-                Err(why) if why.is_refusal() || why == PublishErrorKind::Full => unnamed.push((name, letter)),
+                Err(why) if why.is_refusal() => unnamed.push((name, letter)),
                 Err(why) => {
                     error = Some(format!("a letter without a name could not get one: {}", why.name()));
                     failed.push(letter);

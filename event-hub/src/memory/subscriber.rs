@@ -161,7 +161,9 @@ impl Owner {
                     while let Ok(settlement) = self.settlements.try_recv() {
                         settled.push(settlement);
                     }
-                    seat.settle(&mut settled);
+                    if !seat.settle(&mut settled) {
+                        return true;
+                    }
                     continue;
                 }
             }
@@ -173,7 +175,9 @@ impl Owner {
                         seat.leaving = Verdict::Return;
                         return false;
                     }
-                    seat.settle(&mut settled);
+                    if !seat.settle(&mut settled) {
+                        return true;
+                    }
                 }
                 () = self.stop.cancelled(), if !stopped => stopped = true,
                 () = woken, if room > 0 => {}
@@ -223,10 +227,10 @@ impl Seat {
         true
     }
 
-    /// Settles in order, what goes back last.
-    fn settle(&mut self, settled: &mut Vec<Settlement>) {
+    /// Settles in order, what goes back last. False when the queue is gone.
+    fn settle(&mut self, settled: &mut Vec<Settlement>) -> bool {
         let mut sooner = false;
-        {
+        let there = {
             let mut state = self.broker.shared.state();
             let mut back = Vec::new();
             let mut queue = state.queues.get_mut(&*self.queue);
@@ -235,20 +239,23 @@ impl Seat {
                     (true, Verdict::Ack, Some(queue)) => {
                         self.held -= usize::from(queue.acknowledge(token.tag));
                     }
-                    (true, Verdict::Fail | Verdict::Return, Some(queue)) if queue.is_out(token.tag) => {
-                        back.push((token.tag, verdict));
-                    }
+                    (true, Verdict::Fail | Verdict::Return, Some(_)) => back.push((token.tag, verdict)),
                     _ => {}
                 }
             }
+            let there = queue.is_some();
             for (tag, verdict) in back {
-                self.held -= 1;
-                sooner |= give_back(&mut state, &self.queue, tag, verdict);
+                if state.queues.get(&*self.queue).is_some_and(|queue| queue.is_out(tag)) {
+                    self.held -= 1;
+                    sooner |= give_back(&mut state, &self.queue, tag, verdict);
+                }
             }
-        }
+            there
+        };
         if sooner {
             self.broker.shared.sooner.notify_one();
         }
+        there
     }
 
     /// One that nobody has seen.

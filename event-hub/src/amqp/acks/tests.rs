@@ -53,6 +53,27 @@ async fn the_rest_goes_back_in_order_and_in_batches() {
     assert_eq!(acks.rest(4), [7, 9], "2 3 4 7, then 8 9");
 }
 
+/// Behind one that takes its time, as much as the broker has out and no more is kept of all that passes it.
+#[tokio::test(start_paused = true)]
+async fn what_is_settled_leaves_no_trace() {
+    let (mut acks, mut now) = (Acks::new(10), Instant::now());
+    acks.deliver(1);
+    for tag in 2..1000 {
+        acks.deliver(tag);
+        if tag % 3 == 0 {
+            assert!(acks.take(tag));
+        } else {
+            assert!(acks.finish(tag, now));
+        }
+        now += STALLED;
+        acks.flush(now, false).for_each(drop);
+        assert!(acks.out.len() <= 2, "{}", acks.out.len());
+    }
+    assert!(acks.finish(1, now));
+    assert_eq!(acks.flush(now, false).last(), Some(Send::UpTo(1)));
+    assert!(acks.out.is_empty());
+}
+
 proptest! {
     /// Whatever finishes in whatever order: no unfinished delivery is ever acknowledged, and in the end all are.
     #[test]

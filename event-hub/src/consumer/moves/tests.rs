@@ -9,7 +9,7 @@ fn refused() -> PublishErrorKind {
 #[test]
 fn the_pauses_grow_to_a_bound() {
     let moves = Moves::default();
-    let mut tries = Tries::of(&moves);
+    let mut tries = Tries::of(&moves, 0);
     let mut bound = PAUSE;
     for _ in 0..100 {
         let pause = tries.failed(&refused());
@@ -19,11 +19,18 @@ fn the_pauses_grow_to_a_bound() {
     assert_eq!(bound, LONGEST);
 }
 
+/// One that goes back is tried by another `Tries` the next time.
+#[test]
+fn what_went_back_before_pauses_longer() {
+    let moves = Moves::default();
+    assert!(Tries::of(&moves, 3).failed(&refused()) >= PAUSE * 4);
+}
+
 /// A refusal is about the copy that was sent last, and says nothing of one before it.
 #[test]
 fn a_doubt_stays() {
     let moves = Moves::default();
-    let mut tries = Tries::of(&moves);
+    let mut tries = Tries::of(&moves, 0);
     tries.failed(&refused());
     assert!(!tries.may_have_arrived());
     tries.failed(&PublishErrorKind::Unknown);
@@ -34,7 +41,7 @@ fn a_doubt_stays() {
 #[test]
 fn it_is_told_as_long_as_it_lasts() {
     let moves = Moves::default();
-    let (mut one, mut other) = (Tries::of(&moves), Tries::of(&moves));
+    let (mut one, mut other) = (Tries::of(&moves, 0), Tries::of(&moves, 0));
     assert_eq!(moves.trouble(), None);
     one.failed(&PublishErrorKind::Timeout);
     other.failed(&refused());

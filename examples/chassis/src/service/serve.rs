@@ -10,7 +10,6 @@ use tramline_observability::Lifecycle;
 use tramline_observability::admin::{self, AdminConfig};
 use tramline_observability::lifecycle::{DrainReport, Phase, TaskEnd};
 use tramline_observability::metrics::MetricsHandle;
-
 use tramline_streaming_proxy::server::ServerConfig;
 
 use super::{Service, accept};
