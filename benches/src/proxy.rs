@@ -1,0 +1,130 @@
+//! A proxy under load: what sends to it, what answers behind it, and what it costs meanwhile.
+//!
+//! Both programs have one thread and speak bytes that were made before the clock starts, so that they fit on one
+//! processor beside a proxy on another. Each run prints one line of JSON.
+
+mod answer;
+mod check;
+mod clock;
+mod closed_loop;
+mod idle;
+mod meter;
+mod origin;
+mod process;
+mod report;
+mod request;
+mod stream;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+/// The path of the small answer.
+const SMALL_PATH: &str = "/1k";
+
+/// The size of the small answer's body, in bytes.
+const SMALL: usize = 1024;
+
+/// What a connection reads or writes at once when much is to come.
+const PIECE: usize = 256 * 1024;
+
+#[derive(Debug, Parser)]
+struct Load {
+    #[command(subcommand)]
+    row: Row,
+}
+
+#[derive(Debug, Subcommand)]
+enum Row {
+    /// One request whose way through is looked at: the header work that all have to do
+    Check(Target),
+    /// Requests in a closed loop: each connection sends its next one when it has its answer
+    Small {
+        #[command(flatten)]
+        target: Target,
+        /// How many connections
+        #[arg(long, default_value_t = 64)]
+        connections: usize,
+        /// Not measured, before
+        #[arg(long, value_parser = seconds, default_value = "1")]
+        warmup: Duration,
+        /// Measured
+        #[arg(long, value_parser = seconds, default_value = "5")]
+        seconds: Duration,
+    },
+    /// One upload
+    Up {
+        #[command(flatten)]
+        target: Target,
+        /// How many bytes
+        #[arg(long, default_value_t = 1 << 30)]
+        bytes: u64,
+    },
+    /// One download
+    Down {
+        #[command(flatten)]
+        target: Target,
+        /// How many bytes
+        #[arg(long, default_value_t = 1 << 30)]
+        bytes: u64,
+    },
+    /// Connections that had one answer each, and are kept
+    Idle {
+        #[command(flatten)]
+        target: Target,
+        /// How many connections
+        #[arg(long, default_value_t = 10_000)]
+        connections: usize,
+        /// How long they lie before they are measured
+        #[arg(long, value_parser = seconds, default_value = "6")]
+        settle: Duration,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Target {
+    /// The proxy
+    #[arg(long)]
+    addr: SocketAddr,
+    /// The proxy's first process; those below it count too
+    #[arg(long)]
+    process: Option<u32>,
+}
+
+/// Runs the load program.
+///
+/// # Errors
+///
+/// If an answer is not what it has to be, or the proxy is gone.
+pub fn load() -> anyhow::Result<()> {
+    match Load::parse().row {
+        Row::Check(target) => check::run(target.addr),
+        Row::Small { target, connections, warmup, seconds } => {
+            closed_loop::run(&target, connections, warmup, seconds)?.print()
+        }
+        Row::Up { target, bytes } => stream::up(&target, bytes)?.print(),
+        Row::Down { target, bytes } => stream::down(&target, bytes)?.print(),
+        Row::Idle { target, connections, settle } => idle::run(&target, connections, settle)?.print(),
+    }
+}
+
+#[derive(Debug, Parser)]
+struct Origin {
+    /// Where to listen
+    listen: SocketAddr,
+}
+
+/// Runs the origin until it is killed.
+///
+/// # Errors
+///
+/// If it cannot listen.
+pub fn origin() -> anyhow::Result<()> {
+    origin::run(Origin::parse().listen)
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
