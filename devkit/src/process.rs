@@ -205,7 +205,7 @@ fn lives(id: u32) -> bool {
 }
 
 /// All processes below `root`; none where there is no `/proc`.
-fn descendants(root: u32) -> Vec<u32> {
+pub(crate) fn descendants(root: u32) -> Vec<u32> {
     let Ok(entries) = std::fs::read_dir("/proc") else {
         return Vec::new();
     };

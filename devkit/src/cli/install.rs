@@ -9,6 +9,7 @@ use tokio::process::Command;
 use crate::cli::say;
 use crate::{Nginx, Postgres, RabbitMq, Redis, program};
 
+#[derive(Clone, Copy)]
 struct Need {
     /// Debian's package.
     package: &'static str,
@@ -22,6 +23,13 @@ const NEEDS: [Need; 6] = [
     Need { package: "nginx", there: Nginx::installed },
     Need { package: "chromium", there: chromium },
     Need { package: "python3-venv", there: python },
+];
+
+const PROXIES: [Need; 3] = [
+    Need { package: "nginx", there: Nginx::installed },
+    Need { package: "haproxy", there: || program::find("haproxy").is_some() },
+    // Pingora builds a library in C with it.
+    Need { package: "cmake", there: || program::find("cmake").is_some() },
 ];
 
 /// Makes sure that every server is there: installs what is missing where we may, else says what to
@@ -44,6 +52,12 @@ pub(super) async fn broker() -> anyhow::Result<()> {
 pub(super) async fn torture() -> anyhow::Result<()> {
     install(&NEEDS[..1]).await?;
     install(&NEEDS[2..3]).await
+}
+
+/// Of what stands beside our proxy in a measurement, and of what that is built with: these packages.
+pub(super) async fn proxies(packages: &[&str]) -> anyhow::Result<()> {
+    let needs: Vec<Need> = PROXIES.into_iter().filter(|need| packages.contains(&need.package)).collect();
+    install(&needs).await
 }
 
 async fn install(needs: &[Need]) -> anyhow::Result<()> {

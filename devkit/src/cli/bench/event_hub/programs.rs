@@ -1,12 +1,13 @@
 //! The load programs, built and installed.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use anyhow::{Context, ensure};
 use tokio::process::Command;
 
-use crate::cli::bench::rows::{Client, Figure, Row};
+use crate::cli::bench::event_hub::rows::{Client, Figure, Row};
+use crate::cli::bench::peers;
 use crate::cli::{say, workspace};
 use crate::program;
 
@@ -24,23 +25,25 @@ pub(super) struct Programs {
 impl Programs {
     /// Builds what these clients need, all of it below the target folder.
     pub(super) async fn build(clients: &[Client]) -> anyhow::Result<Self> {
-        let target = workspace::target_dir().await?;
-        let peers = target.join("bench-peers");
-        let programs = Self {
-            own: target.join("release"),
-            peers: peers.join("release"),
-            foreign: target.join("bench-foreign"),
-        };
         say("── building our load programs (release)");
         let mut own = workspace::cargo(["build", "--release", "--quiet", "-p", "benches"]);
         ensure!(workspace::succeeds(&mut own).await?, "our load programs do not build");
         // A bare socket prepares and tidies for all, so it is always there.
-        say("── building the peers (release, a workspace of their own)");
-        let mut build = workspace::cargo(["build", "--release", "--quiet", "--locked"]);
-        build.arg("--manifest-path").arg(folder().join("Cargo.toml")).arg("--target-dir").arg(&peers);
-        ensure!(workspace::succeeds(&mut build).await?, "the peers do not build");
+        let mut packages = vec!["raw"];
+        let uses = |some: &[Client]| clients.iter().any(|client| some.contains(client));
+        if uses(&[Client::Lapin, Client::LapinEach]) {
+            packages.push("lapin-peer");
+        }
+        if uses(&[Client::Amqprs]) {
+            packages.push("amqprs-peer");
+        }
+        let programs = Self {
+            own: workspace::target_dir().await?.join("release"),
+            peers: peers::build(&packages).await?,
+            foreign: peers::foreign().await?,
+        };
         if clients.contains(&Client::Amqplib) {
-            programs.install_node().await?;
+            peers::install_node("amqplib", "node", "load.js").await?;
         }
         if clients.contains(&Client::Pika) {
             programs.install_python().await?;
@@ -65,7 +68,7 @@ impl Programs {
             }
             Client::Pika => {
                 let mut python = Command::new(self.foreign.join("python").join("bin").join("python"));
-                python.arg(folder().join("python").join("load.py"));
+                python.arg(peers::folder().join("python").join("load.py"));
                 python
             }
         };
@@ -83,21 +86,6 @@ impl Programs {
         Command::new(self.peers.join("raw"))
     }
 
-    async fn install_node(&self) -> anyhow::Result<()> {
-        say("── installing amqplib");
-        let npm = program::find("npm").context("npm is not installed: leave amqplib out with --clients")?;
-        let to = self.foreign.join("node");
-        std::fs::create_dir_all(&to)?;
-        for file in ["package.json", "package-lock.json", "load.js"] {
-            let from = folder().join("node").join(file);
-            std::fs::copy(&from, to.join(file)).with_context(|| format!("cannot copy {}", from.display()))?;
-        }
-        let mut install = Command::new(npm);
-        install.args(["ci", "--no-audit", "--no-fund", "--silent"]).current_dir(&to).kill_on_drop(true);
-        ensure!(workspace::succeeds(&mut install).await?, "npm ci failed");
-        Ok(())
-    }
-
     async fn install_python(&self) -> anyhow::Result<()> {
         say("── installing pika");
         let to = self.foreign.join("python");
@@ -111,12 +99,8 @@ impl Programs {
         }
         let mut install = Command::new(pip);
         install.args(["install", "--quiet", "--disable-pip-version-check", "-r"]);
-        install.arg(folder().join("python").join("requirements.txt")).kill_on_drop(true);
+        install.arg(peers::folder().join("python").join("requirements.txt")).kill_on_drop(true);
         ensure!(workspace::succeeds(&mut install).await?, "pip install failed");
         Ok(())
     }
-}
-
-fn folder() -> PathBuf {
-    Path::new(workspace::root()).join("benches").join("peers")
 }

@@ -9,8 +9,8 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::RabbitMq;
-use crate::cli::bench::programs::Programs;
-use crate::cli::bench::rows::{Client, Figure, Row};
+use crate::cli::bench::event_hub::programs::Programs;
+use crate::cli::bench::event_hub::rows::{Client, Figure, Row};
 
 /// What a load program tells; see the package `measure`.
 #[derive(Clone, Debug, Deserialize, serde::Serialize)]

@@ -1,7 +1,7 @@
 //! Tests of [`Table`].
 
 use super::*;
-use crate::cli::bench::rows::ROWS;
+use crate::cli::bench::event_hub::rows::ROWS;
 
 fn report(rate: f64) -> Report {
     let json = json!({ "events": 1000, "seconds": 1000.0 / rate, "clientUs": 5000 });
@@ -28,10 +28,4 @@ fn ratios_are_of_neighbours() {
     assert!(text.contains("| hub | 450 | 0.90 | 5.0 | – |"), "{text}");
     assert!(text.contains("met: hub: 0.90 of raw (bar: at least 0.80)"), "{text}");
     assert!(!text.contains("pika"), "who did not run is not in the table: {text}");
-}
-
-#[test]
-fn the_median_of_an_even_count_is_between() {
-    assert_eq!(median(vec![4.0, 1.0, 3.0, 2.0]), Some(2.5));
-    assert_eq!(median(Vec::new()), None);
 }

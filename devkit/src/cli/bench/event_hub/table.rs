@@ -1,35 +1,32 @@
 //! The result: medians, and ratios within a round.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::cli::bench::bars;
-use crate::cli::bench::rows::{Client, Figure, Row};
-use crate::cli::bench::run::Report;
+use crate::cli::bench::event_hub::bars;
+use crate::cli::bench::event_hub::rows::{Client, Figure, Row};
+use crate::cli::bench::event_hub::run::Report;
+use crate::cli::bench::reports::{self, Reports, shown};
 
 /// All reports, by row, client and turn.
 #[derive(Debug)]
 pub(super) struct Table {
     quick: bool,
     rounds: u32,
-    reports: BTreeMap<(&'static str, Client), Turns>,
+    reports: Reports<Client, Report>,
 }
-
-/// Reports by round and turn.
-type Turns = BTreeMap<(u32, u32), Report>;
 
 // === impl Table ===
 
 impl Table {
     pub(super) fn new(quick: bool, rounds: u32) -> Self {
-        Self { quick, rounds, reports: BTreeMap::new() }
+        Self { quick, rounds, reports: Reports::new() }
     }
 
     /// Adds the report of a round's turn.
     pub(super) fn add(&mut self, row: &Row, client: Client, turn: (u32, u32), report: Report) {
-        self.reports.entry((row.name, client)).or_default().insert(turn, report);
+        self.reports.add(row.name, client, turn, report);
     }
 
     /// The median of what a client's reports of a row say; none without reports.
@@ -39,30 +36,23 @@ impl Table {
         client: Client,
         figure: fn(&Report) -> Option<f64>,
     ) -> Option<f64> {
-        median(self.reports.get(&(row.name, client))?.values().filter_map(figure).collect())
+        self.reports.median(row.name, client, figure)
     }
 
-    /// The median of what two clients' reports of one turn say together. The machine's mood changes from
-    /// minute to minute, so only neighbours are compared.
+    /// The median of what two clients' reports of one turn say together.
     pub(super) fn paired(
         &self,
         row: &Row,
-        (one, other): (Client, Client),
+        clients: (Client, Client),
         figure: fn(&Report) -> Option<f64>,
         compare: fn(f64, f64) -> f64,
     ) -> Option<f64> {
-        let others = self.reports.get(&(row.name, other))?;
-        let pairs = self
-            .reports
-            .get(&(row.name, one))?
-            .iter()
-            .filter_map(|(turn, report)| Some(compare(figure(report)?, figure(others.get(turn)?)?)));
-        median(pairs.collect())
+        self.reports.paired(row.name, clients, figure, compare)
     }
 
     /// The sum over a client's reports of a row.
     pub(super) fn sum(&self, row: &Row, client: Client, count: fn(&Report) -> u64) -> u64 {
-        self.reports.get(&(row.name, client)).into_iter().flat_map(BTreeMap::values).map(count).sum()
+        self.reports.sum(row.name, client, count)
     }
 
     /// For people.
@@ -96,10 +86,9 @@ impl Table {
                 "| client | asked in all | falsely accepted | falsely refused | wrong reason | no answer | rounds too early |"
             }
         };
-        let columns = head.matches('|').count() - 1;
-        let _ = writeln!(text, "{head}\n|{}", "---|".repeat(columns));
+        reports::head(head, text);
         for client in row.clients.iter().copied() {
-            if !self.reports.contains_key(&(row.name, client)) {
+            if !self.reports.has(row.name, client) {
                 continue;
             }
             let show = |figure, digits| shown(self.median(row, client, figure), digits);
@@ -138,18 +127,8 @@ impl Table {
 
     /// For programs: every report.
     pub(super) fn json(&self) -> Value {
-        let rows: Vec<Value> = self
-            .reports
-            .iter()
-            .map(|((row, client), reports)| {
-                let reports: Vec<Value> = reports
-                    .iter()
-                    .map(|((round, turn), report)| json!({ "round": round, "turn": turn, "report": report }))
-                    .collect();
-                json!({ "row": row, "client": client.name(), "runs": reports })
-            })
-            .collect();
-        json!({ "subject": "event-hub", "quick": self.quick, "rounds": self.rounds, "results": rows })
+        let results = self.reports.json("client", |client| client.name());
+        json!({ "subject": "event-hub", "quick": self.quick, "rounds": self.rounds, "results": results })
     }
 }
 
@@ -209,20 +188,6 @@ pub(super) fn wrong(report: &Report) -> u64 {
 #[expect(clippy::cast_precision_loss, reason = "minutes of CPU time, in µs")]
 fn per_event(report: &Report, amount: u64) -> f64 {
     amount as f64 / report.events as f64
-}
-
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_unstable_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => None,
-        length if length % 2 == 1 => Some(values[middle]),
-        _ => Some(f64::midpoint(values[middle - 1], values[middle])),
-    }
-}
-
-fn shown(value: Option<f64>, digits: usize) -> String {
-    value.map_or_else(|| "–".to_owned(), |value| format!("{value:.digits$}"))
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! What we hold ourselves to.
 
-use crate::cli::bench::rows::{Client, Figure, Row};
-use crate::cli::bench::table::{self, Table};
+use crate::cli::bench::event_hub::rows::{Client, Figure, Row};
+use crate::cli::bench::event_hub::table::{self, Table};
+use crate::cli::bench::reports::told;
 
 /// The bars of a row, each with how it stands. Those that nothing was measured for are left out.
 pub(super) fn of(table: &Table, row: &Row) -> Vec<String> {
@@ -75,8 +76,4 @@ fn ahead(table: &Table, row: &Row, client: Client) -> Vec<String> {
         Some(told(ratio > 1.0, &format!("{name}: {ratio:.2} of {rival} (bar: ahead)")))
     };
     rivals.into_iter().filter_map(against).collect()
-}
-
-fn told(met: bool, what: &str) -> String {
-    format!("{}: {what}", if met { "met" } else { "MISSED" })
 }
