@@ -1,5 +1,7 @@
 //! Which upstream a request belongs to, and what path it sees.
 
+#[cfg(feature = "config")]
+pub mod config;
 mod index;
 mod matcher;
 mod rewrite;

@@ -39,6 +39,8 @@ pub struct Matched<'a> {
 
 #[derive(Clone, Debug)]
 struct Entry {
+    /// Its place in the table.
+    place: usize,
     route: Route,
     pattern: Pattern,
     rewrite: Compiled,
@@ -79,13 +81,10 @@ impl Routes {
                     }
                     match route.rewrite.compile(&pattern) {
                         Err(fault) => note(fault),
-                        Ok(rewrite) => entries.push(Entry { route, pattern, rewrite }),
+                        Ok(rewrite) => entries.push(Entry { place, route, pattern, rewrite }),
                     }
                 }
             }
-        }
-        if !faults.is_empty() {
-            return Err(faults);
         }
         let mut order: Vec<usize> = (0..entries.len()).collect();
         let rank = |place: &usize| entries.get(*place).map(Entry::rank);
@@ -104,7 +103,8 @@ impl Routes {
                     _ => false,
                 };
                 if list.iter().take(count).any(is_twin) {
-                    faults.push((*later, "a route before it matches the same"));
+                    let place = entries.get(*later).map_or(0, |later| later.place);
+                    faults.push((place, "a route before it matches the same"));
                 }
             }
         });

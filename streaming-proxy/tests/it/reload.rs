@@ -74,3 +74,62 @@ async fn pools_bounds_and_health_survive() {
     front.forwarder.set_routes(table(&[away, upstream], &config));
     assert_eq!(available(), [2, 2]);
 }
+
+/// Scenario: a table in TOML is replaced by one in which the route of a running download is gone. The download goes on to
+/// its last byte, the client's connection serves the next request by the new table, and the upstream's kept connection
+/// serves it.
+#[tokio::test]
+async fn a_download_and_a_kept_connection_outlive_their_table() {
+    let connections = Arc::new(AtomicUsize::new(0));
+    let gate = Arc::new(Semaphore::new(0));
+    let upstream = raw({
+        let (connections, gate) = (connections.clone(), gate.clone());
+        move |mut stream, _| {
+            connections.fetch_add(1, Ordering::SeqCst);
+            let gate = gate.clone();
+            async move {
+                let mut buffer = Vec::new();
+                while let Some(head) = read_head(&mut stream, &mut buffer).await {
+                    if head.starts_with("GET /large") {
+                        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf").await.unwrap();
+                        gate.acquire().await.unwrap().forget();
+                        stream.write_all(b"full").await.unwrap();
+                    } else {
+                        let target = head.split(' ').nth(1).unwrap();
+                        let length = target.len();
+                        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{target}");
+                        stream.write_all(answer.as_bytes()).await.unwrap();
+                    }
+                }
+            }
+        }
+    })
+    .await;
+    let table = |route: &str| {
+        let text = format!("[upstreams.test]\nfrom = \"TEST\"\n[[routes]]\nupstream = \"test\"\n{route}");
+        Routes::from_toml(&text, |name| (name == "TEST").then(|| upstream.to_string())).unwrap()
+    };
+    let front = Front::new(upstream).await;
+    front.forwarder.set_routes(table("prefix = \"/\""));
+    // One connection to the upstream is kept, another one is in use.
+    let mut kept = Client::connect(front.addr).await;
+    let mut download = Client::connect(front.addr).await;
+    kept.send("GET /a HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(kept.answer().await.text(), "/a");
+    download.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert!(download.head().await.unwrap().starts_with("HTTP/1.1 200"));
+    assert_eq!(download.exactly(4).await.unwrap(), b"half");
+    kept.send("GET /b HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(kept.answer().await.text(), "/b");
+    assert_eq!(connections.load(Ordering::SeqCst), 2);
+
+    front.forwarder.set_routes(table("pattern = \"/new/{x}\"\ntemplate = \"/{x}\""));
+    kept.send("GET /new/c HTTP/1.1\r\nHost: a\r\n\r\nGET /large HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(kept.answer().await.text(), "/c");
+    assert_eq!(kept.answer().await.status, 404);
+    gate.add_permits(1);
+    assert_eq!(download.exactly(4).await.unwrap(), b"full");
+    download.send("GET /new/d HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(download.answer().await.text(), "/d");
+    assert_eq!(connections.load(Ordering::SeqCst), 2, "no connection was opened for the new table");
+}
