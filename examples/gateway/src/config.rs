@@ -1,5 +1,7 @@
 //! The gateway's own variables.
 
+use std::path::PathBuf;
+
 use chassis::config::{ConfigError, Vars};
 use tramline_streaming_proxy::layer::rate_limit::Quota;
 use tramline_streaming_proxy::{Upstream, UpstreamConfig};
@@ -14,6 +16,8 @@ pub struct Config {
     pub origins: Vec<String>,
     /// How many requests are taken.
     pub rate_limits: RateLimits,
+    /// `ROUTES_FILE`: a table of routes in place of the one that is built in, watched while the gateway runs.
+    pub routes_file: Option<PathBuf>,
 }
 
 /// The addresses of the services, several of one separated by commas.
@@ -77,13 +81,34 @@ impl Config {
                 format!("{bad} is no origin such as https://example.com"),
             ));
         }
-        Ok(Self { upstreams, origins, rate_limits })
+        let routes_file = vars.text("ROUTES_FILE").map(PathBuf::from);
+        Ok(Self { upstreams, origins, rate_limits, routes_file })
     }
 
-    /// With these values.
+    /// With these values, and the table of routes that is built in.
     #[must_use]
     pub fn new(upstreams: Upstreams, origins: Vec<String>, rate_limits: RateLimits) -> Self {
-        Self { upstreams, origins, rate_limits }
+        Self { upstreams, origins, rate_limits, routes_file: None }
+    }
+
+    /// The same, with the table of routes in this file.
+    #[must_use]
+    pub fn with_routes_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.routes_file = Some(path.into());
+        self
+    }
+}
+
+impl Upstreams {
+    /// The addresses that this variable of the contract says.
+    pub(crate) fn by_variable(&self, name: &str) -> Option<&str> {
+        match name {
+            "AUTH_SERVICE_URL" => Some(&self.auth),
+            "PAYMENTS_SERVICE_URL" => Some(&self.payments),
+            "ADMIN_SERVICE_URL" => Some(&self.admin),
+            "PROFILE_SERVICE_URL" => Some(&self.profile),
+            _ => None,
+        }
     }
 }
 

@@ -35,7 +35,7 @@ pub(crate) struct State {
 const PREFLIGHT_KEPT: Duration = Duration::from_secs(2 * 3_600);
 
 pub(crate) fn router(state: State, limits: Limits, origins: &[String]) -> Router {
-    let mut router = Router::new()
+    Router::new()
         .route("/health", get(health))
         .route("/ws", get(socket))
         // Of processes only, at auth's own port: what was revoked is nobody else's business.
@@ -43,14 +43,11 @@ pub(crate) fn router(state: State, limits: Limits, origins: &[String]) -> Router
         .route("/api/telemetry", post(later))
         .route("/api/docs", get(later))
         .route("/api/docs.json", get(later))
-        .route("/api/graphql", get(later).post(later));
-    for service in ["/api/auth", "/api/payments", "/api/admin", "/api/profile"] {
-        router = router
-            .route(service, any(forward))
-            .route(&format!("{service}/"), any(forward))
-            .route(&format!("{service}/{{*rest}}"), any(forward));
-    }
-    router
+        .route("/api/graphql", get(later).post(later))
+        // All else under `/api` goes by the table of routes.
+        .route("/api", any(forward))
+        .route("/api/", any(forward))
+        .route("/api/{*rest}", any(forward))
         .fallback(fallback)
         .layer(middleware::from_fn_with_state(limits, limit))
         .layer(cors(origins))
@@ -120,9 +117,6 @@ fn problem(refusal: &Refusal) -> Problem {
 /// Outside of `/api` every GET is the front end's.
 async fn fallback(request: Request) -> Response {
     let path = request.uri().path();
-    if path == "/api" || path.starts_with("/api/") {
-        return Problem::not_found().into_response();
-    }
     if matches!(*request.method(), Method::GET | Method::HEAD) {
         page::file(path)
     } else {

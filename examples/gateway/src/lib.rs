@@ -8,6 +8,7 @@ mod limits;
 mod live;
 mod page;
 mod proxying;
+mod routes;
 mod sockets;
 
 use std::time::Duration;
@@ -22,6 +23,7 @@ pub use crate::deps::Deps;
 use crate::health::SystemHealth;
 use crate::limits::Limits;
 use crate::live::Sampler;
+use crate::routes::Watch;
 use crate::sockets::Sockets;
 
 /// How long sockets may take to leave: each is told a moment of its own to come back at.
@@ -40,7 +42,8 @@ pub fn build(config: Config, deps: Deps) -> Result<Service, ConfigError> {
     let Deps { shell, cache, tickets, metrics } = deps;
     let auth = shell.auth()?;
     let limits = Limits::open(&config.rate_limits, shell.common(), auth.clone())?;
-    let forwarder = proxying::forwarder(&config.upstreams, shell.common())?;
+    let forwarder = proxying::forwarder(routes::load(&config)?, shell.common())?;
+    let watch = Watch::new(&config, forwarder.clone())?;
     let sockets = Sockets::open(&config, &auth, tickets, cache.clone(), forwarder.clone());
 
     let lifecycle = shell.lifecycle();
@@ -53,6 +56,11 @@ pub fn build(config: Config, deps: Deps) -> Result<Service, ConfigError> {
     lifecycle.on(Phase::Sockets, "sockets", move || async move {
         drained.drain(SOCKETS_LEAVE).await;
     });
+    if let Some(watch) = watch {
+        lifecycle.spawn(Phase::Accept, "routes", move |stop| async move {
+            stop.run_until_cancelled(watch.run()).await;
+        });
+    }
     lifecycle.spawn(Phase::Consumers, "gateway-cache", move |stop| async move {
         cache.run(stop.cancelled()).await;
     });

@@ -1,4 +1,4 @@
-//! The way to the services: one route each, and failures as the system's own problems.
+//! The way to the services, and failures as the system's own problems.
 
 use chassis::config::{Common, ConfigError};
 use chassis::problem::{Code, MEDIA_TYPE, Problem};
@@ -7,11 +7,7 @@ use http::{HeaderValue, Response};
 use tower::Layer;
 use tramline_streaming_proxy::layer::respond::{RespondLayer, RespondService};
 use tramline_streaming_proxy::respond::{Inbound, Respond};
-use tramline_streaming_proxy::{
-    Forwarder, ProxyBody, ProxyConfig, ProxyError, Route, Routes, Upstream, UpstreamConfig,
-};
-
-use crate::config::Upstreams;
+use tramline_streaming_proxy::{Forwarder, ProxyBody, ProxyConfig, ProxyError, Routes};
 
 /// A forwarder that answers its failures in the system's words.
 pub(crate) type Proxy = RespondService<Forwarder, SystemProblems>;
@@ -21,19 +17,8 @@ pub(crate) fn answering(forwarder: Forwarder) -> Proxy {
     RespondLayer::with(SystemProblems).named("gateway").layer(forwarder)
 }
 
-/// The way to the four services, whose paths it does not change.
-pub(crate) fn forwarder(upstreams: &Upstreams, common: &Common) -> Result<Forwarder, ConfigError> {
-    let upstream = |variable: &str, name: &str, list: &str| {
-        Upstream::parse(name, list, UpstreamConfig::default())
-            .map_err(|fault| ConfigError::new(variable, fault))
-    };
-    let routes = Routes::new([
-        Route::new("/api/auth", upstream("AUTH_SERVICE_URL", "auth", &upstreams.auth)?),
-        Route::new("/api/payments", upstream("PAYMENTS_SERVICE_URL", "payments", &upstreams.payments)?),
-        Route::new("/api/admin", upstream("ADMIN_SERVICE_URL", "admin", &upstreams.admin)?),
-        Route::new("/api/profile", upstream("PROFILE_SERVICE_URL", "profile", &upstreams.profile)?),
-    ]);
-    let routes = routes.map_err(|fault| ConfigError::new("AUTH_SERVICE_URL", fault))?;
+/// The way to the services, by these routes.
+pub(crate) fn forwarder(routes: Routes, common: &Common) -> Result<Forwarder, ConfigError> {
     let mut config = ProxyConfig::default();
     config.trusted = common.trusted_proxies.clone();
     Ok(Forwarder::new(config, routes))

@@ -37,3 +37,10 @@ fn a_bad_variable_is_named() {
         assert_eq!(error.variable(), name, "{value}");
     }
 }
+
+#[test]
+fn a_table_of_ones_own_is_a_file() {
+    assert_eq!(Config::from_vars(&vars(&[])).unwrap().routes_file, None);
+    let config = Config::from_vars(&vars(&[("ROUTES_FILE", "/etc/gateway/routes.toml")])).unwrap();
+    assert_eq!(config.routes_file.unwrap().to_str(), Some("/etc/gateway/routes.toml"));
+}

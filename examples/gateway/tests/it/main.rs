@@ -5,5 +5,6 @@
 mod edge;
 mod limits;
 mod proxying;
+mod routes;
 mod sockets;
 mod support;

@@ -107,7 +107,7 @@ async fn a_service_that_never_answers_is_504() {
     world.stop().await;
 }
 
-async fn read_until(stream: &mut TcpStream, seen: &mut String, wanted: &str) {
+pub(crate) async fn read_until(stream: &mut TcpStream, seen: &mut String, wanted: &str) {
     let reading = async {
         let mut buffer = [0; 1024];
         while !seen.contains(wanted) {

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use axum::{Json, Router};
 use chassis::Shell;
-use chassis::config::{Common, Process};
+use chassis::config::{Common, ConfigError, Process};
 use chassis::service::{ServeConfig, serve};
 use chassis::testing::Issuer;
 use contracts::Role;
@@ -58,6 +58,7 @@ pub(crate) struct Setup {
     pub(crate) limits: RateLimits,
     pub(crate) trusted: &'static str,
     pub(crate) profile: Option<String>,
+    pub(crate) routes_file: Option<std::path::PathBuf>,
 }
 
 pub(crate) struct World {
@@ -111,7 +112,12 @@ impl Services {
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { limits: RateLimits { api: None, auth: None, statics: None }, trusted: "none", profile: None }
+        Self {
+            limits: RateLimits { api: None, auth: None, statics: None },
+            trusted: "none",
+            profile: None,
+            routes_file: None,
+        }
     }
 }
 
@@ -152,6 +158,11 @@ async fn answer(State(services): State<Services>, request: Request) -> Response 
 
 impl World {
     pub(crate) async fn start(setup: Setup) -> Self {
+        Self::try_start(setup).await.unwrap()
+    }
+
+    /// A world, unless the gateway cannot be built.
+    pub(crate) async fn try_start(setup: Setup) -> Result<Self, ConfigError> {
         let services = Services::start().await;
         let issuer = Issuer::new().await;
         let tickets = Tickets::memory(TicketsConfig::default());
@@ -170,9 +181,10 @@ impl World {
             admin: url.clone(),
             profile: setup.profile.unwrap_or(url),
         };
-        let config = Config::new(upstreams, vec![ORIGIN.to_owned()], setup.limits);
+        let mut config = Config::new(upstreams, vec![ORIGIN.to_owned()], setup.limits);
+        config.routes_file = setup.routes_file;
         let deps = Deps::new(shell, Cache::memory(CacheConfig::default()), Some(tickets.clone()), None);
-        let service = build(config, deps).unwrap();
+        let service = build(config, deps)?;
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
@@ -195,7 +207,7 @@ impl World {
             feed.filter(|feed| feed.consumers > 0).map(drop)
         };
         until("the feed is heard", heard).await;
-        world
+        Ok(world)
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
