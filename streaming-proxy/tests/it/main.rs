@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, but not to clippy")]
 
 mod body_layers;
+mod check;
 mod client;
 mod drain;
 mod errors;

@@ -1,0 +1,71 @@
+//! What a table does, in words.
+
+use std::fmt::Write as _;
+
+use http::uri::Authority;
+use http::{HeaderMap, Uri};
+use tramline_streaming_proxy::config::Timeouts;
+use tramline_streaming_proxy::route::Matched;
+use tramline_streaming_proxy::route::config::Limit;
+use tramline_streaming_proxy::{ProxyError, Routes, Upstream, path};
+
+use crate::args::Args;
+
+/// All routes, one line each.
+pub(crate) fn table(routes: &Routes) -> String {
+    routes.iter().enumerate().fold(String::new(), |mut lines, (index, route)| {
+        let _ = writeln!(lines, "{}: {route} -> {}", index + 1, upstream(&route.upstream));
+        lines
+    })
+}
+
+/// What becomes of a request: its route, upstream, target and times, or why it has none.
+pub(crate) fn request(routes: &Routes, args: &Args, uri: &Uri) -> String {
+    let host = uri.authority().or(args.host.as_ref()).map(Authority::host);
+    let mut lines = format!("{} {uri}\n", args.method);
+    match outcome(routes, args, host, uri) {
+        Ok((matched, target)) => {
+            let route = matched.route();
+            let place =
+                routes.iter().position(|known| std::ptr::eq(known, route)).map_or(0, |place| place + 1);
+            let _ = writeln!(lines, "  route     {place}: {route}");
+            let _ = writeln!(lines, "  upstream  {}", upstream(&route.upstream));
+            let _ = writeln!(lines, "  target    {target}");
+            let _ = writeln!(lines, "  timeouts  {}", timeouts(&route.timeouts));
+        }
+        Err(error) => {
+            let _ = writeln!(lines, "  answer    {}: {error}", error.status());
+            if let Some(allow) = error.allow().and_then(|allow| allow.to_str().ok()) {
+                let _ = writeln!(lines, "  allow     {allow}");
+            }
+        }
+    }
+    lines
+}
+
+fn outcome<'a>(
+    routes: &'a Routes,
+    args: &Args,
+    host: Option<&str>,
+    uri: &Uri,
+) -> Result<(Matched<'a>, String), ProxyError> {
+    let headers: HeaderMap = args.header.iter().cloned().collect();
+    let path = path::normal(uri.path())?;
+    let matched = routes.find(host, &path, &args.method, &headers)?;
+    let target = matched.target(uri, &path)?;
+    Ok((matched, target.to_string()))
+}
+
+fn upstream(upstream: &Upstream) -> String {
+    format!("{} ({})", upstream.name(), upstream.addresses().collect::<Vec<_>>().join(", "))
+}
+
+fn timeouts(times: &Timeouts) -> String {
+    format!(
+        "response_header {}, response_idle {}, request_idle {}, total {}",
+        Limit(times.response_header),
+        Limit(times.response_idle),
+        Limit(times.request_idle),
+        Limit(times.total),
+    )
+}
