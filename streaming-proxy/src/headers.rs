@@ -3,3 +3,4 @@
 pub(crate) mod forwarded;
 pub(crate) mod framing;
 pub(crate) mod hop;
+pub(crate) mod trailers;

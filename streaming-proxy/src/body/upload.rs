@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use crate::body::idle::Idle;
 use crate::error::{BoxError, ErrorKind, ProxyError, Sent};
+use crate::headers::trailers;
 
 /// A client's body as hyper's client takes it. One type, so that connections can be shared.
 pub(crate) struct Upload {
@@ -110,7 +111,7 @@ impl Body for Upload {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ProxyError>>> {
-        let polled = self.poll_kind(cx);
+        let polled = self.poll_kind(cx).map(|polled| polled.map(|frame| frame.map(clean)));
         let this = &mut *self;
         let Some(progress) = &this.progress else {
             return polled.map_err(fault);
@@ -169,6 +170,17 @@ impl Body for Upload {
 impl fmt::Debug for Upload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Upload").field("progress", &self.progress).finish_non_exhaustive()
+    }
+}
+
+/// The same frame, without trailers that a client must not send.
+fn clean(frame: Frame<Bytes>) -> Frame<Bytes> {
+    match frame.into_trailers() {
+        Ok(mut fields) => {
+            trailers::clean(&mut fields);
+            Frame::trailers(fields)
+        }
+        Err(frame) => frame,
     }
 }
 

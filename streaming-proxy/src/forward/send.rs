@@ -29,7 +29,8 @@ pub(super) async fn send(
     // The request that tries an address may be lost there.
     let may_try = request.body().is_empty() && request.method().is_safe();
     while let Some((index, endpoint)) = upstream.pick(&tried, may_try) {
-        if host == HostHeader::Upstream {
+        // A request of HTTP/1.0 may have none, and goes on as one of HTTP/1.1, which must.
+        if host == HostHeader::Upstream || !request.headers().contains_key(HOST) {
             request.headers_mut().insert(HOST, endpoint.host().clone());
         }
         match attempt(route, &endpoint, request, &retry, trail).await {

@@ -173,7 +173,7 @@ fn remove_claims(headers: &mut HeaderMap) {
 }
 
 /// Whether `name` says where a request comes from, in either spelling.
-fn is_claim(name: &str) -> bool {
+pub(crate) fn is_claim(name: &str) -> bool {
     const CLAIMS: &[&str] =
         &["forwarded", "x-real-ip", "x-client-ip", "x-cluster-client-ip", "true-client-ip"];
     if !matches!(name.as_bytes().first(), Some(b'x' | b'f' | b't')) {

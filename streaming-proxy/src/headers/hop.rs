@@ -1,8 +1,8 @@
 //! Fields that end at this hop (RFC 9110, 7.6.1), and the names in `Connection`.
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING,
-    UPGRADE,
+    CONNECTION, CONTENT_LENGTH, EXPECT, MAX_FORWARDS, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -34,6 +34,14 @@ pub(crate) fn strip_response(headers: &mut HeaderMap) {
     }
     strip(headers);
     headers.remove(PROXY_AUTHENTICATE);
+}
+
+/// Removes from trailers what ends here, or steers what has begun long ago.
+pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
+    strip(trailers);
+    for name in [&EXPECT, &MAX_FORWARDS, &PROXY_AUTHENTICATE, &PROXY_AUTHORIZATION, &TRAILER] {
+        trailers.remove(name);
+    }
 }
 
 /// Whether `Connection` has the option `upgrade`, and the one protocol that `Upgrade` names then.
@@ -80,7 +88,7 @@ fn strip(headers: &mut HeaderMap) -> usize {
 
 /// Fields that a client must not make this proxy drop by nominating them: they say what the message is, who sent
 /// it, or were added by a layer in front of this one.
-fn is_protected(name: &HeaderName) -> bool {
+pub(crate) fn is_protected(name: &HeaderName) -> bool {
     const PROTECTED: &[&str] = &[
         "authorization",
         "cache-control",

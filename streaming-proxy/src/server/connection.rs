@@ -3,10 +3,9 @@
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body_util::Either;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -21,7 +20,7 @@ use crate::edge::per_address::PerAddress;
 use crate::edge::tls::Tls;
 use crate::error::BoxError;
 use crate::server::ServerConfig;
-use crate::server::linger::Linger;
+use crate::server::linger::{Linger, Rest};
 use crate::server::refuse::Checks;
 use crate::server::stall::Stall;
 use crate::trust::Peer;
@@ -102,8 +101,8 @@ where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let Self { service, config, draining, .. } = self;
-        let expects = Arc::new(AtomicBool::new(false));
-        let io = TokioIo::new(Linger::new(stream, config.linger, expects.clone()));
+        let rest = Rest::default();
+        let io = TokioIo::new(Linger::new(stream, config.linger, rest.clone()));
         let mut builder = http1::Builder::new();
         builder
             .timer(TokioTimer::new())
@@ -112,17 +111,22 @@ where
             .max_buf_size(config.max_buffer.max(8192))
             .max_headers(config.max_headers);
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-            expects.store(!http_body::Body::is_end_stream(request.body()), Ordering::Relaxed);
+            rest.request(!http_body::Body::is_end_stream(request.body()));
             request.extensions_mut().insert(peer);
             let answer = match checks.refuse(&request) {
                 Some(refusal) => Err(refusal),
                 None => Ok(service.clone().oneshot(request)),
             };
+            let rest = rest.clone();
             async move {
-                match answer {
-                    Ok(answer) => answer.await.map(|response| response.map(Either::Left)),
-                    Err(refusal) => Ok(refusal.map(Either::Right)),
+                let response = match answer {
+                    Ok(answer) => answer.await?.map(Either::Left),
+                    Err(refusal) => refusal.map(Either::Right),
+                };
+                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    rest.switched();
                 }
+                Ok::<_, S::Error>(response)
             }
         });
         let mut connection = pin!(builder.serve_connection(io, service).with_upgrades());

@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -21,10 +21,13 @@ use crate::body::idle::Idle;
 pub(crate) struct Linger<T> {
     inner: T,
     limit: Duration,
-    /// Whether the last request came with a body, of which something may still come.
-    expects: Arc<AtomicBool>,
+    rest: Rest,
     closing: Option<Closing>,
 }
+
+/// What may still come on a connection after its last answer, told by the one who sees its messages.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rest(Arc<AtomicU8>);
 
 #[derive(Debug)]
 struct Closing {
@@ -39,15 +42,39 @@ struct Closing {
 /// Two seconds survive one lost packet, and are what a drain waits at most for clients that keep their end open.
 const SILENCE: Duration = Duration::from_secs(2);
 
+/// Nothing is known to come.
+const NOTHING: u8 = 0;
+/// The rest of a request's body.
+const BODY: u8 = 1;
+/// Another protocol's bytes, which are not ours to drop.
+const TUNNEL: u8 = 2;
+
 /// How much is read at once, to be dropped.
 const PIECE: usize = 8 * 1024;
 
 // === impl Linger ===
 
 impl<T> Linger<T> {
-    /// `expects` is set for each request by the one who sees its body.
-    pub(crate) fn new(inner: T, limit: Duration, expects: Arc<AtomicBool>) -> Self {
-        Self { inner, limit, expects, closing: None }
+    pub(crate) fn new(inner: T, limit: Duration, rest: Rest) -> Self {
+        Self { inner, limit, rest, closing: None }
+    }
+}
+
+// === impl Rest ===
+
+impl Rest {
+    /// A request has begun, with a body or without.
+    pub(crate) fn request(&self, has_body: bool) {
+        self.0.store(if has_body { BODY } else { NOTHING }, Ordering::Release);
+    }
+
+    /// The connection has become another protocol's: its two halves end by themselves.
+    pub(crate) fn switched(&self) {
+        self.0.store(TUNNEL, Ordering::Release);
+    }
+
+    fn now(&self) -> u8 {
+        self.0.load(Ordering::Acquire)
     }
 }
 
@@ -84,6 +111,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Linger<T> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        let rest = this.rest.now();
+        if rest == TUNNEL {
+            return Pin::new(&mut this.inner).poll_shutdown(cx);
+        }
         let closing = match &mut this.closing {
             Some(closing) => closing,
             None => {
@@ -91,7 +122,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Linger<T> {
                 this.closing.insert(Closing {
                     until: Instant::now() + this.limit,
                     silence: Idle::new(SILENCE.min(this.limit)),
-                    waits: this.expects.load(Ordering::Relaxed),
+                    waits: rest == BODY,
                 })
             }
         };

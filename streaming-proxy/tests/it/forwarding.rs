@@ -175,6 +175,9 @@ async fn the_host_can_be_preserved() {
     let front = Front::with(&[upstream], UpstreamConfig::default(), Timeouts::default(), config).await;
     let answer = once(front.addr, "GET http://shop.example/p HTTP/1.1\r\nHost: shop.example\r\n\r\n").await;
     assert!(answer.text().starts_with("GET /p\n") && answer.text().contains("host: shop.example\n"));
+    // One of HTTP/1.0 need not say it, and goes on as one that must.
+    let answer = once(front.addr, "GET /p HTTP/1.0\r\n\r\n").await;
+    assert!(answer.text().contains(&format!("host: {upstream}\n")), "{}", answer.text());
 }
 
 #[tokio::test]

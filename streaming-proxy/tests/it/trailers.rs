@@ -59,3 +59,34 @@ async fn pass_both_ways_and_end_the_exchange() {
     assert_eq!(connections.load(Ordering::SeqCst), 1);
     assert_eq!(outcomes(&snapshotter), ["test answered 3"]);
 }
+
+/// An upstream that merges trailers with the head would believe them.
+#[tokio::test]
+async fn claim_nothing_that_a_head_must_not() {
+    let (tell, mut told) = tokio::sync::mpsc::channel(1);
+    let origin = raw(move |mut stream, _| {
+        let tell = tell.clone();
+        async move {
+            let mut buffer = Vec::new();
+            let _ = read_head(&mut stream, &mut buffer).await;
+            while !buffer.ends_with(b"\r\n\r\n") {
+                assert_ne!(stream.read_buf(&mut buffer).await.unwrap(), 0);
+            }
+            tell.send(String::from_utf8(buffer).unwrap()).await.unwrap();
+            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+        }
+    })
+    .await;
+    let front = Front::new(origin).await;
+    let mut client = Client::connect(front.addr).await;
+    client
+        .send(
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\
+             Trailer: x-forwarded-for, x_forwarded_for, forwarded, x-real-ip, cookie, x-request-id, keep-alive, x-sum\r\n\r\n\
+             2\r\nup\r\n0\r\nX-Forwarded-For: 6.6.6.6\r\nX_Forwarded_For: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\n\
+             X-Real-IP: 6.6.6.6\r\nCookie: a=b\r\nX-Request-Id: mine\r\nKeep-Alive: timeout=9\r\nX-Sum: 7\r\n\r\n",
+        )
+        .await;
+    assert_eq!(client.answer().await.status, 204);
+    assert_eq!(told.recv().await.unwrap(), "2\r\nup\r\n0\r\nx-sum: 7\r\n\r\n");
+}

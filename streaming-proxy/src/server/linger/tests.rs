@@ -6,7 +6,9 @@ use super::*;
 
 fn pair(expects: bool) -> (Linger<DuplexStream>, DuplexStream) {
     let (ours, theirs) = tokio::io::duplex(64);
-    (Linger::new(ours, Duration::from_secs(30), Arc::new(AtomicBool::new(expects))), theirs)
+    let rest = Rest::default();
+    rest.request(expects);
+    (Linger::new(ours, Duration::from_secs(30), rest), theirs)
 }
 
 #[tokio::test(start_paused = true)]
@@ -53,4 +55,16 @@ async fn silence_and_endless_talk_are_bounded() {
     assert_eq!(start.elapsed().as_secs(), 30);
     drop(ours);
     talk.await.unwrap();
+}
+
+/// A tunnel's other end has ended; what this one still says is not ours to drop.
+#[tokio::test(start_paused = true)]
+async fn the_bytes_of_a_tunnel_stay() {
+    let (mut ours, mut theirs) = pair(true);
+    ours.rest.switched();
+    theirs.write_all(b"said").await.unwrap();
+    ours.shutdown().await.unwrap();
+    let mut said = [0; 4];
+    ours.read_exact(&mut said).await.unwrap();
+    assert_eq!(&said, b"said");
 }
