@@ -1,12 +1,12 @@
 //! The table of routes: the one that is built in, or a file that is watched.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chassis::config::ConfigError;
 use metrics::counter;
-use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 use tramline_streaming_proxy::{Forwarder, Routes};
@@ -42,7 +42,7 @@ pub(crate) fn load(config: &Config) -> Result<Routes, ConfigError> {
             let fault = |fault: &dyn std::fmt::Display| {
                 ConfigError::new("ROUTES_FILE", format!("{}: {fault}", path.display()))
             };
-            let text = std::fs::read_to_string(path).map_err(|error| fault(&error))?;
+            let text = read(path).map_err(|error| fault(&error))?;
             table(&text, &config.upstreams).map_err(|error| fault(&error))
         }
     }
@@ -77,7 +77,11 @@ impl Watch {
                 _ = self.hangup.recv() => true,
                 _ = ticks.tick() => false,
             };
-            let text = read(&self.path).await.map_err(|error| error.to_string());
+            let path = self.path.clone();
+            let text = match tokio::task::spawn_blocking(move || read(&path)).await {
+                Ok(text) => text.map_err(|error| error.to_string()),
+                Err(error) => Err(error.to_string()),
+            };
             // What is the same is told once, unless someone asks.
             if asked || text != self.last {
                 self.last = text;
@@ -108,9 +112,8 @@ impl Watch {
     }
 }
 
-async fn read(path: &Path) -> io::Result<String> {
+fn read(path: &Path) -> io::Result<String> {
     let mut text = String::new();
-    let file = tokio::fs::File::open(path).await?;
-    let read = file.take(MAX_SIZE + 1).read_to_string(&mut text).await?;
+    let read = File::open(path)?.take(MAX_SIZE + 1).read_to_string(&mut text)?;
     if read as u64 > MAX_SIZE { Err(io::Error::other("the file is too large")) } else { Ok(text) }
 }

@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 
 use http::uri::Authority;
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, Method, StatusCode, Uri};
 use tramline_streaming_proxy::config::Timeouts;
 use tramline_streaming_proxy::route::Matched;
 use tramline_streaming_proxy::route::config::Limit;
-use tramline_streaming_proxy::{ProxyError, Routes, Upstream, path};
+use tramline_streaming_proxy::{ErrorKind, ProxyError, Routes, Upstream, path};
 
 use crate::args::Args;
 
@@ -23,6 +23,11 @@ pub(crate) fn table(routes: &Routes) -> String {
 pub(crate) fn request(routes: &Routes, args: &Args, uri: &Uri) -> String {
     let host = uri.authority().or(args.host.as_ref()).map(Authority::host);
     let mut lines = format!("{} {uri}\n", args.method);
+    if args.method == Method::CONNECT || args.method == Method::TRACE {
+        let _ =
+            writeln!(lines, "  answer    {}: {}", StatusCode::METHOD_NOT_ALLOWED, ErrorKind::MethodRefused);
+        return lines;
+    }
     match outcome(routes, args, host, uri) {
         Ok((matched, target)) => {
             let route = matched.route();

@@ -57,6 +57,8 @@ GET /users/../x
         "{out}"
     );
     assert_eq!(code, Some(0));
+    let (_, out, _) = run(TABLE, &["--addresses", users, "--method", "TRACE", "/users/1"]);
+    assert_eq!(out, "TRACE /users/1\n  answer    405 Method Not Allowed: this method is not passed on\n");
     let (_, out, _) = run(TABLE, &["--addresses", users]);
     assert!(out.starts_with("1: /users/{id}/{*rest} -> users (10.0.0.1:80, 10.0.0.2:80)\n2: "), "{out}");
 }
