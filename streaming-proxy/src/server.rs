@@ -42,7 +42,8 @@ pub struct ServerConfig {
     ///
     /// Off by default: behind a front that does not speak the [PROXY protocol](crate::edge::proxy_protocol), all
     /// connections are that front's. A listener that clients reach directly does well with 100, ten times what a
-    /// browser opens, to leave room for those who share an address.
+    /// browser opens, to leave room for those who share an address. A connection that was upgraded does not count any
+    /// more: tunnels have their own bounds, which are not by address.
     pub max_connections_per_address: Option<usize>,
     /// How long a client may take for a request's head, and how long a connection may wait for its next request.
     ///

@@ -76,7 +76,8 @@ async fn forward(
     if path::normal(request.uri().path()).is_ok_and(|path| !path.is_unchanged()) {
         return Problem::not_found().into_response();
     }
-    request.extensions_mut().insert(Peer::new(peer));
+    // The listener knows more of it, TLS for one.
+    request.extensions_mut().get_or_insert_with(|| Peer::new(peer));
     match state.proxy.oneshot(request).await {
         Ok(response) => response.map(Body::new),
         Err(never) => match never {},

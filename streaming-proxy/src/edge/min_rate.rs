@@ -9,7 +9,8 @@ use std::time::Duration;
 pub struct MinRate {
     /// Bytes a second. Zero is reached by everyone.
     pub bytes: u32,
-    /// The time over which they are counted, and so the longest silence of a client that was slow before.
+    /// The time over which they are counted, and so the longest silence of a client that was slow before. At least a
+    /// millisecond.
     pub window: Duration,
 }
 
@@ -25,10 +26,10 @@ pub(crate) struct Pace {
 // === impl MinRate ===
 
 impl MinRate {
-    /// So many bytes a second, over this time (at least a millisecond).
+    /// So many bytes a second, over this time.
     #[must_use]
     pub fn new(bytes: u32, window: Duration) -> Self {
-        Self { bytes, window: window.max(Duration::from_millis(1)) }
+        Self { bytes, window }
     }
 
     /// What must move in one window.
@@ -49,7 +50,9 @@ impl Default for MinRate {
 // === impl Pace ===
 
 impl Pace {
-    pub(crate) fn new(rate: MinRate) -> Self {
+    pub(crate) fn new(mut rate: MinRate) -> Self {
+        // A window without a length would be over with each look.
+        rate.window = rate.window.max(Duration::from_millis(1));
         Self { rate, waited: Duration::ZERO, moved: 0 }
     }
 

@@ -11,7 +11,8 @@ use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use crate::body::ProxyBody;
 use crate::error::ProxyError;
 use crate::headers::framing;
-use crate::respond::{Inbound, Problem, Respond as _};
+use crate::layer::respond;
+use crate::respond::Inbound;
 
 /// A service for the listener without TLS: every request is answered 308 with the same place behind https.
 ///
@@ -100,7 +101,7 @@ impl<B> tower::Service<Request<B>> for HttpsRedirect {
             Err(error) => {
                 let request_id = parts.headers.get(X_REQUEST_ID).cloned();
                 let inbound = Inbound { method: parts.method, uri: parts.uri, request_id };
-                Problem::new().respond(&error, &inbound)
+                respond::refusal(&error, &inbound)
             }
         }))
     }

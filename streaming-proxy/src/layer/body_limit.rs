@@ -26,6 +26,7 @@ use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
 use crate::error::{ErrorKind, ProxyError};
+use crate::metrics;
 
 /// Refuses bodies that are longer than this ([`ErrorKind::BodyTooLarge`], 413).
 ///
@@ -106,7 +107,11 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().inner.as_pin_mut() {
             Some(inner) => inner.poll(cx),
-            None => Poll::Ready(Err(ProxyError::new(ErrorKind::BodyTooLarge))),
+            None => {
+                let error = ProxyError::new(ErrorKind::BodyTooLarge);
+                metrics::refused(&error);
+                Poll::Ready(Err(error))
+            }
         }
     }
 }

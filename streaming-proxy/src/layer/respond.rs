@@ -57,6 +57,14 @@ const ALLOWED: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PAT
 /// Bounds here are reached for moments: a second later there is room, or the client is told again.
 const AGAIN: HeaderValue = HeaderValue::from_static("1");
 
+/// The proxy's own name in `Proxy-Status`.
+const NAME: &str = "tramline";
+
+/// What the layer would answer, for what is refused in front of it.
+pub(crate) fn refusal(error: &ProxyError, inbound: &Inbound) -> Response<ProxyBody> {
+    Answers { respond: Problem::new(), name: NAME.to_owned() }.to(error, inbound)
+}
+
 // === impl RespondLayer ===
 
 impl RespondLayer {
@@ -71,7 +79,7 @@ impl<R: Respond> RespondLayer<R> {
     /// Answers as `respond` writes them.
     #[must_use]
     pub fn with(respond: R) -> Self {
-        Self { inner: Arc::new(Answers { respond, name: "tramline".to_owned() }) }
+        Self { inner: Arc::new(Answers { respond, name: NAME.to_owned() }) }
     }
 
     /// The same answers, with this name for the proxy in `Proxy-Status`. Only letters, digits, `-`, `_` and `.` of it
@@ -198,8 +206,11 @@ impl<R: Respond> Answers<R> {
             ErrorKind::MethodRefused => {
                 headers.entry(ALLOW).or_insert_with(|| error.allow().cloned().unwrap_or(ALLOWED));
             }
-            // What follows on this connection may not be what it seems.
-            ErrorKind::BadRequest | ErrorKind::ClientBody => {
+            // What follows on this connection may not be what it seems: the framing is wrong, or nobody has looked at it.
+            ErrorKind::BadRequest
+            | ErrorKind::BodyTooLarge
+            | ErrorKind::ClientBody
+            | ErrorKind::UriTooLong => {
                 headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }
             _ => {}

@@ -30,7 +30,8 @@ impl Retry {
         self.repeatable
     }
 
-    /// Whether it goes to another address. What reached one may have been done there, and is not asked of another.
+    /// Whether it goes to another address after a try of which so much was sent. What that try gave to an upstream may
+    /// have been done there, and is not asked of another.
     pub(crate) fn elsewhere(&mut self, sent: Sent) -> bool {
         let again = sent == Sent::Not && self.left > 0;
         self.left = self.left.saturating_sub(1);

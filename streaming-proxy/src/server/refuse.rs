@@ -9,7 +9,8 @@ use crate::body::ProxyBody;
 #[cfg(feature = "tls")]
 use crate::edge::tls::names::Names;
 use crate::error::{ErrorKind, ProxyError};
-use crate::respond::{Inbound, Problem, Respond as _};
+use crate::layer::respond;
+use crate::respond::Inbound;
 
 /// What the server looks at before a service does.
 #[derive(Debug)]
@@ -50,7 +51,7 @@ impl Checks {
             uri: request.uri().clone(),
             request_id: request.headers().get(X_REQUEST_ID).cloned(),
         };
-        Some(Problem::new().respond(&ProxyError::new(kind), &inbound))
+        Some(respond::refusal(&ProxyError::new(kind), &inbound))
     }
 
     fn check<B>(&self, request: &Request<B>) -> Option<ErrorKind> {

@@ -14,6 +14,8 @@ async fn a_target_that_is_too_long_is_414() {
         let answer = once(*addr, &format!("GET {target} HTTP/1.1\r\nHost: a.example\r\n\r\n")).await;
         if answer.status == 414 {
             assert_eq!(answer.code(), "URI_TOO_LONG");
+            // Nobody has looked at its framing.
+            assert_eq!(answer.header("connection"), Some("close"));
         }
         answer.status
     };

@@ -53,5 +53,9 @@ async fn a_host_that_is_none_is_not_repeated() {
     ] {
         let answer = asked(HttpsRedirect::new(), &format!("{request}\r\n\r\n")).await;
         assert_eq!((answer.status, answer.header("location")), (400, None), "{request}");
+        assert_eq!(answer.header("connection"), Some("close"), "{request}");
     }
+    let answer = asked(HttpsRedirect::new(), "TRACE / HTTP/1.1\r\nHost: a.example\r\n\r\n").await;
+    assert_eq!(answer.status, 405);
+    assert!(answer.header("allow").is_some_and(|allowed| allowed.contains("GET")));
 }

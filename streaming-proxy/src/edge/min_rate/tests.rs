@@ -26,6 +26,15 @@ fn what_moves_without_a_wait_counts_for_the_window_it_is_in() {
     assert!(!pace.keeps_up(0, Duration::from_secs(4)), "and for no later one");
 }
 
+/// Its field is free for all to set.
+#[test]
+fn a_window_has_a_length() {
+    let mut rate = rate(10, 4);
+    rate.window = Duration::ZERO;
+    let pace = Pace::new(rate);
+    assert_eq!(pace.left(), Duration::from_millis(1));
+}
+
 proptest! {
     #[test]
     fn a_steady_client_is_judged_by_its_rate(bytes in 1_u32..1000, seconds in 1_u64..100, own in 0_u32..2000) {
