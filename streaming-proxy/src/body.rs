@@ -2,6 +2,8 @@
 
 pub(crate) mod download;
 pub(crate) mod idle;
+pub(crate) mod replay;
+pub(crate) mod source;
 pub(crate) mod upload;
 
 use std::pin::Pin;

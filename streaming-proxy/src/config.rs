@@ -6,5 +6,5 @@ mod route;
 mod upstream;
 
 pub use crate::config::proxy::{HostHeader, ProxyConfig};
-pub use crate::config::route::Timeouts;
-pub use crate::config::upstream::UpstreamConfig;
+pub use crate::config::route::{Retries, Timeouts};
+pub use crate::config::upstream::{RetryBudget, UpstreamConfig};

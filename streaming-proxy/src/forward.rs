@@ -2,6 +2,7 @@
 
 mod attempt;
 mod send;
+mod spare;
 mod trail;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE};
@@ -66,7 +67,7 @@ pub(crate) async fn forward(
     let answered = async {
         let Prepared { request, upgrading } =
             prepare(shared, route, target, parts, upload, upgrading, authority.as_ref())?;
-        let sending = send::send(route, shared.config.attempts, shared.config.host, request, &mut trail);
+        let sending = send::send(route, &shared.config, &shared.replay, request, &mut trail);
         let answered = match total {
             Some(deadline) => timeout_at(deadline, sending)
                 .await
@@ -84,7 +85,7 @@ pub(crate) async fn forward(
             return Err(error.when(trail.stage(), trail.sent()).at(upstream.shared_name()));
         }
     };
-    let attempt::Answered { mut response, turn, mut connection, upload } = answered;
+    let attempt::Answered { mut response, turn, mut connection, upload, again: _ } = answered;
     accounts.expect(response.status().is_server_error());
     if let Some(seconds) = keep_alive_seconds(response.headers()) {
         connection.keep_at_most(seconds);

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 
 use crate::body::ProxyBody;
+use crate::body::replay::Room;
 use crate::body::upload::Upload;
 use crate::config::ProxyConfig;
 use crate::error::{BoxError, ProxyError};
@@ -46,6 +47,7 @@ pub(crate) struct Shared {
     pub(crate) config: ProxyConfig,
     pub(crate) routes: ArcSwap<Routes>,
     pub(crate) tunnels: Tunnels,
+    pub(crate) replay: Arc<Room>,
 }
 
 // === impl Forwarder ===
@@ -55,7 +57,8 @@ impl Forwarder {
     #[must_use]
     pub fn new(config: ProxyConfig, routes: Routes) -> Self {
         let tunnels = Tunnels::new(config.max_tunnels, config.tunnel_idle);
-        Self { shared: Arc::new(Shared { config, routes: ArcSwap::from_pointee(routes), tunnels }) }
+        let replay = Room::new(config.max_replay_total);
+        Self { shared: Arc::new(Shared { config, routes: ArcSwap::from_pointee(routes), tunnels, replay }) }
     }
 
     /// Other routes for the requests from now on; those under way keep theirs.

@@ -33,8 +33,6 @@ pub(crate) struct UpstreamMetrics {
     pub(crate) idle: Gauge,
     pub(crate) connected: Counter,
     pub(crate) connect_failed: Counter,
-    pub(crate) retried: Counter,
-    pub(crate) avoided: Counter,
 }
 
 /// Counts a request that was refused before it had an upstream.
@@ -60,8 +58,6 @@ impl UpstreamMetrics {
             idle: gauge!("streaming_proxy.connections.idle", "upstream" => label()),
             connected: connects("ok"),
             connect_failed: connects("failed"),
-            retried: counter!("streaming_proxy.retries", "upstream" => label()),
-            avoided: counter!("streaming_proxy.addresses.avoided", "upstream" => label()),
             name: name.clone(),
         }
     }

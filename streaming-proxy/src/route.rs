@@ -11,7 +11,7 @@ use std::fmt;
 
 use http::Method;
 
-use crate::config::Timeouts;
+use crate::config::{Retries, Timeouts};
 use crate::upstream::Upstream;
 
 pub use crate::route::matcher::{HeaderMatch, PathMatch};
@@ -37,6 +37,8 @@ pub struct Route {
     pub rewrite: Rewrite,
     /// Its times.
     pub timeouts: Timeouts,
+    /// When its requests go out again.
+    pub retries: Retries,
     /// Whether `%2F` in a path is data to the upstream, and passed on. Off by default: to many it is a slash, and a
     /// path that was matched as one would be served as another.
     pub encoded_slashes: bool,
@@ -74,6 +76,7 @@ impl Route {
             upstream,
             rewrite: Rewrite::Keep,
             timeouts: Timeouts::default(),
+            retries: Retries::default(),
             encoded_slashes: false,
         }
     }
@@ -117,6 +120,13 @@ impl Route {
     #[must_use]
     pub fn with_timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = timeouts;
+        self
+    }
+
+    /// The same route with these retries.
+    #[must_use]
+    pub fn with_retries(mut self, retries: Retries) -> Self {
+        self.retries = retries;
         self
     }
 }

@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::config::UpstreamConfig;
 use crate::error::ProxyError;
 use crate::metrics::UpstreamMetrics;
+use crate::resilience::Resilience;
 use crate::upstream::endpoint::Endpoint;
 
 pub(crate) use crate::upstream::pool::Connection;
@@ -32,6 +33,7 @@ struct Shared {
     tunnels: Arc<Semaphore>,
     config: UpstreamConfig,
     metrics: UpstreamMetrics,
+    resilience: Arc<Resilience>,
 }
 
 // === impl Upstream ===
@@ -60,7 +62,8 @@ impl Upstream {
             return Err(ProxyError::config("an upstream without an address"));
         }
         let tunnels = Arc::new(Semaphore::new(config.max_tunnels.min(Semaphore::MAX_PERMITS)));
-        Ok(Self { shared: Arc::new(Shared { name, endpoints, tunnels, config, metrics }) })
+        let resilience = Arc::new(Resilience::new(&name, &config));
+        Ok(Self { shared: Arc::new(Shared { name, endpoints, tunnels, config, metrics, resilience }) })
     }
 
     /// An upstream with the addresses in `list`, separated by commas.
@@ -111,6 +114,7 @@ impl Upstream {
             tunnels: old.tunnels.clone(),
             config: old.config.clone(),
             metrics: old.metrics.clone(),
+            resilience: old.resilience.clone(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -132,11 +136,19 @@ impl Upstream {
         self.shared.tunnels.clone().try_acquire_owned().ok()
     }
 
+    pub(crate) fn resilience(&self) -> &Resilience {
+        &self.shared.resilience
+    }
+
+    /// Whether there is another address to go to.
+    pub(crate) fn has_several(&self) -> bool {
+        self.shared.endpoints.len() > 1
+    }
+
     /// An address for a request that has failed at those in `tried`; `None` when all were tried. `may_try`: it may be
     /// the one that finds out whether a failing address is back.
-    pub(crate) fn pick(&self, tried: &[usize], may_try: bool) -> Option<(usize, Arc<Endpoint>)> {
-        let index = balance::pick(&self.shared.endpoints, tried, may_try)?;
-        Some((index, self.shared.endpoints.get(index)?.clone()))
+    pub(crate) fn pick(&self, tried: &[Arc<Endpoint>], may_try: bool) -> Option<Arc<Endpoint>> {
+        balance::pick(&self.shared.endpoints, tried, may_try).cloned()
     }
 }
 

@@ -1,6 +1,5 @@
 //! A client's body on its way to the upstream.
 
-use std::any::Any;
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
@@ -12,28 +11,21 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, LengthLimitError};
-use hyper::body::Incoming;
+use http_body_util::LengthLimitError;
 use tokio::time::Instant;
 
 use crate::body::idle::Idle;
+use crate::body::replay::{Reading, Replay, Room};
+use crate::body::source::Source;
 use crate::error::{BoxError, ErrorKind, ProxyError, Sent};
 use crate::headers::trailers;
 
 /// A client's body as hyper's client takes it. One type, so that connections can be shared.
 pub(crate) struct Upload {
-    kind: Kind,
+    source: Source,
     /// Absent for an empty body, which has no story to tell.
     progress: Option<Arc<Progress>>,
     idle: Option<Idle>,
-}
-
-enum Kind {
-    Empty,
-    /// hyper's own, the usual case: no box.
-    Incoming(Incoming),
-    Boxed(UnsyncBoxBody<Bytes, BoxError>),
 }
 
 /// How far an [`Upload`] is, for the one who waits for the answer meanwhile.
@@ -53,7 +45,7 @@ pub(crate) struct Progress {
 
 impl Upload {
     pub(crate) fn empty() -> Self {
-        Self { kind: Kind::Empty, progress: None, idle: None }
+        Self { source: Source::Empty, progress: None, idle: None }
     }
 
     pub(crate) fn new<B>(body: B) -> Self
@@ -61,24 +53,19 @@ impl Upload {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        if body.is_end_stream() {
-            return Self::empty();
-        }
-        let mut body = Some(body);
-        let incoming = (&mut body as &mut dyn Any).downcast_mut::<Option<Incoming>>().and_then(Option::take);
-        let kind = match (incoming, body) {
-            (Some(incoming), _) => Kind::Incoming(incoming),
-            (None, Some(body)) => Kind::Boxed(body.map_err(Into::into).boxed_unsync()),
-            (None, None) => Kind::Empty,
-        };
-        let progress = Progress {
-            start: Instant::now(),
-            moved: AtomicU64::new(0),
-            waits_for_client: AtomicBool::new(false),
-            done: AtomicBool::new(false),
-            fault: OnceLock::new(),
-        };
-        Self { kind, progress: Some(Arc::new(progress)), idle: None }
+        Self::from(Source::new(body))
+    }
+
+    /// The same body, which can be sent again as long as what was passed on of it is not more than `max` bytes, and has
+    /// `room`.
+    pub(crate) fn replayed(self, max: usize, room: &Arc<Room>) -> (Self, Replay) {
+        let (replay, reading) = Replay::new(self.source, max, room);
+        (Self { source: Source::Replayed(reading), progress: self.progress, idle: self.idle }, replay)
+    }
+
+    /// Another try's, from its start, with a story of its own.
+    pub(crate) fn again(reading: Reading, idle: Option<Duration>) -> Self {
+        Self::from(Source::Replayed(reading)).with_idle(idle)
     }
 
     pub(crate) fn with_idle(mut self, limit: Option<Duration>) -> Self {
@@ -87,19 +74,26 @@ impl Upload {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        matches!(self.kind, Kind::Empty)
+        matches!(self.source, Source::Empty)
     }
 
     pub(crate) fn progress(&self) -> Option<Arc<Progress>> {
         self.progress.clone()
     }
+}
 
-    fn poll_kind(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match &mut self.kind {
-            Kind::Empty => Poll::Ready(None),
-            Kind::Incoming(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
-            Kind::Boxed(body) => Pin::new(body).poll_frame(cx),
-        }
+impl From<Source> for Upload {
+    fn from(source: Source) -> Self {
+        let progress = (!matches!(source, Source::Empty)).then(|| {
+            Arc::new(Progress {
+                start: Instant::now(),
+                moved: AtomicU64::new(0),
+                waits_for_client: AtomicBool::new(false),
+                done: AtomicBool::new(false),
+                fault: OnceLock::new(),
+            })
+        });
+        Self { source, progress, idle: None }
     }
 }
 
@@ -111,7 +105,8 @@ impl Body for Upload {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ProxyError>>> {
-        let polled = self.poll_kind(cx).map(|polled| polled.map(|frame| frame.map(clean)));
+        let polled =
+            Pin::new(&mut self.source).poll_frame(cx).map(|polled| polled.map(|frame| frame.map(clean)));
         let this = &mut *self;
         let Some(progress) = &this.progress else {
             return polled.map_err(fault);
@@ -151,19 +146,11 @@ impl Body for Upload {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.kind {
-            Kind::Empty => true,
-            Kind::Incoming(body) => body.is_end_stream(),
-            Kind::Boxed(body) => body.is_end_stream(),
-        }
+        self.source.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.kind {
-            Kind::Empty => SizeHint::with_exact(0),
-            Kind::Incoming(body) => body.size_hint(),
-            Kind::Boxed(body) => body.size_hint(),
-        }
+        self.source.size_hint()
     }
 }
 

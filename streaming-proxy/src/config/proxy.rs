@@ -25,10 +25,15 @@ pub struct ProxyConfig {
     ///
     /// The default, 10,000, costs about 160 MiB of copy buffers when all of them are full.
     pub max_tunnels: usize,
-    /// How many different addresses a request tries when none of it was sent, the first included.
+    /// How many bytes of a request's body are kept so that it can be sent again, if its method may be repeated. A longer
+    /// body is passed on, and sent once.
     ///
-    /// The default, 3: a client waits at most three connect timeouts.
-    pub attempts: usize,
+    /// The default, 64 KiB, holds what forms and JSON documents have, and is linkerd's.
+    pub max_replay: usize,
+    /// How many bytes all requests together keep so. When it is full, bodies are passed on, and sent once.
+    ///
+    /// The default is 16 MiB: 256 bodies of the longest kind at the same moment.
+    pub max_replay_total: usize,
     /// Which `Host` the upstream sees.
     pub host: HostHeader,
     /// How many bytes the names and values of a request's fields may have together; with more it is answered 431.
@@ -57,7 +62,8 @@ impl Default for ProxyConfig {
             upgrades: vec!["websocket".to_owned()],
             tunnel_idle: Some(Duration::from_secs(600)),
             max_tunnels: 10_000,
-            attempts: 3,
+            max_replay: 64 * 1024,
+            max_replay_total: 16 * 1024 * 1024,
             host: HostHeader::default(),
             max_head: 64 * 1024,
         }

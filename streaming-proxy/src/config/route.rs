@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
+
 /// The times of one route. `None` is off.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -20,6 +22,34 @@ pub struct Timeouts {
     pub request_idle: Option<Duration>,
     /// From the first byte to the last. Off by default: a long download is not a fault.
     pub total: Option<Duration>,
+}
+
+/// When a request of one route goes out again, to another address where there is one.
+///
+/// A request of which nothing was sent may go out again; one of which something was, only if its method may be repeated
+/// (GET, HEAD, OPTIONS, PUT, DELETE) and its body is still there ([`ProxyConfig::max_replay`](crate::ProxyConfig::max_replay)).
+/// Each time takes a retry out of the upstream's budget ([`RetryBudget`](crate::config::RetryBudget)).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Retries {
+    /// How many tries a request has, the first included; with 1 it has no other.
+    ///
+    /// The default, 3: a client waits at most three connect timeouts.
+    pub attempts: usize,
+    /// After which answers it goes out again. To the same address only where the answer says in `Retry-After` when, and
+    /// that is within a second.
+    ///
+    /// The default is none: only who knows the upstream knows what its errors mean. 502, 503 and 504 are those that say
+    /// nothing about the request.
+    pub statuses: Vec<StatusCode>,
+}
+
+// === impl Retries ===
+
+impl Default for Retries {
+    fn default() -> Self {
+        Self { attempts: 3, statuses: Vec::new() }
+    }
 }
 
 // === impl Timeouts ===

@@ -53,6 +53,25 @@ pub struct UpstreamConfig {
     ///
     /// The default is 15 s: an address that is back is found again while someone is still looking.
     pub avoid_max: Duration,
+    /// How many of its requests may go out again.
+    pub retry_budget: RetryBudget,
+}
+
+/// How many requests of an upstream may go out again: a share of all, and some more.
+///
+/// What is over it is answered as it failed first. A kept connection that was closed costs nothing of it: that is
+/// no sign of a failing upstream, and goes to the same address.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct RetryBudget {
+    /// How many retries a hundred requests bring. At most a thousand are saved.
+    ///
+    /// The default, 20, is Finagle's and linkerd's: an outage makes at most a fifth more load.
+    pub percent: u32,
+    /// How many a second there are besides, for upstreams with few requests. They add up for ten seconds.
+    ///
+    /// The default, 10, is Finagle's and linkerd's.
+    pub per_second: u32,
 }
 
 // === impl UpstreamConfig ===
@@ -71,6 +90,15 @@ impl Default for UpstreamConfig {
             failures: 3,
             avoid: Duration::from_millis(500),
             avoid_max: Duration::from_secs(15),
+            retry_budget: RetryBudget::default(),
         }
+    }
+}
+
+// === impl RetryBudget ===
+
+impl Default for RetryBudget {
+    fn default() -> Self {
+        Self { percent: 20, per_second: 10 }
     }
 }

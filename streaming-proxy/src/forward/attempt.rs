@@ -8,8 +8,10 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 
+use crate::body::replay::Replay;
 use crate::body::upload::{Progress, Upload};
 use crate::error::{ErrorKind, ProxyError, Stage};
+use crate::forward::spare::Spare;
 use crate::forward::trail::Trail;
 use crate::headers::framing;
 use crate::resilience::retry::Retry;
@@ -23,12 +25,15 @@ pub(super) struct Answered {
     pub(super) turn: Turn,
     pub(super) connection: Connection,
     pub(super) upload: Option<Arc<Progress>>,
+    /// The request, to be sent again, where the answer may be one of those after which it is.
+    pub(super) again: Option<Spare>,
 }
 
-/// A request that was not answered. It is given back when none of it was sent, and only then.
+/// A request that was not answered.
 pub(super) struct Unanswered {
     pub(super) error: ProxyError,
-    pub(super) request: Option<Box<Request<Upload>>>,
+    /// The request, to be sent again: itself when none of it was sent, and else another like it, if that may be.
+    pub(super) again: Option<Spare>,
 }
 
 /// Sends `request` to one address: on a kept connection, and if that was closed meanwhile, on a new one.
@@ -36,13 +41,14 @@ pub(super) async fn attempt(
     route: &Route,
     endpoint: &Arc<Endpoint>,
     request: Request<Upload>,
-    retry: &Retry,
+    retry: &Retry<'_>,
+    replay: Option<&Replay>,
     trail: &mut Trail,
 ) -> Result<Answered, Unanswered> {
     trail.before(Stage::Queue);
     let turn = match endpoint.clone().turn().await {
         Ok(turn) => turn,
-        Err(error) => return Err(Unanswered { error, request: Some(Box::new(request)) }),
+        Err(error) => return Err(Unanswered { error, again: Some(Spare::unsent(request)) }),
     };
     let unsafe_within = route.upstream.config().unsafe_reuse_within;
     let mut fresh_within = Some(if retry.is_repeatable() { Duration::MAX } else { unsafe_within });
@@ -51,28 +57,42 @@ pub(super) async fn attempt(
         trail.before(Stage::Connect);
         let mut connection = match endpoint.connection(fresh_within).await {
             Ok(connection) => connection,
-            Err(error) => return Err(Unanswered { error, request: Some(Box::new(request)) }),
+            Err(error) => return Err(Unanswered { error, again: Some(Spare::unsent(request)) }),
         };
-        let copy = (connection.reused && retry.is_repeatable()).then(|| Box::new(copy(&request)));
+        let may_repeat = replay.is_some() || retry.is_repeatable();
+        let goes_on = retry.minds_answers() || (retry.has_more() && route.upstream.has_several());
+        let copy = (may_repeat && (connection.reused || goes_on)).then(|| Spare::copy(&request));
         let upload = request.body().progress();
         trail.exchanging(upload.clone());
         match exchange(&mut connection, request, upload.as_deref(), route.timeouts.response_header).await {
-            Ok(response) => return Ok(Answered { response, turn, connection, upload }),
-            Err(Unanswered { error, request: unsent }) => {
+            Ok(response) => {
+                let again = copy.filter(|_| retry.after(response.status()));
+                return Ok(Answered { response, turn, connection, upload, again });
+            }
+            Err(Failure { error, unsent }) => {
                 if unsent.is_some() {
                     trail.given_back();
                 }
+                let again = unsent.map(Spare::unsent).or(copy);
                 if !connection.reused || !retry.on_a_new_connection(error.kind(), trail.now()) {
-                    return Err(Unanswered { error, request: unsent });
+                    return Err(Unanswered { error, again });
                 }
-                let Some(again) = unsent.or(copy) else { return Err(Unanswered { error, request: None }) };
-                route.upstream.metrics().retried.increment(1);
-                request = *again;
+                let Some(next) = again.and_then(|again| again.request(replay, route)) else {
+                    return Err(Unanswered { error, again: None });
+                };
+                route.upstream.resilience().metrics.retried_kept.increment(1);
+                request = next;
                 // Others that were kept may be closed as well: this time a new one.
                 fresh_within = None;
             }
         }
     }
+}
+
+/// A request that was not answered on its connection, which gives it back when none of it was sent.
+struct Failure {
+    error: ProxyError,
+    unsent: Option<Request<Upload>>,
 }
 
 /// Sends `request` on `connection`, and waits for the head of the answer.
@@ -81,7 +101,7 @@ async fn exchange(
     request: Request<Upload>,
     upload: Option<&Progress>,
     limit: Option<Duration>,
-) -> Result<Response<Incoming>, Unanswered> {
+) -> Result<Response<Incoming>, Failure> {
     let start = Instant::now();
     let mut sending = pin!(connection.sender.try_send_request(request));
     let result = match limit {
@@ -96,34 +116,21 @@ async fn exchange(
                 // while the client is the one to wait for.
                 due = upload.map_or(start, Progress::upstream_owes_since) + limit;
                 if due <= Instant::now() {
-                    return Err(Unanswered {
-                        error: ProxyError::new(ErrorKind::ResponseTimeout),
-                        request: None,
-                    });
+                    return Err(Failure { error: ProxyError::new(ErrorKind::ResponseTimeout), unsent: None });
                 }
             }
         }
     };
     let response = result.map_err(|mut failure| {
-        let request = failure.take_message().map(Box::new);
+        let unsent = failure.take_message();
         let cause = failure.into_error();
         let kind = match upload.and_then(Progress::fault) {
             Some(fault) => fault,
             None if cause.is_parse() || cause.is_parse_too_large() => ErrorKind::BadResponse,
             None => ErrorKind::Closed,
         };
-        Unanswered { error: ProxyError::new(kind).with(cause), request }
+        Failure { error: ProxyError::new(kind).with(cause), unsent }
     })?;
-    framing::check_answer(&response).map_err(|error| Unanswered { error, request: None })?;
+    framing::check_answer(&response).map_err(|error| Failure { error, unsent: None })?;
     Ok(response)
-}
-
-/// The same request again. Only for requests without a body.
-fn copy(request: &Request<Upload>) -> Request<Upload> {
-    let mut again = Request::new(Upload::empty());
-    *again.method_mut() = request.method().clone();
-    *again.uri_mut() = request.uri().clone();
-    *again.version_mut() = request.version();
-    again.headers_mut().clone_from(request.headers());
-    again
 }

@@ -8,36 +8,39 @@ use crate::upstream::health::Claim;
 /// The less busy of two that are fine; one that is due for a try before them; the one due first when none is fine.
 ///
 /// Only requests that `may_try` are sent to one that failed while others are fine.
-pub(crate) fn pick(endpoints: &[Arc<Endpoint>], tried: &[usize], may_try: bool) -> Option<usize> {
+pub(crate) fn pick<'a>(
+    endpoints: &'a [Arc<Endpoint>],
+    tried: &[Arc<Endpoint>],
+    may_try: bool,
+) -> Option<&'a Arc<Endpoint>> {
     // One address is the common case, and has no choice: it is tried whatever its past.
-    if let [_] = endpoints {
-        return tried.is_empty().then_some(0);
+    if let [only] = endpoints {
+        return tried.is_empty().then_some(only);
     }
     let mut up = Vec::with_capacity(endpoints.len());
-    let mut due: Option<(usize, tokio::time::Instant)> = None;
-    for (index, endpoint) in endpoints.iter().enumerate() {
-        if tried.contains(&index) {
+    let mut due: Option<(&Arc<Endpoint>, tokio::time::Instant)> = None;
+    for endpoint in endpoints {
+        if tried.iter().any(|tried| Arc::ptr_eq(tried, endpoint)) {
             continue;
         }
         match endpoint.health.claim(may_try) {
-            Claim::Up => up.push(index),
-            Claim::Probe => return Some(index),
+            Claim::Up => up.push(endpoint),
+            Claim::Probe => return Some(endpoint),
             Claim::Down(until) => {
                 if due.is_none_or(|(_, earliest)| until < earliest) {
-                    due = Some((index, until));
+                    due = Some((endpoint, until));
                 }
             }
         }
     }
-    let load = |index: usize| endpoints.get(index).map_or(usize::MAX, |endpoint| endpoint.load());
     match up.as_slice() {
-        [] => due.map(|(index, _)| index),
-        [only] => Some(*only),
+        [] => due.map(|(endpoint, _)| endpoint),
+        [only] => Some(only),
         several => {
             let first = rand::random_range(0..several.len());
             let second = (first + rand::random_range(1..several.len())) % several.len();
             let (first, second) = (*several.get(first)?, *several.get(second)?);
-            Some(if load(second) < load(first) { second } else { first })
+            Some(if second.load() < first.load() { second } else { first })
         }
     }
 }

@@ -20,6 +20,7 @@ mod proxy_protocol;
 mod rate_limit;
 mod redirect;
 mod reload;
+mod retry;
 mod routing;
 mod slow;
 mod streams;
