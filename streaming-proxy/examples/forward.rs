@@ -12,7 +12,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::thread;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use clap::Parser;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
@@ -35,7 +35,7 @@ struct Args {
     /// How many threads
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     threads: u16,
-    /// Take HTTP/2 without TLS too
+    /// Take HTTP/2 too, from clients that begin with it (without TLS)
     #[arg(long)]
     h2c: bool,
 }
@@ -48,9 +48,6 @@ const BACKLOG: i32 = 4096;
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    if args.h2c {
-        bail!("--h2c: the crate speaks HTTP/1.1 only");
-    }
     // Checked before a port opens.
     drop(forwarder(&args.upstream)?);
     let mut addr = args.listen;
@@ -66,7 +63,10 @@ fn main() -> anyhow::Result<()> {
         .into_iter()
         .map(|listener| {
             let (upstream, stopped) = (args.upstream.clone(), stopped.clone());
-            thread::spawn(move || work(listener, &upstream, stopped))
+            let mut config = ServerConfig::default();
+            config.max_connections = MAX_CONNECTIONS;
+            config.h2c = args.h2c;
+            thread::spawn(move || work(listener, config, &upstream, stopped))
         })
         .collect();
     drop(stopped);
@@ -94,12 +94,11 @@ async fn until_told(stop: &watch::Sender<()>, addr: SocketAddr) -> anyhow::Resul
 /// One thread: its runtime, its listener, its proxy.
 fn work(
     listener: std::net::TcpListener,
+    config: ServerConfig,
     upstream: &str,
     mut stopped: watch::Receiver<()>,
 ) -> anyhow::Result<()> {
     let proxy = ServiceBuilder::new().layer(RespondLayer::new()).service(forwarder(upstream)?);
-    let mut config = ServerConfig::default();
-    config.max_connections = MAX_CONNECTIONS;
     // Its sender is dropped to stop us.
     let shutdown = async move { while stopped.changed().await.is_ok() {} };
     runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {

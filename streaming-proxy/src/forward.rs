@@ -20,7 +20,7 @@ use crate::config::{HostHeader, ProxyConfig};
 use crate::error::{ErrorKind, ProxyError};
 use crate::forward::trail::Trail;
 use crate::forwarder::Shared;
-use crate::headers::{forwarded, framing, hop};
+use crate::headers::{cookies, forwarded, framing, hop};
 use crate::metrics::{self, Outcome};
 use crate::path;
 use crate::route::{Route, Routes};
@@ -146,6 +146,7 @@ fn prepare(
     let headers = &mut parts.headers;
     // ORDER: first take away, then add, or a client could take away what is added.
     let trailers = hop::strip_request(headers)?;
+    cookies::join(headers);
     forwarded::apply(headers, peer.as_ref(), authority, &shared.config.trusted);
     if shared.config.host == HostHeader::Preserve
         && !headers.contains_key(HOST)

@@ -1,8 +1,12 @@
-//! An HTTP/1.1 server for one listener: bounded, timed, drained.
+//! A server for one listener, of HTTP/1.1 and HTTP/2: bounded, timed, drained.
 
 mod connection;
+#[cfg(feature = "http2")]
+mod h2;
 mod linger;
 mod refuse;
+#[cfg(feature = "http2")]
+mod sniff;
 mod stall;
 
 use std::future::Future;
@@ -28,6 +32,9 @@ use crate::edge::proxy_protocol::ProxyProtocol;
 use crate::edge::tls::Tls;
 use crate::error::BoxError;
 use crate::server::connection::Connection;
+
+#[cfg(feature = "http2")]
+pub use crate::server::h2::Http2Config;
 
 /// How [`serve`] behaves.
 #[derive(Clone, Debug)]
@@ -76,6 +83,16 @@ pub struct ServerConfig {
     ///
     /// The default, 8 KiB, is nginx's, and what all should take at least (RFC 9110, 4.1).
     pub max_uri: usize,
+    /// Whether connections without TLS may be of HTTP/2, of clients that know that this server speaks it (h2c by prior
+    /// knowledge). They are told by their first bytes. Within TLS the handshake decides
+    /// ([`TlsConfig::alpn`](crate::edge::tls::TlsConfig::alpn)).
+    ///
+    /// Off by default: browsers never do so, and a front that does is known.
+    #[cfg(feature = "http2")]
+    pub h2c: bool,
+    /// How connections of HTTP/2 are served.
+    #[cfg(feature = "http2")]
+    pub http2: Http2Config,
     /// What fronts say of their clients, before all else on a connection. Without it nobody may.
     pub proxy_protocol: Option<ProxyProtocol>,
     /// TLS on every connection. Without it none has.
@@ -100,6 +117,10 @@ impl Default for ServerConfig {
             max_buffer: 64 * 1024,
             max_headers: 100,
             max_uri: 8 * 1024,
+            #[cfg(feature = "http2")]
+            h2c: false,
+            #[cfg(feature = "http2")]
+            http2: Http2Config::default(),
             proxy_protocol: None,
             #[cfg(feature = "tls")]
             tls: None,

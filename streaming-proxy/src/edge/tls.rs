@@ -58,7 +58,8 @@ pub struct TlsConfig {
     /// The protocols that are offered within TLS (ALPN, RFC 7301), the preferred first. A client that offers others
     /// only is refused; one that offers none is served HTTP/1.1.
     ///
-    /// The default is `http/1.1`, which is what [`serve`](crate::server::serve) speaks.
+    /// The default is what [`serve`](crate::server::serve) speaks: `h2` and `http/1.1`, or the latter alone without the
+    /// feature `http2`.
     pub alpn: Vec<Vec<u8>>,
     /// How long a handshake may take before the connection is closed.
     ///
@@ -85,11 +86,20 @@ struct Current {
     rustls: Arc<rustls::ServerConfig>,
 }
 
+/// What HTTP/2 within TLS is called (RFC 9113, 3.2).
+#[cfg(feature = "http2")]
+const HTTP_2: &[u8] = b"h2";
+
 // === impl TlsConfig ===
 
 impl Default for TlsConfig {
     fn default() -> Self {
-        Self { alpn: vec![b"http/1.1".to_vec()], handshake_timeout: Duration::from_secs(10) }
+        let alpn = vec![
+            #[cfg(feature = "http2")]
+            HTTP_2.to_vec(),
+            b"http/1.1".to_vec(),
+        ];
+        Self { alpn, handshake_timeout: Duration::from_secs(10) }
     }
 }
 
@@ -121,6 +131,12 @@ impl Tls {
 
     pub(crate) fn handshake_timeout(&self) -> Duration {
         self.shared.config.handshake_timeout
+    }
+
+    /// Whether both sides agreed on HTTP/2.
+    #[cfg(feature = "http2")]
+    pub(crate) fn is_http2<T>(stream: &TlsStream<T>) -> bool {
+        stream.get_ref().1.alpn_protocol() == Some(HTTP_2)
     }
 
     /// The stream within TLS, and the names that its client may ask for if it asked for one.

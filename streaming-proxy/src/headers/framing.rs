@@ -80,7 +80,7 @@ fn authority(parts: &Parts) -> Result<Option<Authority>, ProxyError> {
         }
         (Some(target), _) => Ok(Some(target.clone())),
         (None, Some(host)) => Ok(Some(host)),
-        (None, None) if parts.version == Version::HTTP_11 => Err(ProxyError::bad_request("no Host")),
+        (None, None) if parts.version >= Version::HTTP_11 => Err(ProxyError::bad_request("no Host")),
         (None, None) => Ok(None),
     }
 }

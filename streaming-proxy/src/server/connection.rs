@@ -60,8 +60,13 @@ where
             // On the heap, so that plain connections do not pay for its size.
             return Box::pin(self.encrypted(&tls, stream, addr)).await;
         }
+        #[cfg(feature = "http2")]
+        if self.config.h2c {
+            return Box::pin(self.sniffed(stream, Peer::new(addr))).await;
+        }
         let checks = Checks::new(self.config.max_uri);
-        self.http(stream, Peer::new(addr), checks).await;
+        let (stream, rest) = self.lingering(stream);
+        self.http1(stream, rest, Peer::new(addr), checks).await;
     }
 
     #[cfg(feature = "tls")]
@@ -83,7 +88,13 @@ where
                 let mut peer = Peer::new(addr);
                 peer.tls = true;
                 let checks = Checks::new(self.config.max_uri).with_names(names);
-                self.http(stream, peer, checks).await;
+                #[cfg(feature = "http2")]
+                if Tls::is_http2(&stream) {
+                    let (stream, _) = self.lingering(stream);
+                    return self.http2(stream, peer, checks).await;
+                }
+                let (stream, rest) = self.lingering(stream);
+                self.http1(stream, rest, peer, checks).await;
             }
             Ok(Err(error)) => {
                 result("failed").increment(1);
@@ -96,13 +107,18 @@ where
         }
     }
 
-    async fn http<T>(self, stream: T, peer: Peer, checks: Checks)
+    /// What reads on after the last answer, and how it is told what may still come.
+    pub(super) fn lingering<T>(&self, stream: T) -> (Linger<T>, Rest) {
+        let rest = Rest::default();
+        (Linger::new(stream, self.config.linger, rest.clone()), rest)
+    }
+
+    pub(super) async fn http1<T>(self, stream: Linger<T>, rest: Rest, peer: Peer, checks: Checks)
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let Self { service, config, draining, .. } = self;
-        let rest = Rest::default();
-        let io = TokioIo::new(Linger::new(stream, config.linger, rest.clone()));
+        let io = TokioIo::new(stream);
         let mut builder = http1::Builder::new();
         builder
             .timer(TokioTimer::new())

@@ -20,6 +20,9 @@ use crate::body::idle::Idle;
 #[derive(Debug)]
 pub(crate) struct Linger<T> {
     inner: T,
+    /// What somebody has read before, and is read again.
+    #[cfg(feature = "http2")]
+    before: bytes::Bytes,
     limit: Duration,
     rest: Rest,
     closing: Option<Closing>,
@@ -56,7 +59,21 @@ const PIECE: usize = 8 * 1024;
 
 impl<T> Linger<T> {
     pub(crate) fn new(inner: T, limit: Duration, rest: Rest) -> Self {
-        Self { inner, limit, rest, closing: None }
+        Self {
+            inner,
+            #[cfg(feature = "http2")]
+            before: bytes::Bytes::new(),
+            limit,
+            rest,
+            closing: None,
+        }
+    }
+
+    /// The same, whose first bytes have been read already.
+    #[cfg(feature = "http2")]
+    pub(crate) fn after(mut self, before: bytes::Bytes) -> Self {
+        self.before = before;
+        self
     }
 }
 
@@ -84,6 +101,12 @@ impl<T: AsyncRead + Unpin> AsyncRead for Linger<T> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        #[cfg(feature = "http2")]
+        if !self.before.is_empty() {
+            let count = self.before.len().min(buf.remaining());
+            buf.put_slice(&self.before.split_to(count));
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.inner).poll_read(cx, buf)
     }
 }

@@ -44,14 +44,20 @@ impl Checks {
 
     /// The answer to a request that goes no further.
     pub(crate) fn refuse<B>(&self, request: &Request<B>) -> Option<Response<ProxyBody>> {
-        let kind = self.check(request)?;
-        metrics::counter!("streaming_proxy.server.refused", "reason" => kind.label()).increment(1);
-        let inbound = Inbound {
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            request_id: request.headers().get(X_REQUEST_ID).cloned(),
-        };
-        Some(respond::refusal(&ProxyError::new(kind), &inbound))
+        Some(answer(self.check(request)?, request))
+    }
+
+    /// The same for one of HTTP/2, whose fields hyper does not count.
+    #[cfg(feature = "http2")]
+    pub(crate) fn refuse_http2<B>(
+        &self,
+        request: &Request<B>,
+        max_headers: usize,
+    ) -> Option<Response<ProxyBody>> {
+        if request.headers().len() > max_headers {
+            return Some(answer(ErrorKind::HeadTooLarge, request));
+        }
+        self.refuse(request)
     }
 
     fn check<B>(&self, request: &Request<B>) -> Option<ErrorKind> {
@@ -64,6 +70,16 @@ impl Checks {
         }
         None
     }
+}
+
+fn answer<B>(kind: ErrorKind, request: &Request<B>) -> Response<ProxyBody> {
+    metrics::counter!("streaming_proxy.server.refused", "reason" => kind.label()).increment(1);
+    let inbound = Inbound {
+        method: request.method().clone(),
+        uri: request.uri().clone(),
+        request_id: request.headers().get(X_REQUEST_ID).cloned(),
+    };
+    respond::refusal(&ProxyError::new(kind), &inbound)
 }
 
 /// How long the target is as it was written.

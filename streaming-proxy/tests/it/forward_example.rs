@@ -12,6 +12,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::client::{Client, once};
+use crate::h2client::H2;
 use crate::origin::{real, soon};
 
 /// Cargo builds the examples of a package before its tests, beside the folder of the test programs. Only when a
@@ -72,6 +73,21 @@ async fn it_forwards_with_forwarding_headers_and_drains_at_sigterm() {
 }
 
 #[tokio::test]
+async fn with_h2c_it_takes_both_versions_and_drains_them() {
+    let (mut child, addr) = start(real(told).await, &["--h2c"]).await;
+    let client = H2::connect(addr).await;
+    let mut old = Client::connect(addr).await;
+    for _ in 0..2 {
+        assert_eq!(client.get("/a?b").await.text(), "/a?b a.example 127.0.0.1 http a.example none");
+        old.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert_eq!(old.answer().await.status, 200);
+    }
+    kill(Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap()), Signal::SIGTERM).unwrap();
+    assert!(soon("its end", child.wait()).await.unwrap().success());
+    assert!(old.is_ended().await);
+}
+
+#[tokio::test]
 async fn an_upstream_that_is_gone_is_502() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (_child, addr) = start(closed, &[]).await;
@@ -81,7 +97,6 @@ async fn an_upstream_that_is_gone_is_502() {
 #[tokio::test]
 async fn what_it_cannot_do_is_refused_before_a_port_opens() {
     for (arguments, why) in [
-        (["127.0.0.1:0", "http://127.0.0.1:1", "--h2c"].as_slice(), "--h2c"),
         (["127.0.0.1:0", "gopher://127.0.0.1"].as_slice(), "must be http"),
         (["127.0.0.1:0", "http://127.0.0.1:1", "--threads", "0"].as_slice(), "--threads"),
     ] {

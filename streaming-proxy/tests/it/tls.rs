@@ -19,6 +19,7 @@ use tramline_streaming_proxy::{
 };
 
 use crate::client::Client;
+use crate::h2client::H2;
 use crate::origin::{Bare, Front, real, soon};
 
 /// A certificate, and what a client needs to believe it.
@@ -238,18 +239,58 @@ async fn early_data_is_refused() {
     assert!(session.early_data().is_none(), "a ticket that allows it");
 }
 
+/// The client's configuration, which offers these protocols.
+fn offering(made: &Made, protocols: &[&str]) -> Arc<ClientConfig> {
+    let mut config = client(&[made]);
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+    Arc::new(config)
+}
+
 #[tokio::test]
-async fn the_protocol_is_the_one_that_we_speak() {
+async fn the_protocol_is_what_both_speak() {
     let made = made(&["a.example"]);
     let front = front(&tls(&[&made], TlsConfig::default())).await;
-    let offering = |protocols: &[&str]| {
-        let mut config = client(&[&made]);
-        config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
-        Arc::new(config)
-    };
-    let both = connect(&front, &offering(&["h2", "http/1.1"]), "a.example").await;
-    assert_eq!(both.stream.get_ref().1.alpn_protocol(), Some(b"http/1.1".as_slice()));
-    assert!(try_connect(&front, &offering(&["h2"]), "a.example").await.is_err());
+    for (offered, agreed) in [
+        (["http/1.1", "h2"].as_slice(), Some("h2")),
+        (["h2"].as_slice(), Some("h2")),
+        (["http/1.1"].as_slice(), Some("http/1.1")),
+        ([].as_slice(), None),
+    ] {
+        let mut client = connect(&front, &offering(&made, offered), "a.example").await;
+        assert_eq!(client.stream.get_ref().1.alpn_protocol(), agreed.map(str::as_bytes));
+        if agreed == Some("h2") {
+            let client = H2::over(client.stream, &h2::client::Builder::new()).await;
+            let answer = client.ask(https("a.example")).await;
+            assert_eq!((answer.status.as_u16(), answer.text()), (200, "https"));
+        } else {
+            client.send(get("a.example")).await;
+            assert_eq!(client.answer().await.text(), "https");
+        }
+    }
+    assert!(try_connect(&front, &offering(&made, &["h3"]), "a.example").await.is_err());
+    // Who does not want it says so.
+    let mut config = TlsConfig::default();
+    config.alpn = vec![b"http/1.1".to_vec()];
+    let front = self::front(&tls(&[&made], config)).await;
+    let client = connect(&front, &offering(&made, &["h2", "http/1.1"]), "a.example").await;
+    assert_eq!(client.stream.get_ref().1.alpn_protocol(), Some(b"http/1.1".as_slice()));
+}
+
+fn https(host: &str) -> http::Request<()> {
+    http::Request::get(format!("https://{host}/")).body(()).unwrap()
+}
+
+#[tokio::test]
+async fn a_connection_that_is_shared_for_another_host_is_421() {
+    // Scenario: browsers send requests for all hosts of a certificate on one connection of HTTP/2, and may be wrong
+    // about which those are (RFC 9113, 9.1.1).
+    let (a, b) = (made(&["a.example", "*.a.example"]), made(&["b.example"]));
+    let front = front(&tls(&[&a, &b], TlsConfig::default())).await;
+    let stream = connect(&front, &offering(&a, &["h2"]), "a.example").await.stream;
+    let client = H2::over(stream, &h2::client::Builder::new()).await;
+    for (host, status) in [("a.example", 200), ("x.a.example", 200), ("b.example", 421), ("a.example", 200)] {
+        assert_eq!(client.ask(https(host)).await.status.as_u16(), status, "{host}");
+    }
 }
 
 #[tokio::test]

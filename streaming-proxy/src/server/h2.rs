@@ -1,0 +1,160 @@
+//! One connection of HTTP/2.
+
+mod config;
+mod pulse;
+mod streams;
+
+use std::pin::pin;
+
+use bytes::Bytes;
+use http::header::CONNECTION;
+use http::{Request, Response};
+use http_body_util::Either;
+use hyper::body::Incoming;
+use hyper::rt::{Read, Write};
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use crate::error::BoxError;
+use crate::server::ServerConfig;
+use crate::server::connection::Connection;
+use crate::server::h2::pulse::Pulsing;
+use crate::server::h2::streams::Streams;
+use crate::server::linger::Linger;
+use crate::server::refuse::Checks;
+use crate::server::sniff::{Sniffed, sniff};
+use crate::trust::Peer;
+
+pub use crate::server::h2::config::Http2Config;
+
+/// How many streams a client may have reset before this side has looked at them.
+///
+/// h2's own default, 20, said here because it is what ends a rapid reset (CVE-2023-44487): an honest client that gives up
+/// does so while it waits, and not before it was heard.
+const PENDING_RESETS: usize = 20;
+
+/// How many streams a client may make this side reset over the life of a connection.
+///
+/// Honest clients send nothing for which RFC 9113 wants a reset. The count, which h2 defaults to 1024, is what ends
+/// «made you reset» (CVE-2025-8671), where each costs an upstream a request.
+const ERROR_RESETS: usize = 128;
+
+impl<S, B> Connection<S>
+where
+    S: tower::Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    /// Serves it in the version that its client begins with, if it begins in time.
+    pub(super) async fn sniffed<T>(self, mut stream: T, peer: Peer)
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let sniffing = timeout(self.config.header_read_timeout, sniff(&mut stream));
+        let sniffed = tokio::select! {
+            biased;
+            sniffed = sniffing => sniffed,
+            // No request is under way yet.
+            () = self.draining.cancelled() => return,
+        };
+        let Ok(Ok(Sniffed { is_http2, read })) = sniffed else {
+            tracing::debug!(peer = %peer.addr, "a connection on which nothing came");
+            return;
+        };
+        let checks = Checks::new(self.config.max_uri);
+        let (stream, rest) = self.lingering(stream);
+        let stream = stream.after(read);
+        if is_http2 {
+            self.http2(stream, peer, checks).await;
+        } else {
+            self.http1(stream, rest, peer, checks).await;
+        }
+    }
+
+    pub(super) async fn http2<T>(self, stream: Linger<T>, peer: Peer, checks: Checks)
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { service, config, draining, .. } = self;
+        if let Err(error) = serve(TokioIo::new(stream), service, &config, checks, peer, draining).await {
+            tracing::debug!(error = &error as &dyn std::error::Error, peer = %peer.addr, "connection ended");
+        }
+    }
+}
+
+/// Serves one connection until it ends, is idle for too long, or has answered what is under way in a drain.
+///
+/// # Cancel safety
+///
+/// Dropping it closes the connection; its streams find that out at once.
+async fn serve<I, S, B>(
+    io: I,
+    service: S,
+    config: &ServerConfig,
+    checks: Checks,
+    peer: Peer,
+    draining: CancellationToken,
+) -> hyper::Result<()>
+where
+    I: Read + Write + Unpin + Send + 'static,
+    S: tower::Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let streams = Streams::new(config.write_timeout, config.write_rate);
+    let http2 = &config.http2;
+    let mut builder = http2::Builder::new(streams.clone());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(http2.max_streams)
+        .max_header_list_size(http2.max_header_list)
+        .initial_stream_window_size(http2.stream_window)
+        .initial_connection_window_size(http2.connection_window)
+        .max_send_buf_size(http2.send_buffer as usize)
+        .max_pending_accept_reset_streams(PENDING_RESETS)
+        .max_local_error_reset_streams(ERROR_RESETS)
+        .keep_alive_interval(http2.ping_interval)
+        .keep_alive_timeout(http2.ping_timeout);
+    let max_headers = config.max_headers;
+    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        let answer = match checks.refuse_http2(&request, max_headers) {
+            Some(refusal) => Err(refusal),
+            None => Ok(service.clone().oneshot(request)),
+        };
+        async move {
+            let mut response = match answer {
+                Ok(answer) => answer.await?.map(Either::Left),
+                Err(refusal) => refusal.map(Either::Right),
+            };
+            // What a connection of HTTP/1.1 is told has no meaning for one that others share.
+            response.headers_mut().remove(CONNECTION);
+            Ok::<_, S::Error>(response.map(Pulsing::new))
+        }
+    });
+    let mut connection = pin!(builder.serve_connection(io, service));
+    let mut leaving = false;
+    loop {
+        let idle = if leaving { config.write_timeout } else { config.header_read_timeout };
+        tokio::select! {
+            biased;
+            result = connection.as_mut() => return result,
+            () = draining.cancelled(), if !leaving => {}
+            () = streams.idle(idle) => if leaving {
+                // What is left is unread, by a client that has had its time to read it or to say that it goes.
+                return Ok(());
+            },
+        }
+        leaving = true;
+        // Says which streams are still served, and ends when they have.
+        connection.as_mut().graceful_shutdown();
+    }
+}
