@@ -17,14 +17,14 @@ use crate::origin::{real, soon};
 
 /// Cargo builds the examples of a package before its tests, beside the folder of the test programs. Only when a
 /// single test program is asked for (`--test it`) it does not, so the example is built here if it is missing.
-async fn program() -> PathBuf {
+pub(crate) async fn program(name: &str) -> PathBuf {
     let own = std::env::current_exe().unwrap();
     let profile = own.parent().and_then(|deps| deps.parent()).unwrap();
-    let program = profile.join("examples").join("forward");
+    let program = profile.join("examples").join(name);
     if !program.is_file() {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut build = Command::new(cargo);
-        build.args(["build", "--quiet", "--all-features", "--example", "forward"]);
+        build.args(["build", "--quiet", "--all-features", "--example", name]);
         if profile.ends_with("release") {
             build.arg("--release");
         }
@@ -36,7 +36,7 @@ async fn program() -> PathBuf {
 
 /// Starts it on any port; it says which one.
 async fn start(upstream: SocketAddr, more: &[&str]) -> (Child, SocketAddr) {
-    let mut command = Command::new(program().await);
+    let mut command = Command::new(program("forward").await);
     command.arg("127.0.0.1:0").arg(format!("http://{upstream}")).args(more);
     let mut child = command.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -100,7 +100,7 @@ async fn what_it_cannot_do_is_refused_before_a_port_opens() {
         (["127.0.0.1:0", "gopher://127.0.0.1"].as_slice(), "must be http"),
         (["127.0.0.1:0", "http://127.0.0.1:1", "--threads", "0"].as_slice(), "--threads"),
     ] {
-        let mut command = Command::new(program().await);
+        let mut command = Command::new(program("forward").await);
         let output = soon("its end", command.args(arguments).kill_on_drop(true).output()).await.unwrap();
         let words = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && output.stdout.is_empty(), "{arguments:?}");

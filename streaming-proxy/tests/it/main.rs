@@ -7,6 +7,7 @@ mod check;
 mod client;
 mod drain;
 mod errors;
+mod examples;
 mod faults;
 mod forward_example;
 mod forwarding;
