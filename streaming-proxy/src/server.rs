@@ -66,7 +66,8 @@ pub struct ServerConfig {
     /// The default is 240 bytes a second over a minute.
     pub write_rate: Option<MinRate>,
     /// How long a client may go on sending after its last answer. What comes is dropped; a client that reads only when
-    /// it has sent all would lose the answer otherwise. Two seconds of silence end it before.
+    /// it has sent all would lose the answer otherwise. Two seconds of silence end it before, and so do two seconds of
+    /// the server's drain.
     ///
     /// The default, 30 s, is nginx's `lingering_time`.
     pub linger: Duration,

@@ -110,7 +110,7 @@ where
     /// What reads on after the last answer, and how it is told what may still come.
     pub(super) fn lingering<T>(&self, stream: T) -> (Linger<T>, Rest) {
         let rest = Rest::default();
-        (Linger::new(stream, self.config.linger, rest.clone()), rest)
+        (Linger::new(stream, self.config.linger, rest.clone(), self.draining.clone()), rest)
     }
 
     pub(super) async fn http1<T>(self, stream: Linger<T>, rest: Rest, peer: Peer, checks: Checks)

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::body::idle::Idle;
 
@@ -25,6 +26,7 @@ pub(crate) struct Linger<T> {
     before: bytes::Bytes,
     limit: Duration,
     rest: Rest,
+    draining: CancellationToken,
     closing: Option<Closing>,
 }
 
@@ -38,11 +40,13 @@ struct Closing {
     silence: Idle,
     /// Whether to wait for what is not there yet.
     waits: bool,
+    /// Whether the server's drain has cut `until`.
+    hurries: bool,
 }
 
-/// How long nothing may come before the connection is closed.
+/// How long nothing may come before the connection is closed, and how long it may go on once the server drains.
 ///
-/// Two seconds survive one lost packet, and are what a drain waits at most for clients that keep their end open.
+/// Two seconds survive one lost packet. A drain waits for nobody longer than that who has been answered.
 const SILENCE: Duration = Duration::from_secs(2);
 
 /// Nothing is known to come.
@@ -58,13 +62,14 @@ const PIECE: usize = 8 * 1024;
 // === impl Linger ===
 
 impl<T> Linger<T> {
-    pub(crate) fn new(inner: T, limit: Duration, rest: Rest) -> Self {
+    pub(crate) fn new(inner: T, limit: Duration, rest: Rest, draining: CancellationToken) -> Self {
         Self {
             inner,
             #[cfg(feature = "http2")]
             before: bytes::Bytes::new(),
             limit,
             rest,
+            draining,
             closing: None,
         }
     }
@@ -146,9 +151,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Linger<T> {
                     until: Instant::now() + this.limit,
                     silence: Idle::new(SILENCE.min(this.limit)),
                     waits: rest == BODY,
+                    hurries: false,
                 })
             }
         };
+        // Looked at with each piece that comes; a client that is silent is done with in that time anyway.
+        if !closing.hurries && this.draining.is_cancelled() {
+            closing.hurries = true;
+            closing.until = closing.until.min(Instant::now() + SILENCE);
+        }
         let mut piece = [0; PIECE];
         loop {
             let mut buf = ReadBuf::new(&mut piece);

@@ -1,18 +1,20 @@
 //! The server: its bounds, its times, its end.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Response;
+use http::{Request, Response, StatusCode};
 use http_body_util::Full;
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
-use tramline_streaming_proxy::server::ServerConfig;
+use tokio::sync::{Semaphore, oneshot};
+use tramline_streaming_proxy::server::{ServerConfig, serve};
 use tramline_streaming_proxy::{Forwarder, ProxyConfig, Route, Routes, Upstream, UpstreamConfig};
 
 use crate::client::Client;
-use crate::origin::{Front, real, soon};
+use crate::origin::{Front, listen, real, soon};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -59,6 +61,34 @@ async fn a_drain_answers_what_is_under_way_and_takes_nothing_new() {
     let answer = busy.answer().await;
     assert_eq!((answer.text(), answer.header("connection")), ("done", Some("close")));
     soon("drained", &mut front.server).await.unwrap();
+}
+
+/// Scenario: a client was refused early and sends on, without ever reading, while the server is told to end. Its thirty
+/// seconds are not the drain's.
+#[tokio::test]
+async fn a_drain_ends_though_a_client_that_was_answered_sends_on() {
+    let (listener, addr) = listen().await;
+    let (stop, stopped) = oneshot::channel::<()>();
+    let refuse = tower::service_fn(|_: Request<Incoming>| async {
+        let mut response = Response::new(Full::new(Bytes::from_static(b"no")));
+        *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
+        Ok::<_, Infallible>(response)
+    });
+    let server = tokio::spawn(serve(listener, refuse, ServerConfig::default(), async move {
+        let _ = stopped.await;
+    }));
+    let mut client = Client::connect(addr).await;
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9999999999\r\n\r\n").await;
+    assert_eq!(client.answer().await.status, 413);
+    let talk = tokio::spawn(async move {
+        let piece = [0; 1024];
+        while client.stream.write_all(&piece).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    });
+    drop(stop);
+    soon("drained", server).await.unwrap();
+    soon("the client is told", talk).await.unwrap();
 }
 
 #[tokio::test]

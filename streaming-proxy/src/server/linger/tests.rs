@@ -8,7 +8,7 @@ fn pair(expects: bool) -> (Linger<DuplexStream>, DuplexStream) {
     let (ours, theirs) = tokio::io::duplex(64);
     let rest = Rest::default();
     rest.request(expects);
-    (Linger::new(ours, Duration::from_secs(30), rest), theirs)
+    (Linger::new(ours, Duration::from_secs(30), rest, CancellationToken::new()), theirs)
 }
 
 #[tokio::test(start_paused = true)]
@@ -53,6 +53,28 @@ async fn silence_and_endless_talk_are_bounded() {
     });
     ours.shutdown().await.unwrap();
     assert_eq!(start.elapsed().as_secs(), 30);
+    drop(ours);
+    talk.await.unwrap();
+}
+
+/// Scenario: a client that has its answer sends on and on, and the server drains.
+#[tokio::test(start_paused = true)]
+async fn a_drain_waits_for_no_endless_talk() {
+    let (mut ours, mut theirs) = pair(true);
+    let (start, draining) = (Instant::now(), ours.draining.clone());
+    let talk = tokio::spawn(async move {
+        for second in 1.. {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            if second == 5 {
+                draining.cancel();
+            }
+            if theirs.write_all(b"z").await.is_err() {
+                break;
+            }
+        }
+    });
+    ours.shutdown().await.unwrap();
+    assert_eq!(start.elapsed().as_secs(), 7);
     drop(ours);
     talk.await.unwrap();
 }
