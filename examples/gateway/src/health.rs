@@ -1,4 +1,5 @@
-//! The gateway's `/health`: its own readiness and that of every service behind it, asked once a second at most.
+//! The gateway's `/health`: its own readiness and that of every service behind it, asked once a second at most while all
+//! is well.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,8 +25,11 @@ struct Inner {
     last: Mutex<Option<(Instant, bool)>>,
 }
 
-/// The contract's one second.
+/// The contract's one second, for «all is well».
 const KEPT: Duration = Duration::from_secs(1);
+
+/// As long as the services keep their own «not ready»: whoever waits for a start sees its end at once.
+const KEPT_NOT_WELL: Duration = Duration::from_millis(100);
 
 impl SystemHealth {
     pub(crate) fn new(own: Health, upstreams: &Upstreams) -> Self {
@@ -48,7 +52,7 @@ impl SystemHealth {
         let inner = &*self.0;
         let mut last = inner.last.lock().await;
         if let Some((at, well)) = *last
-            && at.elapsed() < KEPT
+            && at.elapsed() < if well { KEPT } else { KEPT_NOT_WELL }
         {
             return well;
         }
@@ -58,3 +62,6 @@ impl SystemHealth {
         well
     }
 }
+
+#[cfg(test)]
+mod tests;
