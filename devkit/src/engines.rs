@@ -20,7 +20,7 @@ use tokio::sync::OnceCell;
 
 use crate::server::postgres;
 use crate::server::rabbitmq::vhost;
-use crate::{Postgres, RabbitMq, Redis};
+use crate::{Nginx, Postgres, RabbitMq, Redis};
 
 /// A server of this process, or a named one. Statics are never dropped: the guardian ends it.
 enum Shared<S> {
@@ -137,6 +137,22 @@ pub async fn fresh_database() -> Option<String> {
         Ok(url) => Some(url),
         Err(error) => panic!("cannot make a database on {server}: {error:#}"),
     }
+}
+
+/// Whether an nginx can be started here ([`Nginx::start_with`]): it is a program for a test alone, since each has its
+/// configuration.
+///
+/// # Panics
+///
+/// See the [module](self).
+#[must_use]
+pub fn nginx() -> bool {
+    static TOLD: Once = Once::new();
+    let there = Nginx::installed();
+    if !there {
+        absent("nginx", &TOLD);
+    }
+    there
 }
 
 async fn shared<S, F>(variable: &str, installed: bool, start: impl FnOnce() -> F) -> Shared<S>

@@ -14,6 +14,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tower::ServiceExt;
 use tower_http::cors::CorsLayer;
+use tramline_streaming_proxy::layer::security_headers::security_headers;
 use tramline_streaming_proxy::{Peer, path};
 use tramline_ws_rooms::{PeerInfo, Refusal};
 
@@ -51,6 +52,7 @@ pub(crate) fn router(state: State, limits: Limits, origins: &[String]) -> Router
         .fallback(fallback)
         .layer(middleware::from_fn_with_state(limits, limit))
         .layer(cors(origins))
+        .layer(security_headers())
         .with_state(state)
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod edge;
+mod edges;
 mod limits;
 mod proxying;
 mod routes;

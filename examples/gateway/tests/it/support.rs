@@ -1,5 +1,6 @@
 //! A gateway under test, and what stands behind it.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,21 +12,25 @@ use axum::routing::any;
 use axum::{Json, Router};
 use chassis::Shell;
 use chassis::config::{Common, ConfigError, Process};
+use chassis::problem::{Code, Problem};
 use chassis::service::{ServeConfig, serve};
 use chassis::testing::Issuer;
 use contracts::Role;
+use futures_util::stream;
 use gateway::{Config, Deps, RateLimits, Upstreams, build};
 use http::{HeaderMap, StatusCode};
 use reqwest::Client;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tramline_cache::{Cache, CacheConfig};
 use tramline_event_hub::{Event, Hub, MemoryConfig};
 use tramline_observability::Lifecycle;
 use tramline_session_sync::tickets::{Tickets, TicketsConfig};
+use tramline_streaming_proxy::edge::tls::Tls;
 use tramline_streaming_proxy::layer::rate_limit::Quota;
+use tramline_streaming_proxy::server::{self, ServerConfig};
 use tramline_ws_rooms::client::{Client as Socket, Options, Refused};
 use uuid::Uuid;
 
@@ -43,6 +48,8 @@ pub(crate) struct Services {
     pub(crate) well: Arc<Mutex<bool>>,
     /// The payments that `GET /api/payments/{id}` shows to those who have a token.
     pub(crate) payments: Arc<Mutex<Vec<Uuid>>>,
+    /// Each permit lets one more event of `GET /api/payments/events` out.
+    pub(crate) events: Arc<Semaphore>,
     task: Arc<JoinHandle<()>>,
 }
 
@@ -59,6 +66,7 @@ pub(crate) struct Setup {
     pub(crate) trusted: &'static str,
     pub(crate) profile: Option<String>,
     pub(crate) routes_file: Option<std::path::PathBuf>,
+    pub(crate) tls: Option<Tls>,
 }
 
 pub(crate) struct World {
@@ -95,12 +103,13 @@ impl Services {
             seen: Arc::default(),
             well: Arc::new(Mutex::new(true)),
             payments: Arc::default(),
+            events: Arc::new(Semaphore::new(0)),
             task: Arc::new(tokio::spawn(async {})),
         };
         let router = Router::new().fallback(any(answer)).with_state(services.clone());
-        services.task = Arc::new(tokio::spawn(async move {
-            axum::serve(listener, router).await.unwrap();
-        }));
+        // Like the system's own services it reads on after an early answer, or a gateway that still sends would lose it.
+        let serving = server::serve(listener, router, ServerConfig::default(), std::future::pending::<()>());
+        services.task = Arc::new(tokio::spawn(serving));
         services
     }
 
@@ -117,6 +126,7 @@ impl Default for Setup {
             trusted: "none",
             profile: None,
             routes_file: None,
+            tls: None,
         }
     }
 }
@@ -125,7 +135,14 @@ impl Default for Setup {
 async fn answer(State(services): State<Services>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path().to_owned();
-    services.seen.lock().unwrap().push(Seen { path: path.clone(), headers: parts.headers });
+    let headers = parts.headers;
+    services.seen.lock().unwrap().push(Seen { path: path.clone(), headers: headers.clone() });
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let length: u64 = text("content-length").and_then(|length| length.parse().ok()).unwrap_or_default();
+    let too_large = || {
+        Problem::new(Code::BODY_TOO_LARGE, "the body is above the limit")
+            .render(Some(&path), text("x-request-id"))
+    };
     match path.as_str() {
         "/health" => {
             let well = *services.well.lock().unwrap();
@@ -134,6 +151,23 @@ async fn answer(State(services): State<Services>, request: Request) -> Response 
         }
         // What comes in goes out, as it comes.
         "/api/payments/echo" => Response::new(Body::new(body)),
+        // A stream of events, each of which comes when it may.
+        "/api/payments/events" => {
+            let events = stream::unfold((0, services.events.clone()), async |(count, gate)| {
+                gate.acquire().await.ok()?.forget();
+                Some((Ok::<_, Infallible>(format!("data: {count}\n\n")), (count + 1, gate)))
+            });
+            ([("content-type", "text/event-stream")], Body::from_stream(events)).into_response()
+        }
+        "/api/profile/avatar" => {
+            let limit = 6 * 1024 * 1024;
+            match axum::body::to_bytes(body, limit).await {
+                Ok(bytes) => Json(json!({ "length": bytes.len() })).into_response(),
+                Err(_) => too_large(),
+            }
+        }
+        // As a service does that looks at the length before it reads.
+        "/api/auth/login" if length > 64 * 1024 => too_large(),
         "/api/profile/never" => std::future::pending().await,
         "/api/payments/refused" => {
             let problem =
@@ -192,6 +226,7 @@ impl World {
         let health = service.clone();
         let run = tokio::spawn(async move {
             let mut config = ServeConfig::default();
+            config.accept.tls = setup.tls;
             config.drain_timeout = Duration::from_secs(10);
             let shutdown = async {
                 let _ = stopped.await;
