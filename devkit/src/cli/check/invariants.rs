@@ -2,6 +2,7 @@
 
 mod dependencies;
 mod source;
+mod variables;
 
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,7 @@ const PASSED_OVER: [&str; 4] = ["target", "node_modules", "dist", "data"];
 /// Every broken rule, as `file:line: what`.
 pub(super) fn findings(root: &Path, metadata: &Value) -> Vec<String> {
     let mut findings = dependencies::findings(metadata);
+    let page = std::fs::read_to_string(root.join(variables::PAGE)).unwrap_or_default();
     for path in rust_files(root) {
         let Ok(text) = std::fs::read_to_string(root.join(&path)) else {
             findings.push(format!("{}: cannot be read", path.display()));
@@ -23,6 +25,7 @@ pub(super) fn findings(root: &Path, metadata: &Value) -> Vec<String> {
         };
         let file = SourceFile::new(&path, &text, place(&path));
         findings.extend(file.findings());
+        findings.extend(variables::findings(&path, &text, place(&path), &page));
     }
     findings
 }

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::source::{Place, SourceFile};
-use super::{dependencies, place};
+use super::{dependencies, place, variables};
 
 fn findings(path: &str, text: &str) -> Vec<String> {
     let path = Path::new(path);
@@ -78,4 +78,20 @@ fn libraries_do_not_know_each_other() {
     assert_eq!(found("tramline-cache", "tramline-event-hub", Some("dev"), false), 0);
     assert_eq!(found("tramline-cache", "devkit", None, false), 1);
     assert_eq!(found("gateway", "tramline-cache", None, false), 0);
+}
+
+#[test]
+fn a_variable_has_its_line_in_the_documentation() {
+    let found = |path: &str| {
+        let (path, code) = (Path::new(path), "vars.get(\"TOLD_URL\")?; vars.text(\"NOT_TOLD\"); \"FOLDER\"");
+        variables::findings(path, code, place(path), "| `TOLD_URL` | must be there |")
+    };
+    assert_eq!(
+        found("examples/gateway/src/config.rs"),
+        ["examples/gateway/src/config.rs: NOT_TOLD is not in docs/configuration.md"]
+    );
+    assert_eq!(found("examples/chassis/src/config/common.rs").len(), 1);
+    assert!(found("examples/gateway/src/config/tests.rs").is_empty());
+    assert!(found("examples/gateway/src/http.rs").is_empty());
+    assert!(found("streaming-proxy/src/config/proxy.rs").is_empty());
 }
