@@ -65,8 +65,14 @@ impl Checks {
             return Some(ErrorKind::UriTooLong);
         }
         #[cfg(feature = "tls")]
-        if self.names.as_ref().is_some_and(|names| !is_for(names, request)) {
-            return Some(ErrorKind::Misdirected);
+        if let Some(names) = &self.names {
+            // RFC 9112, 3.2: it is for two hosts, and not for another one.
+            if request.headers().get_all(http::header::HOST).iter().nth(1).is_some() {
+                return Some(ErrorKind::BadRequest);
+            }
+            if !is_for(names, request) {
+                return Some(ErrorKind::Misdirected);
+            }
         }
         None
     }
