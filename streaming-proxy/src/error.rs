@@ -55,6 +55,8 @@ pub enum ErrorKind {
     ConnectTimeout,
     /// The fields of the request are longer than [`ProxyConfig::max_head`](crate::ProxyConfig::max_head).
     HeadTooLarge,
+    /// `Via` says that this proxy has passed the request on before.
+    Loop,
     /// CONNECT, TRACE and `OPTIONS *` are not passed on; or all routes for the path are for other methods.
     MethodRefused,
     /// The request came on a TLS connection that was opened for another host.
@@ -222,9 +224,11 @@ impl ProxyError {
             | ErrorKind::Misdirected
             | ErrorKind::NoRoute
             | ErrorKind::UriTooLong => Side::Client,
-            ErrorKind::BodyTaken | ErrorKind::Config | ErrorKind::Overloaded | ErrorKind::TotalTimeout => {
-                Side::Proxy
-            }
+            ErrorKind::BodyTaken
+            | ErrorKind::Config
+            | ErrorKind::Loop
+            | ErrorKind::Overloaded
+            | ErrorKind::TotalTimeout => Side::Proxy,
             ErrorKind::BadResponse
             | ErrorKind::Closed
             | ErrorKind::ConnectFailed
@@ -249,7 +253,7 @@ impl ProxyError {
     /// Whether nothing of the request reached an upstream and another try may end better, whatever it asks.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        let fixed = matches!(self.inner.kind, ErrorKind::BodyTaken | ErrorKind::Config);
+        let fixed = matches!(self.inner.kind, ErrorKind::BodyTaken | ErrorKind::Config | ErrorKind::Loop);
         self.inner.sent == Sent::Not && self.side() != Side::Client && !fixed
     }
 }
@@ -292,6 +296,7 @@ impl ErrorKind {
             Self::ConnectFailed => "connect_failed",
             Self::ConnectTimeout => "connect_timeout",
             Self::HeadTooLarge => "head_too_large",
+            Self::Loop => "loop",
             Self::MethodRefused => "method_refused",
             Self::Misdirected => "misdirected",
             Self::NoRoute => "no_route",
@@ -319,6 +324,7 @@ impl fmt::Display for ErrorKind {
             Self::ConnectFailed => "no connection to the upstream",
             Self::ConnectTimeout => "no connection to the upstream in time",
             Self::HeadTooLarge => "the request's fields are too large",
+            Self::Loop => "the request was here before",
             Self::MethodRefused => "this method is not passed on",
             Self::Misdirected => "the connection was opened for another host",
             Self::NoRoute => "no route for this path",

@@ -20,7 +20,8 @@ use crate::config::{HostHeader, ProxyConfig};
 use crate::error::{ErrorKind, ProxyError};
 use crate::forward::trail::Trail;
 use crate::forwarder::Shared;
-use crate::headers::{cookies, forwarded, framing, hop};
+use crate::headers::scan::{Scan, Seen};
+use crate::headers::{cookies, forwarded, framing, hop, max_forwards};
 use crate::metrics::{self, Outcome};
 use crate::path;
 use crate::route::{Route, Routes};
@@ -38,6 +39,7 @@ pub(crate) struct Upgrading {
 /// What was found out about a request that is not refused.
 struct Found<'a> {
     authority: Option<Authority>,
+    scan: Scan,
     route: &'a Route,
     /// What its upstream is asked for.
     target: PathAndQuery,
@@ -58,15 +60,18 @@ pub(crate) async fn forward(
     upgrading: Option<Upgrading>,
 ) -> Result<Response<ProxyBody>, ProxyError> {
     let routes = shared.routes.load_full();
-    let found = Found::new(&parts, shared.config.max_head, &routes).inspect_err(metrics::refused)?;
-    let Found { authority, route, target } = found;
+    let found = Found::new(&parts, shared, &routes).inspect_err(metrics::refused)?;
+    if max_forwards::is_over(&parts.method, &parts.headers).inspect_err(metrics::refused)? {
+        metrics::answered_here();
+        return Ok(max_forwards::answer());
+    }
+    let route = found.route;
     let upstream = &route.upstream;
     let total = route.timeouts.total.map(|limit| Instant::now() + limit);
     let mut accounts = Accounts::new(upstream.metrics());
     let mut trail = Trail::default();
     let answered = async {
-        let Prepared { request, upgrading } =
-            prepare(shared, route, target, parts, upload, upgrading, authority.as_ref())?;
+        let Prepared { request, upgrading } = prepare(shared, found, parts, upload, upgrading)?;
         let sending = send::send(route, &shared.config, &shared.replay, request, &mut trail);
         let answered = match total {
             Some(deadline) => timeout_at(deadline, sending)
@@ -87,11 +92,18 @@ pub(crate) async fn forward(
     };
     let attempt::Answered { mut response, turn, mut connection, upload, again: _ } = answered;
     accounts.expect(response.status().is_server_error());
-    if let Some(seconds) = keep_alive_seconds(response.headers()) {
+    let scan = Scan::of_answer(response.headers());
+    if scan.has(Seen::Hop)
+        && let Some(seconds) = keep_alive_seconds(response.headers())
+    {
         connection.keep_at_most(seconds);
     }
     let exchange = Exchange { turn, connection: Some(connection), upload, accounts };
-    hop::strip_response(response.headers_mut());
+    hop::strip_response(response.headers_mut(), scan);
+    if let Some(via) = &shared.via {
+        let version = response.version();
+        via.add(response.headers_mut(), version, scan.has(Seen::Via));
+    }
     if let Some((upgrading, permit)) = upgrading {
         let headers = response.headers_mut();
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
@@ -112,26 +124,31 @@ pub(crate) async fn forward(
 // === impl Found ===
 
 impl<'a> Found<'a> {
-    fn new(parts: &Parts, max_head: usize, routes: &'a Routes) -> Result<Self, ProxyError> {
-        let authority = framing::check(parts, max_head)?;
+    fn new(parts: &Parts, shared: &Shared, routes: &'a Routes) -> Result<Self, ProxyError> {
+        let scan = Scan::of(&parts.headers);
+        let authority = framing::check(parts, scan, shared.config.max_head)?;
+        if scan.has(Seen::Via)
+            && let Some(via) = &shared.via
+        {
+            via.check(&parts.headers)?;
+        }
         let path = path::normal(parts.uri.path())?;
         let host = authority.as_ref().map(Authority::host);
         let matched = routes.find(host, &path, &parts.method, &parts.headers)?;
         let target = matched.target(&parts.uri, &path)?;
-        Ok(Self { authority, route: matched.route(), target })
+        Ok(Self { authority, scan, route: matched.route(), target })
     }
 }
 
 /// What the upstream gets to see, but for what depends on its address.
 fn prepare(
     shared: &Shared,
-    route: &Route,
-    target: PathAndQuery,
+    found: Found<'_>,
     mut parts: Parts,
     upload: Upload,
     upgrading: Option<Upgrading>,
-    authority: Option<&Authority>,
 ) -> Result<Prepared, ProxyError> {
+    let Found { authority, scan, route, target } = found;
     let upgrading = upgrading.filter(|upgrading| is_granted(&shared.config, &parts, &upload, upgrading));
     let upgrading = match upgrading {
         Some(upgrading) => Some((upgrading, shared.tunnels.permit(&route.upstream)?)),
@@ -140,17 +157,21 @@ fn prepare(
     let peer = parts.extensions.get::<Peer>().copied();
     // Extensions are between the layers of this process.
     parts.extensions.clear();
-    parts.version = Version::HTTP_11;
     parts.uri = Uri::from(target);
 
     let headers = &mut parts.headers;
     // ORDER: first take away, then add, or a client could take away what is added.
-    let trailers = hop::strip_request(headers)?;
+    let trailers = hop::strip_request(headers, scan)?;
     cookies::join(headers);
-    forwarded::apply(headers, peer.as_ref(), authority, &shared.config.trusted);
+    forwarded::apply(headers, scan, peer.as_ref(), authority.as_ref(), &shared.config.trusted);
+    max_forwards::count(&parts.method, headers)?;
+    if let Some(via) = &shared.via {
+        via.add(headers, parts.version, scan.has(Seen::Via));
+    }
+    parts.version = Version::HTTP_11;
     if shared.config.host == HostHeader::Preserve
         && !headers.contains_key(HOST)
-        && let Some(authority) = authority
+        && let Some(authority) = &authority
         && let Ok(value) = HeaderValue::from_str(authority.as_str())
     {
         headers.insert(HOST, value);

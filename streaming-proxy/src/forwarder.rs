@@ -17,6 +17,7 @@ use crate::config::ProxyConfig;
 use crate::error::{BoxError, ProxyError};
 use crate::forward::{self, Upgrading};
 use crate::headers::hop;
+use crate::headers::via::Via;
 use crate::route::Routes;
 use crate::upgrade::Tunnels;
 
@@ -48,6 +49,7 @@ pub(crate) struct Shared {
     pub(crate) routes: ArcSwap<Routes>,
     pub(crate) tunnels: Tunnels,
     pub(crate) replay: Arc<Room>,
+    pub(crate) via: Option<Via>,
 }
 
 // === impl Forwarder ===
@@ -58,7 +60,9 @@ impl Forwarder {
     pub fn new(config: ProxyConfig, routes: Routes) -> Self {
         let tunnels = Tunnels::new(config.max_tunnels, config.tunnel_idle);
         let replay = Room::new(config.max_replay_total);
-        Self { shared: Arc::new(Shared { config, routes: ArcSwap::from_pointee(routes), tunnels, replay }) }
+        let via = config.via.as_deref().and_then(Via::new);
+        let routes = ArcSwap::from_pointee(routes);
+        Self { shared: Arc::new(Shared { config, routes, tunnels, replay, via }) }
     }
 
     /// Other routes for the requests from now on; those under way keep theirs.

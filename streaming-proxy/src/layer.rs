@@ -5,5 +5,6 @@ pub mod body_rate;
 #[cfg(feature = "compression")]
 pub mod compression;
 pub mod rate_limit;
+pub mod request_id;
 pub mod respond;
 pub mod security_headers;

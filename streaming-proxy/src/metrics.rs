@@ -41,6 +41,11 @@ pub(crate) fn refused(error: &ProxyError) {
         .increment(1);
 }
 
+/// Counts a request that this proxy has answered as the last recipient.
+pub(crate) fn answered_here() {
+    counter!("streaming_proxy.requests", "upstream" => "none", "outcome" => "answered").increment(1);
+}
+
 // === impl UpstreamMetrics ===
 
 impl UpstreamMetrics {

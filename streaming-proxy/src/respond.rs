@@ -88,6 +88,7 @@ impl ProxyError {
     pub fn status(&self) -> StatusCode {
         match self.kind() {
             ErrorKind::BadRequest | ErrorKind::ClientBody => StatusCode::BAD_REQUEST,
+            ErrorKind::Loop => StatusCode::LOOP_DETECTED,
             ErrorKind::NoRoute => StatusCode::NOT_FOUND,
             ErrorKind::MethodRefused => StatusCode::METHOD_NOT_ALLOWED,
             ErrorKind::ClientTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -123,6 +124,7 @@ impl ProxyError {
             502 => "BAD_GATEWAY",
             503 => "UNAVAILABLE",
             504 => "GATEWAY_TIMEOUT",
+            508 => "LOOP_DETECTED",
             _ => "INTERNAL",
         }
     }
@@ -138,6 +140,7 @@ impl ProxyError {
             | ErrorKind::HeadTooLarge
             | ErrorKind::Misdirected
             | ErrorKind::UriTooLong => "http_request_error",
+            ErrorKind::Loop => "proxy_loop_detected",
             ErrorKind::MethodRefused => "http_request_denied",
             ErrorKind::NoRoute => "destination_not_found",
             ErrorKind::Overloaded => "connection_limit_reached",

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 
 use crate::error::ProxyError;
@@ -39,8 +39,11 @@ pub struct Peer {
 #[derive(Clone, Debug)]
 pub struct TrustedProxies {
     networks: Vec<IpNet>,
+    /// How many from here on are trusted whatever their addresses.
+    hops: usize,
     family: ForwardedFamily,
     writes_host: bool,
+    fields: Vec<HeaderName>,
 }
 
 /// The forwarding headers that trusted proxies write. Those of the other family are their clients', and not believed.
@@ -96,6 +99,23 @@ impl TrustedProxies {
         self
     }
 
+    /// The same proxies, and the nearest `hops` ones whatever their addresses: with 1 the peer, with 2 also the one that
+    /// it says it was asked by. For fronts whose addresses change, on a network where nobody else reaches this listener:
+    /// whoever does is believed.
+    #[must_use]
+    pub fn with_hops(mut self, hops: usize) -> Self {
+        self.hops = hops;
+        self
+    }
+
+    /// The same proxies, which write the field `name` too: one that is removed otherwise, since it claims what only they
+    /// can know, like `cf-connecting-ip` or `client-cert`. Whether they remove their clients' own is their affair.
+    #[must_use]
+    pub fn with_field(mut self, name: HeaderName) -> Self {
+        self.fields.push(name);
+        self
+    }
+
     /// Whether `ip` is one of ours. An IPv4 address inside an IPv6 one is the IPv4 address.
     #[must_use]
     pub fn contains(&self, ip: IpAddr) -> bool {
@@ -105,22 +125,32 @@ impl TrustedProxies {
 
     /// The address of the client whose request came with `headers` from `peer`.
     ///
-    /// `X-Forwarded-For`, or `Forwarded` if that is the family, is read from its end for as long as the addresses are
-    /// trusted; the first that is not, is the client. What does not parse ends the reading.
+    /// `X-Forwarded-For`, or `Forwarded` if that is the family, is read from its end for as long as the proxies are
+    /// trusted, by address or by place; the first that is not, is the client. What does not parse ends the reading.
     #[must_use]
     pub fn client(&self, headers: &HeaderMap, peer: IpAddr) -> IpAddr {
         let mut client = peer.to_canonical();
-        if !self.contains(client) {
+        if !self.trusts(client, 0) {
             return client;
         }
-        for hop in forwarded::hops(headers, self.family) {
+        for (before, hop) in forwarded::hops(headers, self.family).into_iter().enumerate() {
             let Some(ip) = hop else { break };
             client = ip;
-            if !self.contains(client) {
+            if !self.trusts(client, before + 1) {
                 break;
             }
         }
         client
+    }
+
+    /// Whether what `ip` says is believed; the peer has none before it.
+    pub(crate) fn trusts(&self, ip: IpAddr, before: usize) -> bool {
+        before < self.hops || self.contains(ip)
+    }
+
+    /// What else they write.
+    pub(crate) fn fields(&self) -> &[HeaderName] {
+        &self.fields
     }
 
     pub(crate) fn family(&self) -> ForwardedFamily {
@@ -132,7 +162,7 @@ impl TrustedProxies {
     }
 
     fn new(networks: Vec<IpNet>) -> Self {
-        Self { networks, family: ForwardedFamily::default(), writes_host: true }
+        Self { networks, hops: 0, family: ForwardedFamily::default(), writes_host: true, fields: Vec::new() }
     }
 }
 

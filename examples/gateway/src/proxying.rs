@@ -32,7 +32,7 @@ impl Respond for SystemProblems {
     fn respond(&self, error: &ProxyError, request: &Inbound) -> Response<ProxyBody> {
         let status = error.status();
         let code = match status.as_u16() {
-            502 => Code::BAD_GATEWAY,
+            502 | 508 => Code::BAD_GATEWAY,
             503 => Code::UNAVAILABLE,
             504 => Code::GATEWAY_TIMEOUT,
             413 => Code::BODY_TOO_LARGE,

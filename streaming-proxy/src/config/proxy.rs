@@ -40,6 +40,13 @@ pub struct ProxyConfig {
     ///
     /// The default, 64 KiB, is what the server of this crate reads at most; others let more through.
     pub max_head: usize,
+    /// This proxy's name in `Via`, in requests and answers (RFC 9110, 7.6.3). A request that says it already was here
+    /// before, and is answered 508. `None` writes nothing and finds no loops. Of a name, letters, digits, `-`, `_` and `.`
+    /// are kept; nothing left is `None`.
+    ///
+    /// The default is `tramline-` and eight random digits: two proxies of one name in a row would be taken for a loop.
+    /// nginx as an upstream compresses nothing for requests with this field, unless `gzip_proxied` says so.
+    pub via: Option<String>,
 }
 
 /// Which `Host` an upstream sees. The client's own is in `X-Forwarded-Host` either way.
@@ -66,6 +73,7 @@ impl Default for ProxyConfig {
             max_replay_total: 16 * 1024 * 1024,
             host: HostHeader::default(),
             max_head: 64 * 1024,
+            via: Some(format!("tramline-{:08x}", rand::random::<u32>())),
         }
     }
 }

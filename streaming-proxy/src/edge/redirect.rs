@@ -11,6 +11,7 @@ use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use crate::body::ProxyBody;
 use crate::error::ProxyError;
 use crate::headers::framing;
+use crate::headers::scan::Scan;
 use crate::layer::respond;
 use crate::respond::Inbound;
 
@@ -62,8 +63,8 @@ impl HttpsRedirect {
     }
 
     fn location(self, parts: &Parts) -> Result<HeaderValue, ProxyError> {
-        let authority =
-            framing::check(parts, usize::MAX)?.ok_or_else(|| ProxyError::bad_request("no Host"))?;
+        let authority = framing::check(parts, Scan::of(&parts.headers), usize::MAX)?
+            .ok_or_else(|| ProxyError::bad_request("no Host"))?;
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
         let host = authority.host();
         let location = match self.port {

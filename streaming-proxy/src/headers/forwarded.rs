@@ -1,19 +1,22 @@
-//! `X-Forwarded-For/Proto/Host` and `Forwarded` (RFC 7239).
+//! `X-Forwarded-For/Proto/Host`, `X-Real-IP` and `Forwarded` (RFC 7239).
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 
-use bytes::Bytes;
-use http::header::FORWARDED;
+use bytes::{Bytes, BytesMut};
+use http::header::{FORWARDED, HOST};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::headers::framing;
+use crate::headers::scan::{Scan, Seen};
+use crate::headers::{claims, framing};
 use crate::trust::{ForwardedFamily, Peer, TrustedProxies};
 
 pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(crate) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 pub(crate) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub(crate) const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// What a trusted front says of the way that a request has come, in both families.
 #[derive(Debug, Default)]
@@ -24,6 +27,13 @@ struct Believed {
     elements: Vec<u8>,
     proto: Option<Proto>,
     host: Option<Authority>,
+    client: Option<IpAddr>,
+}
+
+/// What this hop says of its peer. Both are parts of one text.
+struct Own {
+    node: HeaderValue,
+    element: HeaderValue,
 }
 
 /// What the client spoke, as forwarding headers name it.
@@ -32,30 +42,48 @@ struct Proto(&'static str);
 
 /// Writes this hop's forwarding headers into a request from `peer` for `authority`.
 ///
-/// All claims are removed first, and so are their twins with underscores, which some upstreams cannot tell apart. Of
-/// a trusted peer, what it is known to write is believed: added to in its own family, and told again in the other.
+/// All [claims](claims) are removed first, and so are their twins with underscores, which some upstreams cannot tell
+/// apart. Of a trusted peer, what it is known to write is believed: added to in its own family, and told again in the
+/// other.
 pub(crate) fn apply(
     headers: &mut HeaderMap,
+    scan: Scan,
     peer: Option<&Peer>,
     authority: Option<&Authority>,
     trusted: &TrustedProxies,
 ) {
-    let believed = match peer {
-        Some(peer) if trusted.contains(peer.addr.ip()) => Believed::read(headers, trusted),
-        _ => Believed::default(),
+    let (believed, fields) = match peer {
+        Some(peer) if trusted.trusts(peer.addr.ip(), 0) => {
+            (Believed::read(headers, peer, trusted), trusted.fields())
+        }
+        _ => (Believed::default(), [].as_slice()),
     };
-    remove_claims(headers);
+    if scan.has(Seen::Unwanted) {
+        claims::remove(headers, fields);
+    }
     let Some(peer) = peer else { return };
     let ip = peer.addr.ip().to_canonical();
-    let own = Proto(if peer.tls { "https" } else { "http" });
+    let scheme = Proto(if peer.tls { "https" } else { "http" });
+    let Some(own) = Own::new(ip, authority, scheme) else { return };
 
-    set(headers, X_FORWARDED_FOR, append(believed.chain, &ip.to_string()));
-    let element = element(Some(ip), authority, Some(own));
-    set(headers, FORWARDED, append(believed.elements, &element));
-    if let Some(host) = believed.host.as_ref().or(authority) {
-        set(headers, X_FORWARDED_HOST, host.as_str().as_bytes().to_vec());
+    let host = match (&believed.host, authority) {
+        (Some(host), _) => HeaderValue::from_str(host.as_str()).ok(),
+        // Nearly always what the client wrote, which need not be written again.
+        (None, Some(authority)) => match headers.get(HOST) {
+            Some(host) if host == authority.as_str() => Some(host.clone()),
+            _ => HeaderValue::from_str(authority.as_str()).ok(),
+        },
+        (None, None) => None,
+    };
+    if let Some(host) = host {
+        headers.insert(X_FORWARDED_HOST, host);
     }
-    let Proto(proto) = believed.proto.unwrap_or(own);
+    let client = believed.client.filter(|client| *client != ip);
+    let client = client.and_then(|client| HeaderValue::try_from(client.to_string()).ok());
+    headers.insert(X_REAL_IP, client.unwrap_or_else(|| own.node.clone()));
+    headers.insert(X_FORWARDED_FOR, added(believed.chain, own.node));
+    headers.insert(FORWARDED, added(believed.elements, own.element));
+    let Proto(proto) = believed.proto.unwrap_or(scheme);
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(proto));
 }
 
@@ -72,12 +100,14 @@ pub(crate) fn hops(headers: &HeaderMap, family: ForwardedFamily) -> Vec<Option<I
 // === impl Believed ===
 
 impl Believed {
-    fn read(headers: &HeaderMap, trusted: &TrustedProxies) -> Self {
+    fn read(headers: &HeaderMap, peer: &Peer, trusted: &TrustedProxies) -> Self {
         let hops = hops(headers, trusted.family());
+        let about = Some(trusted.client(headers, peer.addr.ip()));
         // Each front has added one item to each list, so those about the client stand at the same place from the end.
         let client = hops
             .iter()
-            .position(|hop| !hop.is_some_and(|ip| trusted.contains(ip)))
+            .enumerate()
+            .position(|(before, hop)| !hop.is_some_and(|ip| trusted.trusts(ip, before + 1)))
             .unwrap_or(hops.len().saturating_sub(1));
         match trusted.family() {
             ForwardedFamily::XForwarded => {
@@ -90,20 +120,35 @@ impl Believed {
                     false => element(*hop, None, None),
                 });
                 let elements = elements.fold(Vec::new(), |elements, element| append(elements, &element));
-                Self { chain: joined(headers, &X_FORWARDED_FOR), elements, proto, host }
+                Self { chain: joined(headers, &X_FORWARDED_FOR), elements, proto, host, client: about }
             }
             ForwardedFamily::Forwarded => {
-                let about = backwards(headers, &FORWARDED).nth(client).unwrap_or_default();
+                let element = backwards(headers, &FORWARDED).nth(client).unwrap_or_default();
                 let nodes =
                     hops.iter().rev().map(|hop| hop.map_or("unknown".to_owned(), |ip| ip.to_string()));
                 Self {
-                    chain: nodes.fold(Vec::new(), |chain, node| append(chain, &node)),
+                    chain: nodes.fold(Vec::new(), |chain, node| append(chain, node.as_bytes())),
                     elements: joined(headers, &FORWARDED),
-                    proto: parameter(about, "proto").and_then(Proto::parse),
-                    host: parameter(about, "host").and_then(framing::plain_authority),
+                    proto: parameter(element, "proto").and_then(Proto::parse),
+                    host: parameter(element, "host").and_then(framing::plain_authority),
+                    client: about,
                 }
             }
         }
+    }
+}
+
+// === impl Own ===
+
+impl Own {
+    fn new(ip: IpAddr, authority: Option<&Authority>, proto: Proto) -> Option<Self> {
+        // What an IPv4 address, a usual host and the rest of it have room in.
+        let mut text = BytesMut::with_capacity(96);
+        let node = write_element(&mut text, Some(ip), authority, Some(proto));
+        let element = text.freeze();
+        // INVARIANT: addresses are visible ASCII, and so is what `framing` lets pass of an authority.
+        let value = |text: Bytes| HeaderValue::from_maybe_shared(text).ok();
+        Some(Self { node: value(element.slice(node))?, element: value(element)? })
     }
 }
 
@@ -137,21 +182,45 @@ fn parameter<'a>(element: &'a str, wanted: &str) -> Option<&'a str> {
     })
 }
 
-/// One element of `Forwarded`.
-fn element(node: Option<IpAddr>, host: Option<&Authority>, proto: Option<Proto>) -> String {
-    let mut element = match node {
-        Some(IpAddr::V4(ip)) => format!("for={ip}"),
-        Some(IpAddr::V6(ip)) => format!("for=\"[{ip}]\""),
-        None => "for=unknown".to_owned(),
+/// Writes one element of `Forwarded`, and returns where in `text` the address stands.
+fn write_element(
+    text: &mut BytesMut,
+    node: Option<IpAddr>,
+    host: Option<&Authority>,
+    proto: Option<Proto>,
+) -> Range<usize> {
+    let (open, close) = match node {
+        Some(IpAddr::V6(_)) => ("for=\"[", "]\""),
+        _ => ("for=", ""),
     };
+    text.extend_from_slice(open.as_bytes());
+    let start = text.len();
+    // Memory is all that could fail these.
+    let _ = match node {
+        Some(ip) => write!(text, "{ip}"),
+        None => text.write_str("unknown"),
+    };
+    let node = start..text.len();
+    text.extend_from_slice(close.as_bytes());
     // INVARIANT: authorities here are plain (`framing`), and need no escape inside the quotes.
     if let Some(host) = host {
-        let _ = write!(element, ";host=\"{host}\"");
+        for part in [";host=\"", host.as_str(), "\""] {
+            text.extend_from_slice(part.as_bytes());
+        }
     }
     if let Some(Proto(proto)) = proto {
-        let _ = write!(element, ";proto={proto}");
+        for part in [";proto=", proto] {
+            text.extend_from_slice(part.as_bytes());
+        }
     }
-    element
+    node
+}
+
+/// The same, for a list of them.
+fn element(node: Option<IpAddr>, host: Option<&Authority>, proto: Option<Proto>) -> BytesMut {
+    let mut text = BytesMut::new();
+    write_element(&mut text, node, host, proto);
+    text
 }
 
 fn parse_node(node: &str) -> Option<IpAddr> {
@@ -165,49 +234,27 @@ fn parse_node(node: &str) -> Option<IpAddr> {
     inside.parse::<IpAddr>().ok().map(|ip| ip.to_canonical())
 }
 
-fn remove_claims(headers: &mut HeaderMap) {
-    let claims: Vec<HeaderName> = headers.keys().filter(|name| is_claim(name.as_str())).cloned().collect();
-    for name in claims {
-        headers.remove(name);
-    }
-}
-
-/// Whether `name` says where a request comes from, in either spelling.
-pub(crate) fn is_claim(name: &str) -> bool {
-    const CLAIMS: &[&str] =
-        &["forwarded", "x-real-ip", "x-client-ip", "x-cluster-client-ip", "true-client-ip"];
-    if !matches!(name.as_bytes().first(), Some(b'x' | b'f' | b't')) {
-        return false;
-    }
-    let dashed;
-    let name = if name.contains('_') {
-        dashed = name.replace('_', "-");
-        dashed.as_str()
-    } else {
-        name
-    };
-    name.starts_with("x-forwarded") || CLAIMS.contains(&name)
-}
-
 /// All fields called `name` as one list; bytes stay as they are.
 fn joined(headers: &HeaderMap, name: &HeaderName) -> Vec<u8> {
     let values: Vec<&[u8]> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
     values.join(b", ".as_slice())
 }
 
-fn append(mut list: Vec<u8>, item: &str) -> Vec<u8> {
+fn append(mut list: Vec<u8>, item: &[u8]) -> Vec<u8> {
     if !list.is_empty() {
         list.extend_from_slice(b", ");
     }
-    list.extend_from_slice(item.as_bytes());
+    list.extend_from_slice(item);
     list
 }
 
-fn set(headers: &mut HeaderMap, name: HeaderName, value: Vec<u8>) {
-    // It is made of header values and of what `framing` let pass.
-    if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(value)) {
-        headers.insert(name, value);
+/// `list` with `item` at its end.
+fn added(list: Vec<u8>, item: HeaderValue) -> HeaderValue {
+    if list.is_empty() {
+        return item;
     }
+    // It is made of header values and of what `framing` let pass.
+    HeaderValue::from_maybe_shared(Bytes::from(append(list, item.as_bytes()))).unwrap_or(item)
 }
 
 #[cfg(test)]

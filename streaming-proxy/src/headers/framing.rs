@@ -6,16 +6,17 @@ use http::uri::Authority;
 use http::{HeaderMap, Method, Response, Version};
 
 use crate::error::{ErrorKind, ProxyError};
+use crate::headers::scan::Scan;
 
 /// Checks the framing and the authority of a request, and returns the authority that it is for.
 ///
 /// hyper has already refused differing lengths, unknown codings and bare CR; this refuses the rest.
-pub(crate) fn check(parts: &Parts, max_head: usize) -> Result<Option<Authority>, ProxyError> {
+pub(crate) fn check(parts: &Parts, scan: Scan, max_head: usize) -> Result<Option<Authority>, ProxyError> {
     // `OPTIONS *` asks about this server, which has nothing to say.
     if parts.method == Method::CONNECT || parts.method == Method::TRACE || parts.uri.path() == "*" {
         return Err(ProxyError::new(ErrorKind::MethodRefused));
     }
-    if parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>() > max_head {
+    if scan.bytes > max_head {
         return Err(ProxyError::new(ErrorKind::HeadTooLarge));
     }
     check_length(&parts.headers, parts.version)?;

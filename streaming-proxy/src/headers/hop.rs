@@ -7,6 +7,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::error::ProxyError;
+use crate::headers::scan::{Scan, Seen};
 
 /// How many names one message may nominate in `Connection`. Real clients nominate two.
 const MAX_NOMINATIONS: usize = 16;
@@ -15,30 +16,31 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// Removes from a request what ends here, and returns whether it said `TE: trailers`.
-pub(crate) fn strip_request(headers: &mut HeaderMap) -> Result<bool, ProxyError> {
-    let trailers = tokens(headers, &TE).any(|token| token.eq_ignore_ascii_case(b"trailers"));
-    if strip(headers) > MAX_NOMINATIONS {
+pub(crate) fn strip_request(headers: &mut HeaderMap, scan: Scan) -> Result<bool, ProxyError> {
+    let trailers =
+        scan.has(Seen::Te) && tokens(headers, &TE).any(|token| token.eq_ignore_ascii_case(b"trailers"));
+    if strip(headers, scan) > MAX_NOMINATIONS {
         return Err(ProxyError::bad_request("too many names in Connection"));
     }
-    headers.remove(PROXY_AUTHORIZATION);
-    // The server half answers `100 Continue` by itself, when the upstream starts to read.
-    headers.remove(EXPECT);
+    if scan.has(Seen::Expect) {
+        // The server half answers `100 Continue` by itself, when the upstream starts to read.
+        headers.remove(EXPECT);
+    }
     Ok(trailers)
 }
 
 /// Removes from an answer what ends here.
-pub(crate) fn strip_response(headers: &mut HeaderMap) {
+pub(crate) fn strip_response(headers: &mut HeaderMap, scan: Scan) {
     // RFC 9112, 6.3: with both, the length is a lie; hyper's client read the chunks.
-    if headers.contains_key(TRANSFER_ENCODING) {
+    if scan.has(Seen::Hop) && headers.contains_key(TRANSFER_ENCODING) {
         headers.remove(CONTENT_LENGTH);
     }
-    strip(headers);
-    headers.remove(PROXY_AUTHENTICATE);
+    strip(headers, scan);
 }
 
 /// Removes from trailers what ends here, or steers what has begun long ago.
 pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
-    strip(trailers);
+    strip(trailers, Scan::of(trailers));
     for name in [&EXPECT, &MAX_FORWARDS, &PROXY_AUTHENTICATE, &PROXY_AUTHORIZATION, &TRAILER] {
         trailers.remove(name);
     }
@@ -66,29 +68,58 @@ pub(crate) fn tokens<'a>(
         .filter(|token| !token.is_empty())
 }
 
+/// Whether a field called `name` is about this hop only, `Connection` aside.
+///
+/// `Trailer` is not: what it announces comes through.
+pub(crate) fn ends_here(name: &str) -> bool {
+    // In one place with `strip`, which removes these.
+    matches!(
+        name,
+        "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
 /// Removes the hop-by-hop fields and the nominated ones; returns how many names were nominated.
-fn strip(headers: &mut HeaderMap) -> usize {
+fn strip(headers: &mut HeaderMap, scan: Scan) -> usize {
     let mut count = 0;
-    if headers.contains_key(CONNECTION) {
+    if scan.has(Seen::Connection) {
         let nominated: Vec<HeaderName> = tokens(headers, &CONNECTION)
             .inspect(|_| count += 1)
             .filter_map(|token| HeaderName::from_bytes(token).ok())
-            .filter(|name| !is_protected(name))
+            .filter(|name| !is_protected(name.as_str()))
             .collect();
         for name in nominated {
             headers.remove(name);
         }
         headers.remove(CONNECTION);
     }
-    for name in [&KEEP_ALIVE, &PROXY_CONNECTION, &TE, &TRANSFER_ENCODING, &UPGRADE] {
-        headers.remove(name);
+    if scan.has(Seen::Hop) {
+        for name in [
+            &KEEP_ALIVE,
+            &PROXY_AUTHENTICATE,
+            &PROXY_AUTHORIZATION,
+            &PROXY_CONNECTION,
+            &TRANSFER_ENCODING,
+            &UPGRADE,
+        ] {
+            headers.remove(name);
+        }
+    }
+    if scan.has(Seen::Te) {
+        headers.remove(TE);
     }
     count
 }
 
 /// Fields that a client must not make this proxy drop by nominating them: they say what the message is, who sent
 /// it, or were added by a layer in front of this one.
-pub(crate) fn is_protected(name: &HeaderName) -> bool {
+pub(crate) fn is_protected(name: &str) -> bool {
     const PROTECTED: &[&str] = &[
         "authorization",
         "cache-control",
@@ -105,7 +136,7 @@ pub(crate) fn is_protected(name: &HeaderName) -> bool {
         "x-real-ip",
         "x-request-id",
     ];
-    PROTECTED.contains(&name.as_str()) || name.as_str().starts_with("x-forwarded-")
+    PROTECTED.contains(&name) || name.starts_with("x-forwarded-")
 }
 
 #[cfg(test)]

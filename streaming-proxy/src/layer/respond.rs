@@ -14,6 +14,8 @@ use tower::{Layer, Service};
 
 use crate::body::ProxyBody;
 use crate::error::{ErrorKind, ProxyError};
+use crate::headers::max_forwards::ALLOWED;
+use crate::layer::request_id::X_REQUEST_ID;
 use crate::respond::{Inbound, Problem, Respond};
 
 /// Turns every [`ProxyError`] of the service behind into an answer.
@@ -48,11 +50,7 @@ struct Answers<R> {
     name: String,
 }
 
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
-
-/// What is passed on, of the methods that have a name.
-const ALLOWED: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 
 /// Bounds here are reached for moments: a second later there is room, or the client is told again.
 const AGAIN: HeaderValue = HeaderValue::from_static("1");

@@ -12,6 +12,7 @@ fn each_kind_has_its_status_its_code_and_its_proxy_status() {
         (ErrorKind::ClientTimeout, 408, "REQUEST_TIMEOUT", "http_request_error"),
         (ErrorKind::BodyTooLarge, 413, "BODY_TOO_LARGE", "http_request_error"),
         (ErrorKind::UriTooLong, 414, "URI_TOO_LONG", "http_request_error"),
+        (ErrorKind::Loop, 508, "LOOP_DETECTED", "proxy_loop_detected"),
         (ErrorKind::Misdirected, 421, "MISDIRECTED", "http_request_error"),
         (ErrorKind::HeadTooLarge, 431, "HEAD_TOO_LARGE", "http_request_error"),
         (ErrorKind::ClientGone, 499, "CLIENT_GONE", "http_request_error"),

@@ -16,6 +16,7 @@ mod h2_abuse;
 mod h2_server;
 mod h2client;
 mod h2raw;
+mod headers;
 mod layers;
 mod limits;
 mod metrics;

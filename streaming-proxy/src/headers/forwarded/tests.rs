@@ -9,7 +9,8 @@ proptest! {
     #[test]
     fn no_claim_of_a_stranger_survives(
         fields in prop::collection::vec(
-            ("x[-_]forwarded[-_](for|proto|host|port|server)|forwarded|x[-_]real[-_]ip|true[-_]client[-_]ip|x-[a-z]{1,5}|accept", "[!-~]{1,12}|(for=)?192\\.0\\.2\\.[0-9]{1,2}(, ?(for=)?192\\.0\\.2\\.[0-9]{1,2})?"),
+            ("x[-_]forwarded[-_](for|proto|host|port|server)|forwarded|x[-_]real[-_]ip|true[-_]client[-_]ip|client[-_]cert|\
+              proxy|x[-_]original[-_][a-z]{1,4}|(x[-_]request[-_]id|content[-_]type|user[-_]agent)|x-[a-z]{1,5}|accept", "[!-~]{1,12}|(for=)?192\\.0\\.2\\.[0-9]{1,2}(, ?(for=)?192\\.0\\.2\\.[0-9]{1,2})?"),
             0..10,
         ),
         v6 in any::<bool>(),
@@ -27,9 +28,14 @@ proptest! {
         let trusted = if rfc { trusted.with_family(ForwardedFamily::Forwarded) } else { trusted };
         let authority: Authority = "shop.example:81".parse().unwrap();
 
-        apply(&mut headers, Some(&peer), Some(&authority), &trusted);
+        let scan = Scan::of(&headers);
+        apply(&mut headers, scan, Some(&peer), Some(&authority), &trusted);
 
-        prop_assert!(headers.keys().all(|name| !name.as_str().contains('_') || !is_claim(name.as_str())));
+        let own = [FORWARDED, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP];
+        for name in headers.keys().filter(|name| !own.contains(name)) {
+            prop_assert!(!["forwarded", "real-ip", "original", "client", "proxy", "_id", "_type"].iter().any(|part|
+                name.as_str().contains(part)), "{}", name);
+        }
         let chain: Vec<_> = headers.get_all(&X_FORWARDED_FOR).iter().collect();
         prop_assert_eq!(chain.len(), 1);
         let chain = chain[0].to_str().unwrap().to_owned();
@@ -54,11 +60,11 @@ proptest! {
             prop_assert_eq!(&headers[X_FORWARDED_HOST], "shop.example:81");
             prop_assert_eq!(&headers[X_FORWARDED_PROTO], "http");
         }
-        prop_assert!(!headers.contains_key("x-real-ip"));
-        prop_assert!(!headers.contains_key("x-forwarded-port"));
+        let client = trusted.client(&before, ip).to_string();
+        prop_assert_eq!(headers.get_all(X_REAL_IP).iter().collect::<Vec<_>>(), [client.as_str()]);
         // The client is found again in what was written.
         prop_assert_eq!(TrustedProxies::none().client(&headers, ip), ip);
-        for name in before.keys().filter(|name| !is_claim(name.as_str())) {
+        for name in before.keys().filter(|name| !claims::is_unwanted(name.as_str())) {
             prop_assert!(headers.get_all(name).iter().eq(before.get_all(name).iter()));
         }
     }
@@ -68,7 +74,8 @@ proptest! {
 fn without_a_peer_claims_go_and_none_come() {
     let mut headers = HeaderMap::new();
     headers.insert(X_FORWARDED_FOR, HeaderValue::from_static("6.6.6.6"));
-    apply(&mut headers, None, None, &"0.0.0.0/0".parse().unwrap());
+    let scan = Scan::of(&headers);
+    apply(&mut headers, scan, None, None, &"0.0.0.0/0".parse().unwrap());
     assert!(headers.is_empty());
 }
 
@@ -158,11 +165,54 @@ fn what_a_front_says_of_the_client_is_told_in_both_families() {
         for (name, value) in fields {
             headers.append(name, HeaderValue::from_static(value));
         }
-        apply(&mut headers, Some(&peer), Some(&authority), trusted);
-        assert_eq!(headers.len(), 4, "{what}");
+        let before = headers.clone();
+        let scan = Scan::of(&headers);
+        apply(&mut headers, scan, Some(&peer), Some(&authority), trusted);
+        assert_eq!(headers.len(), 5, "{what}");
         assert_eq!(headers[X_FORWARDED_FOR], chain, "{what}");
         assert_eq!(headers[X_FORWARDED_PROTO], proto, "{what}");
         assert_eq!(headers[X_FORWARDED_HOST], host, "{what}");
         assert_eq!(headers[FORWARDED], forwarded, "{what}");
+        assert_eq!(headers[X_REAL_IP], trusted.client(&before, peer.addr.ip()).to_string(), "{what}");
+    }
+}
+
+#[test]
+fn what_a_front_is_said_to_write_passes_and_only_from_it() {
+    let name = HeaderName::from_static("cf-connecting-ip");
+    let trusted: TrustedProxies = "10.0.0.0/8".parse().unwrap();
+    let trusted = trusted.with_field(name.clone());
+    for (peer, kept) in [("10.0.0.1:1", true), ("192.0.2.1:1", false)] {
+        let mut headers = HeaderMap::new();
+        headers.insert(name.clone(), HeaderValue::from_static("7.7.7.7"));
+        headers.insert("true-client-ip", HeaderValue::from_static("6.6.6.6"));
+        let scan = Scan::of(&headers);
+        apply(&mut headers, scan, Some(&Peer::new(peer.parse().unwrap())), None, &trusted);
+        assert_eq!(headers.contains_key(&name), kept, "{peer}");
+        assert!(!headers.contains_key("true-client-ip"), "{peer}");
+    }
+}
+
+#[test]
+fn the_hops_that_are_trusted_are_counted_from_here() {
+    let peer = Peer::new("192.0.2.1:1".parse().unwrap());
+    let chain = "6.6.6.6, 7.7.7.7, 192.0.2.2";
+    for (hops, client, sent, proto) in [
+        (0, "192.0.2.1", "192.0.2.1".to_owned(), "http"),
+        (1, "192.0.2.2", format!("{chain}, 192.0.2.1"), "ws"),
+        (2, "7.7.7.7", format!("{chain}, 192.0.2.1"), "https"),
+        (3, "6.6.6.6", format!("{chain}, 192.0.2.1"), "wss"),
+        (9, "6.6.6.6", format!("{chain}, 192.0.2.1"), "wss"),
+    ] {
+        let trusted = TrustedProxies::none().with_hops(hops);
+        let mut headers = HeaderMap::new();
+        headers.insert(X_FORWARDED_FOR, HeaderValue::from_static(chain));
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("wss, https, ws"));
+        assert_eq!(trusted.client(&headers, peer.addr.ip()).to_string(), client, "{hops}");
+        let scan = Scan::of(&headers);
+        apply(&mut headers, scan, Some(&peer), None, &trusted);
+        assert_eq!(headers[X_REAL_IP], client, "{hops}");
+        assert_eq!(headers[X_FORWARDED_FOR], sent, "{hops}");
+        assert_eq!(headers[X_FORWARDED_PROTO], proto, "{hops}");
     }
 }

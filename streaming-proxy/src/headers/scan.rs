@@ -1,0 +1,72 @@
+//! Which of the fields that a proxy acts on a message has, found in one pass over its names.
+
+use http::HeaderMap;
+
+use crate::headers::{claims, hop};
+
+/// What is there. Most messages have few of these, and each look-up of one that is not there costs as much as one
+/// that is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Scan {
+    bits: u8,
+    /// The bytes of all names and values.
+    pub(crate) bytes: usize,
+}
+
+/// What a [`Scan`] tells apart.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
+pub(crate) enum Seen {
+    /// `Connection`.
+    Connection = 1,
+    /// Any other field that ends at this hop.
+    Hop = 1 << 1,
+    /// `TE`, which ends here too, but is read.
+    Te = 1 << 2,
+    /// What [`claims::is_unwanted`] says.
+    Unwanted = 1 << 3,
+    /// `Via`.
+    Via = 1 << 4,
+    /// `Expect`.
+    Expect = 1 << 5,
+}
+
+// === impl Scan ===
+
+impl Scan {
+    /// Of a request, or of trailers.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        Self::with(headers, claims::is_unwanted)
+    }
+
+    /// Of an answer, which claims nothing of its client.
+    pub(crate) fn of_answer(headers: &HeaderMap) -> Self {
+        Self::with(headers, |_| false)
+    }
+
+    fn with(headers: &HeaderMap, is_unwanted: impl Fn(&str) -> bool) -> Self {
+        let mut scan = Self::default();
+        for (name, value) in headers {
+            let name = name.as_str();
+            scan.bytes += name.len() + value.len();
+            let seen = match name {
+                "te" => Seen::Te,
+                "via" => Seen::Via,
+                "expect" => Seen::Expect,
+                "connection" => Seen::Connection,
+                _ if hop::ends_here(name) => Seen::Hop,
+                _ if is_unwanted(name) => Seen::Unwanted,
+                _ => continue,
+            };
+            scan.bits |= seen as u8;
+        }
+        scan
+    }
+
+    pub(crate) fn has(self, seen: Seen) -> bool {
+        self.bits & seen as u8 != 0
+    }
+}
+
+#[cfg(test)]
+mod tests;
