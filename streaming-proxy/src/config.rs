@@ -1,10 +1,12 @@
 //! How a [`Forwarder`](crate::Forwarder) and its routes behave. The server's is
 //! [`ServerConfig`](crate::server::ServerConfig).
 
+mod answers;
 mod proxy;
 mod route;
 mod upstream;
 
+pub use crate::config::answers::{Answers, CookieDomain};
 pub use crate::config::proxy::{HostHeader, ProxyConfig};
 pub use crate::config::route::{Retries, Timeouts};
 pub use crate::config::upstream::{RetryBudget, UpstreamConfig};

@@ -20,11 +20,12 @@ use crate::config::{HostHeader, ProxyConfig};
 use crate::error::{ErrorKind, ProxyError};
 use crate::forward::trail::Trail;
 use crate::forwarder::Shared;
+use crate::headers::location::Places;
 use crate::headers::scan::{Scan, Seen};
-use crate::headers::{cookies, forwarded, framing, hop, max_forwards};
+use crate::headers::{answer, cookies, forwarded, framing, hop, max_forwards};
 use crate::metrics::{self, Outcome};
 use crate::path;
-use crate::route::{Route, Routes};
+use crate::route::{Matched, Routes};
 use crate::trust::Peer;
 use crate::upgrade::Permit;
 
@@ -40,7 +41,7 @@ pub(crate) struct Upgrading {
 struct Found<'a> {
     authority: Option<Authority>,
     scan: Scan,
-    route: &'a Route,
+    matched: Matched<'a>,
     /// What its upstream is asked for.
     target: PathAndQuery,
 }
@@ -65,13 +66,13 @@ pub(crate) async fn forward(
         metrics::answered_here();
         return Ok(max_forwards::answer());
     }
-    let route = found.route;
+    let route = found.matched.route();
     let upstream = &route.upstream;
     let total = route.timeouts.total.map(|limit| Instant::now() + limit);
     let mut accounts = Accounts::new(upstream.metrics());
     let mut trail = Trail::default();
     let answered = async {
-        let Prepared { request, upgrading } = prepare(shared, found, parts, upload, upgrading)?;
+        let Prepared { request, upgrading } = prepare(shared, &found, parts, upload, upgrading)?;
         let sending = send::send(route, &shared.config, &shared.replay, request, &mut trail);
         let answered = match total {
             Some(deadline) => timeout_at(deadline, sending)
@@ -98,8 +99,10 @@ pub(crate) async fn forward(
     {
         connection.keep_at_most(seconds);
     }
-    let exchange = Exchange { turn, connection: Some(connection), upload, accounts };
     hop::strip_response(response.headers_mut(), scan);
+    let places = Places { upstream: turn.endpoint().authority(), client: found.authority.as_ref() };
+    answer::rewrite(response.headers_mut(), scan, found.matched, places);
+    let exchange = Exchange { turn, connection: Some(connection), upload, accounts };
     if let Some(via) = &shared.via {
         let version = response.version();
         via.add(response.headers_mut(), version, scan.has(Seen::Via));
@@ -136,19 +139,19 @@ impl<'a> Found<'a> {
         let host = authority.as_ref().map(Authority::host);
         let matched = routes.find(host, &path, &parts.method, &parts.headers)?;
         let target = matched.target(&parts.uri, &path)?;
-        Ok(Self { authority, scan, route: matched.route(), target })
+        Ok(Self { authority, scan, matched, target })
     }
 }
 
 /// What the upstream gets to see, but for what depends on its address.
 fn prepare(
     shared: &Shared,
-    found: Found<'_>,
+    found: &Found<'_>,
     mut parts: Parts,
     upload: Upload,
     upgrading: Option<Upgrading>,
 ) -> Result<Prepared, ProxyError> {
-    let Found { authority, scan, route, target } = found;
+    let (scan, authority, route) = (found.scan, found.authority.as_ref(), found.matched.route());
     let upgrading = upgrading.filter(|upgrading| is_granted(&shared.config, &parts, &upload, upgrading));
     let upgrading = match upgrading {
         Some(upgrading) => Some((upgrading, shared.tunnels.permit(&route.upstream)?)),
@@ -157,13 +160,13 @@ fn prepare(
     let peer = parts.extensions.get::<Peer>().copied();
     // Extensions are between the layers of this process.
     parts.extensions.clear();
-    parts.uri = Uri::from(target);
+    parts.uri = Uri::from(found.target.clone());
 
     let headers = &mut parts.headers;
     // ORDER: first take away, then add, or a client could take away what is added.
     let trailers = hop::strip_request(headers, scan)?;
     cookies::join(headers);
-    forwarded::apply(headers, scan, peer.as_ref(), authority.as_ref(), &shared.config.trusted);
+    forwarded::apply(headers, scan, peer.as_ref(), authority, &shared.config.trusted);
     max_forwards::count(&parts.method, headers)?;
     if let Some(via) = &shared.via {
         via.add(headers, parts.version, scan.has(Seen::Via));
@@ -171,7 +174,7 @@ fn prepare(
     parts.version = Version::HTTP_11;
     if shared.config.host == HostHeader::Preserve
         && !headers.contains_key(HOST)
-        && let Some(authority) = &authority
+        && let Some(authority) = authority
         && let Ok(value) = HeaderValue::from_str(authority.as_str())
     {
         headers.insert(HOST, value);

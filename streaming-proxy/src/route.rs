@@ -11,7 +11,7 @@ use std::fmt;
 
 use http::Method;
 
-use crate::config::{Retries, Timeouts};
+use crate::config::{Answers, Retries, Timeouts};
 use crate::upstream::Upstream;
 
 pub use crate::route::matcher::{HeaderMatch, PathMatch};
@@ -39,6 +39,8 @@ pub struct Route {
     pub timeouts: Timeouts,
     /// When its requests go out again.
     pub retries: Retries,
+    /// What of its answers is written anew.
+    pub answers: Answers,
     /// Whether `%2F` in a path is data to the upstream, and passed on. Off by default: to many it is a slash, and a
     /// path that was matched as one would be served as another.
     pub encoded_slashes: bool,
@@ -77,6 +79,7 @@ impl Route {
             rewrite: Rewrite::Keep,
             timeouts: Timeouts::default(),
             retries: Retries::default(),
+            answers: Answers::default(),
             encoded_slashes: false,
         }
     }
@@ -127,6 +130,13 @@ impl Route {
     #[must_use]
     pub fn with_retries(mut self, retries: Retries) -> Self {
         self.retries = retries;
+        self
+    }
+
+    /// The same route, whose answers are written anew so.
+    #[must_use]
+    pub fn with_answers(mut self, answers: Answers) -> Self {
+        self.answers = answers;
         self
     }
 }

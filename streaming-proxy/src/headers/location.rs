@@ -1,7 +1,5 @@
 //! `Location` and `Content-Location`: places of the upstream's, as the client finds them.
 
-use std::borrow::Cow;
-
 use http::header::{CONTENT_LOCATION, LOCATION};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue};
@@ -17,11 +15,7 @@ pub(crate) struct Places<'a> {
 
 /// Writes both fields anew where they name a place that a client reaches otherwise. `invert` knows what path of the
 /// client's becomes a path of the upstream's, if any does.
-pub(crate) fn rewrite<'p>(
-    headers: &mut HeaderMap,
-    places: Places<'_>,
-    invert: impl Fn(&str) -> Option<Cow<'p, str>>,
-) {
+pub(crate) fn rewrite(headers: &mut HeaderMap, places: Places<'_>, invert: impl Fn(&str) -> Option<String>) {
     for name in [LOCATION, CONTENT_LOCATION] {
         // More than one has no meaning (RFC 9110, 10.2.2), and stays as it is.
         let mut values = headers.get_all(&name).iter();
@@ -34,11 +28,7 @@ pub(crate) fn rewrite<'p>(
 }
 
 /// What `text` is to the client; `None` if that is the same.
-fn place<'p>(
-    text: &str,
-    places: Places<'_>,
-    invert: impl Fn(&str) -> Option<Cow<'p, str>>,
-) -> Option<String> {
+fn place(text: &str, places: Places<'_>, invert: impl Fn(&str) -> Option<String>) -> Option<String> {
     // What stands before the path, as the client sees it.
     let (before, rest) = match split(text) {
         // A path as it is. Two slashes are a host.

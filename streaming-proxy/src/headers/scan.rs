@@ -8,14 +8,14 @@ use crate::headers::{claims, hop};
 /// that is.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Scan {
-    bits: u8,
+    bits: u16,
     /// The bytes of all names and values.
     pub(crate) bytes: usize,
 }
 
 /// What a [`Scan`] tells apart.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[repr(u8)]
+#[repr(u16)]
 pub(crate) enum Seen {
     /// `Connection`.
     Connection = 1,
@@ -29,6 +29,12 @@ pub(crate) enum Seen {
     Via = 1 << 4,
     /// `Expect`.
     Expect = 1 << 5,
+    /// `Location` or `Content-Location` of an answer.
+    Location = 1 << 6,
+    /// `Set-Cookie` of an answer.
+    SetCookie = 1 << 7,
+    /// `Access-Control-*` of an answer.
+    Cors = 1 << 8,
 }
 
 // === impl Scan ===
@@ -36,15 +42,19 @@ pub(crate) enum Seen {
 impl Scan {
     /// Of a request, or of trailers.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        Self::with(headers, claims::is_unwanted)
+        Self::with(headers, |name| claims::is_unwanted(name).then_some(Seen::Unwanted))
     }
 
     /// Of an answer, which claims nothing of its client.
     pub(crate) fn of_answer(headers: &HeaderMap) -> Self {
-        Self::with(headers, |_| false)
+        Self::with(headers, |name| match name {
+            "location" | "content-location" => Some(Seen::Location),
+            "set-cookie" => Some(Seen::SetCookie),
+            _ => name.starts_with("access-control-").then_some(Seen::Cors),
+        })
     }
 
-    fn with(headers: &HeaderMap, is_unwanted: impl Fn(&str) -> bool) -> Self {
+    fn with(headers: &HeaderMap, more: impl Fn(&str) -> Option<Seen>) -> Self {
         let mut scan = Self::default();
         for (name, value) in headers {
             let name = name.as_str();
@@ -55,16 +65,18 @@ impl Scan {
                 "expect" => Seen::Expect,
                 "connection" => Seen::Connection,
                 _ if hop::ends_here(name) => Seen::Hop,
-                _ if is_unwanted(name) => Seen::Unwanted,
-                _ => continue,
+                _ => match more(name) {
+                    Some(seen) => seen,
+                    None => continue,
+                },
             };
-            scan.bits |= seen as u8;
+            scan.bits |= seen as u16;
         }
         scan
     }
 
     pub(crate) fn has(self, seen: Seen) -> bool {
-        self.bits & seen as u8 != 0
+        self.bits & seen as u16 != 0
     }
 }
 

@@ -17,6 +17,7 @@
 //! upstream = "shop"
 //! timeouts = { response_header = "5s", total = "off" }
 //! encoded_slashes = false
+//! answers = { locations = true, cookie_paths = false, cookie_domain = "remove", strip_cors = false }
 //! ```
 //!
 //! Numbers and times that are not there have the defaults of [`UpstreamConfig`](crate::UpstreamConfig) and
@@ -124,6 +125,9 @@ pub struct RouteEntry {
     /// Its times.
     #[serde(skip_serializing_if = "TimeoutsEntry::is_empty")]
     pub timeouts: TimeoutsEntry,
+    /// What of its answers is written anew.
+    #[serde(skip_serializing_if = "AnswersEntry::is_empty")]
+    pub answers: AnswersEntry,
 }
 
 /// What a field of a request must be.
@@ -151,6 +155,31 @@ pub struct TimeoutsEntry {
     pub request_idle: Option<Limit>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub total: Option<Limit>,
+}
+
+/// What differs from the default [`Answers`](crate::config::Answers).
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the fields of `Answers`, which says what they are")]
+pub struct AnswersEntry {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locations: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cookie_paths: Option<bool>,
+    /// `keep`, `remove`, or a domain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cookie_domain: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strip_cors: Option<bool>,
+}
+
+// === impl AnswersEntry ===
+
+impl AnswersEntry {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 // === impl TimeoutsEntry ===

@@ -25,7 +25,7 @@ pub enum Rewrite {
 #[derive(Clone, Debug)]
 pub(super) enum Compiled {
     Keep,
-    Replace { strip: usize, add: String },
+    Replace { strip: String, add: String },
     Template(Vec<Part>),
 }
 
@@ -77,7 +77,7 @@ impl Rewrite {
                 if !starts_with(pattern, strip) {
                     return Err("what is stripped must be at the front of every path of the route");
                 }
-                Ok(Compiled::Replace { strip: strip.len(), add: add.to_owned() })
+                Ok(Compiled::Replace { strip: strip.to_owned(), add: add.to_owned() })
             }
             Self::Template(text) => {
                 let template = Pattern::parse(text)?;
@@ -113,7 +113,7 @@ impl Compiled {
             Self::Keep => None,
             Self::Replace { strip, add } => {
                 // INVARIANT: what is stripped was matched, on a segment boundary.
-                let rest = path.get(*strip..).unwrap_or_default();
+                let rest = path.get(strip.len()..).unwrap_or_default();
                 let mut target = String::with_capacity(add.len() + rest.len() + 1);
                 target.push_str(add);
                 target.push_str(rest);
@@ -136,6 +136,43 @@ impl Compiled {
             }
         }
     }
+
+    /// The path of the client's that becomes `path` for the upstream; `None` if none does, or it is not known which.
+    pub(super) fn invert(&self, path: &str) -> Option<String> {
+        match self {
+            Self::Keep => Some(path.to_owned()),
+            Self::Replace { strip, add } => {
+                let rest = below(path, add)?;
+                let path = format!("{strip}{rest}");
+                Some(if path.is_empty() { "/".to_owned() } else { path })
+            }
+            Self::Template(_) => None,
+        }
+    }
+
+    /// The same for the path of a cookie, which is for all below it.
+    pub(super) fn cookie_path(&self, path: &str) -> String {
+        let Self::Replace { strip, add } = self else { return path.to_owned() };
+        let bare = path.trim_end_matches('/');
+        match below(path, add) {
+            // For all that the upstream has here. `/api` is for what is below it too, and `/api/` not for `/api`.
+            _ if below(add, bare).is_some() => {
+                if strip.is_empty() {
+                    "/".to_owned()
+                } else {
+                    strip.clone()
+                }
+            }
+            Some(rest) => format!("{strip}{rest}"),
+            // For nothing that this route reaches.
+            None => path.to_owned(),
+        }
+    }
+}
+
+/// What follows `prefix`, which ends at the end of a segment.
+fn below<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
+    path.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Whether the paths of `pattern` all start with the segments of `strip`.

@@ -197,6 +197,16 @@ impl<'a> Matched<'a> {
         &self.entry.route
     }
 
+    /// The path with which a client asks for what the upstream calls `path`, if this route leads there.
+    pub(crate) fn invert(&self, path: &str) -> Option<String> {
+        self.entry.rewrite.invert(path)
+    }
+
+    /// The path for a client's cookie that the upstream wants for `path`.
+    pub(crate) fn cookie_path(&self, path: &str) -> String {
+        self.entry.rewrite.cookie_path(path)
+    }
+
     /// The origin-form target for the upstream: `path`, which is the normal form of that of `uri` and was found to be
     /// this route's, as it is rewritten, and the query as it is.
     ///

@@ -50,6 +50,47 @@ proptest! {
         prop_assert!(sent.path().ends_with(path.as_str().strip_prefix("/api").unwrap()), "{}", sent);
     }
 
+    /// A place of the upstream's, turned around, is one that leads there again; and a cookie for it comes back.
+    #[test]
+    fn what_is_turned_around_leads_back(
+        strip in prop_oneof![Just(""), Just("/api"), Just("/a/b")],
+        add in prop_oneof![Just(""), Just("/v2"), Just("/v/2")],
+        place in "(/v2|/v|/2)?(/[v2x]{1,2}){0,2}/?",
+    ) {
+        let place = if place.is_empty() { "/" } else { &place };
+        let path = if strip.is_empty() { "/" } else { strip };
+        let routes = Routes::new([Route::new(path, upstream()).with_rewrite(Rewrite::replace(strip, add))]).unwrap();
+        let route = normal(path).unwrap();
+        let matched = routes.find(None, &route, &Method::GET, &HeaderMap::new()).unwrap();
+        let below = |path: &str, prefix: &str| {
+            path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        match matched.invert(place) {
+            Some(outside) => {
+                let (_, again) = sent(&routes, &outside).unwrap();
+                // The one slash at the end of a whole place is not known any more.
+                prop_assert_eq!(again.trim_end_matches('/'), place.trim_end_matches('/'), "{}", outside);
+            }
+            None => prop_assert!(!below(place, add)),
+        }
+        let cookie = matched.cookie_path(place);
+        // RFC 6265, 5.1.4
+        let sends = |request: &str, cookie: &str| {
+            request == cookie || request.starts_with(cookie) && (cookie.ends_with('/') || request[cookie.len()..].starts_with('/'))
+        };
+        for request in ["/", "/v2", "/v2/", "/v2/x", "/v/2", "/v/2/x", "/x", "/2/x"] {
+            // One for elsewhere is nobody's.
+            let known = below(place, add) || below(add, place.trim_end_matches('/'));
+            if let Some(outside) = matched.invert(request).filter(|_| known) {
+                prop_assert_eq!(
+                    sends(request, place) || below(request, place.trim_end_matches('/')),
+                    sends(&outside, &cookie) || below(&outside, cookie.trim_end_matches('/')),
+                    "{} for {}, outside {} for {}", request, place, outside, cookie
+                );
+            }
+        }
+    }
+
     /// Values go into a template byte for byte as they were matched, and the outcome is a path in its normal form.
     #[test]
     fn a_template_takes_values_as_they_were_matched(

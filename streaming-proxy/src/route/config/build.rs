@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use http::{HeaderName, HeaderValue, Method};
 
-use crate::config::{Timeouts, UpstreamConfig};
+use crate::config::{Answers, CookieDomain, Timeouts, UpstreamConfig};
 use crate::route::config::read::{Entry, Text};
 use crate::route::config::{
-    Fault, HeaderEntry, Limit, RouteEntry, TableConfig, TableError, Time, TimeoutsEntry, UpstreamEntry,
+    AnswersEntry, Fault, HeaderEntry, Limit, RouteEntry, TableConfig, TableError, Time, TimeoutsEntry,
+    UpstreamEntry,
 };
 use crate::route::{HeaderMatch, PathMatch, Rewrite, Route, Routes};
 use crate::upstream::Upstream;
@@ -199,6 +200,7 @@ fn route(entry: &RouteEntry, upstream: Upstream, note: &mut impl FnMut(String)) 
         }
     };
     route.timeouts = timeouts(&entry.timeouts);
+    route.answers = answers(&entry.answers, &mut note);
     sound.then_some(route)
 }
 
@@ -214,4 +216,23 @@ fn timeouts(entry: &TimeoutsEntry) -> Timeouts {
     limit(&mut timeouts.request_idle, entry.request_idle);
     limit(&mut timeouts.total, entry.total);
     timeouts
+}
+
+fn answers(entry: &AnswersEntry, note: &mut impl FnMut(String)) -> Answers {
+    let mut answers = Answers::default();
+    answers.locations = entry.locations.unwrap_or(answers.locations);
+    answers.cookie_paths = entry.cookie_paths.unwrap_or(answers.cookie_paths);
+    answers.strip_cors = entry.strip_cors.unwrap_or(answers.strip_cors);
+    answers.cookie_domain = match entry.cookie_domain.as_deref() {
+        None | Some("keep") => CookieDomain::Keep,
+        Some("remove") => CookieDomain::Remove,
+        Some(domain) => {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+            if !domain.contains('.') || !domain.bytes().all(plain) {
+                note(format!("`{domain}` is neither a domain nor `keep` nor `remove`"));
+            }
+            CookieDomain::Set(domain.to_owned())
+        }
+    };
+    answers
 }

@@ -6,6 +6,7 @@ use http::{HeaderMap, Method};
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::{Answers, CookieDomain};
 use crate::path::normal;
 use crate::route::Routes;
 
@@ -33,6 +34,7 @@ pattern = "/users/{id}/{*rest}"
 template = "/u/{id}/{*rest}"
 upstream = "users"
 encoded_slashes = true
+answers = { locations = false, cookie_paths = true, cookie_domain = "shop.example", strip_cors = true }
 "#;
 
 fn resolve(name: &str) -> Option<String> {
@@ -49,6 +51,12 @@ fn a_table_is_what_it_says() {
     assert_eq!(users.upstream.addresses().collect::<Vec<_>>(), ["10.0.0.1:8080", "10.0.0.2:8080"]);
     assert_eq!(users.upstream.config().connect_timeout, Duration::from_millis(500));
     assert_eq!(users.upstream.config().max_in_flight, 7);
+    assert_eq!(shop.answers, Answers::default());
+    let Answers { locations: false, cookie_paths: true, cookie_domain, strip_cors: true } = &users.answers
+    else {
+        panic!("{:?}", users.answers);
+    };
+    assert_eq!(*cookie_domain, CookieDomain::Set("shop.example".to_owned()));
     assert_eq!(shop.timeouts.response_header, Some(Duration::from_secs(5)));
     assert_eq!(shop.timeouts.response_idle, None);
     assert_eq!(shop.timeouts.total, Some(Duration::from_secs(3600)));
@@ -98,6 +106,7 @@ timeouts = { total = "0s" }
 [[routes]]
 prefix = "/x/.."
 upstream = "b"
+answers = { cookie_domain = "drop" }
 [[routes]]
 prefix = "/same"
 upstream = "b"
@@ -124,7 +133,8 @@ upstream = "c"
         "line 18: route 2: the field `c` is `true` or a text",
         "line 26: route 3: `0s` is no time",
         "line 27: route 4: a path must be in its normal form",
-        "line 33: route 6: a route before it matches the same",
+        "line 27: route 4: `drop` is neither a domain nor `keep` nor `remove`",
+        "line 34: route 6: a route before it matches the same",
     ];
     for (line, wanted) in lines.iter().zip(wanted) {
         assert!(line.starts_with(wanted), "{line}\n{wanted}\n\n{told}");
