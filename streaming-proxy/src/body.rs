@@ -1,6 +1,7 @@
 //! The body of an answer.
 
 pub(crate) mod download;
+pub(crate) mod gate;
 pub(crate) mod idle;
 pub(crate) mod replay;
 pub(crate) mod source;

@@ -22,7 +22,7 @@ use crate::forward::trail::Trail;
 use crate::forwarder::Shared;
 use crate::headers::location::Places;
 use crate::headers::scan::{Scan, Seen};
-use crate::headers::{answer, cookies, forwarded, framing, hop, max_forwards};
+use crate::headers::{answer, cookies, expect, forwarded, framing, hop, max_forwards};
 use crate::metrics::{self, Outcome};
 use crate::path;
 use crate::route::{Matched, Routes};
@@ -168,6 +168,9 @@ fn prepare(
     cookies::join(headers);
     forwarded::apply(headers, scan, peer.as_ref(), authority, &shared.config.trusted);
     max_forwards::count(&parts.method, headers)?;
+    if scan.has(Seen::Expect) {
+        expect::keep_or_remove(headers, parts.version, !upload.is_empty());
+    }
     if let Some(via) = &shared.via {
         via.add(headers, parts.version, scan.has(Seen::Via));
     }

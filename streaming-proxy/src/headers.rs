@@ -3,6 +3,7 @@
 pub(crate) mod answer;
 pub(crate) mod claims;
 pub(crate) mod cookies;
+pub(crate) mod expect;
 pub(crate) mod forwarded;
 pub(crate) mod framing;
 pub(crate) mod hop;

@@ -14,6 +14,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::LengthLimitError;
 use tokio::time::Instant;
 
+use crate::body::gate::Gate;
 use crate::body::idle::Idle;
 use crate::body::replay::{Reading, Replay, Room};
 use crate::body::source::Source;
@@ -26,6 +27,7 @@ pub(crate) struct Upload {
     /// Absent for an empty body, which has no story to tell.
     progress: Option<Arc<Progress>>,
     idle: Option<Idle>,
+    gate: Option<Gate>,
 }
 
 /// How far an [`Upload`] is, for the one who waits for the answer meanwhile.
@@ -45,7 +47,7 @@ pub(crate) struct Progress {
 
 impl Upload {
     pub(crate) fn empty() -> Self {
-        Self { source: Source::Empty, progress: None, idle: None }
+        Self { source: Source::Empty, progress: None, idle: None, gate: None }
     }
 
     pub(crate) fn new<B>(body: B) -> Self
@@ -60,7 +62,7 @@ impl Upload {
     /// `room`.
     pub(crate) fn replayed(self, max: usize, room: &Arc<Room>) -> (Self, Replay) {
         let (replay, reading) = Replay::new(self.source, max, room);
-        (Self { source: Source::Replayed(reading), progress: self.progress, idle: self.idle }, replay)
+        (Self { source: Source::Replayed(reading), ..self }, replay)
     }
 
     /// Another try's, from its start, with a story of its own.
@@ -71,6 +73,11 @@ impl Upload {
     pub(crate) fn with_idle(mut self, limit: Option<Duration>) -> Self {
         self.idle = limit.filter(|_| !self.is_empty()).map(Idle::new);
         self
+    }
+
+    /// The same body, of which nothing is read before the gate is open.
+    pub(crate) fn behind(&mut self, gate: Gate) {
+        self.gate = Some(gate);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -93,7 +100,7 @@ impl From<Source> for Upload {
                 fault: OnceLock::new(),
             })
         });
-        Self { source, progress, idle: None }
+        Self { source, progress, idle: None, gate: None }
     }
 }
 
@@ -105,6 +112,13 @@ impl Body for Upload {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ProxyError>>> {
+        if let Some(gate) = &mut self.gate {
+            ready!(gate.poll_open(cx));
+            self.gate = None;
+            if let Some(idle) = &mut self.idle {
+                idle.touch();
+            }
+        }
         let polled =
             Pin::new(&mut self.source).poll_frame(cx).map(|polled| polled.map(|frame| frame.map(clean)));
         let this = &mut *self;

@@ -20,6 +20,11 @@ pub struct Timeouts {
     ///
     /// The default, 60 s, is nginx's.
     pub request_idle: Option<Duration>,
+    /// How long the upstream may take to ask for a body whose client waits to be asked (`Expect: 100-continue`), before
+    /// the body goes unasked. `None`: until it answers.
+    ///
+    /// The default, 1 s, is curl's: many servers do not know what they are asked.
+    pub expect_continue: Option<Duration>,
     /// From the first byte to the last. Off by default: a long download is not a fault.
     pub total: Option<Duration>,
 }
@@ -60,6 +65,7 @@ impl Default for Timeouts {
             response_header: Some(Duration::from_secs(30)),
             response_idle: Some(Duration::from_secs(60)),
             request_idle: Some(Duration::from_secs(60)),
+            expect_continue: Some(Duration::from_secs(1)),
             total: None,
         }
     }

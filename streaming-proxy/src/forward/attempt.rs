@@ -13,7 +13,7 @@ use crate::body::upload::{Progress, Upload};
 use crate::error::{ErrorKind, ProxyError, Stage};
 use crate::forward::spare::Spare;
 use crate::forward::trail::Trail;
-use crate::headers::framing;
+use crate::headers::{expect, framing};
 use crate::resilience::retry::Retry;
 use crate::route::Route;
 use crate::upstream::Connection;
@@ -64,6 +64,7 @@ pub(super) async fn attempt(
         let copy = (may_repeat && (connection.reused || goes_on)).then(|| Spare::copy(&request));
         let upload = request.body().progress();
         trail.exchanging(upload.clone());
+        expect::hold_back(&mut request, &route.timeouts);
         match exchange(&mut connection, request, upload.as_deref(), route.timeouts.response_header).await {
             Ok(response) => {
                 let again = copy.filter(|_| retry.after(response.status()));

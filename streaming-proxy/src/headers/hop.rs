@@ -22,10 +22,6 @@ pub(crate) fn strip_request(headers: &mut HeaderMap, scan: Scan) -> Result<bool,
     if strip(headers, scan) > MAX_NOMINATIONS {
         return Err(ProxyError::bad_request("too many names in Connection"));
     }
-    if scan.has(Seen::Expect) {
-        // The server half answers `100 Continue` by itself, when the upstream starts to read.
-        headers.remove(EXPECT);
-    }
     Ok(trailers)
 }
 

@@ -154,6 +154,8 @@ pub struct TimeoutsEntry {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_idle: Option<Limit>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub expect_continue: Option<Limit>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub total: Option<Limit>,
 }
 

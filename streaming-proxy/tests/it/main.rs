@@ -9,6 +9,7 @@ mod client;
 mod drain;
 mod errors;
 mod examples;
+mod expect;
 mod faults;
 mod forward_example;
 mod forwarding;

@@ -214,6 +214,7 @@ fn timeouts(entry: &TimeoutsEntry) -> Timeouts {
     limit(&mut timeouts.response_header, entry.response_header);
     limit(&mut timeouts.response_idle, entry.response_idle);
     limit(&mut timeouts.request_idle, entry.request_idle);
+    limit(&mut timeouts.expect_continue, entry.expect_continue);
     limit(&mut timeouts.total, entry.total);
     timeouts
 }

@@ -27,7 +27,7 @@ headers = { X-Beta = true, x-tenant = "a" }
 strip = "/api"
 add = "/v2"
 upstream = "shop"
-timeouts = { response_header = "5s", response_idle = "off", total = "1h" }
+timeouts = { response_header = "5s", response_idle = "off", expect_continue = "2s", total = "1h" }
 
 [[routes]]
 pattern = "/users/{id}/{*rest}"
@@ -59,6 +59,7 @@ fn a_table_is_what_it_says() {
     assert_eq!(*cookie_domain, CookieDomain::Set("shop.example".to_owned()));
     assert_eq!(shop.timeouts.response_header, Some(Duration::from_secs(5)));
     assert_eq!(shop.timeouts.response_idle, None);
+    assert_eq!(shop.timeouts.expect_continue, Some(Duration::from_secs(2)));
     assert_eq!(shop.timeouts.total, Some(Duration::from_secs(3600)));
     assert_eq!(shop.timeouts.request_idle, crate::config::Timeouts::default().request_idle);
     let headers = HeaderMap::from_iter(
