@@ -23,6 +23,7 @@ use crate::forwarder::Shared;
 use crate::headers::location::Places;
 use crate::headers::scan::{Scan, Seen};
 use crate::headers::{answer, cookies, expect, forwarded, framing, hop, max_forwards};
+use crate::journal::Journal;
 use crate::metrics::{self, Outcome};
 use crate::path;
 use crate::route::{Matched, Routes};
@@ -61,16 +62,30 @@ pub(crate) async fn forward(
     upgrading: Option<Upgrading>,
 ) -> Result<Response<ProxyBody>, ProxyError> {
     let routes = shared.routes.load_full();
-    let found = Found::new(&parts, shared, &routes).inspect_err(metrics::refused)?;
-    if max_forwards::is_over(&parts.method, &parts.headers).inspect_err(metrics::refused)? {
+    let journal = parts.extensions.get::<Journal>().cloned();
+    let refused = |error: &ProxyError| {
+        metrics::refused(error);
+        if let Some(journal) = &journal {
+            journal.ended(error.kind().label());
+        }
+    };
+    let found = Found::new(&parts, shared, &routes).inspect_err(refused)?;
+    if max_forwards::is_over(&parts.method, &parts.headers).inspect_err(refused)? {
         metrics::answered_here();
         return Ok(max_forwards::answer());
     }
     let route = found.matched.route();
     let upstream = &route.upstream;
     let total = route.timeouts.total.map(|limit| Instant::now() + limit);
-    let mut accounts = Accounts::new(upstream.metrics());
-    let mut trail = Trail::default();
+    let metrics = found.matched.metrics();
+    if let Some(journal) = &journal {
+        journal.note(|facts| {
+            (facts.route, facts.upstream) =
+                (Some(metrics.route().clone()), Some(upstream.shared_name().clone()));
+        });
+    }
+    let mut accounts = Accounts::new(metrics, journal.clone());
+    let mut trail = Trail::new(journal);
     let answered = async {
         let Prepared { request, upgrading } = prepare(shared, &found, parts, upload, upgrading)?;
         let sending = send::send(route, &shared.config, &shared.replay, request, &mut trail);
@@ -84,6 +99,7 @@ pub(crate) async fn forward(
         Ok((answered, upgrading))
     };
     let answered: Result<_, ProxyError> = answered.await;
+    trail.over();
     let (answered, upgrading) = match answered {
         Ok(answered) => answered,
         Err(error) => {

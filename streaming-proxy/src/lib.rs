@@ -7,6 +7,7 @@ mod error;
 mod forward;
 mod forwarder;
 mod headers;
+mod journal;
 pub mod layer;
 mod metrics;
 pub mod path;

@@ -1,5 +1,6 @@
-//! What is counted. Labels are upstream names and fixed words.
+//! What is counted. Labels are names of routes and upstreams, as many as the tables have, and fixed words.
 
+use std::fmt;
 use std::sync::Arc;
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
@@ -23,27 +24,52 @@ pub(crate) enum Outcome {
 /// The handles of one upstream, looked up once.
 #[derive(Clone)]
 pub(crate) struct UpstreamMetrics {
-    name: Arc<str>,
-    answered: Counter,
-    answered_error: Counter,
-    client_gone: Counter,
-    tunnelled: Counter,
-    pub(crate) seconds: Histogram,
     pub(crate) in_flight: Gauge,
+    pub(crate) waiting: Gauge,
     pub(crate) idle: Gauge,
     pub(crate) connected: Counter,
     pub(crate) connect_failed: Counter,
 }
 
-/// Counts a request that was refused before it had an upstream.
+/// The handles of one route to its upstream, looked up at its first request.
+pub(crate) struct RouteMetrics {
+    route: Arc<str>,
+    upstream: Arc<str>,
+    answered: Counter,
+    answered_error: Counter,
+    client_gone: Counter,
+    tunnelled: Counter,
+    pub(crate) seconds: Histogram,
+}
+
+/// Counts a request that was refused before it had a route.
 pub(crate) fn refused(error: &ProxyError) {
-    counter!("streaming_proxy.requests", "upstream" => "none", "outcome" => error.kind().label())
-        .increment(1);
+    requests("none", "none", error.kind().label()).increment(1);
 }
 
 /// Counts a request that this proxy has answered as the last recipient.
 pub(crate) fn answered_here() {
-    counter!("streaming_proxy.requests", "upstream" => "none", "outcome" => "answered").increment(1);
+    requests("none", "none", Outcome::Answered.label()).increment(1);
+}
+
+fn requests(route: &str, upstream: &str, outcome: &'static str) -> Counter {
+    let (route, upstream) = (route.to_owned(), upstream.to_owned());
+    counter!("streaming_proxy.requests", "route" => route, "upstream" => upstream, "outcome" => outcome)
+}
+
+// === impl Outcome ===
+
+impl Outcome {
+    /// The name in metrics and logs.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::AnsweredError => "answered_error",
+            Self::ClientGone => "client_gone",
+            Self::Tunnelled => "tunnelled",
+            Self::Failed(kind) => kind.label(),
+        }
+    }
 }
 
 // === impl UpstreamMetrics ===
@@ -51,20 +77,36 @@ pub(crate) fn answered_here() {
 impl UpstreamMetrics {
     pub(crate) fn new(name: &Arc<str>) -> Self {
         let label = || name.to_string();
-        let requests = |outcome: &'static str| counter!("streaming_proxy.requests", "upstream" => label(), "outcome" => outcome);
         let connects = |result: &'static str| counter!("streaming_proxy.connects", "upstream" => label(), "result" => result);
         Self {
-            answered: requests("answered"),
-            answered_error: requests("answered_error"),
-            client_gone: requests("client_gone"),
-            tunnelled: requests("tunnelled"),
-            seconds: histogram!("streaming_proxy.request.duration", "upstream" => label()),
             in_flight: gauge!("streaming_proxy.in_flight", "upstream" => label()),
+            waiting: gauge!("streaming_proxy.waiting", "upstream" => label()),
             idle: gauge!("streaming_proxy.connections.idle", "upstream" => label()),
             connected: connects("ok"),
             connect_failed: connects("failed"),
-            name: name.clone(),
         }
+    }
+}
+
+// === impl RouteMetrics ===
+
+impl RouteMetrics {
+    pub(crate) fn new(route: &str, upstream: &Arc<str>) -> Self {
+        let requests = |outcome: Outcome| requests(route, upstream, outcome.label());
+        let (label, of) = (route.to_owned(), upstream.to_string());
+        Self {
+            answered: requests(Outcome::Answered),
+            answered_error: requests(Outcome::AnsweredError),
+            client_gone: requests(Outcome::ClientGone),
+            tunnelled: requests(Outcome::Tunnelled),
+            seconds: histogram!("streaming_proxy.request.duration", "route" => label, "upstream" => of),
+            route: route.into(),
+            upstream: upstream.clone(),
+        }
+    }
+
+    pub(crate) fn route(&self) -> &Arc<str> {
+        &self.route
     }
 
     pub(crate) fn ended(&self, outcome: Outcome) {
@@ -74,11 +116,13 @@ impl UpstreamMetrics {
             Outcome::ClientGone => self.client_gone.increment(1),
             Outcome::Tunnelled => self.tunnelled.increment(1),
             // Rare enough to look the handle up.
-            Outcome::Failed(kind) => {
-                let upstream = self.name.to_string();
-                counter!("streaming_proxy.requests", "upstream" => upstream, "outcome" => kind.label())
-                    .increment(1);
-            }
+            Outcome::Failed(_) => requests(&self.route, &self.upstream, outcome.label()).increment(1),
         }
+    }
+}
+
+impl fmt::Debug for RouteMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RouteMetrics").field("route", &self.route).finish_non_exhaustive()
     }
 }

@@ -37,7 +37,8 @@ struct Segment {
 /// the rest (RFC 3986, 6.2.2): `%41` is `A`, hexadecimal digits are upper case, several slashes are one, and what must
 /// be encoded is. What has a meaning of its own stays encoded (`%3F`, `%25`): nothing is decoded twice.
 ///
-/// A path that is normal already, as nearly all are, is borrowed.
+/// A path that is normal already, as nearly all are, is borrowed. [`NormalPathLayer`](crate::layer::normal_path::NormalPathLayer)
+/// does this for the layers behind it.
 ///
 /// ```
 /// use tramline_streaming_proxy::path::normal;

@@ -22,6 +22,8 @@ pub use crate::route::table::{Matched, Routes};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Route {
+    /// Its name in metrics and logs. `None` is its path as it is written: `/api`, `/users/{id}`.
+    pub name: Option<String>,
     /// The host it is for: `shop.example`; or `*.shop.example`, which has every name below that one, and not that one.
     /// In lower case and without a port. `None` is any, and the only one for requests without a host.
     pub host: Option<String>,
@@ -71,6 +73,7 @@ impl Route {
     #[must_use]
     pub fn with_path(path: PathMatch, upstream: Upstream) -> Self {
         Self {
+            name: None,
             host: None,
             path,
             methods: Vec::new(),
@@ -82,6 +85,13 @@ impl Route {
             answers: Answers::default(),
             encoded_slashes: false,
         }
+    }
+
+    /// The same route with this name.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
     }
 
     /// The same route for this host only.
@@ -138,6 +148,16 @@ impl Route {
     pub fn with_answers(mut self, answers: Answers) -> Self {
         self.answers = answers;
         self
+    }
+}
+
+impl Route {
+    /// What it is called in metrics and logs.
+    pub(crate) fn label(&self) -> &str {
+        match (&self.name, &self.path) {
+            (Some(name), _) => name,
+            (None, PathMatch::Exact(path) | PathMatch::Prefix(path) | PathMatch::Pattern(path)) => path,
+        }
     }
 }
 

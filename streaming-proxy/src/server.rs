@@ -63,6 +63,10 @@ pub struct ServerConfig {
     /// How slowly a client may read an answer, over the time that the answer waits for it, before the connection is
     /// closed. What the system's socket buffer takes counts as read.
     ///
+    /// Beside [`write_timeout`](Self::write_timeout), which ends who reads nothing at all: one byte just before that is
+    /// over would be enough for it, and holds a connection, and what its answer holds, for ever. Whichever is over first
+    /// ends it. A minute of silence is both.
+    ///
     /// The default is 240 bytes a second over a minute.
     pub write_rate: Option<MinRate>,
     /// How long a client may go on sending after its last answer. What comes is dropped; a client that reads only when

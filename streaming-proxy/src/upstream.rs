@@ -127,10 +127,6 @@ impl Upstream {
         &self.shared.config
     }
 
-    pub(crate) fn metrics(&self) -> &UpstreamMetrics {
-        &self.shared.metrics
-    }
-
     /// The right to one of its tunnels, if there is one left.
     pub(crate) fn tunnel(&self) -> Option<OwnedSemaphorePermit> {
         self.shared.tunnels.clone().try_acquire_owned().ok()

@@ -14,7 +14,8 @@ use tokio::time::{Instant, Sleep};
 use crate::body::idle::Idle;
 use crate::body::upload::Progress;
 use crate::error::{ErrorKind, ProxyError, Sent, Stage};
-use crate::metrics::{Outcome, UpstreamMetrics};
+use crate::journal::Journal;
+use crate::metrics::{Outcome, RouteMetrics};
 use crate::upstream::Connection;
 use crate::upstream::endpoint::Turn;
 
@@ -37,7 +38,8 @@ pub(crate) struct Exchange {
 
 /// Counts one request when it ends, or when it is dropped.
 pub(crate) struct Accounts {
-    metrics: UpstreamMetrics,
+    metrics: Arc<RouteMetrics>,
+    journal: Option<Journal>,
     started: Instant,
     /// What is counted when it ends now.
     outcome: Outcome,
@@ -158,9 +160,10 @@ impl Exchange {
 // === impl Accounts ===
 
 impl Accounts {
-    pub(crate) fn new(metrics: &UpstreamMetrics) -> Self {
+    pub(crate) fn new(metrics: &Arc<RouteMetrics>, journal: Option<Journal>) -> Self {
         Self {
             metrics: metrics.clone(),
+            journal,
             started: Instant::now(),
             outcome: Outcome::ClientGone,
             whole: Outcome::Answered,
@@ -181,5 +184,8 @@ impl Drop for Accounts {
     fn drop(&mut self) {
         self.metrics.seconds.record(self.started.elapsed().as_secs_f64());
         self.metrics.ended(self.outcome);
+        if let Some(journal) = &self.journal {
+            journal.ended(self.outcome.label());
+        }
     }
 }

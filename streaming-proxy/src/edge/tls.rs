@@ -23,8 +23,10 @@
 //!   and of several with the same name the one given first. A name that none has is refused in the handshake. A client
 //!   that says no name gets the first certificate.
 //! - **421**: a request whose `Host` is not among the names of the certificate that the client asked for by name is
-//!   answered 421 (RFC 9110, 7.4), so that nobody reaches one host by the name of another. Without a name there is
-//!   nothing to compare.
+//!   answered 421 (RFC 9110, 7.4), so that nobody reaches one host by the name of another. That the listener has
+//!   a certificate of that host's own changes nothing: its clients know which one they were shown, and open another
+//!   connection. What is no host, an empty `Host` for one, is among no names, and 421 too. Without a name in the
+//!   handshake there is nothing to compare, and without a `Host` the request is refused as any other (400).
 //! - **Versions** 1.3 and 1.2, with rustls's cipher suites on ring. Sessions are resumed by tickets, whose keys live as
 //!   long as the [`Tls`], change every six hours, and are known to this process alone. Early data is off: what can be
 //!   replayed is no request (RFC 8470).

@@ -46,6 +46,7 @@ pub(super) async fn attempt(
     trail: &mut Trail,
 ) -> Result<Answered, Unanswered> {
     trail.before(Stage::Queue);
+    trail.at(endpoint.authority());
     let turn = match endpoint.clone().turn().await {
         Ok(turn) => turn,
         Err(error) => return Err(Unanswered { error, again: Some(Spare::unsent(request)) }),

@@ -22,8 +22,9 @@ pub fn compression() -> Stack<CompressionLayer<Compressible>, SetResponseHeaderL
     Stack::new(compress, SetResponseHeaderLayer::overriding(ETAG, WeakEtag))
 }
 
-/// Says which answers are compressed: those of 860 bytes or more, or of unknown length, whose type is a text that is
-/// read whole (HTML, CSS, scripts, JSON, XML, SVG, plain text).
+/// Says which answers are compressed: those of 860 bytes or more, or of unknown length, whose type is read whole and
+/// shrinks: `text/*`, JavaScript, JSON and XML with all types that are written in them (`…+json`, `…+xml`, SVG too), and
+/// WebAssembly.
 ///
 /// Never what is encoded already or a part (tower-http sees to both), what has `Cache-Control: no-transform` or a digest of its content, and
 /// never event streams or other types: in a compressor, an event would wait for the next one.

@@ -35,7 +35,7 @@ mod service;
 use std::fmt;
 use std::sync::Arc;
 
-use metrics::{Counter, counter};
+use metrics::{Counter, counter, gauge};
 
 #[cfg(feature = "redis")]
 use crate::error::ProxyError;
@@ -122,7 +122,11 @@ impl Limiter {
         let name: Arc<str> = name.into();
         Self {
             shared: Some(Arc::new(Shared {
-                memory: Memory::new(quota, config.max_keys),
+                memory: Memory::new(
+                    quota,
+                    config.max_keys,
+                    gauge!("streaming_proxy.rate_limit.keys", "limit" => name.to_string()),
+                ),
                 #[cfg(feature = "redis")]
                 redis: None,
                 allowed: decisions(&name, "allowed"),

@@ -9,6 +9,7 @@
 //! from = "SHOP_URL"            # what the program says that this is: addresses, separated by commas
 //!
 //! [[routes]]
+//! name = "shop"                # or none: its path
 //! host = "*.shop.example"      # or none: any
 //! prefix = "/api"              # or path = "/api", or pattern = "/users/{id}/{*rest}"
 //! methods = ["GET", "POST"]    # or none: all
@@ -90,6 +91,9 @@ pub struct UpstreamEntry {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct RouteEntry {
+    /// See [`Route::name`](crate::Route::name).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// See [`Route::host`](crate::Route::host).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,

@@ -1,9 +1,12 @@
 //! All routes, and the one for a request.
 
+use std::sync::{Arc, OnceLock};
+
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Uri};
 
 use crate::error::{ErrorKind, ProxyError, Sent, Stage};
+use crate::metrics::RouteMetrics;
 use crate::path::NormalPath;
 use crate::route::Route;
 use crate::route::index::Index;
@@ -44,6 +47,8 @@ struct Entry {
     route: Route,
     pattern: Pattern,
     rewrite: Compiled,
+    /// Not before the first request, so that a table that is only looked at is in no metrics.
+    metrics: Arc<OnceLock<Arc<RouteMetrics>>>,
 }
 
 // === impl Routes ===
@@ -81,7 +86,9 @@ impl Routes {
                     }
                     match route.rewrite.compile(&pattern) {
                         Err(fault) => note(fault),
-                        Ok(rewrite) => entries.push(Entry { place, route, pattern, rewrite }),
+                        Ok(rewrite) => {
+                            entries.push(Entry { place, route, pattern, rewrite, metrics: Arc::default() })
+                        }
                     }
                 }
             }
@@ -195,6 +202,11 @@ impl<'a> Matched<'a> {
     #[must_use]
     pub fn route(&self) -> &'a Route {
         &self.entry.route
+    }
+
+    pub(crate) fn metrics(&self) -> &'a Arc<RouteMetrics> {
+        let Entry { route, metrics, .. } = self.entry;
+        metrics.get_or_init(|| Arc::new(RouteMetrics::new(route.label(), route.upstream.shared_name())))
     }
 
     /// The path with which a client asks for what the upstream calls `path`, if this route leads there.

@@ -113,14 +113,16 @@ impl Endpoint {
     }
 
     async fn wait(&self) -> Result<OwnedSemaphorePermit, ProxyError> {
-        struct Waiting<'a>(&'a AtomicUsize);
+        struct Waiting<'a>(&'a Endpoint);
         impl Drop for Waiting<'_> {
             fn drop(&mut self) {
-                self.0.fetch_sub(1, Ordering::Relaxed);
+                self.0.metrics.waiting.decrement(1.0);
+                self.0.waiting.fetch_sub(1, Ordering::Relaxed);
             }
         }
         let before = self.waiting.fetch_add(1, Ordering::Relaxed);
-        let _waiting = Waiting(&self.waiting);
+        self.metrics.waiting.increment(1.0);
+        let _waiting = Waiting(self);
         if before >= self.config.max_waiting {
             return Err(ProxyError::new(ErrorKind::Overloaded));
         }

@@ -145,7 +145,7 @@ async fn nothing_that_only_a_front_can_know_comes_from_a_stranger() {
     let mut left: Vec<&str> = answer.text().lines().filter(|line| line.ends_with(": evil")).collect();
     left.sort_unstable();
     // Names that mean nothing to anybody are nobody's business, and a trace comes from outside.
-    assert_eq!(left, ["trace_parent: evil", "traceparent_: evil", "traceparent: evil"]);
+    assert_eq!(left, ["trace_parent: evil", "traceparent: evil", "traceparent_: evil"]);
     assert!(answer.text().contains("x-real-ip: 127.0.0.1\n"), "{}", answer.text());
     assert!(answer.text().contains("x-mine: 1\n"), "{}", answer.text());
 }

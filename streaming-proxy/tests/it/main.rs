@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, but not to clippy")]
 
+mod access_log;
 mod answers;
 mod body_layers;
 mod check;

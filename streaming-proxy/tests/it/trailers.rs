@@ -57,7 +57,7 @@ async fn pass_both_ways_and_end_the_exchange() {
         assert_eq!(answer.header("trailer"), Some("x-down"));
     }
     assert_eq!(connections.load(Ordering::SeqCst), 1);
-    assert_eq!(outcomes(&snapshotter), ["test answered 3"]);
+    assert_eq!(outcomes(&snapshotter), ["/ test answered 3"]);
 }
 
 /// An upstream that merges trailers with the head would believe them.

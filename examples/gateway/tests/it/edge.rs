@@ -84,6 +84,21 @@ async fn other_origins_by_the_list_and_nothing_else() {
     world.stop().await;
 }
 
+/// A service that says who may read its answers would let in whom the gateway does not know.
+#[tokio::test]
+async fn an_upstreams_cors_never_passes() {
+    let world = World::start(Setup::default()).await;
+    for origin in ["https://evil.example", "null", ORIGIN] {
+        let answer = world.send("GET", "/api/payments/refused", &[("origin", origin)]).await;
+        assert_eq!((answer.status, answer.header("x-own")), (422, "kept"));
+        let told = answer.headers.get("access-control-allow-origin").map(|value| value.to_str().unwrap());
+        assert_eq!(told, (origin == ORIGIN).then_some(ORIGIN));
+        let shown = answer.headers.get("access-control-expose-headers");
+        assert!(shown.is_none_or(|names| names != "x-secret"), "{shown:?}");
+    }
+    world.stop().await;
+}
+
 /// However many ask, the services are asked once a second; what they say is what is said.
 #[tokio::test]
 async fn health_is_that_of_all_and_asked_once_a_second() {

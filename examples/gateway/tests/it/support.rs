@@ -177,6 +177,8 @@ async fn answer(State(services): State<Services>, request: Request) -> Response 
                 ("x-own", "kept"),
                 ("connection", "x-hop"),
                 ("x-hop", "1"),
+                ("access-control-allow-origin", "*"),
+                ("access-control-expose-headers", "x-secret"),
             ];
             (StatusCode::UNPROCESSABLE_ENTITY, headers, problem.to_string()).into_response()
         }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use governor::RateLimiter;
@@ -10,6 +11,7 @@ use governor::clock::Clock;
 use governor::middleware::StateInformationMiddleware;
 use governor::nanos::Nanos;
 use governor::state::StateStore;
+use metrics::Gauge;
 use tokio::time::Instant;
 
 use crate::layer::rate_limit::decision::Bucket;
@@ -28,6 +30,13 @@ struct Generations {
     shards: Vec<Mutex<Shard>>,
     /// How many a young generation holds.
     max: usize,
+    keys: Keys,
+}
+
+/// How many keys are held, in the gauge that tells it.
+struct Keys {
+    gauge: Gauge,
+    held: AtomicUsize,
 }
 
 /// The time at which each key's bucket will be full. Keys are hashes under secret numbers: short, and nobody can make
@@ -50,7 +59,7 @@ const SHARDS: usize = 16;
 // === impl Memory ===
 
 impl Memory {
-    pub(crate) fn new(quota: Quota, max_keys: usize) -> Self {
+    pub(crate) fn new(quota: Quota, max_keys: usize, gauge: Gauge) -> Self {
         let burst = quota.limit_non_zero();
         // INVARIANT: an interval is at least a nanosecond, so this is never the other branch.
         let quota = governor::Quota::with_period(quota.interval())
@@ -59,6 +68,7 @@ impl Memory {
         let store = Generations {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             max: (max_keys / 2 / SHARDS).max(1),
+            keys: Keys { gauge, held: AtomicUsize::new(0) },
         };
         let clock = TokioClock { start: Instant::now() };
         Self {
@@ -97,6 +107,7 @@ impl StateStore for Generations {
         let index = *key as usize % SHARDS;
         let Some(shard) = self.shards.get(index) else { return measure(None).map(|(taken, _)| taken) };
         let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = shard.len();
         let before = shard.young.get(key).copied().or_else(|| shard.old.remove(key));
         let (result, now) = match measure(before) {
             Ok((taken, after)) => (Ok(taken), Some(after)),
@@ -105,13 +116,50 @@ impl StateStore for Generations {
         if let Some(now) = now {
             shard.insert(*key, now, self.max);
         }
+        self.keys.changed(held, shard.len());
         result
     }
+}
+
+// === impl Keys ===
+
+impl Keys {
+    fn changed(&self, before: usize, after: usize) {
+        // Nearly always by nothing: a key that is known.
+        if let Some(more) = after.checked_sub(before).filter(|more| *more > 0) {
+            self.held.fetch_add(more, Ordering::Relaxed);
+            self.gauge.increment(float(more));
+        } else if let Some(fewer) = before.checked_sub(after).filter(|fewer| *fewer > 0) {
+            self.held.fetch_sub(fewer, Ordering::Relaxed);
+            self.gauge.decrement(float(fewer));
+        }
+    }
+}
+
+impl Drop for Keys {
+    fn drop(&mut self) {
+        self.gauge.decrement(float(*self.held.get_mut()));
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keys").field("held", &self.held).finish_non_exhaustive()
+    }
+}
+
+/// Bounded by `max_keys`, far below what a float holds exactly.
+fn float(count: usize) -> f64 {
+    u32::try_from(count).map_or(f64::INFINITY, f64::from)
 }
 
 // === impl Shard ===
 
 impl Shard {
+    fn len(&self) -> usize {
+        self.young.len() + self.old.len()
+    }
+
     fn insert(&mut self, key: u128, value: Nanos, max: usize) {
         if self.young.len() >= max && !self.young.contains_key(&key) {
             self.old = std::mem::take(&mut self.young);

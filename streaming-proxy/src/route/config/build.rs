@@ -165,6 +165,7 @@ fn route(entry: &RouteEntry, upstream: Upstream, note: &mut impl FnMut(String)) 
         }
     };
     let mut route = Route::with_path(path, upstream);
+    route.name.clone_from(&entry.name);
     route.host.clone_from(&entry.host);
     route.encoded_slashes = entry.encoded_slashes;
     for method in &entry.methods {

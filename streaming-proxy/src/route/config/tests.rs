@@ -100,6 +100,7 @@ pattern = "/{x}y"
 methods = ["get"]
 headers = { "a b" = true, c = false }
 upstream = "a"
+answers = { cookie_domain = "drop" }
 [[routes]]
 prefix = "/same"
 upstream = "b"
@@ -107,7 +108,6 @@ timeouts = { total = "0s" }
 [[routes]]
 prefix = "/x/.."
 upstream = "b"
-answers = { cookie_domain = "drop" }
 [[routes]]
 prefix = "/same"
 upstream = "b"
@@ -130,11 +130,11 @@ upstream = "c"
         "line 13: route 1: exactly one of `path`, `prefix` and `pattern`",
         "line 13: route 1: there is no upstream `nobody`",
         "line 18: route 2: `a b` is no field's name",
+        "line 18: route 2: `drop` is neither a domain nor `keep` nor `remove`",
         "line 18: route 2: `get` is no method",
         "line 18: route 2: the field `c` is `true` or a text",
-        "line 26: route 3: `0s` is no time",
-        "line 27: route 4: a path must be in its normal form",
-        "line 27: route 4: `drop` is neither a domain nor `keep` nor `remove`",
+        "line 27: route 3: `0s` is no time",
+        "line 28: route 4: a path must be in its normal form",
         "line 34: route 6: a route before it matches the same",
     ];
     for (line, wanted) in lines.iter().zip(wanted) {
