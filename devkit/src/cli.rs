@@ -2,6 +2,7 @@
 
 mod bench;
 mod check;
+mod fuzz;
 mod install;
 mod test;
 mod torture;
@@ -31,6 +32,8 @@ enum Command {
     Check(check::Options),
     /// Measures a crate beside its peers, in turns on one machine.
     Bench(bench::Options),
+    /// Feeds what strangers write to the parsers of a crate, for as long as you like.
+    Fuzz(fuzz::Options),
     /// Mistreats a crate on servers that are killed and cut off, and accounts for every event.
     Torture(torture::Options),
     /// Runs the servers, or the whole system, until Ctrl-C.
@@ -53,6 +56,7 @@ pub async fn run() -> ExitCode {
         // These own their servers: dropping the future ends them.
         Command::Test(options) => or_interrupted(test::run(&options)).await,
         Command::Bench(options) => or_interrupted(bench::run(&options)).await,
+        Command::Fuzz(options) => or_interrupted(fuzz::run(&options)).await,
         Command::Check(options) => or_interrupted(check::run(&options)).await,
         // These end in good order by themselves.
         Command::Torture(options) => torture::run(&options).await,

@@ -6,6 +6,9 @@ pub mod edge;
 mod error;
 mod forward;
 mod forwarder;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod headers;
 mod journal;
 pub mod layer;

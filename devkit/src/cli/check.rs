@@ -75,7 +75,10 @@ async fn step(
 }
 
 async fn format() -> anyhow::Result<bool> {
-    workspace::succeeds(&mut workspace::cargo(["fmt", "--all", "--check"])).await
+    let good = workspace::succeeds(&mut workspace::cargo(["fmt", "--all", "--check"])).await?;
+    // A workspace of its own, whose path to ours `--all` would follow.
+    let mut fuzz = workspace::cargo(["fmt", "--check", "--manifest-path", "streaming-proxy/fuzz/Cargo.toml"]);
+    Ok(workspace::succeeds(&mut fuzz).await? && good)
 }
 
 async fn rules() -> anyhow::Result<bool> {

@@ -32,6 +32,14 @@ const PROXIES: [Need; 3] = [
     Need { package: "cmake", there: || program::find("cmake").is_some() },
 ];
 
+/// libFuzzer is C++, and comes with its sources.
+const FUZZING: [Need; 1] = [Need {
+    package: "g++",
+    there: || {
+        std::env::var_os("CXX").is_some() || ["c++", "g++"].iter().any(|name| program::find(name).is_some())
+    },
+}];
+
 /// Makes sure that every server is there: installs what is missing where we may, else says what to
 /// install.
 pub(super) async fn servers() -> anyhow::Result<()> {
@@ -58,6 +66,11 @@ pub(super) async fn torture() -> anyhow::Result<()> {
 pub(super) async fn proxies(packages: &[&str]) -> anyhow::Result<()> {
     let needs: Vec<Need> = PROXIES.into_iter().filter(|need| packages.contains(&need.package)).collect();
     install(&needs).await
+}
+
+/// What the fuzz targets are built with.
+pub(super) async fn fuzzing() -> anyhow::Result<()> {
+    install(&FUZZING).await
 }
 
 async fn install(needs: &[Need]) -> anyhow::Result<()> {

@@ -3,7 +3,7 @@
 mod foreign;
 mod npm;
 mod report;
-mod watched;
+pub(super) mod watched;
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use anyhow::Context;
 use tokio::time;
 
 use self::report::Report;
-use crate::cli::{install, say, workspace};
+use crate::cli::{fuzz, install, say, workspace};
 use crate::{Postgres, RabbitMq, Redis};
 
 /// What `cargo dev test` takes.
@@ -30,6 +30,9 @@ pub(super) struct Options {
 
 /// The package whose tests exchange messages with clients in other languages.
 const FOREIGN: &str = "tramline-event-hub";
+
+/// The package that is fuzzed for a moment.
+const FUZZED: &str = "tramline-streaming-proxy";
 
 pub(super) async fn run(options: &Options) -> super::Outcome {
     let start = time::Instant::now();
@@ -64,7 +67,7 @@ pub(super) async fn run(options: &Options) -> super::Outcome {
         .env("TRAMLINE_TEST_POSTGRES_URL", postgres.url())
         .env("TRAMLINE_TEST_BIN_DIR", workspace::target_dir().await?.join("debug"));
 
-    if options.packages.is_empty() || options.packages.iter().any(|name| name == FOREIGN) {
+    if concerns(options, FOREIGN) {
         match foreign::install().await {
             Ok(variables) => _ = cargo.envs(variables),
             // Their tests fail then, and the others still run.
@@ -86,6 +89,12 @@ pub(super) async fn run(options: &Options) -> super::Outcome {
         }
     }
     tokio::join!(rabbitmq.stop(), redis.stop(), postgres.stop());
+    if concerns(options, FUZZED) {
+        match fuzz::smoke(options.filter.as_deref()).await {
+            Ok(fuzzed) => fuzzed.into_iter().for_each(|fuzzed| report.fuzzed(fuzzed)),
+            Err(error) => report.fail(&format!("fuzz: {error:#}")),
+        }
+    }
 
     for failure in report.failures() {
         say(&format!("FAILED  {failure}"));
@@ -110,6 +119,10 @@ async fn browser_package(folder: &Path, report: &mut Report) -> anyhow::Result<(
         }
     }
     Ok(())
+}
+
+fn concerns(options: &Options, package: &str) -> bool {
+    options.packages.is_empty() || options.packages.iter().any(|name| name == package)
 }
 
 fn packages(options: &Options) -> Vec<String> {

@@ -12,7 +12,7 @@
 //! Specification: <https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>.
 
 mod header;
-mod read;
+pub(crate) mod read;
 
 use std::io;
 use std::net::SocketAddr;

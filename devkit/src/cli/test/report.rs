@@ -1,5 +1,6 @@
 //! Counts what test runners print.
 
+use crate::cli::fuzz::Fuzzed;
 use crate::cli::test::watched::Ended;
 
 /// What ran, failed and was skipped.
@@ -127,6 +128,20 @@ impl Report {
         self.failed += npm.failed;
         self.skipped += npm.skipped;
         npm.failed == 0
+    }
+
+    /// A fuzz target ended: it counts as one test.
+    pub(super) fn fuzzed(&mut self, fuzzed: Fuzzed) {
+        match fuzzed.failure {
+            None => self.passed += 1,
+            Some(why) => self.fail(&format!("{}: {why}", fuzzed.name)),
+        }
+    }
+
+    /// Something failed that is no test of a test program.
+    pub(super) fn fail(&mut self, what: &str) {
+        self.failed += 1;
+        self.failures.push(what.to_owned());
     }
 
     pub(super) fn failures(&self) -> &[String] {

@@ -18,14 +18,14 @@ const SILENCE: Duration = Duration::from_secs(600);
 
 /// How it ended.
 #[derive(Debug)]
-pub(super) enum Ended {
+pub(in crate::cli) enum Ended {
     Well,
     /// With this status.
     Badly(String),
 }
 
 /// Its standard output and error come as one stream, in their order.
-pub(super) async fn run(mut command: Command, mut line: impl FnMut(&str)) -> anyhow::Result<Ended> {
+pub(in crate::cli) async fn run(mut command: Command, mut line: impl FnMut(&str)) -> anyhow::Result<Ended> {
     let (reader, writer) = std::io::pipe()?;
     command.stdout(writer.try_clone()?).stderr(writer).stdin(Stdio::null()).process_group(0);
     let mut child = command

@@ -1,15 +1,28 @@
 //! Takes a header off a stream, and not a byte more.
 
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncReadExt as _, copy, sink};
+use tokio::io::{AsyncRead, AsyncReadExt as _, copy, sink};
 use tokio::net::TcpStream;
 
 use crate::edge::proxy_protocol::header::{self, ADDRESSES, HEAD, LINE, SIGNATURE};
 
+/// A stream that can be looked at before it is read.
+pub(crate) trait Peek: AsyncRead + Unpin + Send {
+    /// Copies what is there, and leaves it there. Nothing is there at the end of the stream.
+    fn peek(&mut self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send;
+}
+
+impl Peek for TcpStream {
+    async fn peek(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        Self::peek(self, buf).await
+    }
+}
+
 /// The client that the header names; `None` for the front itself.
-pub(super) async fn header(stream: &mut TcpStream) -> io::Result<Option<SocketAddr>> {
+pub(crate) async fn header(stream: &mut impl Peek) -> io::Result<Option<SocketAddr>> {
     // No header of either version is shorter.
     let mut start = [0; SIGNATURE.len()];
     stream.read_exact(&mut start).await?;
@@ -18,7 +31,7 @@ pub(super) async fn header(stream: &mut TcpStream) -> io::Result<Option<SocketAd
 }
 
 async fn version_1(
-    stream: &mut TcpStream,
+    stream: &mut impl Peek,
     start: [u8; SIGNATURE.len()],
 ) -> io::Result<Option<Option<SocketAddr>>> {
     if !start.starts_with(b"PROXY ") {
@@ -42,7 +55,7 @@ async fn version_1(
     Ok(None)
 }
 
-async fn version_2(stream: &mut TcpStream) -> io::Result<Option<Option<SocketAddr>>> {
+async fn version_2(stream: &mut impl Peek) -> io::Result<Option<Option<SocketAddr>>> {
     let mut head = [0; HEAD];
     stream.read_exact(&mut head).await?;
     let length = usize::from(u16::from_be_bytes([head[2], head[3]]));

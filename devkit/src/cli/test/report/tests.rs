@@ -1,4 +1,5 @@
 use super::Report;
+use crate::cli::fuzz::Fuzzed;
 use crate::cli::test::watched::Ended;
 
 fn read(lines: &str) -> Report {
@@ -80,4 +81,15 @@ fn browser_runners_are_read() {
     assert!(!report.npm_ended("b/web", &Ended::Badly("exit status: 1".to_owned())));
     assert_eq!(report.closing(), "5 passed, 1 failed, 1 skipped");
     assert_eq!(report.failures(), ["b/web: exit status: 1"]);
+}
+
+#[test]
+fn a_fuzz_target_is_a_test() {
+    let mut report = Report::default();
+    report.fuzzed(Fuzzed { name: "fuzz::a".to_owned(), failure: None });
+    assert!(report.good());
+    report.fuzzed(Fuzzed { name: "fuzz::b".to_owned(), failure: Some("it panicked".to_owned()) });
+    assert!(!report.good());
+    assert_eq!(report.closing(), "1 passed, 1 failed, 0 skipped");
+    assert_eq!(report.failures(), ["fuzz::b: it panicked"]);
 }

@@ -1,0 +1,106 @@
+//! `cargo dev fuzz`, and the moment of it in `cargo dev test`.
+
+mod programs;
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::ensure;
+use clap::ValueEnum;
+
+use self::programs::Programs;
+use crate::cli::say;
+
+/// What `cargo dev fuzz` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    /// What to fuzz
+    #[arg(value_enum)]
+    subject: Subject,
+    /// Only these targets, by the beginning of their names
+    targets: Vec<String>,
+    /// For how long each
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    seconds: u64,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum Subject {
+    /// Requests, answers, forwarding headers, routes, PROXY headers and tables
+    StreamingProxy,
+}
+
+/// What came of one target.
+#[derive(Debug)]
+pub(super) struct Fuzzed {
+    /// `fuzz::requests`.
+    pub(super) name: String,
+    /// Why it failed, if it did.
+    pub(super) failure: Option<String>,
+}
+
+/// How long each target runs among the tests: enough to see that it runs, and to find what anybody would.
+const SMOKE: Duration = Duration::from_secs(10);
+
+/// How many run at once.
+const LANES: usize = 2;
+
+/// Runs the targets, and keeps what they find for the next time.
+pub(super) async fn run(options: &Options) -> super::Outcome {
+    let Subject::StreamingProxy = options.subject;
+    let wanted = |name: &str| {
+        options.targets.is_empty() || options.targets.iter().any(|target| name.starts_with(target.as_str()))
+    };
+    let fuzzed = fuzz(wanted, Duration::from_secs(options.seconds), true).await?;
+    ensure!(!fuzzed.is_empty(), "no such target; there are: {}", programs::names()?.join(", "));
+    Ok(fuzzed.iter().all(|fuzzed| fuzzed.failure.is_none()))
+}
+
+/// Runs each target whose name contains `filter` for a moment, from its seeds alone.
+pub(super) async fn smoke(filter: Option<&str>) -> anyhow::Result<Vec<Fuzzed>> {
+    let wanted = |name: &str| filter.is_none_or(|filter| full_name(name).contains(filter));
+    fuzz(wanted, SMOKE, false).await
+}
+
+async fn fuzz(wanted: impl Fn(&str) -> bool, time: Duration, keep: bool) -> anyhow::Result<Vec<Fuzzed>> {
+    let mut names = programs::names()?;
+    names.retain(|name| wanted(name));
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    super::install::fuzzing().await?;
+    say("── building the fuzz targets");
+    let programs = Programs::build().await?;
+    say(&format!("── fuzzing {} for {time:?} each", names.join(", ")));
+    let left = Mutex::new(names.into_iter());
+    let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let lane = async || {
+        let mut fuzzed = Vec::new();
+        while let Some(name) = next() {
+            fuzzed.push(one(&programs, &name, time, keep).await?);
+        }
+        anyhow::Ok(fuzzed)
+    };
+    // INVARIANT: as many as `LANES` says.
+    let lanes: [Vec<Fuzzed>; LANES] = tokio::try_join!(lane(), lane())?.into();
+    Ok(lanes.into_iter().flatten().collect())
+}
+
+async fn one(programs: &Programs, target: &str, time: Duration, keep: bool) -> anyhow::Result<Fuzzed> {
+    let name = full_name(target);
+    Ok(match programs.run(target, time, keep).await? {
+        Ok(told) => {
+            say(&format!("{name} ... ok, {told}"));
+            Fuzzed { name, failure: None }
+        }
+        Err(why) => {
+            say(&format!("{name} ... FAILED\n{why}"));
+            Fuzzed { name, failure: Some(why) }
+        }
+    })
+}
+
+/// As a test is called.
+fn full_name(target: &str) -> String {
+    format!("fuzz::{target}")
+}
