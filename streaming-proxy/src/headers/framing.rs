@@ -24,9 +24,15 @@ pub(crate) fn check(parts: &Parts, scan: Scan, max_head: usize) -> Result<Option
 }
 
 /// Checks the framing of an answer: hyper's client undoes `chunked` and nothing else, and the field ends at this hop.
+///
+/// It reads no length where no body follows (HEAD, 204, 304), and the client would get what is none. Beside a coding a
+/// length says nothing, and is removed.
 pub(crate) fn check_answer<B>(response: &Response<B>) -> Result<(), ProxyError> {
-    check_coding(response.headers(), response.version())
-        .map_err(|detail| ProxyError::new(ErrorKind::BadResponse).because(detail))
+    let (headers, version) = (response.headers(), response.version());
+    let checked = check_coding(headers, version).and_then(|()| {
+        if headers.contains_key(TRANSFER_ENCODING) { Ok(()) } else { check_plain_length(headers) }
+    });
+    checked.map_err(|detail| ProxyError::new(ErrorKind::BadResponse).because(detail))
 }
 
 /// No transfer coding, or `chunked` alone.
@@ -47,11 +53,16 @@ fn check_length(headers: &HeaderMap, version: Version) -> Result<(), ProxyError>
     if headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH) {
         return Err(ProxyError::bad_request("both Transfer-Encoding and Content-Length"));
     }
+    check_plain_length(headers).map_err(ProxyError::bad_request)
+}
+
+/// No length, or one that is a plain number.
+fn check_plain_length(headers: &HeaderMap) -> Result<(), &'static str> {
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     if let Some(length) = lengths.next() {
         let length = length.as_bytes();
         if lengths.next().is_some() || length.is_empty() || !length.iter().all(u8::is_ascii_digit) {
-            return Err(ProxyError::bad_request("not exactly one plain Content-Length"));
+            return Err("not exactly one plain Content-Length");
         }
     }
     Ok(())

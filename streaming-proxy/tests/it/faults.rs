@@ -73,6 +73,27 @@ async fn chunks_beat_a_length_in_an_answer() {
 }
 
 #[tokio::test]
+async fn a_length_that_is_none_is_502_where_no_body_follows_too() {
+    // Scenario: found by fuzzing. hyper reads no length of a 304, and the client got the field as it was.
+    for (what, length) in [
+        ("no number", b"Content-Length: \xff 50\r\n".as_slice()),
+        ("a sign", b"Content-Length: +5\r\n"),
+        ("nothing", b"Content-Length:\r\n"),
+        ("two that differ", b"Content-Length: 1\r\nContent-Length: 2\r\n"),
+        ("a list", b"Content-Length: 1, 2\r\n"),
+    ] {
+        for (status, method) in [("304 Not Modified", "GET"), ("204 No Content", "GET"), ("200 OK", "HEAD")] {
+            let bytes = [format!("HTTP/1.1 {status}\r\n").as_bytes(), length, b"\r\n"].concat();
+            let front = says(Vec::leak(bytes)).await;
+            let mut client = Client::connect(front.addr).await;
+            client.send(&format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+            let head = client.head().await.unwrap();
+            assert!(head.starts_with("HTTP/1.1 502 "), "{what} in {status} to {method}: {head}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_coding_that_we_do_not_know_is_502() {
     // Scenario: the field is removed, since it is of that hop; the client would take the coded bytes for the body.
     for (what, bytes) in [
