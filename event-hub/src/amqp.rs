@@ -269,7 +269,7 @@ impl Client {
         }
         let lanes = &self.0.lanes;
         #[allow(clippy::cast_possible_truncation, reason = "any part of a hash is one")]
-        lanes.get(message.properties.lane as usize % lanes.len()).unwrap_or(&self.0.moves)
+        lanes.get(message.properties().lane as usize % lanes.len()).unwrap_or(&self.0.moves)
     }
 
     /// Why there was no answer in time.

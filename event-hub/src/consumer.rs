@@ -112,9 +112,14 @@ impl<P> Consumer<P> {
 
     /// What the handler gets of a job.
     fn received<'a>(&self, job: &'a mut Job) -> &'a mut Received {
+        self.receive(job, &self.origin)
+    }
+
+    /// As [`Consumer::received`], with a copy of the origin of the caller's own.
+    fn receive<'a>(&self, job: &'a mut Job, origin: &Arc<Origin>) -> &'a mut Received {
         let delivery = &job.delivery;
         job.received.get_or_insert_with(|| {
-            Received::new(delivery.clone(), attempts::standing(delivery), Arc::clone(&self.origin))
+            Received::new(delivery.clone(), attempts::standing(delivery), Arc::clone(origin))
         })
     }
 

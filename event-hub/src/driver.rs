@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -12,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::consumer::Moves;
 use crate::error::Error;
 use crate::feed::{Feed, Place};
+use crate::handover::{Line, Settlements};
 use crate::health::QueueStats;
 use crate::memory::Broker;
 use crate::message::{Delivery, Message, Token};
@@ -32,7 +32,6 @@ pub(crate) enum Backend {
 pub(crate) struct Subscribe {
     pub(crate) source: Source,
     pub(crate) prefetch: u16,
-    pub(crate) concurrency: usize,
     /// Whether the queue has one active consumer at a time, so that leaving hands over.
     #[cfg_attr(not(feature = "amqp"), allow(dead_code, reason = "the embedded broker knows its queues"))]
     pub(crate) single_active: bool,
@@ -50,10 +49,10 @@ pub(crate) enum Source {
 /// One running subscription; its owner task recovers it until `stop` or a closed end.
 #[derive(Debug)]
 pub(crate) struct Subscription {
-    /// At most `prefetch` wait here; the owner holds the other end.
-    pub(crate) deliveries: mpsc::Receiver<Delivery>,
-    /// The owner ends when all of these are dropped: it sends what is settled and gives back the rest.
-    pub(crate) settlements: mpsc::Sender<Settlement>,
+    /// At most `prefetch` wait here; it is closed when the owner ends.
+    pub(crate) deliveries: Line<Delivery>,
+    /// The owner ends when this is dropped: it sends what is settled and gives back the rest.
+    pub(crate) settlements: Settlements,
     /// No more deliveries.
     pub(crate) stop: CancellationToken,
     pub(crate) state: Arc<SubscriptionState>,

@@ -155,10 +155,13 @@ impl Hub {
     pub async fn publish_all(&self, events: Vec<Event>) -> Vec<Result<Receipt, PublishError>> {
         let span = self.0.spans.many(&events);
         let events: Vec<Arc<Event>> = events.into_iter().map(Arc::new).collect();
+        // The same name anew for each call: the count of references to one for all would go from core to core with
+        // each event.
+        let exchange = Text::from(&*self.0.exchange);
         let message = |event: &Arc<Event>| match &self.0.backend {
-            Backend::Memory(_) => Message::passing(Arc::clone(event), &self.0.exchange),
+            Backend::Memory(_) => Message::passing(Arc::clone(event), &exchange),
             #[cfg(feature = "amqp")]
-            Backend::Amqp(_) => Message::of(event, &self.0.exchange),
+            Backend::Amqp(_) => Message::of(event, &exchange),
         };
         let messages = events.iter().map(message).collect();
         let answers = self.send(messages).instrument(span.clone()).await;
@@ -330,7 +333,7 @@ impl Hub {
             let returned = |message: Message| PublishErrorKind::Returned {
                 code: 404,
                 text: format!("exchange {exchange} was not declared"),
-                key: message.key.to_string(),
+                key: message.key().to_owned(),
             };
             return messages.into_iter().map(|message| Err(returned(message))).collect();
         }

@@ -108,6 +108,7 @@ pub mod envelope;
 mod error;
 pub mod feed;
 pub mod handler;
+mod handover;
 #[cfg(feature = "test-support")]
 pub mod harness;
 pub mod health;

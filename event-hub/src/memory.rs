@@ -22,7 +22,7 @@ use crate::config::MemoryConfig;
 use crate::driver::{Subscribe, Subscription};
 use crate::error::{Error, ErrorKind};
 use crate::health::QueueStats;
-use crate::memory::state::{Places, State};
+use crate::memory::state::{Places, State, Wakes};
 use crate::message::Message;
 use crate::publish::{PublishErrorKind, Receipt};
 use crate::topology::{Declared, Topology};
@@ -125,34 +125,14 @@ impl Broker {
         rest: &mut VecDeque<Incoming>,
         answers: &mut Vec<Result<Receipt, PublishErrorKind>>,
     ) -> Option<Incoming> {
+        let mut wakes = Wakes::default();
         while !rest.is_empty() {
-            let mut sooner = false;
-            let mut full = None;
-            {
-                let mut state = self.shared.state();
-                // Consumers get their turn in between.
-                for _ in 0..BATCH {
-                    let Some(incoming) = rest.pop_front() else { break };
-                    if self.is_closed() {
-                        answers.push(Err(PublishErrorKind::Closed));
-                        continue;
-                    }
-                    let route = state.route(&incoming.message.exchange, &incoming.message.key);
-                    if route.is_empty() {
-                        answers.push(Err(no_route(&incoming.message)));
-                        continue;
-                    }
-                    let Some(places) = state.take_places(&route) else {
-                        full = Some(incoming);
-                        break;
-                    };
-                    sooner |= state.put(&route, places, &incoming.message).unwrap_or(false);
-                    answers.push(Ok(incoming.receipt()));
-                }
+            if self.is_closed() {
+                answers.extend(rest.drain(..).map(|_| Err(PublishErrorKind::Closed)));
+                return None;
             }
-            if sooner {
-                self.shared.sooner.notify_one();
-            }
+            let full = self.put_batch(rest, answers, &mut wakes);
+            self.wake(&mut wakes);
             if full.is_some() {
                 return full;
             }
@@ -160,11 +140,48 @@ impl Broker {
         None
     }
 
+    /// Puts away as many as may be at once: consumers get their turn in between.
+    fn put_batch(
+        &self,
+        rest: &mut VecDeque<Incoming>,
+        answers: &mut Vec<Result<Receipt, PublishErrorKind>>,
+        wakes: &mut Wakes,
+    ) -> Option<Incoming> {
+        let mut state = self.shared.state();
+        let mut left = BATCH;
+        while left > 0
+            && let Some(first) = rest.front()
+        {
+            // Those of one type, which are often all of them, go the same way.
+            let alike = rest.iter().take(left).take_while(|other| other.goes_with(first)).count();
+            left -= alike;
+            let route = state.route(&first.message.exchange, first.message.key());
+            if route.is_empty() {
+                answers.extend(rest.drain(..alike).map(|incoming| Err(no_route(&incoming.message))));
+                continue;
+            }
+            let count = state.take_places(&route, alike);
+            state.put_all(&route, &rest.iter().take(count).map(|incoming| &incoming.message), wakes);
+            answers.extend(rest.drain(..count).map(|incoming| Ok(incoming.receipt())));
+            if count < alike {
+                return rest.pop_front();
+            }
+        }
+        None
+    }
+
+    fn wake(&self, wakes: &mut Wakes) {
+        wakes.consumers();
+        if std::mem::take(&mut wakes.sooner) {
+            self.shared.sooner.notify_one();
+        }
+    }
+
     /// Waits for room in each queue that has none.
     async fn put_later(&self, incoming: Incoming, deadline: Instant) -> Result<Receipt, PublishErrorKind> {
         let (route, open) = {
             let mut state = self.shared.state();
-            let route = state.route(&incoming.message.exchange, &incoming.message.key);
+            let route = state.route(&incoming.message.exchange, incoming.message.key());
             let open = state.places(&route);
             (route, open)
         };
@@ -189,14 +206,11 @@ impl Broker {
         if self.is_closed() {
             return Err(PublishErrorKind::Closed);
         }
-        let put = self.shared.state().put(&route, places, &incoming.message);
-        match put {
-            // All of them went away while we waited.
-            None => return Err(no_route(&incoming.message)),
-            Some(true) => self.shared.sooner.notify_one(),
-            Some(false) => {}
-        }
-        Ok(incoming.receipt())
+        let mut wakes = Wakes::default();
+        let put = self.shared.state().put(&route, places, &incoming.message, &mut wakes);
+        self.wake(&mut wakes);
+        // Or all of them went away while we waited.
+        if put { Ok(incoming.receipt()) } else { Err(no_route(&incoming.message)) }
     }
 }
 
@@ -211,6 +225,12 @@ impl From<Message> for Incoming {
 }
 
 impl Incoming {
+    fn goes_with(&self, other: &Self) -> bool {
+        let (own, other) = (&*self.message, &*other.message);
+        let same_exchange = Arc::ptr_eq(&own.exchange, &other.exchange) || own.exchange == other.exchange;
+        same_exchange && own.key() == other.key()
+    }
+
     /// What is moved has its receipt with whoever published it.
     fn receipt(self) -> Receipt {
         self.fresh.map_or_else(Receipt::kept_by_broker, Receipt::until_settled)
@@ -218,7 +238,7 @@ impl Incoming {
 }
 
 fn no_route(message: &Message) -> PublishErrorKind {
-    PublishErrorKind::Returned { code: 312, text: "NO_ROUTE".to_owned(), key: message.key.to_string() }
+    PublishErrorKind::Returned { code: 312, text: "NO_ROUTE".to_owned(), key: message.key().to_owned() }
 }
 
 // === impl Shared ===

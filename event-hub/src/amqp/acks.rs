@@ -36,9 +36,7 @@ const STALLED: Duration = Duration::from_millis(100);
 
 impl Acks {
     pub(super) fn new(prefetch: u16) -> Self {
-        // A tenth of the window: the broker refills it long before it is empty.
-        let enough = usize::from(prefetch / 10).max(1);
-        Self { out: VecDeque::new(), enough, finished: 0, since: None }
+        Self { out: VecDeque::new(), enough: enough(prefetch), finished: 0, since: None }
     }
 
     pub(super) fn deliver(&mut self, tag: u64) {
@@ -113,6 +111,11 @@ impl Acks {
             _ => self.out.binary_search_by_key(&tag, |(tag, _)| *tag).ok(),
         }
     }
+}
+
+/// A tenth of the window: the broker refills it long before it is empty.
+pub(super) fn enough(prefetch: u16) -> usize {
+    usize::from(prefetch / 10).max(1)
 }
 
 #[cfg(test)]

@@ -6,9 +6,10 @@ use bytes::Bytes;
 use lapin::BasicProperties;
 use lapin::message::Delivery as Delivered;
 use lapin::types::{AMQPValue, DecimalValue, FieldArray, FieldTable, ShortString};
+use tokio::time::Instant;
 
 use crate::amqp::declare::short;
-use crate::message::{Delivery, HeaderValue, Headers, Message, Properties, Text, Token};
+use crate::message::{Delivery, HeaderValue, Headers, Message, Parts, Properties, Text, Token};
 
 /// Written to disk before it is confirmed.
 const PERSISTENT: u8 = 2;
@@ -25,12 +26,14 @@ pub(super) struct Outgoing {
 }
 
 pub(super) fn outgoing(message: Message, sequence: u64) -> Outgoing {
+    let (exchange, key) = (short(&*message.exchange), short(message.key()));
+    let body = message.body.bytes().clone();
+    let Parts { properties: own, headers } = message.into_parts();
     let mut table = FieldTable::default();
-    for (name, value) in message.headers {
+    for (name, value) in headers {
         table.insert(short(name), write(value));
     }
     table.insert(short(SEQUENCE), AMQPValue::LongLongInt(sequence.cast_signed()));
-    let own = message.properties;
     let mut properties = BasicProperties::default().with_delivery_mode(PERSISTENT).with_headers(table);
     if let Some(id) = own.message_id {
         properties = properties.with_message_id(short(&*id));
@@ -59,13 +62,12 @@ pub(super) fn outgoing(message: Message, sequence: u64) -> Outgoing {
     if let Some(seconds) = own.timestamp {
         properties = properties.with_timestamp(seconds);
     }
-    let (exchange, key) = (short(&*message.exchange), short(&*message.key));
-    Outgoing { exchange, key, properties, body: message.body.bytes().clone() }
+    Outgoing { exchange, key, properties, body }
 }
 
 /// How many bytes its properties and headers take in their frame.
 pub(super) fn header_size(message: &Message) -> usize {
-    let own = &message.properties;
+    let own = message.properties();
     let texts = [
         &own.message_id,
         &own.kind,
@@ -81,7 +83,7 @@ pub(super) fn header_size(message: &Message) -> usize {
         + texts
         + own.priority.map_or(0, |_| 1)
         + own.timestamp.map_or(0, |_| 8)
-        + table(&message.headers)
+        + table(message.headers())
         + sequence
 }
 
@@ -148,7 +150,7 @@ impl Reader {
         }
     }
 
-    pub(super) fn read(&mut self, delivered: Delivered) -> Delivery {
+    pub(super) fn read(&mut self, delivered: Delivered, arrived: Instant) -> Delivery {
         let properties = &delivered.properties;
         let headers = properties.headers().as_ref().map(headers).unwrap_or_default();
         let returns = match headers.get("x-delivery-count") {
@@ -159,32 +161,26 @@ impl Reader {
             _ => 1,
         };
         let own = |text: &Option<ShortString>| text.as_ref().map(|text| Text::from(text.as_str()));
-        let message = Message {
-            exchange: same(&mut self.exchange, &delivered.exchange),
-            key: same(&mut self.key, &delivered.routing_key),
-            properties: Properties {
-                message_id: own(properties.message_id()),
-                kind: properties.kind().as_ref().map(|kind| same(&mut self.kind, kind)),
-                app_id: properties.app_id().as_ref().map(|app| same(&mut self.app_id, app)),
-                correlation_id: own(properties.correlation_id()),
-                content_type: properties
-                    .content_type()
-                    .as_ref()
-                    .map(|kind| same(&mut self.content_type, kind)),
-                content_encoding: own(properties.content_encoding()),
-                reply_to: own(properties.reply_to()),
-                priority: *properties.priority(),
-                timestamp: *properties.timestamp(),
-                lane: 0,
-            },
-            body: Bytes::from(delivered.data).into(),
-            headers,
-            lineage: None,
+        let properties = Properties {
+            message_id: own(properties.message_id()),
+            kind: properties.kind().as_ref().map(|kind| same(&mut self.kind, kind)),
+            app_id: properties.app_id().as_ref().map(|app| same(&mut self.app_id, app)),
+            correlation_id: own(properties.correlation_id()),
+            content_type: properties.content_type().as_ref().map(|kind| same(&mut self.content_type, kind)),
+            content_encoding: own(properties.content_encoding()),
+            reply_to: own(properties.reply_to()),
+            priority: *properties.priority(),
+            timestamp: *properties.timestamp(),
+            lane: 0,
         };
+        let exchange = same(&mut self.exchange, &delivered.exchange);
+        let key = same(&mut self.key, &delivered.routing_key);
+        let message = Message::new(exchange, key, Bytes::from(delivered.data).into(), properties, headers);
         Delivery {
             queue: Text::clone(&self.queue),
             redelivered: delivered.redelivered,
             returns,
+            arrived,
             token: Token { generation: self.generation, tag: delivered.delivery_tag },
             message: Arc::new(message),
         }

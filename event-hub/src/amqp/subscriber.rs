@@ -15,13 +15,11 @@ use lapin::options::{
 };
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection};
-use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::amqp::acks::{Acks, Send, WAIT};
+use crate::amqp::acks::{Acks, Send, WAIT, enough};
 use crate::amqp::connection::Link;
 use crate::amqp::declare::short;
 use crate::amqp::properties::Reader;
@@ -31,13 +29,14 @@ use crate::backoff::Backoff;
 use crate::driver::{Settlement, Source, Subscribe, Subscription, SubscriptionState, Verdict};
 use crate::error::Error;
 use crate::feed::Place;
+use crate::handover::{self, Inlet, Line, Refused, Settled};
 use crate::message::Delivery;
 
 pub(super) fn start(setup: Arc<Setup>, link: Link, subscribe: Subscribe) -> Subscription {
     let prefetch = usize::from(subscribe.prefetch);
-    let (sender, deliveries) = mpsc::channel(prefetch);
-    // Every delivery that waits or runs is settled once: with this much room no handler waits for us.
-    let (settlements, receiver) = mpsc::channel(prefetch + subscribe.concurrency + 1);
+    let deliveries = Line::new(prefetch);
+    // As many as make an acknowledgement.
+    let (settlements, settled) = handover::settlements(enough(subscribe.prefetch));
     let stop = CancellationToken::new();
     let state = Arc::new(SubscriptionState::default());
     let queue = subscribe.source.name().to_owned();
@@ -45,8 +44,8 @@ pub(super) fn start(setup: Arc<Setup>, link: Link, subscribe: Subscribe) -> Subs
         setup,
         link,
         subscribe,
-        deliveries: sender,
-        settlements: receiver,
+        deliveries: Inlet::of(&deliveries),
+        settled,
         stop: stop.clone(),
         state: Arc::clone(&state),
         queue,
@@ -60,8 +59,8 @@ struct Owner {
     setup: Arc<Setup>,
     link: Link,
     subscribe: Subscribe,
-    deliveries: mpsc::Sender<Delivery>,
-    settlements: mpsc::Receiver<Settlement>,
+    deliveries: Inlet<Delivery>,
+    settled: Settled,
     stop: CancellationToken,
     state: Arc<SubscriptionState>,
     /// The queue's name; a feed's can get a suffix.
@@ -81,9 +80,6 @@ struct Seat {
     /// Whether the broker was told to send no more.
     cancelled: bool,
 }
-
-/// How many settlements are taken at once.
-const BATCH: usize = 64;
 
 /// Why a seat was left.
 enum Left {
@@ -192,11 +188,11 @@ impl Owner {
         }
     }
 
-    async fn serve(&mut self, mut seat: Seat) -> Left {
+    async fn serve(&self, mut seat: Seat) -> Left {
         let mut acks = Acks::new(self.subscribe.prefetch);
         let mut reader = Reader::new(&self.queue, seat.generation);
         let mut next: Option<Delivery> = None;
-        let mut settled = Vec::with_capacity(BATCH);
+        let mut settled = Vec::new();
         let (mut stopped, mut over) = (false, false);
         // Set anew when it is over and not with each look: a timer that moves costs more than one that comes early.
         let mut look = pin!(sleep(WAIT));
@@ -208,8 +204,8 @@ impl Owner {
             tokio::select! {
                 // ORDER: settling first, or a busy queue would fill the window with what is long done.
                 biased;
-                count = self.settlements.recv_many(&mut settled, BATCH) => {
-                    if count == 0 {
+                open = self.settled.take(&mut settled) => {
+                    if !open {
                         self.leave(seat, acks).await;
                         return Left::Done;
                     }
@@ -234,10 +230,13 @@ impl Owner {
                     self.cancel(&mut seat).await;
                 }
                 // The worker takes one as soon as there is room; meanwhile we still settle.
-                room = self.deliveries.reserve(), if next.is_some() => match (room, next.take()) {
-                    (Ok(room), Some(delivery)) => room.send(delivery),
-                    _ => stopped = true,
-                },
+                () = self.deliveries.room(), if next.is_some() => {
+                    match next.take().map(|delivery| self.deliveries.try_push(delivery)) {
+                        Some(Err(Refused::Full(delivery))) => next = Some(delivery),
+                        Some(Err(Refused::Closed(_))) => stopped = true,
+                        Some(Ok(())) | None => {}
+                    }
+                }
                 first = seat.consumer.next(), if next.is_none() && !over => {
                     let mut delivered = Some(first);
                     while let Some(one) = delivered.take() {
@@ -245,11 +244,10 @@ impl Owner {
                             Some(Ok(one)) => {
                                 acks.deliver(one.delivery_tag);
                                 if !stopped {
-                                    let one = reader.read(one);
-                                    match self.deliveries.try_send(one) {
+                                    match self.deliveries.try_push(reader.read(one, now)) {
                                         Ok(()) => {}
-                                        Err(TrySendError::Full(one)) => next = Some(one),
-                                        Err(TrySendError::Closed(_)) => stopped = true,
+                                        Err(Refused::Full(one)) => next = Some(one),
+                                        Err(Refused::Closed(_)) => stopped = true,
                                     }
                                 }
                             }

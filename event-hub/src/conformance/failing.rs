@@ -93,14 +93,9 @@ pub async fn poison_becomes_a_dead_letter(bed: &Bed) {
     bed.declare(&[("work", "#")]).await;
     let mut work = bed.consume("work", quick(), async |_, _| Outcome::Ack);
     for body in [&b"{not json"[..], b"", &[0xff, 0x00]] {
-        let message = Message {
-            exchange: bed.name("events").into(),
-            key: "a.poison".into(),
-            body: Bytes::from_static(body).into(),
-            properties: Properties::default(),
-            headers: crate::message::Headers::default(),
-            lineage: None,
-        };
+        let (exchange, bytes) = (bed.name("events").into(), Bytes::from_static(body).into());
+        let (properties, headers) = (Properties::default(), crate::message::Headers::default());
+        let message = Message::new(exchange, "a.poison".into(), bytes, properties, headers);
         bed.hub.send_raw(message).await.expect("confirmed");
         let (raw, cx) = bed.next_dead_letter().await;
         assert_eq!(raw.body, body);

@@ -88,7 +88,7 @@ pub async fn binary_cloudevents_are_handled(bed: &Bed) {
         }
     }
     let mut structured = binary(bed, "ce-", "1.0");
-    structured.properties.content_type = Some(CONTENT_TYPE.into());
+    structured.parts_mut().properties.content_type = Some(CONTENT_TYPE.into());
     structured.body =
         Bytes::from_static(br#"{"specversion":"0.3","id":"1","source":"s","type":"t","data":1}"#).into();
     for message in [binary(bed, "ce-", "0.3"), structured] {
@@ -114,12 +114,6 @@ fn binary(bed: &Bed, prefix: &str, version: &str) -> Message {
         (format!("{prefix}rate"), HeaderValue::Number(30)),
     ]);
     let properties = Properties { content_type: Some("application/json".into()), ..Properties::default() };
-    Message {
-        exchange: bed.name("events").into(),
-        key: "a.b".into(),
-        body: Bytes::from_static(br#"{"n":1}"#).into(),
-        properties,
-        headers,
-        lineage: None,
-    }
+    let body = Bytes::from_static(br#"{"n":1}"#).into();
+    Message::new(bed.name("events").into(), "a.b".into(), body, properties, headers)
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::handler::DeadLetterInfo;
 use crate::handler::received::Standing;
-use crate::message::{Delivery, HeaderValue, Headers, Message};
+use crate::message::{Delivery, HeaderValue, Message};
 use crate::topology::DeadLetter;
 
 const ATTEMPTS: &str = "x-tramline-attempts";
@@ -76,7 +76,7 @@ pub(super) fn standing(delivery: &Delivery) -> Standing {
 
 /// The key that a message was first published with.
 pub(crate) fn routing_key(message: &Message) -> &str {
-    message.text(KEY).unwrap_or(&message.key)
+    message.text(KEY).unwrap_or_else(|| message.key())
 }
 
 /// A copy for another try.
@@ -87,7 +87,7 @@ pub(super) fn again(delivery: &Delivery, failures: u32, error: &str, route: (Str
         Life::Dead(info) => retain(&mut message, *info, failures),
         Life::Alive | Life::Revived => fail(&mut message, failures, error),
     }
-    (message.exchange, message.key) = (route.0.into(), route.1.into());
+    message.address(route.0.into(), route.1.into());
     message
 }
 
@@ -107,14 +107,12 @@ pub(super) fn dead(
     } else {
         fail(&mut message, failures, error);
         for (name, value) in [(REASON, reason), (HANDLER, handler), (QUEUE, &*delivery.queue)] {
-            message.headers.insert(name.to_owned(), HeaderValue::Text(value.to_owned()));
+            message.headers_mut().insert(name.to_owned(), HeaderValue::Text(value.to_owned()));
         }
-        message.headers.insert(DEATH.to_owned(), HeaderValue::Text(Uuid::now_v7().to_string()));
+        message.headers_mut().insert(DEATH.to_owned(), HeaderValue::Text(Uuid::now_v7().to_string()));
     }
-    message.exchange = (&*target.exchange).into();
-    if let Some(key) = &target.key {
-        message.key = (&**key).into();
-    }
+    let key = target.key.as_deref().unwrap_or_else(|| message.key()).into();
+    message.address((&*target.exchange).into(), key);
     message
 }
 
@@ -123,12 +121,12 @@ pub(super) fn dead(
 pub(crate) fn replace(delivery: &Delivery, death: &str) -> Message {
     let life = Life::of(&delivery.message, &delivery.queue, Deaths::All);
     let mut message = copy(delivery, &Life::Alive);
-    message.headers.entry(DEATH.to_owned()).or_insert_with(|| HeaderValue::Text(death.to_owned()));
+    message.headers_mut().entry(DEATH.to_owned()).or_insert_with(|| HeaderValue::Text(death.to_owned()));
     if let Life::Dead(info) = life {
         let failures = number(&message, RETRIES);
         retain(&mut message, *info, failures);
     }
-    (message.exchange, message.key) = ("".into(), (&*delivery.queue).into());
+    message.address("".into(), (&*delivery.queue).into());
     message
 }
 
@@ -154,7 +152,7 @@ pub(crate) fn untold(message: &Message) -> DeadLetterInfo {
 pub(crate) fn death(delivery: &Delivery) -> Option<Vec<String>> {
     let message = &delivery.message;
     let own = |name: &str| message.text(name).unwrap_or_default().to_owned();
-    let id = message.properties.message_id.as_deref().map(str::to_owned);
+    let id = message.id().map(str::to_owned);
     let mark = broker::death(message, Deaths::All);
     let later = mark.filter(|mark| mark.is_failure() || message.text(REASON).is_none());
     match (later, id) {
@@ -181,14 +179,14 @@ pub(crate) fn revive(message: &mut Message) {
     // Where it came from first: its key is a queue's name from now on.
     for (name, text) in [(KEY, key.or_else(|| kind(message))), (EXCHANGE, exchange)] {
         if let Some(text) = text {
-            message.headers.entry(name.to_owned()).or_insert(HeaderValue::Text(text));
+            message.headers_mut().entry(name.to_owned()).or_insert(HeaderValue::Text(text));
         }
     }
     let redrives = number(message, REDRIVES).saturating_add(1);
-    message.headers.retain(|name, _| !is_broker_s(name) && !LIFE.contains(&name.as_str()));
-    message.headers.insert(REDRIVES.to_owned(), HeaderValue::Number(redrives.into()));
+    message.headers_mut().retain(|name, _| !is_broker_s(name) && !LIFE.contains(&name.as_str()));
+    message.headers_mut().insert(REDRIVES.to_owned(), HeaderValue::Number(redrives.into()));
     if let Some(reason) = reason {
-        message.headers.insert(PREVIOUS.to_owned(), HeaderValue::Text(reason));
+        message.headers_mut().insert(PREVIOUS.to_owned(), HeaderValue::Text(reason));
     }
 }
 
@@ -197,7 +195,7 @@ pub(crate) fn revive(message: &mut Message) {
 impl Life {
     fn of(message: &Message, lies_in: &str, deaths: Deaths) -> Self {
         // Every death leaves headers of this kind, its own or ours: most messages have none.
-        if !message.headers.keys().any(|name| name.starts_with("x-")) {
+        if message.is_fresh() || !message.headers().keys().any(|name| name.starts_with("x-")) {
             return Self::Alive;
         }
         let Some((reason, queue)) = told(message, deaths) else { return Self::Alive };
@@ -251,10 +249,11 @@ fn copy(delivery: &Delivery, life: &Life) -> Message {
         revive(&mut message);
     }
     // The broker's own marks are its to set; it refuses or ignores them from us.
-    message.headers.retain(|name, _| !is_broker_s(name));
-    for (name, value) in [(KEY, message.key.to_string()), (EXCHANGE, message.exchange.to_string())] {
-        let value = HeaderValue::Text(value);
-        message.headers.entry(name.to_owned()).or_insert(value);
+    let origin = [(KEY, message.key().to_owned()), (EXCHANGE, message.exchange.to_string())];
+    let headers = message.headers_mut();
+    headers.retain(|name, _| !is_broker_s(name));
+    for (name, value) in origin {
+        headers.entry(name.to_owned()).or_insert(HeaderValue::Text(value));
     }
     message
 }
@@ -270,18 +269,18 @@ fn retain(message: &mut Message, info: DeadLetterInfo, retries: u32) {
     ];
     for (name, text) in said {
         if let Some(text) = text {
-            message.headers.insert(name.to_owned(), HeaderValue::Text(text));
+            message.headers_mut().insert(name.to_owned(), HeaderValue::Text(text));
         }
     }
-    message.headers.insert(RETRIES.to_owned(), HeaderValue::Number(retries.into()));
+    message.headers_mut().insert(RETRIES.to_owned(), HeaderValue::Number(retries.into()));
     // From now on the times are ours, and not exact enough to tell deaths apart.
     let name = || HeaderValue::Text(Uuid::now_v7().to_string());
-    message.headers.entry(DEATH.to_owned()).or_insert_with(name);
+    message.headers_mut().entry(DEATH.to_owned()).or_insert_with(name);
 }
 
 fn fail(message: &mut Message, failures: u32, error: &str) {
     let now = HeaderValue::Text(Timestamp::now().to_string());
-    let headers: &mut Headers = &mut message.headers;
+    let headers = message.headers_mut();
     headers.insert(ATTEMPTS.to_owned(), HeaderValue::Number(failures.into()));
     headers.entry(FIRST_FAILED.to_owned()).or_insert_with(|| now.clone());
     headers.insert(LAST_FAILED.to_owned(), now);
@@ -289,7 +288,7 @@ fn fail(message: &mut Message, failures: u32, error: &str) {
 }
 
 fn kind(message: &Message) -> Option<String> {
-    message.properties.kind.as_deref().map(str::to_owned)
+    message.kind().map(str::to_owned)
 }
 
 fn number(message: &Message, name: &str) -> u32 {

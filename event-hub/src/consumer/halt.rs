@@ -24,8 +24,9 @@ impl Halt {
         self.why.get().map(String::as_str)
     }
 
+    /// A look that locks nothing, for each event.
     pub(super) fn is_cancelled(&self) -> bool {
-        self.token.is_cancelled()
+        self.why.get().is_some()
     }
 
     pub(super) async fn cancelled(&self) {

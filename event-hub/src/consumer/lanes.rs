@@ -1,12 +1,12 @@
 //! What waits for a handler: in line, or behind an event of its own key.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use async_channel::{Receiver, Sender};
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant};
 
 use crate::handler::Received;
+use crate::handover::{Line, Refused};
 use crate::message::Delivery;
 
 /// One delivery on its way through this consumer.
@@ -16,24 +16,20 @@ pub(super) struct Job {
     pub(super) received: Option<Received>,
     /// What must not pass it.
     pub(super) key: Option<String>,
-    /// When it was taken over.
-    pub(super) arrived: Instant,
     /// Since when it is tried, pauses of the whole consumer left out.
     pub(super) tried: Option<Instant>,
+    /// What the last try took.
+    pub(super) took: Duration,
     /// Since when it stands back for the consumer's pause.
     pub(super) parked: Option<Instant>,
 }
 
-/// The line before the handlers.
+/// The line before the handlers of a consumer that keeps order.
 ///
 /// INVARIANT: of each key one job at most is in the line or with a handler; `behind` has an entry for exactly
 /// these keys, with those that wait for it.
-#[derive(Clone)]
-pub(super) struct Lanes(Arc<Inner>);
-
-struct Inner {
-    line: Sender<Job>,
-    heads: Receiver<Job>,
+pub(super) struct Lanes {
+    heads: Line<Job>,
     behind: Mutex<Behind>,
 }
 
@@ -46,12 +42,14 @@ struct Behind {
 // === impl Job ===
 
 impl Job {
-    pub(super) fn new(delivery: Delivery, arrived: Instant) -> Self {
-        Self { delivery, received: None, key: None, arrived, tried: None, parked: None }
-    }
-
     pub(super) fn generation(&self) -> u64 {
         self.delivery.token.generation
+    }
+}
+
+impl From<Delivery> for Job {
+    fn from(delivery: Delivery) -> Self {
+        Self { delivery, received: None, key: None, tried: None, took: Duration::ZERO, parked: None }
     }
 }
 
@@ -60,47 +58,36 @@ impl Job {
 impl Lanes {
     /// `capacity` holds all that can be out at once.
     pub(super) fn new(capacity: usize) -> Self {
-        let (line, heads) = async_channel::bounded(capacity);
-        Self(Arc::new(Inner { line, heads, behind: Mutex::default() }))
+        Self { heads: Line::new(capacity), behind: Mutex::default() }
+    }
+
+    /// Those that may be handled. Never closed.
+    pub(super) fn heads(&self) -> &Line<Job> {
+        &self.heads
     }
 
     /// Lines it up, or puts it behind the others of its key.
     pub(super) async fn push(&self, job: Job) {
-        let Some(job) = self.0.behind().put(job) else { return };
-        // Never closed: we hold both ends.
-        let _ = self.0.line.send(job).await;
-    }
-
-    /// The next in line.
-    pub(super) async fn next(&self) -> Job {
-        loop {
-            if let Ok(job) = self.0.heads.recv().await {
-                return job;
-            }
-        }
-    }
-
-    pub(super) fn try_next(&self) -> Option<Job> {
-        self.0.heads.try_recv().ok()
+        let Some(job) = self.behind().put(job) else { return };
+        let _ = self.heads.push(job).await;
     }
 
     /// Ends the turn of a key: the next behind it gets in line, and is returned when there is no room in it.
     #[must_use]
     pub(super) fn done(&self, key: &str) -> Option<Job> {
-        let next = self.0.behind().next(key)?;
-        self.0.line.try_send(next).err().map(async_channel::TrySendError::into_inner)
+        let next = self.behind().next(key)?;
+        self.again(next)
     }
 
     /// Puts it at the end of the line, its key kept; it is returned when there is no room.
     #[must_use]
     pub(super) fn again(&self, job: Job) -> Option<Job> {
-        self.0.line.try_send(job).err().map(async_channel::TrySendError::into_inner)
+        match self.heads.try_push(job) {
+            Ok(()) => None,
+            Err(Refused::Full(job) | Refused::Closed(job)) => Some(job),
+        }
     }
-}
 
-// === impl Inner ===
-
-impl Inner {
     fn behind(&self) -> MutexGuard<'_, Behind> {
         self.behind.lock().unwrap_or_else(PoisonError::into_inner)
     }

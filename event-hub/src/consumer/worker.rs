@@ -1,6 +1,6 @@
 //! The loop of one consumer: so many handlers at once, and the drain.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
@@ -8,9 +8,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::task::{JoinSet, coop};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::consumer::lanes::{Job, Lanes};
@@ -18,7 +17,9 @@ use crate::consumer::settle::{Step, settle};
 use crate::consumer::{Consumer, PAUSE, Process};
 use crate::driver::{Settlement, Subscription, SubscriptionState, Verdict};
 use crate::handler::Panicked;
-use crate::message::Token;
+use crate::handler::received::Origin;
+use crate::handover::{Line, Settlements};
+use crate::message::{Delivery, Token};
 
 /// How long the subscription's owner may take to send the last acknowledgements and to leave.
 const LEAVE: Duration = Duration::from_secs(5);
@@ -26,14 +27,19 @@ const LEAVE: Duration = Duration::from_secs(5);
 /// How long aborted handlers may take to be gone. One that blocks its thread takes no notice.
 const ABORT: Duration = Duration::from_secs(1);
 
-/// How many deliveries are taken over at once.
+/// How many deliveries are lined up at once.
 const BATCH: usize = 64;
+
+/// A handler that takes so long has its settlement sent at once: what that costs is nothing beside it.
+const LONG: Duration = Duration::from_millis(1);
 
 /// What the workers of one run share.
 struct Shared<P> {
     consumer: Arc<Consumer<P>>,
-    lanes: Lanes,
-    settlements: mpsc::Sender<Settlement>,
+    deliveries: Line<Delivery>,
+    /// Where order is kept: what may be handled.
+    lanes: Option<Lanes>,
+    settlements: Settlements,
     state: Arc<SubscriptionState>,
     stop: CancellationToken,
 }
@@ -49,47 +55,50 @@ pub(crate) async fn run<P: Process>(
     subscription: Subscription,
     shutdown: impl Future<Output = ()> + Send,
 ) -> bool {
-    let Subscription { mut deliveries, settlements, stop, state, mut owner } = subscription;
+    let Subscription { deliveries, settlements, stop, state, mut owner } = subscription;
     let mut told = true;
     // Dropped with this future: the owner then gives everything back.
     let _stop = stop.clone().drop_guard();
     let mut shutdown = pin!(shutdown);
     let mut workers = JoinSet::new();
+    let ordered = consumer.config.order.is_some();
     let shared = Arc::new(Shared {
-        lanes: Lanes::new(usize::from(consumer.config.prefetch).max(1)),
+        lanes: ordered.then(|| Lanes::new(usize::from(consumer.config.prefetch))),
         consumer: Arc::clone(&consumer),
+        deliveries: deliveries.clone(),
         settlements,
         state,
         stop: stop.clone(),
     });
-    let mut batch = Vec::with_capacity(BATCH);
+    let mut batch = Vec::new();
     'take: loop {
         tokio::select! {
             // ORDER: the end first, or a busy queue could keep us from ever seeing it.
             biased;
             () = &mut shutdown => break,
             () = consumer.halt.cancelled() => break,
-            taken = deliveries.recv_many(&mut batch, BATCH) => if taken == 0 {
+            // One more as long as there is work for it, up to the bound: a worker that idles costs nothing.
+            () = shared.short() => {
+                // What was asked for before there were enough is heard once more.
+                if workers.len() < consumer.config.concurrency {
+                    workers.spawn(work(Arc::clone(&shared)));
+                }
+                if workers.len() >= consumer.config.concurrency {
+                    shared.enough();
+                }
+            }
+            () = deliveries.closed() => {
                 told = false;
                 break;
-            },
-        }
-        let now = Instant::now();
-        for delivery in batch.drain(..) {
-            if delivery.token.generation != shared.generation() {
-                // The broker has it back already, and will deliver it again.
-                continue;
             }
-            let line_up = shared.line_up(Job::new(delivery, now));
+            _ = deliveries.pop_many(&mut batch, BATCH), if ordered => {}
+        }
+        for delivery in batch.drain(..) {
             tokio::select! {
                 biased;
                 () = &mut shutdown => break 'take,
                 () = consumer.halt.cancelled() => break 'take,
-                () = line_up => {}
-            }
-            // One more for each job, up to the bound: a worker that idles costs nothing.
-            if workers.len() < consumer.config.concurrency {
-                workers.spawn(work(Arc::clone(&shared)));
+                () = shared.line_up(delivery) => {}
             }
         }
     }
@@ -132,23 +141,14 @@ pub(crate) async fn run<P: Process>(
 
 /// Handles one job after the other until the stop.
 async fn work<P: Process>(shared: Arc<Shared<P>>) {
-    let mut own: Option<Job> = None;
-    loop {
-        let next = match own.take() {
-            Some(job) => Some(job),
-            None => shared.next().await,
-        };
-        let Some(mut job) = next else { return };
-        if shared.is_over() {
-            // Never begun: its owner gives it back.
-            return;
-        }
-        own = match shared.handle(&mut job).await {
-            Step::Later => shared.lanes.again(job),
-            Step::Done(_) | Step::Stale => job.key.take().and_then(|key| shared.lanes.done(&key)),
-            Step::Kept => return,
-        };
-    }
+    let mut work = pin!(shared.work());
+    poll_fn(|cx| {
+        let done = work.as_mut().poll(cx);
+        // Whatever it waits for now, a handler or the next event: what is settled must not wait with it.
+        shared.settlements.flush();
+        done
+    })
+    .await;
 }
 
 // === impl Shared ===
@@ -159,23 +159,86 @@ impl<P: Process> Shared<P> {
     }
 
     fn is_over(&self) -> bool {
-        self.stop.is_cancelled() || self.consumer.halt.is_cancelled()
+        self.consumer.is_draining() || self.consumer.halt.is_cancelled()
     }
 
-    async fn line_up(&self, mut job: Job) {
+    /// Waits until there is more to do than workers to do it.
+    async fn short(&self) {
+        match &self.lanes {
+            Some(lanes) => lanes.heads().short().await,
+            None => self.deliveries.short().await,
+        }
+    }
+
+    /// There will be no more workers.
+    fn enough(&self) {
+        match &self.lanes {
+            Some(lanes) => lanes.heads().enough(),
+            None => self.deliveries.enough(),
+        }
+    }
+
+    /// Where order is kept.
+    async fn line_up(&self, delivery: Delivery) {
+        if delivery.token.generation != self.generation() {
+            // The broker has it back already, and will deliver it again.
+            return;
+        }
+        let Some(lanes) = &self.lanes else { return };
+        let mut job = Job::from(delivery);
         self.consumer.find_key(&mut job);
-        self.lanes.push(job).await;
+        lanes.push(job).await;
+    }
+
+    async fn work(&self) {
+        // A worker's own: a count of references that all of them share would go from core to core with each event.
+        let origin = Arc::new(Origin::clone(&self.consumer.origin));
+        let mut own: Option<Job> = None;
+        loop {
+            // Handlers that never wait must not keep the thread for themselves.
+            coop::consume_budget().await;
+            let next = match own.take() {
+                Some(job) => Some(job),
+                None => self.next().await,
+            };
+            let Some(mut job) = next else { return };
+            if self.is_over() {
+                // Never begun: its owner gives it back.
+                return;
+            }
+            self.consumer.receive(&mut job, &origin);
+            let step = self.handle(&mut job).await;
+            own = match (&self.lanes, step) {
+                (_, Step::Kept) => return,
+                (Some(lanes), Step::Later) => lanes.again(job),
+                (Some(lanes), Step::Done(_) | Step::Stale) => job.key.and_then(|key| lanes.done(&key)),
+                (None, Step::Done(_) | Step::Stale) => None,
+                // Nobody stands back where there is no order.
+                (None, Step::Later) => Some(job),
+            };
+        }
     }
 
     /// The next in line. None when there is none, and no more to come.
     async fn next(&self) -> Option<Job> {
-        if let Some(job) = self.lanes.try_next() {
-            return Some(job);
+        // Nearly always at once: then nothing need watch for the stop.
+        let next = match &self.lanes {
+            Some(lanes) => lanes.heads().try_pop(),
+            None => self.deliveries.try_pop().map(Job::from),
+        };
+        if next.is_some() {
+            return next;
         }
+        let next = async {
+            match &self.lanes {
+                Some(lanes) => lanes.heads().pop().await,
+                None => self.deliveries.pop().await.map(Job::from),
+            }
+        };
         tokio::select! {
             biased;
             () = self.stop.cancelled() => None,
-            job = self.lanes.next() => Some(job),
+            job = next => job,
         }
     }
 
@@ -200,9 +263,10 @@ impl<P: Process> Shared<P> {
         };
         unsettled.open = false;
         if let Step::Done(verdict) = step {
-            let settlement = Settlement { token: job.delivery.token, verdict };
-            // An owner that is gone has given it back.
-            let _ = self.settlements.send(settlement).await;
+            self.settlements.put(Settlement { token: job.delivery.token, verdict });
+            if job.took >= LONG {
+                self.settlements.flush();
+            }
         }
         step
     }
@@ -221,8 +285,7 @@ impl<P> Drop for Unsettled<'_, P> {
         // its consumer has gone without an answer, as in a crash, and that may be this very event's doing.
         if self.open && !self.shared.consumer.is_draining() && self.shared.consumer.config.order.is_none() {
             let settlement = Settlement { token: self.token, verdict: Verdict::Fail };
-            // As much room as there are deliveries; without it the event goes back uncounted.
-            let _ = self.shared.settlements.try_send(settlement);
+            self.shared.settlements.send(settlement);
         }
     }
 }

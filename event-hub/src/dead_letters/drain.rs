@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -20,6 +19,7 @@ use crate::dead_letters::record::{Record, death, given};
 use crate::dead_letters::store::Database;
 use crate::driver::{Settlement, Source, Subscribe, Subscription, Verdict};
 use crate::error::{Error, ErrorKind};
+use crate::handover::Settlements;
 use crate::hub::Hub;
 use crate::inbox::RETENTION;
 use crate::message::{Delivery, Token};
@@ -112,11 +112,10 @@ impl Drain {
         let (subscription, _running) = self.hub.subscribe(Subscribe {
             source: Source::Queue(self.queue.clone()),
             prefetch: self.config.prefetch.max(1),
-            concurrency: batch,
             single_active: false,
             name: self.config.name.clone(),
         });
-        let Subscription { mut deliveries, settlements, stop, state, owner } = subscription;
+        let Subscription { deliveries, settlements, stop, state, owner } = subscription;
         // Dropped with this future: the owner then gives everything back.
         let _stop = stop.clone().drop_guard();
         let mut shutdown = pin!(shutdown);
@@ -142,7 +141,7 @@ impl Drain {
                         None => std::future::pending().await,
                     }
                 } => Step::Retry,
-                count = deliveries.recv_many(&mut taken, batch), if !self.away => {
+                count = deliveries.pop_many(&mut taken, batch), if !self.away => {
                     if count == 0 { break Ok(()) }
                     Step::Store
                 }
@@ -209,7 +208,7 @@ impl Drain {
                 Step::Prune | Step::Count => {}
             }
             for (token, verdict) in settled {
-                let _ = settlements.send(Settlement { token, verdict }).await;
+                settlements.send(Settlement { token, verdict });
             }
             if ending.is_cancelled() {
                 // `shutdown` has completed and is not polled again.
@@ -223,7 +222,7 @@ impl Drain {
             self.held.iter().map(|(delivery, _)| delivery.token).chain(taken.iter().map(|taken| taken.token));
         for token in rest {
             // Nobody's fault, and not to be counted where the broker makes the difference.
-            let _ = settlements.send(Settlement { token, verdict: Verdict::Return }).await;
+            settlements.send(Settlement { token, verdict: Verdict::Return });
         }
         drop(settlements);
         drop(deliveries);
@@ -246,7 +245,7 @@ impl Drain {
     async fn store(
         &mut self,
         letters: Vec<(Delivery, Instant)>,
-        settlements: &mpsc::Sender<Settlement>,
+        settlements: &Settlements,
         ending: &CancellationToken,
     ) -> Vec<(Token, Verdict)> {
         let since: std::collections::HashMap<_, _> =
@@ -272,7 +271,7 @@ impl Drain {
                 // off here would leave as many in both forms, which nobody could know for the same.
                 Ok(_) => {
                     let settlement = Settlement { token: letter.token, verdict: Verdict::Ack };
-                    let _ = settlements.send(settlement).await;
+                    settlements.send(settlement);
                 }
                 // Its queue is full, or takes no copy: stored at once, though it may be stored again if it comes again.
                 Err(why) if why.is_refusal() => unnamed.push((name, letter)),

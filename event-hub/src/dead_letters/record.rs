@@ -55,13 +55,13 @@ impl Record {
         let died_at = told.as_ref().and_then(|info| info.last_failed_at).unwrap_or(now);
         let info = told.unwrap_or_else(|| attempts::untold(message));
         let event = Named::of(message);
-        let own = &message.properties;
+        let own = message.properties();
         Self {
             death: death.to_owned(),
             found_in: plain(&delivery.queue),
             queue: info.queue.as_deref().map(plain),
             exchange: info.exchange.as_deref().or(Some(&message.exchange)).map(plain),
-            routing_key: info.routing_key.as_deref().or(Some(&message.key)).map(plain),
+            routing_key: info.routing_key.as_deref().or(Some(message.key())).map(plain),
             event_id: event.id.as_deref().or(own.message_id.as_deref()).map(plain),
             event_type: event.kind.as_deref().or(own.kind.as_deref()).map(plain),
             reason: plain(&info.reason),
@@ -76,7 +76,7 @@ impl Record {
             previous_reason: info.previous_reason.as_deref().map(plain),
             content_type: own.content_type.as_deref().map(plain),
             properties: Value::Object(properties(own)).to_string(),
-            headers: Value::Object(fields_to_json(&message.headers)).to_string(),
+            headers: Value::Object(fields_to_json(message.headers())).to_string(),
             body: message.body.bytes().to_vec(),
         }
     }
@@ -98,14 +98,8 @@ impl Claimed {
         let (Some(headers), Some(properties)) = (headers, properties) else {
             return Err("its row has been changed, and cannot be read");
         };
-        let mut message = Message {
-            exchange: Text::default(),
-            key: queue.into(),
-            body: Bytes::from(self.body).into(),
-            properties,
-            headers,
-            lineage: None,
-        };
+        let body = Bytes::from(self.body).into();
+        let mut message = Message::new(Text::default(), queue.into(), body, properties, headers);
         attempts::revive(&mut message);
         Ok(message)
     }

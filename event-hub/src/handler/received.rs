@@ -38,7 +38,8 @@ pub(crate) struct Standing {
     pub(crate) dead_letter: Option<Box<DeadLetterInfo>>,
 }
 
-/// What the deliveries of one consumer have in common.
+/// What the deliveries of one consumer have in common. Cheap to clone.
+#[derive(Clone)]
 pub(crate) struct Origin {
     pub(crate) upcasts: Upcasts,
     /// From the event's time to its handler's start.
@@ -102,9 +103,9 @@ impl Received {
         let text = |(name, value): (&String, &HeaderValue)| (name.clone(), HeaderValue::to_text(value));
         RawDelivery {
             body: message.body.bytes().clone(),
-            message_id: message.properties.message_id.as_deref().map(str::to_owned),
-            content_type: message.properties.content_type.as_deref().map(str::to_owned),
-            headers: message.headers.iter().map(text).collect(),
+            message_id: message.id().map(str::to_owned),
+            content_type: message.properties().content_type.as_deref().map(str::to_owned),
+            headers: message.headers().iter().map(text).collect(),
         }
     }
 

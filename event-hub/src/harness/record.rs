@@ -62,8 +62,8 @@ impl Record {
         let message = &delivery.message;
         let delivered = Delivered {
             queue: delivery.queue.to_string(),
-            event_type: message.properties.kind.as_ref().unwrap_or(&message.key).to_string(),
-            event_id: message.properties.message_id.as_deref().map(str::to_owned),
+            event_type: message.kind().unwrap_or_else(|| message.key()).to_owned(),
+            event_id: message.id().map(str::to_owned),
             attempt,
             ended,
             reason: reason.map(str::to_owned),

@@ -58,7 +58,6 @@ impl Hub {
         let subscription = self.0.backend.subscribe(Subscribe {
             source: source.clone(),
             prefetch: config.prefetch,
-            concurrency: config.concurrency,
             single_active: self.is_single_active(source.name()),
             name: name.clone(),
         });

@@ -3,10 +3,10 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
-use crate::memory::queue::{Queue, Stored};
+use crate::memory::queue::{Place, Queue, Stored, Wake};
 use crate::message::{HeaderValue, Message, Text};
 use crate::topic;
 use crate::topology::{Binding, Conflict, Declared, Destination, Exchange, ExchangeKind, Topology};
@@ -26,8 +26,16 @@ pub(crate) struct State {
 /// Where a message goes, by name.
 pub(crate) type Route = Arc<[Text]>;
 
-/// A place in each queue of a route that gives places.
+/// A place in each queue of a route that gives places, as it was waited for.
 pub(crate) type Places = Vec<Option<OwnedSemaphorePermit>>;
+
+/// Whom to wake when the lock is free.
+#[derive(Debug, Default)]
+pub(crate) struct Wakes {
+    /// The clock must look sooner.
+    pub(crate) sooner: bool,
+    queues: Vec<Wake>,
+}
 
 #[derive(Debug)]
 struct Declaration {
@@ -177,26 +185,62 @@ impl State {
         route.iter().map(|name| self.queues.get(&**name)?.places.clone()).collect()
     }
 
-    /// A place in each of these queues, or none when one of them is full.
-    pub(crate) fn take_places(&self, route: &Route) -> Option<Places> {
-        let place = |name: &Text| match self.queues.get(&**name).and_then(|queue| queue.places.clone()) {
-            Some(places) => places.try_acquire_owned().ok().map(Some),
-            None => Some(None),
-        };
-        route.iter().map(place).collect()
-    }
-
-    /// Puts a copy into each queue that is still there. True when the clock must look sooner; none when no queue is.
-    pub(crate) fn put(&mut self, route: &Route, places: Places, message: &Arc<Message>) -> Option<bool> {
-        let mut sooner = None;
-        let mut places = places.into_iter();
-        for name in route.iter() {
-            let place = places.next().flatten();
-            if let Some(queue) = self.queues.get_mut(&**name) {
-                sooner = Some(sooner.unwrap_or(false) | queue.push(Arc::clone(message), place));
+    /// How many messages, of `most`, there is room for in all of these queues. Their places are taken.
+    pub(crate) fn take_places(&self, route: &Route, most: usize) -> usize {
+        let queues = || route.iter().filter_map(|name| self.queues.get(&**name)?.places.as_deref());
+        loop {
+            let count = queues().map(Semaphore::available_permits).fold(most, usize::min);
+            let Ok(permits) = u32::try_from(count) else { return 0 };
+            let taken: Result<Vec<_>, _> = queues().map(|places| places.try_acquire_many(permits)).collect();
+            // Who waits for room may have been given it in between: then we look again.
+            if let Ok(taken) = taken {
+                taken.into_iter().for_each(SemaphorePermit::forget);
+                return count;
             }
         }
-        sooner
+    }
+
+    /// Puts copies into each queue that is still there, for which [`State::take_places`] has taken the places.
+    pub(crate) fn put_all<'a>(
+        &mut self,
+        route: &Route,
+        messages: &(impl Iterator<Item = &'a Arc<Message>> + Clone),
+        wakes: &mut Wakes,
+    ) {
+        for name in route.iter() {
+            let Some(queue) = self.queues.get_mut(&**name) else { continue };
+            for message in messages.clone() {
+                let place = if queue.places.is_some() { Place::Here } else { Place::Nowhere };
+                wakes.sooner |= queue.push(Arc::clone(message), place);
+            }
+            wakes.add(queue);
+        }
+    }
+
+    /// Puts a copy into each queue that is still there, with the place that was waited for. False when none is.
+    pub(crate) fn put(
+        &mut self,
+        route: &Route,
+        places: Places,
+        message: &Arc<Message>,
+        wakes: &mut Wakes,
+    ) -> bool {
+        let mut there = false;
+        for (name, place) in route.iter().zip(places) {
+            let Some(queue) = self.queues.get_mut(&**name) else { continue };
+            let place = match (place, &queue.places) {
+                // Not of one that had its name before.
+                (Some(place), Some(places)) if Arc::ptr_eq(place.semaphore(), places) => {
+                    place.forget();
+                    Place::Here
+                }
+                _ => Place::Nowhere,
+            };
+            wakes.sooner |= queue.push(Arc::clone(message), place);
+            wakes.add(queue);
+            there = true;
+        }
+        there
     }
 
     /// Moves a message to where its queue sends dead letters, without waiting for room.
@@ -211,18 +255,17 @@ impl State {
             return false;
         };
         let mut message = Message::clone(&stored.message);
-        message.exchange = target.exchange.into();
-        if let Some(key) = target.key {
-            message.key = key.into();
-        }
+        let key = target.key.as_deref().unwrap_or_else(|| message.key()).into();
+        message.address(target.exchange.into(), key);
+        let headers = message.headers_mut();
         for (name, value) in [("x-first-death-queue", from), ("x-first-death-reason", reason)] {
-            message.headers.entry(name.to_owned()).or_insert_with(|| HeaderValue::Text(value.to_owned()));
+            headers.entry(name.to_owned()).or_insert_with(|| HeaderValue::Text(value.to_owned()));
         }
         // As RabbitMQ 4 tells the last death beside the first.
         for (name, value) in [("x-last-death-queue", from), ("x-last-death-reason", reason)] {
-            message.headers.insert(name.to_owned(), HeaderValue::Text(value.to_owned()));
+            headers.insert(name.to_owned(), HeaderValue::Text(value.to_owned()));
         }
-        let route = self.route(&message.exchange, &message.key);
+        let route = self.route(&message.exchange, message.key());
         if route.is_empty() {
             tracing::error!(
                 queue = from,
@@ -237,12 +280,15 @@ impl State {
         let has_places = |name: &Text| self.queues.get(&**name).is_some_and(|queue| queue.places.is_some());
         let work = route.iter().position(has_places);
         let back = crate::delay::is_own(from) && work.is_some_and(|at| !crate::delay::is_own(&route[at]));
-        let place = stored.place.filter(|_| !back);
-        let places = match work {
-            Some(at) => std::iter::repeat_with(|| None).take(at).chain([place]).collect(),
-            None => Places::new(),
-        };
-        let sooner = self.put(&route, places, &Arc::new(message)).unwrap_or(false);
+        let mut place = if back { Place::Nowhere } else { stored.place };
+        let message = Arc::new(message);
+        let mut sooner = false;
+        for (at, name) in route.iter().enumerate() {
+            let Some(queue) = self.queues.get_mut(&**name) else { continue };
+            let place = if work == Some(at) { std::mem::take(&mut place) } else { Place::Nowhere };
+            sooner |= queue.push(Arc::clone(&message), place);
+            queue.waker().wake();
+        }
         if let Some(share) = stored.share {
             share.settle();
         }
@@ -291,5 +337,19 @@ impl State {
     pub(crate) fn next_consumer(&mut self) -> u64 {
         self.next_consumer += 1;
         self.next_consumer
+    }
+}
+
+// === impl Wakes ===
+
+impl Wakes {
+    fn add(&mut self, queue: &Queue) {
+        if !self.queues.iter().any(|wake| wake.is_for(queue)) {
+            self.queues.push(queue.waker());
+        }
+    }
+
+    pub(crate) fn consumers(&mut self) {
+        self.queues.drain(..).for_each(|wake| wake.wake());
     }
 }

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tokio::sync::{Notify, mpsc};
-use tokio::time::{Duration, sleep};
+use tokio::sync::Notify;
+use tokio::task::coop;
+use tokio::time::{Duration, Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::driver::{Settlement, Source, Subscribe, Subscription, SubscriptionState, Verdict};
 use crate::feed::Place;
+use crate::handover::{self, Inlet, Line, Settled};
 use crate::memory::state::State;
-use crate::memory::{BATCH, Broker};
+use crate::memory::{BATCH, Broker, queue};
 use crate::message::{Delivery, Text, Token};
 use crate::topology::{Binding, Queue, Topology};
 
@@ -20,16 +22,17 @@ const ABSENT: Duration = Duration::from_millis(200);
 
 pub(super) fn start(broker: Broker, subscribe: Subscribe) -> Subscription {
     let prefetch = usize::from(subscribe.prefetch).max(1);
-    let (sender, deliveries) = mpsc::channel(prefetch);
-    let (settlements, receiver) = mpsc::channel(prefetch + subscribe.concurrency + 1);
+    let deliveries = Line::new(prefetch);
+    // An eighth of the window: enough for a wake, and refilled long before the rest is through.
+    let (settlements, settled) = handover::settlements((prefetch / 8).min(BATCH));
     let stop = CancellationToken::new();
     let state = Arc::new(SubscriptionState::default());
     let owner = Owner {
         broker,
         subscribe,
         prefetch,
-        deliveries: sender,
-        settlements: receiver,
+        deliveries: Inlet::of(&deliveries),
+        settled,
         stop: stop.clone(),
         state: Arc::clone(&state),
         made: None,
@@ -41,8 +44,8 @@ struct Owner {
     broker: Broker,
     subscribe: Subscribe,
     prefetch: usize,
-    deliveries: mpsc::Sender<Delivery>,
-    settlements: mpsc::Receiver<Settlement>,
+    deliveries: Inlet<Delivery>,
+    settled: Settled,
     stop: CancellationToken,
     state: Arc<SubscriptionState>,
     /// The feed's queue that was made by a look that found no exchange: the next one finds it, and it is new.
@@ -71,11 +74,12 @@ impl Owner {
             let Some(seat) = self.open(opened) else {
                 tokio::select! {
                     () = self.stop.cancelled() => return,
-                    () = self.deliveries.closed() => return,
                     () = sleep(ABSENT) => continue,
                 }
             };
             opened = true;
+            // What waits there is back in its queue since the last seat was left, and would settle nothing.
+            self.deliveries.clear();
             self.state.active.store(true, Ordering::Release);
             let again = self.serve(seat).await;
             self.state.active.store(false, Ordering::Release);
@@ -130,7 +134,7 @@ impl Owner {
     }
 
     /// Delivers and settles. True when the queue is gone and the seat must be taken anew.
-    async fn serve(&mut self, mut seat: Seat) -> bool {
+    async fn serve(&self, mut seat: Seat) -> bool {
         let wake = Arc::clone(&seat.wake);
         let (mut taken, mut settled) = (Vec::new(), Vec::new());
         let mut stopped = false;
@@ -139,38 +143,32 @@ impl Owner {
             let woken = wake.notified();
             // A busy queue must not keep us from seeing it.
             stopped |= self.stop.is_cancelled();
+            // ORDER: what is there is settled first, so that a busy queue cannot starve its acknowledgements.
+            if self.settled.try_take(&mut settled) == Some(true) && !seat.settle(&mut settled) {
+                return true;
+            }
             let room = if stopped { 0 } else { self.prefetch.saturating_sub(seat.held) };
             if room > 0 {
                 if !seat.take(room.min(BATCH), &mut taken) {
                     return true;
                 }
-                let some = !taken.is_empty();
-                for delivery in taken.drain(..) {
-                    // INVARIANT: at most `prefetch` are held, so there is room in the channel unless
-                    // deliveries of an older seat still wait in it.
-                    if stopped {
-                        seat.return_one(delivery.token);
-                    } else if let Err(back) = self.deliveries.send(delivery).await {
+                if !taken.is_empty() {
+                    // INVARIANT: at most `prefetch` are held, so there is room in the line.
+                    if !self.deliveries.push_all(&mut taken) {
                         // The worker drains: it takes nothing more, but still settles.
                         stopped = true;
-                        seat.return_one(back.0.token);
                     }
-                }
-                if some {
-                    // Settle what is there, so that a busy queue cannot starve its acknowledgements.
-                    while let Ok(settlement) = self.settlements.try_recv() {
-                        settled.push(settlement);
+                    for delivery in taken.drain(..) {
+                        seat.return_one(delivery.token);
                     }
-                    if !seat.settle(&mut settled) {
-                        return true;
-                    }
+                    coop::consume_budget().await;
                     continue;
                 }
             }
             tokio::select! {
                 biased;
-                count = self.settlements.recv_many(&mut settled, BATCH) => {
-                    if count == 0 {
+                open = self.settled.take(&mut settled) => {
+                    if !open {
                         // What is out now was never begun, or is nobody's failure: what was is settled.
                         seat.leaving = Verdict::Return;
                         return false;
@@ -212,15 +210,20 @@ impl Seat {
 
     /// Takes what is there, `most` at most. False when the queue is gone.
     fn take(&mut self, most: usize, taken: &mut Vec<Delivery>) -> bool {
+        let arrived = Instant::now();
+        // The same name anew for each batch: the count of references to one for all would go from core to core with
+        // each of them.
+        let name = Text::from(&*self.queue);
         let mut state = self.broker.shared.state();
         let Some(queue) = state.queues.get_mut(&*self.queue) else { return false };
         queue.take(self.consumer, most, |tag, stored| {
             self.held += 1;
             taken.push(Delivery {
                 message: Arc::clone(&stored.message),
-                queue: Text::clone(&self.queue),
+                queue: Text::clone(&name),
                 redelivered: stored.redelivered,
                 returns: stored.returns,
+                arrived,
                 token: Token { generation: self.generation, tag },
             });
         });
@@ -230,28 +233,31 @@ impl Seat {
     /// Settles in order, what goes back last. False when the queue is gone.
     fn settle(&mut self, settled: &mut Vec<Settlement>) -> bool {
         let mut sooner = false;
-        let there = {
+        let mut done = Vec::with_capacity(settled.len());
+        let (there, places) = {
             let mut state = self.broker.shared.state();
             let mut back = Vec::new();
             let mut queue = state.queues.get_mut(&*self.queue);
             for Settlement { token, verdict } in settled.drain(..) {
                 match (token.generation == self.generation, verdict, &mut queue) {
-                    (true, Verdict::Ack, Some(queue)) => {
-                        self.held -= usize::from(queue.acknowledge(token.tag));
-                    }
+                    (true, Verdict::Ack, Some(queue)) => done.extend(queue.acknowledge(token.tag)),
                     (true, Verdict::Fail | Verdict::Return, Some(_)) => back.push((token.tag, verdict)),
                     _ => {}
                 }
             }
+            self.held -= done.len();
             let there = queue.is_some();
+            let places = queue.and_then(|queue| queue.places.clone());
             for (tag, verdict) in back {
                 if state.queues.get(&*self.queue).is_some_and(|queue| queue.is_out(tag)) {
                     self.held -= 1;
                     sooner |= give_back(&mut state, &self.queue, tag, verdict);
                 }
             }
-            there
+            (there, places)
         };
+        // Without the lock: most of what they hold is freed with them.
+        queue::settle(done, places.as_deref());
         if sooner {
             self.broker.shared.sooner.notify_one();
         }

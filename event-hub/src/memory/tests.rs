@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
@@ -44,18 +45,20 @@ async fn publish(hub: &Hub, n: u32) -> Receipt {
     hub.publish(&event(n)).await.unwrap()
 }
 
-/// Consumes until `count` events were answered with `outcome`.
+/// Consumes until `count` events were answered with `outcome`. What comes before the end is seen goes back.
 async fn consume(hub: &Hub, queue: &str, count: usize, outcome: Outcome) {
-    let (done, gate) = (Arc::new(Semaphore::new(0)), outcome);
+    let (done, taken, gate) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)), outcome);
     let handler = {
         let done = Arc::clone(&done);
         move |_: RawDelivery, _: Context| {
+            let one_more = taken.fetch_add(1, Ordering::Relaxed) >= count;
             done.add_permits(1);
             let outcome = gate.clone();
-            async move { outcome }
+            async move { if one_more { std::future::pending().await } else { outcome } }
         }
     };
-    let config = ConsumerConfig { prefetch: 1, concurrency: 1, ..ConsumerConfig::default() };
+    let mut config = ConsumerConfig { prefetch: 1, concurrency: 1, ..ConsumerConfig::default() };
+    config.drain_timeout = Duration::ZERO;
     let needed = u32::try_from(count).unwrap();
     let enough = async {
         done.acquire_many(needed).await.unwrap().forget();

@@ -30,8 +30,8 @@ impl Body {
     }
 
     /// The event, when it need not be read.
-    pub(crate) fn event(&self) -> Option<Arc<Event>> {
-        self.event.clone()
+    pub(crate) fn event(&self) -> Option<&Arc<Event>> {
+        self.event.as_ref()
     }
 }
 

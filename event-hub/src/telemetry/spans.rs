@@ -103,7 +103,7 @@ impl ProcessSpans {
     /// Of one delivery, in its event's trace.
     pub(crate) fn one(&self, delivery: &Delivery, attempt: u32) -> Span {
         let message = &*delivery.message;
-        let traceparent = message.text("traceparent");
+        let traceparent = message.traceparent();
         let span = tracing::info_span!(
             "process",
             otel.name = self.name,
@@ -114,9 +114,9 @@ impl ProcessSpans {
             messaging.operation.type = PROCESS,
             messaging.destination.name = &*delivery.queue,
             messaging.consumer.group.name = self.consumer,
-            messaging.message.id = message.properties.message_id.as_deref(),
-            messaging.message.conversation_id = message.properties.correlation_id.as_deref(),
-            messaging.rabbitmq.destination.routing_key = &*message.key,
+            messaging.message.id = message.id(),
+            messaging.message.conversation_id = message.correlation_id(),
+            messaging.rabbitmq.destination.routing_key = message.key(),
             tramline.attempt = attempt,
             traceparent,
             error.type = field::Empty,

@@ -33,14 +33,7 @@ fn the_size_of_a_header_frame_is_exact() {
         lane: 0,
     };
     for (headers, properties) in [(Headers::new(), Properties::default()), (headers, full)] {
-        let message = Message {
-            exchange: "e".into(),
-            key: "k".into(),
-            body: Bytes::new().into(),
-            properties,
-            headers,
-            lineage: None,
-        };
+        let message = Message::new("e".into(), "k".into(), Bytes::new().into(), properties, headers);
         let measured = header_size(&message);
         let properties = outgoing(message, 1).properties;
         let written = lapin::protocol::basic::gen_properties(&properties)(Vec::new().into()).unwrap();

@@ -73,7 +73,7 @@ impl Line {
 
 /// What a message is known by when it comes again; those without an id are known as one.
 pub(super) fn id(message: &Message) -> Text {
-    message.properties.message_id.clone().unwrap_or_default()
+    message.properties().message_id.clone().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ pub(super) fn death(message: &Message, deaths: Deaths) -> Option<Mark> {
 
 /// All that the broker tells, the latest first.
 fn marks(message: &Message) -> Vec<Mark> {
-    if let Some(HeaderValue::List(list)) = message.headers.get("x-death") {
+    if let Some(HeaderValue::List(list)) = message.headers().get("x-death") {
         let tables = list.iter().filter_map(|entry| match entry {
             HeaderValue::Table(table) => Mark::read(table),
             _ => None,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::*;
 use crate::handler::Context;
 use crate::handler::received::{Origin, Received};
-use crate::message::{Properties, Token};
+use crate::message::{Headers, Properties, Token};
 use crate::schema::Upcasts;
 
 fn delivery() -> Delivery {
@@ -18,17 +18,17 @@ fn delivery() -> Delivery {
         ("CC".to_owned(), HeaderValue::List(vec![HeaderValue::Text("other".to_owned())])),
     ]);
     Delivery {
-        message: Arc::new(Message {
-            exchange: "events".into(),
-            key: "a.b".into(),
-            body: Bytes::new().into(),
-            properties: Properties::default(),
+        message: Arc::new(Message::new(
+            "events".into(),
+            "a.b".into(),
+            Bytes::new().into(),
+            Properties::default(),
             headers,
-            lineage: None,
-        }),
+        )),
         queue: "work".into(),
         redelivered: false,
         returns: 2,
+        arrived: tokio::time::Instant::now(),
         token: Token { generation: 1, tag: 1 },
     }
 }
@@ -44,9 +44,9 @@ fn what_the_broker_took_back_is_no_attempt() {
     let cx = context(&first);
     assert_eq!((cx.attempt, cx.returns), (1, 2));
     let again = again(&first, 1, "no", ("x".to_owned(), "bits.work".to_owned()));
-    assert!(!again.headers.contains_key("x-death") && !again.headers.contains_key("x-delivery-count"));
+    assert!(!again.headers().contains_key("x-death") && !again.headers().contains_key("x-delivery-count"));
     assert_eq!(again.text("mine"), Some("kept"));
-    assert!(!again.headers.contains_key("CC"), "a copy is for its own queue alone");
+    assert!(!again.headers().contains_key("CC"), "a copy is for its own queue alone");
     let second = Delivery { message: again.into(), returns: 0, ..first };
     let cx = context(&second);
     assert_eq!((cx.attempt, cx.returns, cx.redelivered), (2, 0, true));
@@ -59,7 +59,7 @@ fn a_dead_letter_keeps_its_story_and_starts_its_own_count() {
     let target = DeadLetter { exchange: "dlx".to_owned(), key: Some("dead-letter".to_owned()) };
     let long = "é".repeat(5000);
     let letter = dead(&delivery(), &target, "handler", 3, ("attempts", &long));
-    assert_eq!((&*letter.exchange, &*letter.key), ("dlx", "dead-letter"));
+    assert_eq!((&*letter.exchange, letter.key()), ("dlx", "dead-letter"));
     let cx = context(&Delivery { message: letter.into(), returns: 0, queue: "dlq".into(), ..delivery() });
     assert_eq!((cx.attempt, cx.routing_key.as_str()), (1, "a.b"));
     let info = cx.dead_letter.unwrap();
@@ -93,7 +93,9 @@ fn a_failure_at_a_dead_letter_is_not_its_story() {
 fn a_broker_s_dead_letter_stays_one_when_it_is_tried_again() {
     let mut first = Delivery { queue: "dlq".into(), ..delivery() };
     for (name, text) in [("x-first-death-reason", "delivery_limit"), ("x-first-death-queue", "work")] {
-        Arc::make_mut(&mut first.message).headers.insert(name.to_owned(), HeaderValue::Text(text.to_owned()));
+        Arc::make_mut(&mut first.message)
+            .headers_mut()
+            .insert(name.to_owned(), HeaderValue::Text(text.to_owned()));
     }
     let copy = again(&first, 1, "busy", ("x".to_owned(), "y".to_owned()));
     let info = context(&Delivery { message: copy.into(), returns: 0, queue: "dlq".into(), ..delivery() });
@@ -145,7 +147,7 @@ fn x_death(entries: &[(&str, &str, u64)]) -> HeaderValue {
 
 fn lying(queue: &str, entries: &[(&str, &str, u64)]) -> Delivery {
     let mut lying = Delivery { queue: queue.into(), returns: 0, ..delivery() };
-    Arc::make_mut(&mut lying.message).headers.insert("x-death".to_owned(), x_death(entries));
+    Arc::make_mut(&mut lying.message).headers_mut().insert("x-death".to_owned(), x_death(entries));
     lying
 }
 
@@ -174,12 +176,12 @@ fn a_later_death_by_the_broker_counts() {
     let letter = dead(&delivery(), &dlx(), "handler", 8, ("attempts", "broken"));
     let mut lying = Delivery { message: letter.into(), returns: 0, queue: "dlq".into(), ..delivery() };
     Arc::make_mut(&mut lying.message)
-        .headers
+        .headers_mut()
         .insert("x-death".to_owned(), x_death(&[("second", "delivery_limit", 1)]));
     let info = context(&lying).dead_letter.unwrap();
     assert_eq!((info.reason.as_str(), info.queue.as_deref()), ("delivery_limit", Some("second")));
     Arc::make_mut(&mut lying.message)
-        .headers
+        .headers_mut()
         .insert("x-death".to_owned(), x_death(&[("second", "maxlen", 1)]));
     assert_eq!(context(&lying).dead_letter.unwrap().queue.as_deref(), Some("work"));
 }
@@ -202,7 +204,7 @@ mod deaths {
         let mut repeated = Delivery { message: first.message.clone(), returns: 3, ..letter() };
         repeated.redelivered = true;
         Arc::make_mut(&mut repeated.message)
-            .headers
+            .headers_mut()
             .insert("x-delivery-count".to_owned(), HeaderValue::Number(3));
         assert_eq!(death(&repeated), name);
         let moved = Delivery { message: replace(&first, "other").into(), ..letter() };
@@ -215,7 +217,7 @@ mod deaths {
     fn two_deaths_have_two_names() {
         assert_ne!(death(&letter()), death(&letter()));
         let with_id = |mut lying: Delivery| {
-            Arc::make_mut(&mut lying.message).properties.message_id = Some("m".into());
+            Arc::make_mut(&mut lying.message).parts_mut().properties.message_id = Some("m".into());
             lying
         };
         let first = death(&with_id(lying("dlq", &[("work", "rejected", 40)])));
@@ -224,7 +226,7 @@ mod deaths {
         let mut ours_first = with_id(letter());
         let name = death(&ours_first);
         Arc::make_mut(&mut ours_first.message)
-            .headers
+            .headers_mut()
             .insert("x-death".to_owned(), x_death(&[("work", "delivery_limit", 50)]));
         assert_ne!(death(&ours_first), name);
         // Without an id the broker's marks are not enough.
@@ -240,6 +242,6 @@ mod deaths {
         assert_eq!(message.number(REDRIVES), Some(2));
         assert_eq!(message.text(PREVIOUS), Some("attempts"));
         assert_eq!((message.text("mine"), message.text(KEY)), (Some("kept"), Some("a.b")));
-        assert!(LIFE.iter().all(|name| !message.headers.contains_key(*name)));
+        assert!(LIFE.iter().all(|name| !message.headers().contains_key(*name)));
     }
 }

@@ -6,22 +6,22 @@ use super::*;
 use crate::message::{Headers, Message, Properties, Token};
 
 fn job(key: Option<&str>, generation: u64, tag: u64) -> Job {
-    let message = Message {
-        exchange: "".into(),
-        key: "".into(),
-        body: Bytes::new().into(),
-        properties: Properties::default(),
-        headers: Headers::default(),
-        lineage: None,
-    };
+    let (properties, headers) = (Properties::default(), Headers::default());
+    let message = Message::new("".into(), "".into(), Bytes::new().into(), properties, headers);
     let token = Token { generation, tag };
-    let delivery =
-        Delivery { message: message.into(), queue: "q".into(), redelivered: false, returns: 0, token };
-    Job { key: key.map(str::to_owned), ..Job::new(delivery, Instant::now()) }
+    let delivery = Delivery {
+        message: message.into(),
+        queue: "q".into(),
+        redelivered: false,
+        returns: 0,
+        arrived: Instant::now(),
+        token,
+    };
+    Job { key: key.map(str::to_owned), ..Job::from(delivery) }
 }
 
 fn heads(lanes: &Lanes) -> Vec<u64> {
-    std::iter::from_fn(|| lanes.try_next()).map(|job| job.delivery.token.tag).collect()
+    std::iter::from_fn(|| lanes.heads().try_pop()).map(|job| job.delivery.token.tag).collect()
 }
 
 #[tokio::test]
@@ -47,7 +47,7 @@ async fn what_stands_back_keeps_its_key() {
     for (tag, key) in [(0, "a"), (1, "b"), (2, "a")] {
         lanes.push(job(Some(key), 1, tag)).await;
     }
-    let first = lanes.next().await;
+    let first = lanes.heads().pop().await.unwrap();
     assert!(lanes.again(first).is_none());
     assert_eq!(heads(&lanes), [1, 0], "behind the other key, before its own next");
 }
@@ -56,7 +56,7 @@ async fn what_stands_back_keeps_its_key() {
 async fn a_full_line_leaves_the_next_with_its_worker() {
     let lanes = Lanes::new(1);
     lanes.push(job(Some("a"), 1, 0)).await;
-    let first = lanes.next().await;
+    let first = lanes.heads().pop().await.unwrap();
     lanes.push(job(Some("a"), 1, 1)).await;
     lanes.push(job(Some("b"), 1, 2)).await;
     assert_eq!(lanes.done("a").map(|job| job.delivery.token.tag), Some(1));
@@ -78,7 +78,7 @@ async fn a_new_generation_clears_what_waits() {
     let mut left = Vec::new();
     loop {
         assert!(lanes.done("a").is_none());
-        let Some(job) = lanes.try_next() else { break };
+        let Some(job) = lanes.heads().try_pop() else { break };
         left.push((job.generation(), job.delivery.token.tag));
     }
     assert_eq!(left, [(2, 0), (2, 1)]);
