@@ -2,6 +2,7 @@
 
 mod binary;
 mod extension;
+mod id;
 mod json;
 mod parts;
 
@@ -12,21 +13,16 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
-use uuid::Uuid;
 
 use crate::error::{Error, ErrorKind};
 use crate::schema::Versioned;
 
 pub(crate) use crate::envelope::binary::{HeaderRef, read};
 pub use crate::envelope::extension::{ExtensionValue, Extensions};
+pub use crate::envelope::id::EventId;
 
 /// The content type of an event's body on the wire.
 pub const CONTENT_TYPE: &str = "application/cloudevents+json";
-
-/// What identifies an event, and what the inbox keeps apart repeats by.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
-#[serde(transparent)]
-pub struct EventId(String);
 
 /// One event. Its type is also its routing key.
 ///
@@ -71,51 +67,6 @@ const JSON: &str = "application/json";
 
 /// The longest id, type and correlation id: an AMQP short string counts its bytes in one.
 const SHORT: usize = 255;
-
-// === impl EventId ===
-
-impl EventId {
-    /// A new id, a UUID v7.
-    #[must_use]
-    pub fn random() -> Self {
-        Self(Uuid::now_v7().to_string())
-    }
-
-    /// An id that came from elsewhere.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::InvalidEvent`] when it is empty or longer than 255 bytes.
-    pub fn parse(id: impl Into<String>) -> Result<Self, Error> {
-        let id = id.into();
-        short("id", &id)?;
-        Ok(Self(id))
-    }
-
-    /// The id as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for EventId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl AsRef<str> for EventId {
-    fn as_ref(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<EventId> for String {
-    fn from(id: EventId) -> Self {
-        id.0
-    }
-}
 
 // === impl Event ===
 
@@ -252,7 +203,7 @@ impl Event {
             &self.data_schema,
         ];
         let texts: usize = texts.into_iter().flatten().map(String::len).sum();
-        let texts = texts + self.id.0.len() + self.source.len() + self.event_type.len();
+        let texts = texts + self.id.size() + self.source.len() + self.event_type.len();
         self.extensions.is_empty() && self.data.get().len() + 6 * texts + NAMES <= most
     }
 
@@ -260,7 +211,7 @@ impl Event {
     /// free for all to set.
     pub(crate) fn is_read_as_it_is(&self) -> bool {
         self.data_content_type.is_none()
-            && [self.id.as_str(), &self.event_type, &self.source].iter().all(|text| short("", text).is_ok())
+            && [self.id.size(), self.event_type.len(), self.source.len()].iter().all(|size| is_short(*size))
     }
 
     /// Reads one CloudEvents JSON object. One without a time happened now; one without data has `null`.
@@ -276,7 +227,7 @@ impl Event {
 impl fmt::Debug for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Event")
-            .field("id", &self.id.0)
+            .field("id", &self.id.as_str())
             .field("type", &self.event_type)
             .field("source", &self.source)
             .field("data_version", &self.data_version)
@@ -288,8 +239,12 @@ fn first_version() -> u32 {
     1
 }
 
+fn is_short(size: usize) -> bool {
+    (1..=SHORT).contains(&size)
+}
+
 fn short(what: &str, value: &str) -> Result<(), Error> {
-    if value.is_empty() || value.len() > SHORT {
+    if !is_short(value.len()) {
         return Err(Error::new(ErrorKind::InvalidEvent, format!("{what} must have 1 to {SHORT} bytes")));
     }
     Ok(())
