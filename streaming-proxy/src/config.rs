@@ -9,4 +9,9 @@ mod upstream;
 pub use crate::config::answers::{Answers, CookieDomain};
 pub use crate::config::proxy::{HostHeader, ProxyConfig};
 pub use crate::config::route::{Retries, Timeouts};
+pub use crate::config::upstream::HttpVersion;
+#[cfg(feature = "http2")]
+pub use crate::config::upstream::UpstreamHttp2;
 pub use crate::config::upstream::{RetryBudget, UpstreamConfig};
+#[cfg(feature = "tls")]
+pub use crate::upstream::tls::Roots;

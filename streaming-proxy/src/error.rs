@@ -67,6 +67,9 @@ pub enum ErrorKind {
     Overloaded,
     /// The upstream took the request and did not answer, or stopped in the middle of its body.
     ResponseTimeout,
+    /// The upstream could be connected to, but not within TLS: it has no certificate for its name that is believed, or
+    /// the two share no version or protocol. Nothing was sent.
+    TlsFailed,
     /// The route's total time is over.
     TotalTimeout,
     /// The upstream's body broke off.
@@ -89,6 +92,8 @@ pub enum Stage {
     Queue,
     /// A connection was opened.
     Connect,
+    /// The connection was encrypted.
+    Tls,
     /// It was written.
     Send,
     /// The head of the answer was waited for, or read.
@@ -234,6 +239,7 @@ impl ProxyError {
             | ErrorKind::ConnectFailed
             | ErrorKind::ConnectTimeout
             | ErrorKind::ResponseTimeout
+            | ErrorKind::TlsFailed
             | ErrorKind::Truncated => Side::Upstream,
         }
     }
@@ -302,6 +308,7 @@ impl ErrorKind {
             Self::NoRoute => "no_route",
             Self::Overloaded => "overloaded",
             Self::ResponseTimeout => "response_timeout",
+            Self::TlsFailed => "tls_failed",
             Self::TotalTimeout => "total_timeout",
             Self::Truncated => "truncated",
             Self::UriTooLong => "uri_too_long",
@@ -330,6 +337,7 @@ impl fmt::Display for ErrorKind {
             Self::NoRoute => "no route for this path",
             Self::Overloaded => "too many requests are waiting",
             Self::ResponseTimeout => "the upstream did not answer in time",
+            Self::TlsFailed => "no TLS with the upstream",
             Self::TotalTimeout => "the request took too long",
             Self::Truncated => "the upstream's body broke off",
             Self::UriTooLong => "the target is too long",

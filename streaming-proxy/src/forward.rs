@@ -107,18 +107,18 @@ pub(crate) async fn forward(
             return Err(error.when(trail.stage(), trail.sent()).at(upstream.shared_name()));
         }
     };
-    let attempt::Answered { mut response, turn, mut connection, upload, again: _ } = answered;
+    let attempt::Answered { mut response, turn, mut channel, upload, again: _ } = answered;
     accounts.expect(response.status().is_server_error());
     let scan = Scan::of_answer(response.headers());
     if scan.has(Seen::Hop)
         && let Some(seconds) = keep_alive_seconds(response.headers())
     {
-        connection.keep_at_most(seconds);
+        channel.keep_at_most(seconds);
     }
     hop::strip_response(response.headers_mut(), scan);
     let places = Places { upstream: turn.endpoint().authority(), client: found.authority.as_ref() };
     answer::rewrite(response.headers_mut(), scan, found.matched, places);
-    let exchange = Exchange { turn, connection: Some(connection), upload, accounts };
+    let exchange = Exchange { turn, channel: Some(channel), upload, accounts };
     if let Some(via) = &shared.via {
         let version = response.version();
         via.add(response.headers_mut(), version, scan.has(Seen::Via));

@@ -27,6 +27,8 @@ pub(crate) struct UpstreamMetrics {
     pub(crate) in_flight: Gauge,
     pub(crate) waiting: Gauge,
     pub(crate) idle: Gauge,
+    #[cfg(feature = "http2")]
+    pub(crate) http2_streams: Gauge,
     pub(crate) connected: Counter,
     pub(crate) connect_failed: Counter,
 }
@@ -82,6 +84,8 @@ impl UpstreamMetrics {
             in_flight: gauge!("streaming_proxy.in_flight", "upstream" => label()),
             waiting: gauge!("streaming_proxy.waiting", "upstream" => label()),
             idle: gauge!("streaming_proxy.connections.idle", "upstream" => label()),
+            #[cfg(feature = "http2")]
+            http2_streams: gauge!("streaming_proxy.http2.streams", "upstream" => label()),
             connected: connects("ok"),
             connect_failed: connects("failed"),
         }

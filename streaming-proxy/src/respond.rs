@@ -98,9 +98,11 @@ impl ProxyError {
             ErrorKind::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             ErrorKind::ClientGone => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
             ErrorKind::BodyTaken | ErrorKind::Config => StatusCode::INTERNAL_SERVER_ERROR,
-            ErrorKind::BadResponse | ErrorKind::Closed | ErrorKind::ConnectFailed | ErrorKind::Truncated => {
-                StatusCode::BAD_GATEWAY
-            }
+            ErrorKind::BadResponse
+            | ErrorKind::Closed
+            | ErrorKind::ConnectFailed
+            | ErrorKind::TlsFailed
+            | ErrorKind::Truncated => StatusCode::BAD_GATEWAY,
             ErrorKind::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             ErrorKind::ConnectTimeout | ErrorKind::ResponseTimeout | ErrorKind::TotalTimeout => {
                 StatusCode::GATEWAY_TIMEOUT
@@ -147,6 +149,8 @@ impl ProxyError {
             ErrorKind::ConnectFailed if self.is_refused() => "connection_refused",
             ErrorKind::ConnectFailed => "destination_unavailable",
             ErrorKind::ConnectTimeout => "connection_timeout",
+            ErrorKind::TlsFailed if self.is_untrusted() => "tls_certificate_error",
+            ErrorKind::TlsFailed => "tls_protocol_error",
             ErrorKind::Closed => "connection_terminated",
             ErrorKind::ResponseTimeout => "connection_read_timeout",
             ErrorKind::TotalTimeout => "http_response_timeout",
@@ -155,6 +159,20 @@ impl ProxyError {
             ErrorKind::BodyTaken => "proxy_internal_error",
             ErrorKind::Config => "proxy_configuration_error",
         }
+    }
+
+    /// Whether the upstream's certificate is not believed, or is another's.
+    #[cfg(feature = "tls")]
+    fn is_untrusted(&self) -> bool {
+        let cause = self.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+        let cause =
+            cause.and_then(|cause| cause.get_ref()).and_then(|cause| cause.downcast_ref::<rustls::Error>());
+        matches!(cause, Some(rustls::Error::InvalidCertificate(_)))
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn is_untrusted(&self) -> bool {
+        false
     }
 
     fn is_refused(&self) -> bool {

@@ -1,9 +1,14 @@
 //! A service behind the proxy: one or several addresses.
 
 mod balance;
+pub(crate) mod channel;
 pub(crate) mod endpoint;
+#[cfg(feature = "http2")]
+mod h2;
 mod health;
 mod pool;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,8 +20,6 @@ use crate::error::ProxyError;
 use crate::metrics::UpstreamMetrics;
 use crate::resilience::Resilience;
 use crate::upstream::endpoint::Endpoint;
-
-pub(crate) use crate::upstream::pool::Connection;
 
 /// A service behind the proxy: one or several addresses with their connections. Clones share them.
 ///
@@ -39,14 +42,15 @@ struct Shared {
 // === impl Upstream ===
 
 impl Upstream {
-    /// An upstream with these addresses (`http://host:port`, or `host:port`), of which nothing is connected yet.
+    /// An upstream with these addresses (`http://host:port`, `https://host:port`, or `host:port`, which is `http`), of
+    /// which nothing is connected yet.
     ///
     /// `name` is the label in metrics and logs. Names are looked up at every connect.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if there is no address, or one does not parse, has a path or is
-    /// not `http`.
+    /// neither `http` nor, with the feature `tls`, `https`.
     pub fn new<A: AsRef<str>>(
         name: &str,
         addresses: impl IntoIterator<Item = A>,
@@ -105,7 +109,7 @@ impl Upstream {
             return self;
         }
         let kept = |endpoint: &Arc<Endpoint>| {
-            let known = old.endpoints.iter().find(|known| known.authority() == endpoint.authority());
+            let known = old.endpoints.iter().find(|known| known.is_same(endpoint));
             known.unwrap_or(endpoint).clone()
         };
         let shared = Shared {

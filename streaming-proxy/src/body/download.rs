@@ -16,7 +16,7 @@ use crate::body::upload::Progress;
 use crate::error::{ErrorKind, ProxyError, Sent, Stage};
 use crate::journal::Journal;
 use crate::metrics::{Outcome, RouteMetrics};
-use crate::upstream::Connection;
+use crate::upstream::channel::Channel;
 use crate::upstream::endpoint::Turn;
 
 /// An upstream's body. Holds the exchange until its end.
@@ -31,7 +31,7 @@ pub(crate) struct Download {
 /// Everything that one request holds at an upstream. However it ends, it is given back and counted once.
 pub(crate) struct Exchange {
     pub(crate) turn: Turn,
-    pub(crate) connection: Option<Connection>,
+    pub(crate) channel: Option<Channel>,
     pub(crate) upload: Option<Arc<Progress>>,
     pub(crate) accounts: Accounts,
 }
@@ -150,8 +150,8 @@ impl Exchange {
     /// An answer that came before the end of the upload ends the upload: its connection is closed.
     fn finish(mut self) {
         let sent = self.upload.as_ref().is_none_or(|upload| upload.is_done());
-        if let Some(connection) = self.connection.take().filter(|_| sent) {
-            self.turn.endpoint().pool().put(connection);
+        if let Some(channel) = self.channel.take().filter(|_| sent) {
+            channel.put_back(self.turn.endpoint().pool());
         }
         self.accounts.outcome = self.accounts.whole;
     }

@@ -2,10 +2,28 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "tls")]
+use crate::upstream::tls::Roots;
+
 /// How an [`Upstream`](crate::Upstream) is reached.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct UpstreamConfig {
+    /// The version of HTTP that it is spoken to in.
+    pub version: HttpVersion,
+    /// How HTTP/2 is spoken to it.
+    #[cfg(feature = "http2")]
+    pub http2: UpstreamHttp2,
+    /// Whose word on the certificates of `https` addresses is taken.
+    ///
+    /// The default is the public authorities.
+    #[cfg(feature = "tls")]
+    pub roots: Roots,
+    /// For the handshake of TLS, after the connect.
+    ///
+    /// The default, 2 s, is that of a connect: it takes two round trips at most, and may lose a packet.
+    #[cfg(feature = "tls")]
+    pub tls_timeout: Duration,
     /// For one attempt to connect to one address, name look-up included.
     ///
     /// The default, 2 s, survives one lost SYN (sent again after 1 s).
@@ -74,11 +92,69 @@ pub struct RetryBudget {
     pub per_second: u32,
 }
 
+/// Which version of HTTP an upstream is spoken to in.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "config", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
+#[non_exhaustive]
+pub enum HttpVersion {
+    /// With TLS what both sides speak (ALPN), HTTP/2 before HTTP/1.1; without TLS HTTP/1.1. A request that wants to
+    /// upgrade (WebSocket) gets a connection of HTTP/1.1 in any case.
+    #[default]
+    Negotiated,
+    /// HTTP/1.1, always.
+    Http1,
+    /// HTTP/2, always: without TLS by prior knowledge (h2c), as gRPC servers have it.
+    #[cfg(feature = "http2")]
+    Http2,
+}
+
+/// How HTTP/2 is spoken to an upstream.
+#[cfg(feature = "http2")]
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct UpstreamHttp2 {
+    /// How many connections each address may have. A further one is opened when the streams of all are taken; at the
+    /// bound requests wait for a stream as they wait for their turn ([`UpstreamConfig::max_wait`]).
+    ///
+    /// The default, 16, lets [`max_in_flight`](UpstreamConfig::max_in_flight) requests go at once where an upstream
+    /// allows the usual hundred streams.
+    pub max_connections: usize,
+    /// How often an upstream is asked whether it is still there (PING), if nothing else comes from it. `None` is never.
+    ///
+    /// The default is 15 s: with the time for the answer less than the 30 s that a request waits for a head, so that a
+    /// machine that vanished is found before its requests give up.
+    pub ping_interval: Option<Duration>,
+    /// How long it may take to answer that before the connection is closed.
+    ///
+    /// The default is 10 s.
+    pub ping_timeout: Duration,
+}
+
+// === impl UpstreamHttp2 ===
+
+#[cfg(feature = "http2")]
+impl Default for UpstreamHttp2 {
+    fn default() -> Self {
+        Self {
+            max_connections: 16,
+            ping_interval: Some(Duration::from_secs(15)),
+            ping_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
 // === impl UpstreamConfig ===
 
 impl Default for UpstreamConfig {
     fn default() -> Self {
         Self {
+            version: HttpVersion::default(),
+            #[cfg(feature = "http2")]
+            http2: UpstreamHttp2::default(),
+            #[cfg(feature = "tls")]
+            roots: Roots::default(),
+            #[cfg(feature = "tls")]
+            tls_timeout: Duration::from_secs(2),
             connect_timeout: Duration::from_secs(2),
             max_idle: 64,
             idle_timeout: Duration::from_secs(30),

@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::UPGRADE;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
@@ -16,14 +17,14 @@ use crate::forward::trail::Trail;
 use crate::headers::{expect, framing};
 use crate::resilience::retry::Retry;
 use crate::route::Route;
-use crate::upstream::Connection;
-use crate::upstream::endpoint::{Endpoint, Turn};
+use crate::upstream::channel::Channel;
+use crate::upstream::endpoint::{Endpoint, Needs, Turn};
 
 /// The head of an answer, and what its body still holds.
 pub(super) struct Answered {
     pub(super) response: Response<Incoming>,
     pub(super) turn: Turn,
-    pub(super) connection: Connection,
+    pub(super) channel: Channel,
     pub(super) upload: Option<Arc<Progress>>,
     /// The request, to be sent again, where the answer may be one of those after which it is.
     pub(super) again: Option<Spare>,
@@ -35,6 +36,10 @@ pub(super) struct Unanswered {
     /// The request, to be sent again: itself when none of it was sent, and else another like it, if that may be.
     pub(super) again: Option<Spare>,
 }
+
+/// How often more a request is sent to an address that says that it has not looked at it. An upstream that lets go of a
+/// connection does so once; one that goes on refusing is full.
+const REFUSED_AGAIN: u32 = 2;
 
 /// Sends `request` to one address: on a kept connection, and if that was closed meanwhile, on a new one.
 pub(super) async fn attempt(
@@ -52,31 +57,48 @@ pub(super) async fn attempt(
         Err(error) => return Err(Unanswered { error, again: Some(Spare::unsent(request)) }),
     };
     let unsafe_within = route.upstream.config().unsafe_reuse_within;
-    let mut fresh_within = Some(if retry.is_repeatable() { Duration::MAX } else { unsafe_within });
+    let mut needs = Needs {
+        fresh_within: Some(if retry.is_repeatable() { Duration::MAX } else { unsafe_within }),
+        upgrade: request.headers().contains_key(UPGRADE),
+    };
+    let mut refused = 0;
     let mut request = request;
     loop {
         trail.before(Stage::Connect);
-        let mut connection = match endpoint.connection(fresh_within).await {
-            Ok(connection) => connection,
-            Err(error) => return Err(Unanswered { error, again: Some(Spare::unsent(request)) }),
+        let mut channel = match endpoint.channel(needs).await {
+            Ok(channel) => channel,
+            Err(error) => {
+                // It knows how far it came: TLS comes after the connect.
+                trail.before(error.stage().max(Stage::Connect));
+                return Err(Unanswered { error, again: Some(Spare::unsent(request)) });
+            }
         };
         let may_repeat = replay.is_some() || retry.is_repeatable();
         let goes_on = retry.minds_answers() || (retry.has_more() && route.upstream.has_several());
-        let copy = (may_repeat && (connection.reused || goes_on)).then(|| Spare::copy(&request));
+        let is_wanted = may_repeat && (channel.is_reused() || goes_on) || channel.may_be_refused();
+        let copy = is_wanted.then(|| Spare::copy(&request));
         let upload = request.body().progress();
         trail.exchanging(upload.clone());
-        expect::hold_back(&mut request, &route.timeouts);
-        match exchange(&mut connection, request, upload.as_deref(), route.timeouts.response_header).await {
+        if !channel.may_be_refused() {
+            // hyper's client of HTTP/2 tells of no 100, and nothing is held back that nobody would let go.
+            expect::hold_back(&mut request, &route.timeouts);
+        }
+        match exchange(&mut channel, request, upload.as_deref(), route.timeouts.response_header).await {
             Ok(response) => {
-                let again = copy.filter(|_| retry.after(response.status()));
-                return Ok(Answered { response, turn, connection, upload, again });
+                let again = copy.filter(|_| may_repeat && retry.after(response.status()));
+                return Ok(Answered { response, turn, channel, upload, again });
             }
-            Err(Failure { error, unsent }) => {
-                if unsent.is_some() {
+            Err(Failure { error, unsent, is_unprocessed }) => {
+                if unsent.is_some() || is_unprocessed {
                     trail.given_back();
                 }
-                let again = unsent.map(Spare::unsent).or(copy);
-                if !connection.reused || !retry.on_a_new_connection(error.kind(), trail.now()) {
+                let again = unsent.map(Spare::unsent).or(copy.filter(|_| may_repeat || is_unprocessed));
+                refused += u32::from(is_unprocessed);
+                let once_more = match is_unprocessed {
+                    true => refused <= REFUSED_AGAIN,
+                    false => channel.is_reused() && retry.on_a_new_connection(error.kind(), trail.now()),
+                };
+                if !once_more {
                     return Err(Unanswered { error, again });
                 }
                 let Some(next) = again.and_then(|again| again.request(replay, route)) else {
@@ -84,8 +106,10 @@ pub(super) async fn attempt(
                 };
                 route.upstream.resilience().metrics.retried_kept.increment(1);
                 request = next;
-                // Others that were kept may be closed as well: this time a new one.
-                fresh_within = None;
+                if !is_unprocessed {
+                    // Others that were kept may be closed as well: this time a new one.
+                    needs.fresh_within = None;
+                }
             }
         }
     }
@@ -95,17 +119,19 @@ pub(super) async fn attempt(
 struct Failure {
     error: ProxyError,
     unsent: Option<Request<Upload>>,
+    /// Whether the upstream says that it has not looked at it, though some was sent.
+    is_unprocessed: bool,
 }
 
-/// Sends `request` on `connection`, and waits for the head of the answer.
+/// Sends `request` on `channel`, and waits for the head of the answer.
 async fn exchange(
-    connection: &mut Connection,
+    channel: &mut Channel,
     request: Request<Upload>,
     upload: Option<&Progress>,
     limit: Option<Duration>,
 ) -> Result<Response<Incoming>, Failure> {
     let start = Instant::now();
-    let mut sending = pin!(connection.sender.try_send_request(request));
+    let mut sending = pin!(channel.send(request));
     let result = match limit {
         None => sending.await,
         Some(limit) => {
@@ -118,21 +144,29 @@ async fn exchange(
                 // while the client is the one to wait for.
                 due = upload.map_or(start, Progress::upstream_owes_since) + limit;
                 if due <= Instant::now() {
-                    return Err(Failure { error: ProxyError::new(ErrorKind::ResponseTimeout), unsent: None });
+                    return Err(Failure::of(ProxyError::new(ErrorKind::ResponseTimeout)));
                 }
             }
         }
     };
-    let response = result.map_err(|mut failure| {
-        let unsent = failure.take_message();
-        let cause = failure.into_error();
+    let response = result.map_err(|failed| {
         let kind = match upload.and_then(Progress::fault) {
             Some(fault) => fault,
-            None if cause.is_parse() || cause.is_parse_too_large() => ErrorKind::BadResponse,
+            None if failed.is_bad_answer() => ErrorKind::BadResponse,
             None => ErrorKind::Closed,
         };
-        Failure { error: ProxyError::new(kind).with(cause), unsent }
+        let is_unprocessed = failed.is_unprocessed();
+        Failure { error: ProxyError::new(kind).with(failed.cause), unsent: failed.unsent, is_unprocessed }
     })?;
-    framing::check_answer(&response).map_err(|error| Failure { error, unsent: None })?;
+    framing::check_answer(&response).map_err(Failure::of)?;
     Ok(response)
+}
+
+// === impl Failure ===
+
+impl Failure {
+    /// One after which the request is gone.
+    fn of(error: ProxyError) -> Self {
+        Self { error, unsent: None, is_unprocessed: false }
+    }
 }

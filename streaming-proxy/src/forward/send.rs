@@ -121,7 +121,7 @@ fn withdraw(
 /// What a failure says about the address.
 fn judge(upstream: &Upstream, endpoint: &Endpoint, error: &ProxyError) {
     let at_once = match error.kind() {
-        ErrorKind::ConnectFailed | ErrorKind::ConnectTimeout => true,
+        ErrorKind::ConnectFailed | ErrorKind::ConnectTimeout | ErrorKind::TlsFailed => true,
         ErrorKind::BadResponse | ErrorKind::Closed | ErrorKind::ResponseTimeout => false,
         // The client's fault, or a bound of ours.
         _ => return,

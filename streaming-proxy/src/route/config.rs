@@ -33,6 +33,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::HttpVersion;
+
 pub use crate::route::config::error::{Fault, TableError};
 pub use crate::route::config::times::{Limit, Time};
 
@@ -56,12 +58,15 @@ pub struct TableConfig {
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the fields of `UpstreamConfig`, which says what they are")]
 pub struct UpstreamEntry {
-    /// Its addresses, as `host:port` or `http://host:port`.
+    /// Its addresses, as `host:port`, `http://host:port` or `https://host:port`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<String>,
     /// In place of them, a name that the program has addresses for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
+    /// `negotiated`, `http1` or `http2`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<HttpVersion>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connect_timeout: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -8,7 +8,7 @@ use std::pin::pin;
 
 use bytes::Bytes;
 use http::header::CONNECTION;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body_util::Either;
 use hyper::body::Incoming;
 use hyper::rt::{Read, Write};
@@ -137,7 +137,9 @@ where
             };
             // What a connection of HTTP/1.1 is told has no meaning for one that others share.
             response.headers_mut().remove(CONNECTION);
-            Ok::<_, S::Error>(response.map(Pulsing::new))
+            // The head ends the stream, though it may say the length of what it stands for (RFC 9113, 8.1.1).
+            let is_head = matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+            Ok::<_, S::Error>(response.map(|body| Pulsing::new(Some(body).filter(|_| !is_head))))
         }
     });
     let mut connection = pin!(builder.serve_connection(io, service));

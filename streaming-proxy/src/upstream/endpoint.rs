@@ -1,22 +1,29 @@
 //! One address: its turnstile, its connections, its health.
 
+mod open;
+
 use std::sync::Arc;
+#[cfg(feature = "http2")]
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::HeaderValue;
 use http::uri::{Authority, Scheme, Uri};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::UpstreamConfig;
 use crate::error::{ErrorKind, ProxyError};
 use crate::metrics::UpstreamMetrics;
+#[cfg(feature = "http2")]
+use crate::upstream::h2::Set;
 use crate::upstream::health::Health;
 use crate::upstream::pool::{Connection, Pool};
+#[cfg(feature = "tls")]
+use crate::upstream::tls::Tls;
+
+pub(crate) use crate::upstream::endpoint::open::Needs;
 
 /// One address of an upstream.
 pub(crate) struct Endpoint {
@@ -26,7 +33,15 @@ pub(crate) struct Endpoint {
     turns: Arc<Semaphore>,
     load: AtomicUsize,
     waiting: AtomicUsize,
+    is_tls: bool,
     pool: Arc<Pool>,
+    #[cfg(feature = "http2")]
+    http2: Set,
+    #[cfg(feature = "tls")]
+    tls: Option<Tls>,
+    /// Whether the last connection agreed on HTTP/2, where that is agreed on.
+    #[cfg(feature = "http2")]
+    agreed: AtomicBool,
     config: UpstreamConfig,
     metrics: UpstreamMetrics,
     pub(crate) health: Health,
@@ -55,9 +70,14 @@ impl Endpoint {
     ) -> Result<Self, ProxyError> {
         let uri: Uri =
             address.parse().map_err(|cause| ProxyError::config("an upstream's address").with(cause))?;
-        if uri.scheme().is_some_and(|scheme| *scheme != Scheme::HTTP) {
-            return Err(ProxyError::config("an upstream's address must be http"));
-        }
+        let is_tls = match uri.scheme() {
+            Some(scheme) if *scheme == Scheme::HTTPS && cfg!(feature = "tls") => true,
+            Some(scheme) if *scheme != Scheme::HTTP => {
+                let detail = "an upstream's address must be http, or https with the feature tls";
+                return Err(ProxyError::config(detail));
+            }
+            _ => false,
+        };
         if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
             return Err(ProxyError::config("an upstream's address has no path: rewrite in the route"));
         }
@@ -68,7 +88,9 @@ impl Endpoint {
         }
         let host = HeaderValue::from_str(authority.as_str())
             .map_err(|cause| ProxyError::config("an upstream's address").with(cause))?;
-        let port = authority.port_u16().unwrap_or(80);
+        let port = authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+        #[cfg(feature = "tls")]
+        let tls = is_tls.then(|| Tls::new(host_of(&authority), &config.roots, config.version)).transpose()?;
         Ok(Self {
             port,
             host,
@@ -76,7 +98,14 @@ impl Endpoint {
             turns: Arc::new(Semaphore::new(config.max_in_flight.clamp(1, Semaphore::MAX_PERMITS))),
             load: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
+            is_tls,
             pool: Pool::new(config, metrics),
+            #[cfg(feature = "http2")]
+            http2: Set::new(config, metrics),
+            #[cfg(feature = "tls")]
+            tls,
+            #[cfg(feature = "http2")]
+            agreed: AtomicBool::new(true),
             config: config.clone(),
             metrics: metrics.clone(),
             health: Health::new(config),
@@ -85,6 +114,11 @@ impl Endpoint {
 
     pub(crate) fn authority(&self) -> &str {
         self.authority.as_str()
+    }
+
+    /// Whether both are the same address, and reached in the same way.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.authority == other.authority && self.is_tls == other.is_tls
     }
 
     /// What `Host` says when the client's own is not preserved.
@@ -132,29 +166,6 @@ impl Endpoint {
         }
     }
 
-    /// A connection for a request: a kept one no older than `fresh_within` if there is one, else a new one.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::ConnectFailed`] or [`ErrorKind::ConnectTimeout`].
-    pub(crate) async fn connection(&self, fresh_within: Option<Duration>) -> Result<Connection, ProxyError> {
-        if let Some(within) = fresh_within
-            && let Some(connection) = self.kept(within).await
-        {
-            return Ok(connection);
-        }
-        let (kind, cause) = match timeout(self.config.connect_timeout, self.connect()).await {
-            Ok(Ok(connection)) => {
-                self.metrics.connected.increment(1);
-                return Ok(connection);
-            }
-            Ok(Err(cause)) => (ErrorKind::ConnectFailed, cause),
-            Err(elapsed) => (ErrorKind::ConnectTimeout, elapsed.into()),
-        };
-        self.metrics.connect_failed.increment(1);
-        Err(ProxyError::new(kind).with(cause))
-    }
-
     /// A kept connection that is ready for a request. Those that do not get ready are closed.
     async fn kept(&self, within: Duration) -> Option<Connection> {
         let mut deadline = None;
@@ -169,21 +180,6 @@ impl Endpoint {
             }
         }
         None
-    }
-
-    async fn connect(&self) -> Result<Connection, crate::error::BoxError> {
-        let host = self.authority.host();
-        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        let stream = TcpStream::connect((host, self.port)).await?;
-        // Small heads and bodies must not wait for an acknowledgement.
-        stream.set_nodelay(true)?;
-        let (sender, connection) = http1::Builder::new().handshake(TokioIo::new(stream)).await?;
-        let driver = tokio::spawn(async move {
-            if let Err(error) = connection.with_upgrades().await {
-                tracing::debug!(error = &error as &dyn std::error::Error, "upstream connection ended");
-            }
-        });
-        Ok(Connection::new(sender, driver.abort_handle(), self.config.idle_timeout))
     }
 }
 
@@ -207,4 +203,10 @@ impl Drop for Turn {
         self.release();
         self.endpoint.load.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// The host of an address as resolvers and certificates have it: IPv6 without brackets.
+fn host_of(authority: &Authority) -> &str {
+    let host = authority.host();
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }

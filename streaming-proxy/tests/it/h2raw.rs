@@ -25,6 +25,7 @@ pub(crate) const END_HEADERS: u8 = 4;
 /// Error codes (RFC 9113, 7).
 pub(crate) const NO_ERROR: u32 = 0;
 pub(crate) const PROTOCOL_ERROR: u32 = 1;
+pub(crate) const INTERNAL_ERROR: u32 = 2;
 pub(crate) const REFUSED_STREAM: u32 = 7;
 pub(crate) const CANCEL: u32 = 8;
 pub(crate) const ENHANCE_YOUR_CALM: u32 = 11;
@@ -53,6 +54,18 @@ impl Raw {
         raw.settings(settings).await;
         let hello = raw.next().await.unwrap();
         assert_eq!((hello.kind, hello.flags), (SETTINGS, 0));
+        raw.send(SETTINGS, ACK, 0, &[]).await;
+        raw
+    }
+
+    /// A server that has seen a client's hello and said its own.
+    pub(crate) async fn server(mut stream: TcpStream, settings: &[(u16, u32)]) -> Self {
+        let mut preface = [0; PREFACE.len()];
+        soon("preface", stream.read_exact(&mut preface)).await.unwrap();
+        assert_eq!(preface, PREFACE);
+        let mut raw = Self { stream };
+        raw.settings(settings).await;
+        raw.until(SETTINGS).await.unwrap();
         raw.send(SETTINGS, ACK, 0, &[]).await;
         raw
     }

@@ -103,6 +103,7 @@ fn upstream(
     let mut config = UpstreamConfig::default();
     let time = |to: &mut std::time::Duration, from: Option<Time>| *to = from.map_or(*to, |time| time.0);
     let count = |to: &mut usize, from: Option<usize>| *to = from.unwrap_or(*to);
+    config.version = entry.version.unwrap_or(config.version);
     time(&mut config.connect_timeout, entry.connect_timeout);
     time(&mut config.idle_timeout, entry.idle_timeout);
     time(&mut config.unsafe_reuse_within, entry.unsafe_reuse_within);

@@ -51,7 +51,7 @@ pin_project! {
     /// An answer's body that tells the pulse of its stream's task about its pieces.
     pub(crate) struct Pulsing<B> {
         #[pin]
-        inner: B,
+        inner: Option<B>,
         pulse: Option<Arc<Pulse>>,
     }
 }
@@ -134,8 +134,8 @@ impl Pulse {
 // === impl Pulsing ===
 
 impl<B> Pulsing<B> {
-    /// To be made by the task of the stream.
-    pub(crate) fn new(inner: B) -> Self {
+    /// To be made by the task of the stream. `None` is no body, of which its head may say something.
+    pub(crate) fn new(inner: Option<B>) -> Self {
         Self { inner, pulse: PULSE.try_with(Arc::clone).ok() }
     }
 }
@@ -153,7 +153,8 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.project();
-        let Some(pulse) = this.pulse else { return this.inner.poll_frame(cx).map_err(Into::into) };
+        let Some(inner) = this.inner.as_pin_mut() else { return Poll::Ready(None) };
+        let Some(pulse) = this.pulse else { return inner.poll_frame(cx).map_err(Into::into) };
         if !pulse.taken() {
             return Poll::Ready(Some(Err(io::Error::new(
                 io::ErrorKind::TimedOut,
@@ -161,7 +162,7 @@ where
             )
             .into())));
         }
-        let polled = this.inner.poll_frame(cx).map_err(Into::into);
+        let polled = inner.poll_frame(cx).map_err(Into::into);
         if let Poll::Ready(Some(Ok(frame))) = &polled
             && let Some(data) = frame.data_ref()
         {
@@ -171,11 +172,12 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.inner.as_ref().is_none_or(B::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        // Nothing is said of a body that is not there: its head does.
+        self.inner.as_ref().map_or_else(SizeHint::default, B::size_hint)
     }
 }
 

@@ -15,7 +15,7 @@ fn stream(rate: Option<MinRate>, size: usize) -> (tokio::task::JoinHandle<()>, A
     let told = next.clone();
     let task = tokio::spawn(Pulse::new(LIMIT, rate).watch(async move {
         loop {
-            let mut body = Pulsing::new(Full::new(Bytes::from(vec![0; size])));
+            let mut body = Pulsing::new(Some(Full::new(Bytes::from(vec![0; size]))));
             if body.frame().await.unwrap().is_err() {
                 return;
             }
@@ -78,7 +78,7 @@ async fn while_the_answer_is_not_there_the_client_owes_nothing() {
     }
     let (_keep, never) = oneshot::channel();
     let task = tokio::spawn(Pulse::new(LIMIT, Some(MinRate::default())).watch(async move {
-        let _ = Pulsing::new(Never(never)).frame().await;
+        let _ = Pulsing::new(Some(Never(never))).frame().await;
     }));
     for _ in 0..10 {
         settle().await;

@@ -1,0 +1,238 @@
+//! Connections of HTTP/2 to one address, which requests share.
+
+mod body;
+mod driver;
+mod message;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::http2::{Builder, SendRequest};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::body::upload::Upload;
+use crate::config::{UpstreamConfig, UpstreamHttp2};
+use crate::error::{ErrorKind, ProxyError};
+use crate::metrics::UpstreamMetrics;
+use crate::upstream::channel::Failed;
+use crate::upstream::h2::body::Body;
+use crate::upstream::h2::driver::{Streams, Tasks};
+
+pub(crate) use crate::upstream::h2::message::{is_malformed, is_unprocessed};
+
+/// The open connections of one address. As many as are configured at most; when the streams of all are taken, requests
+/// wait for one, as they wait for a turn.
+pub(crate) struct Set {
+    state: Mutex<Vec<Connection>>,
+    /// Told when a stream ends. The other halves are in the streams.
+    freed: Arc<Notify>,
+    /// Held while one is opened, so that many who find none do not open many.
+    opening: tokio::sync::Mutex<()>,
+    config: UpstreamHttp2,
+    max_wait: Duration,
+    /// For one attempt to open one, TLS included.
+    connect_timeout: Duration,
+    idle_timeout: Duration,
+    metrics: UpstreamMetrics,
+}
+
+/// One connection.
+#[derive(Clone)]
+struct Connection {
+    sender: SendRequest<Body>,
+    streams: Arc<Streams>,
+    is_tls: bool,
+}
+
+/// The right to one stream. Dropping it ends what is left of the stream: an upload that goes on, too.
+pub(crate) struct Lease {
+    connection: Connection,
+    slot: Arc<driver::Slot>,
+    /// Ends the upload when dropped; the body has the other half.
+    cut: Option<oneshot::Sender<std::convert::Infallible>>,
+    /// Whether the connection has been used before.
+    pub(crate) reused: bool,
+}
+
+/// How many bytes of one answer an upstream may send ahead of its client.
+///
+/// As for uploads: a quarter of the connection's, so that an answer that its client does not read leaves the others room.
+const STREAM_WINDOW: u32 = 1024 * 1024;
+const CONNECTION_WINDOW: u32 = 4 * STREAM_WINDOW;
+
+/// How many bytes of a request's body may wait in a stream.
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// How many bytes the fields of an answer may have together: as many as the server of this crate lets through.
+const MAX_HEADER_LIST: u32 = 64 * 1024;
+
+// === impl Set ===
+
+impl Set {
+    pub(crate) fn new(config: &UpstreamConfig, metrics: &UpstreamMetrics) -> Self {
+        Self {
+            state: Mutex::default(),
+            freed: Arc::default(),
+            opening: tokio::sync::Mutex::default(),
+            config: config.http2.clone(),
+            max_wait: config.max_wait,
+            #[cfg(feature = "tls")]
+            connect_timeout: config.connect_timeout + config.tls_timeout,
+            #[cfg(not(feature = "tls"))]
+            connect_timeout: config.connect_timeout,
+            idle_timeout: config.idle_timeout,
+            metrics: metrics.clone(),
+        }
+    }
+
+    /// A stream of the connection that has the fewest, if one has room.
+    pub(crate) fn take(&self) -> Option<Lease> {
+        let connections = self.lock();
+        let connection = connections
+            .iter()
+            .filter(|connection| connection.streams.has_room())
+            .min_by_key(|connection| connection.streams.taken())?;
+        Some(Lease::new(connection.clone(), true))
+    }
+
+    /// A stream of an open connection, or what `connect` brings: most often a stream of the one that it opened.
+    ///
+    /// `anew`: a new one, if there may be one more.
+    ///
+    /// # Errors
+    ///
+    /// Those of `connect`, and [`ErrorKind::Overloaded`].
+    pub(crate) async fn stream<T, F>(
+        &self,
+        anew: bool,
+        connect: impl FnOnce() -> F,
+    ) -> Result<Result<Lease, T>, ProxyError>
+    where
+        F: Future<Output = Result<T, ProxyError>>,
+    {
+        let mut anew = anew;
+        let deadline = Instant::now() + self.max_wait;
+        loop {
+            let free = timeout_at(deadline, self.free(anew)).await;
+            let free =
+                free.map_err(|_| ProxyError::new(ErrorKind::Overloaded).because("no stream is free"))?;
+            if let Some(lease) = free {
+                return Ok(Ok(lease));
+            }
+            let Ok(_opening) = timeout(self.connect_timeout, self.opening.lock()).await else {
+                return Err(ProxyError::new(ErrorKind::ConnectTimeout));
+            };
+            // Somebody else may have opened one meanwhile, which may have been the last that may be.
+            if !anew && let Some(lease) = self.take() {
+                return Ok(Ok(lease));
+            }
+            if self.has_room() {
+                return connect().await.map(Err);
+            }
+            anew = false;
+        }
+    }
+
+    /// A stream that is free now, or gets free; `None` when there may be one more connection.
+    async fn free(&self, anew: bool) -> Option<Lease> {
+        let mut anew = anew;
+        loop {
+            let mut freed = pin!(self.freed.notified());
+            // ORDER: before the look, or one that gets free in between could wake somebody else alone.
+            freed.as_mut().enable();
+            if !anew && let Some(lease) = self.take() {
+                return Some(lease);
+            }
+            if self.has_room() {
+                return None;
+            }
+            if !anew {
+                freed.await;
+            }
+            // Whoever wanted a new one gets any.
+            anew = false;
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.lock().len() < self.config.max_connections.max(1)
+    }
+
+    /// Begins HTTP/2 on `stream`, and keeps the connection for others too.
+    ///
+    /// # Errors
+    ///
+    /// Those of the first bytes.
+    pub(crate) async fn begin<S>(&self, stream: S, is_tls: bool) -> hyper::Result<Lease>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let tasks = Tasks::default();
+        let handshake = Builder::new(tasks.clone())
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_send_buf_size(SEND_BUFFER)
+            .max_header_list_size(MAX_HEADER_LIST)
+            .keep_alive_interval(self.config.ping_interval)
+            .keep_alive_timeout(self.config.ping_timeout)
+            .keep_alive_while_idle(true)
+            .handshake(TokioIo::new(stream));
+        let (sender, connection) = handshake.await?;
+        let streams = Streams::new(connection, self.freed.clone(), self.metrics.http2_streams.clone());
+        tokio::spawn(driver::drive(streams.clone(), tasks, self.idle_timeout));
+        let connection = Connection { sender, streams, is_tls };
+        let lease = Lease::new(connection.clone(), false);
+        self.lock().push(connection);
+        Ok(lease)
+    }
+
+    /// Those that take requests.
+    fn lock(&self) -> MutexGuard<'_, Vec<Connection>> {
+        let mut connections = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        connections.retain(|connection| !connection.sender.is_closed());
+        connections
+    }
+}
+
+// === impl Lease ===
+
+impl Lease {
+    fn new(connection: Connection, reused: bool) -> Self {
+        let slot = connection.streams.slot();
+        Self { connection, slot, cut: None, reused }
+    }
+
+    /// Sends a request of HTTP/1.1 as one of HTTP/2.
+    pub(crate) fn send(
+        &mut self,
+        request: Request<Upload>,
+    ) -> impl Future<Output = Result<Response<Incoming>, Failed>> + Send + use<> {
+        let (cut, gone) = oneshot::channel();
+        self.cut = Some(cut);
+        let slot = self.slot.clone();
+        let request =
+            message::request(request, self.connection.is_tls).map(|upload| Body::new(upload, gone, slot));
+        let sent = self.connection.sender.try_send_request(request);
+        async move {
+            sent.await.map_err(|mut failure| Failed {
+                unsent: failure.take_message().map(|request| message::back(request.map(Body::into_upload))),
+                cause: failure.into_error(),
+            })
+        }
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease").field("reused", &self.reused).finish_non_exhaustive()
+    }
+}
