@@ -186,6 +186,34 @@ async fn with_one_address_a_refused_stream_is_tried_there_again_and_not_for_ever
 }
 
 #[tokio::test]
+async fn what_may_have_been_done_is_not_done_twice() {
+    // Scenario: a connection that breaks under a request, which the upstream may have carried out.
+    for (method, status, times) in [("POST", 502, 2), ("GET", 200, 3)] {
+        let seen = Arc::new(AtomicUsize::new(0));
+        let origin = raw({
+            let seen = seen.clone();
+            move |stream, _| {
+                let seen = seen.clone();
+                async move {
+                    let mut raw = Raw::server(stream, &[]).await;
+                    let first = asked(&mut raw).await.unwrap().stream;
+                    seen.fetch_add(1, Ordering::SeqCst);
+                    answer(&mut raw, first).await;
+                    asked(&mut raw).await;
+                    seen.fetch_add(1, Ordering::SeqCst);
+                }
+            }
+        })
+        .await;
+        let front = front(&[origin], http2()).await;
+        let request = format!("{method} / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+        assert_eq!(once(front.addr, &request).await.text(), "fine");
+        assert_eq!(once(front.addr, &request).await.status, status, "{method}");
+        assert_eq!(seen.load(Ordering::SeqCst), times, "{method}");
+    }
+}
+
+#[tokio::test]
 async fn what_a_goodbye_leaves_out_goes_to_a_new_connection_and_the_rest_ends_where_it_is() {
     // Scenario: a server that restarts. It answers what it has begun, and says what it has not (RFC 9113, 6.8).
     let held = Arc::new(Notify::new());
