@@ -81,11 +81,11 @@ fn every_fault_is_told_with_its_line() {
     let text = r#"
 colour = "red"
 [upstreams.a]
-addresses = ["https://a", "b:80", "/c"]
+addresses = ["gopher://a", "b:80", "/c"]
 conect_timeout = "1s"
 max_idle = "many"
 [upstreams.b]
-addresses = ["https://a", "b:80", "/c"]
+addresses = ["gopher://a", "b:80", "/c"]
 failures = 0
 [upstreams.c]
 from = "NOBODY"
@@ -124,7 +124,7 @@ upstream = "c"
         "line 6: upstream a: invalid type: string \"many\"",
         "line 7: upstream b: `/c`: an upstream's address",
         "line 7: upstream b: `failures` must be at least 1",
-        "line 7: upstream b: `https://a`: an upstream's address must be http",
+        "line 7: upstream b: `gopher://a`: an upstream's address must be http",
         "line 10: upstream c: no addresses for `NOBODY`",
         "line 12: upstream d: neither `addresses` nor `from`",
         "line 13: route 1: exactly one of `path`, `prefix` and `pattern`",
