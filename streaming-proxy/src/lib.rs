@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod body;
+mod clock;
 pub mod config;
 pub mod edge;
 mod error;

@@ -8,6 +8,7 @@ mod refuse;
 #[cfg(feature = "http2")]
 mod sniff;
 mod stall;
+mod timer;
 
 use std::future::Future;
 use std::io;

@@ -9,7 +9,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::Either;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +23,7 @@ use crate::server::ServerConfig;
 use crate::server::linger::{Linger, Rest};
 use crate::server::refuse::Checks;
 use crate::server::stall::Stall;
+use crate::server::timer::HeadTimer;
 use crate::trust::Peer;
 
 /// What serves one connection.
@@ -32,6 +33,9 @@ pub(crate) struct Connection<S> {
     pub(crate) per_address: Option<Arc<PerAddress>>,
     pub(crate) draining: CancellationToken,
 }
+
+/// How many fields hyper reads when it is not told.
+const HYPERS_MAX_HEADERS: usize = 100;
 
 // === impl Connection ===
 
@@ -121,11 +125,14 @@ where
         let io = TokioIo::new(stream);
         let mut builder = http1::Builder::new();
         builder
-            .timer(TokioTimer::new())
+            .timer(HeadTimer::default())
             .header_read_timeout(config.header_read_timeout)
             // hyper insists on 8 KiB.
-            .max_buf_size(config.max_buffer.max(8192))
-            .max_headers(config.max_headers);
+            .max_buf_size(config.max_buffer.max(8192));
+        if config.max_headers != HYPERS_MAX_HEADERS {
+            // hyper parses into an array of that many, and into memory of its own for any other number, if it is told.
+            builder.max_headers(config.max_headers);
+        }
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             rest.request(!http_body::Body::is_end_stream(request.body()));
             request.extensions_mut().insert(peer);
