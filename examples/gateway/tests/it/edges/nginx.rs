@@ -56,6 +56,20 @@ async fn browsers_come_by_https_the_next_time() {
     bed.stop().await;
 }
 
+/// By its own numbers, whatever the service behind would take; and without a word of a length, by count.
+#[tokio::test]
+async fn long_bodies_cost_nobody_behind_it_anything() {
+    let Some(bed) = Bed::nginx(Setup::default()).await else { return };
+    let path = "/api/payments/long";
+    let head = format!("POST {path} HTTP/1.1\r\nHost: example.com\r\n");
+    bed.ask(format!("{head}Content-Length: 65537\r\n\r\n")).await.is_problem(413, "BODY_TOO_LARGE", path);
+    assert!(bed.world.services.seen(path).is_empty());
+    let chunk = format!("10001\r\n{}\r\n0\r\n\r\n", "z".repeat(65537));
+    let answer = bed.ask(format!("{head}Transfer-Encoding: chunked\r\n\r\n{chunk}")).await;
+    answer.is_problem(413, "BODY_TOO_LARGE", path);
+    bed.stop().await;
+}
+
 /// Far more sign-ins than anybody needs are refused before the gateway has work with them, which has no limit here.
 #[tokio::test]
 async fn floods_end_at_the_edge() {
