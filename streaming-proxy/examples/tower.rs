@@ -97,8 +97,8 @@ fn words(error: &ProxyError, request: &Inbound) -> Response<ProxyBody> {
 
 /// Sees each error on its way: here it is told, with all that outside is nobody's business.
 fn note(error: ProxyError) -> ProxyError {
-    let (upstream, stage, sent, side) = (error.upstream(), error.stage(), error.sent(), error.side());
-    let line = format!("{error} (upstream {upstream:?}, stage {stage:?}, sent {sent:?}, fault of {side:?})");
+    let (stage, sent, side) = (error.stage(), error.sent(), error.side());
+    let line = format!("{error} (stage {stage:?}, sent {sent:?}, fault of {side:?})");
     // A closed standard error is no reason to stop.
     let _ = writeln!(std::io::stderr(), "{line}");
     error

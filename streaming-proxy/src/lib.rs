@@ -30,3 +30,7 @@ pub use crate::forwarder::{ForwardFuture, Forwarder};
 pub use crate::route::{Route, Routes};
 pub use crate::trust::{ForwardedFamily, Peer, TrustedProxies};
 pub use crate::upstream::Upstream;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guides/gateway.md")]
+mod guide {}

@@ -15,6 +15,7 @@ mod faults;
 mod forward_example;
 mod forwarding;
 mod framing;
+mod guide;
 mod h2_abuse;
 mod h2_server;
 mod h2_upstream;
