@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderValue;
 
@@ -24,6 +25,7 @@ struct Inner {
     detail: Option<&'static str>,
     upstream: Option<Arc<str>>,
     allow: Option<HeaderValue>,
+    retry_after: Option<Duration>,
     source: Option<BoxError>,
 }
 
@@ -45,6 +47,9 @@ pub enum ErrorKind {
     ClientGone,
     /// The client stopped sending its body.
     ClientTimeout,
+    /// All addresses of the upstream have failed lately, and it is one that is not tried then
+    /// ([`UpstreamConfig::fail_fast`](crate::UpstreamConfig::fail_fast)).
+    CircuitOpen,
     /// The upstream closed the connection before it answered.
     Closed,
     /// A value given to this crate does not parse.
@@ -70,6 +75,9 @@ pub enum ErrorKind {
     /// The upstream could be connected to, but not within TLS: it has no certificate for its name that is believed, or
     /// the two share no version or protocol. Nothing was sent.
     TlsFailed,
+    /// The upstream has as many requests as it bears, and those that are more important go first
+    /// ([`UpstreamConfig::adaptive_limit`](crate::UpstreamConfig::adaptive_limit)).
+    Shed,
     /// The route's total time is over.
     TotalTimeout,
     /// The upstream's body broke off.
@@ -141,6 +149,7 @@ impl ProxyError {
                 detail: None,
                 upstream: None,
                 allow: None,
+                retry_after: None,
                 source: None,
             }),
         }
@@ -176,6 +185,11 @@ impl ProxyError {
 
     pub(crate) fn allowing(mut self, methods: HeaderValue) -> Self {
         self.inner.allow = Some(methods);
+        self
+    }
+
+    pub(crate) fn again_in(mut self, time: Duration) -> Self {
+        self.inner.retry_after = Some(time);
         self
     }
 
@@ -215,6 +229,12 @@ impl ProxyError {
         self.inner.allow.as_ref()
     }
 
+    /// When another try may end better, where that is known.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.inner.retry_after
+    }
+
     /// Whose fault it is.
     #[must_use]
     pub fn side(&self) -> Side {
@@ -233,8 +253,10 @@ impl ProxyError {
             | ErrorKind::Config
             | ErrorKind::Loop
             | ErrorKind::Overloaded
+            | ErrorKind::Shed
             | ErrorKind::TotalTimeout => Side::Proxy,
             ErrorKind::BadResponse
+            | ErrorKind::CircuitOpen
             | ErrorKind::Closed
             | ErrorKind::ConnectFailed
             | ErrorKind::ConnectTimeout
@@ -297,6 +319,7 @@ impl ErrorKind {
             Self::ClientBody => "client_body",
             Self::ClientGone => "client_gone",
             Self::ClientTimeout => "client_timeout",
+            Self::CircuitOpen => "circuit_open",
             Self::Closed => "closed",
             Self::Config => "config",
             Self::ConnectFailed => "connect_failed",
@@ -309,6 +332,7 @@ impl ErrorKind {
             Self::Overloaded => "overloaded",
             Self::ResponseTimeout => "response_timeout",
             Self::TlsFailed => "tls_failed",
+            Self::Shed => "shed",
             Self::TotalTimeout => "total_timeout",
             Self::Truncated => "truncated",
             Self::UriTooLong => "uri_too_long",
@@ -326,6 +350,7 @@ impl fmt::Display for ErrorKind {
             Self::ClientBody => "the request's body cannot be read",
             Self::ClientGone => "the client left before its body's end",
             Self::ClientTimeout => "the client stopped sending",
+            Self::CircuitOpen => "the upstream has failed lately",
             Self::Closed => "the upstream closed the connection without an answer",
             Self::Config => "invalid configuration",
             Self::ConnectFailed => "no connection to the upstream",
@@ -338,6 +363,7 @@ impl fmt::Display for ErrorKind {
             Self::Overloaded => "too many requests are waiting",
             Self::ResponseTimeout => "the upstream did not answer in time",
             Self::TlsFailed => "no TLS with the upstream",
+            Self::Shed => "the upstream is busy",
             Self::TotalTimeout => "the request took too long",
             Self::Truncated => "the upstream's body broke off",
             Self::UriTooLong => "the target is too long",

@@ -4,6 +4,7 @@ mod attempt;
 mod send;
 mod spare;
 mod trail;
+mod watched;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
@@ -29,6 +30,7 @@ use crate::path;
 use crate::route::{Matched, Routes};
 use crate::trust::Peer;
 use crate::upgrade::Permit;
+use crate::upstream::balance::key;
 
 /// A client's wish to speak another protocol.
 #[derive(Debug)]
@@ -76,6 +78,10 @@ pub(crate) async fn forward(
     }
     let route = found.matched.route();
     let upstream = &route.upstream;
+    let key = key::key(&upstream.config().balance, &parts.headers, || {
+        let peer = parts.extensions.get::<Peer>()?;
+        Some(shared.config.trusted.client(&parts.headers, peer.addr.ip()))
+    });
     let total = route.timeouts.total.map(|limit| Instant::now() + limit);
     let metrics = found.matched.metrics();
     if let Some(journal) = &journal {
@@ -88,7 +94,7 @@ pub(crate) async fn forward(
     let mut trail = Trail::new(journal);
     let answered = async {
         let Prepared { request, upgrading } = prepare(shared, &found, parts, upload, upgrading)?;
-        let sending = send::send(route, &shared.config, &shared.replay, request, &mut trail);
+        let sending = send::send(route, &shared.config, &shared.replay, request, key, &mut trail);
         let answered = match total {
             Some(deadline) => timeout_at(deadline, sending)
                 .await
@@ -107,7 +113,7 @@ pub(crate) async fn forward(
             return Err(error.when(trail.stage(), trail.sent()).at(upstream.shared_name()));
         }
     };
-    let attempt::Answered { mut response, turn, mut channel, upload, again: _ } = answered;
+    let attempt::Answered { mut response, turn, mut channel, upload, .. } = answered;
     accounts.expect(response.status().is_server_error());
     let scan = Scan::of_answer(response.headers());
     if scan.has(Seen::Hop)

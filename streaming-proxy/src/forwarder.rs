@@ -61,6 +61,7 @@ impl Forwarder {
         let tunnels = Tunnels::new(config.max_tunnels, config.tunnel_idle);
         let replay = Room::new(config.max_replay_total);
         let via = config.via.as_deref().and_then(Via::new);
+        routes.start();
         let routes = ArcSwap::from_pointee(routes);
         Self { shared: Arc::new(Shared { config, routes, tunnels, replay, via }) }
     }
@@ -71,7 +72,9 @@ impl Forwarder {
     /// connections, bounds and health. So a table can be built anew for every change; [`routes`](Self::routes) has what came of it.
     pub fn set_routes(&self, routes: Routes) {
         let before = self.routes();
-        self.shared.routes.store(Arc::new(routes.succeeding(&before)));
+        let routes = routes.succeeding(&before);
+        routes.start();
+        self.shared.routes.store(Arc::new(routes));
     }
 
     /// The routes at this moment.

@@ -8,6 +8,7 @@ use http::{HeaderValue, Method, Response, StatusCode, Uri};
 
 use crate::body::ProxyBody;
 use crate::error::{ErrorKind, ProxyError};
+use crate::upstream::resolve::Unresolved;
 
 /// Writes the answer to a request that could not be passed on.
 ///
@@ -103,7 +104,9 @@ impl ProxyError {
             | ErrorKind::ConnectFailed
             | ErrorKind::TlsFailed
             | ErrorKind::Truncated => StatusCode::BAD_GATEWAY,
-            ErrorKind::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            ErrorKind::CircuitOpen | ErrorKind::Overloaded | ErrorKind::Shed => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             ErrorKind::ConnectTimeout | ErrorKind::ResponseTimeout | ErrorKind::TotalTimeout => {
                 StatusCode::GATEWAY_TIMEOUT
             }
@@ -145,9 +148,10 @@ impl ProxyError {
             ErrorKind::Loop => "proxy_loop_detected",
             ErrorKind::MethodRefused => "http_request_denied",
             ErrorKind::NoRoute => "destination_not_found",
-            ErrorKind::Overloaded => "connection_limit_reached",
+            ErrorKind::Overloaded | ErrorKind::Shed => "connection_limit_reached",
             ErrorKind::ConnectFailed if self.is_refused() => "connection_refused",
-            ErrorKind::ConnectFailed => "destination_unavailable",
+            ErrorKind::ConnectFailed if self.is_unresolved() => "dns_error",
+            ErrorKind::ConnectFailed | ErrorKind::CircuitOpen => "destination_unavailable",
             ErrorKind::ConnectTimeout => "connection_timeout",
             ErrorKind::TlsFailed if self.is_untrusted() => "tls_certificate_error",
             ErrorKind::TlsFailed => "tls_protocol_error",
@@ -159,6 +163,10 @@ impl ProxyError {
             ErrorKind::BodyTaken => "proxy_internal_error",
             ErrorKind::Config => "proxy_configuration_error",
         }
+    }
+
+    fn is_unresolved(&self) -> bool {
+        self.source().is_some_and(|cause| cause.is::<Unresolved>())
     }
 
     /// Whether the upstream's certificate is not believed, or is another's.

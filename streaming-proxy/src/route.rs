@@ -11,7 +11,7 @@ use std::fmt;
 
 use http::Method;
 
-use crate::config::{Answers, Retries, Timeouts};
+use crate::config::{Answers, Priority, Retries, Timeouts};
 use crate::upstream::Upstream;
 
 pub use crate::route::matcher::{HeaderMatch, PathMatch};
@@ -43,6 +43,8 @@ pub struct Route {
     pub retries: Retries,
     /// What of its answers is written anew.
     pub answers: Answers,
+    /// Which of its upstream's requests are refused before them when it is busy.
+    pub priority: Priority,
     /// Whether `%2F` in a path is data to the upstream, and passed on. Off by default: to many it is a slash, and a
     /// path that was matched as one would be served as another.
     pub encoded_slashes: bool,
@@ -83,6 +85,7 @@ impl Route {
             timeouts: Timeouts::default(),
             retries: Retries::default(),
             answers: Answers::default(),
+            priority: Priority::default(),
             encoded_slashes: false,
         }
     }
@@ -133,6 +136,13 @@ impl Route {
     #[must_use]
     pub fn with_timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = timeouts;
+        self
+    }
+
+    /// The same route with this priority.
+    #[must_use]
+    pub fn with_priority(mut self, priority: Priority) -> Self {
+        self.priority = priority;
         self
     }
 

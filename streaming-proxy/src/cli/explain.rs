@@ -7,7 +7,7 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 use tramline_streaming_proxy::config::Timeouts;
 use tramline_streaming_proxy::route::Matched;
 use tramline_streaming_proxy::route::config::Limit;
-use tramline_streaming_proxy::{ErrorKind, ProxyError, Routes, Upstream, path};
+use tramline_streaming_proxy::{ErrorKind, ProxyError, Route, Routes, Upstream, UpstreamConfig, path};
 
 use crate::args::Args;
 
@@ -37,6 +37,8 @@ pub(crate) fn request(routes: &Routes, args: &Args, uri: &Uri) -> String {
             let _ = writeln!(lines, "  upstream  {}", upstream(&route.upstream));
             let _ = writeln!(lines, "  target    {target}");
             let _ = writeln!(lines, "  timeouts  {}", timeouts(&route.timeouts));
+            let _ = writeln!(lines, "  retries   {}", retries(route));
+            let _ = writeln!(lines, "  balance   {}", balance(route.upstream.config()));
         }
         Err(error) => {
             let _ = writeln!(lines, "  answer    {}: {error}", error.status());
@@ -63,6 +65,34 @@ fn outcome<'a>(
 
 fn upstream(upstream: &Upstream) -> String {
     format!("{} ({})", upstream.name(), upstream.addresses().collect::<Vec<_>>().join(", "))
+}
+
+fn retries(route: &Route) -> String {
+    let statuses: Vec<_> = route.retries.statuses.iter().map(|status| status.as_str()).collect();
+    let on = if statuses.is_empty() { String::new() } else { format!(", on {}", statuses.join(", ")) };
+    format!("attempts {}{on}; priority {}", route.retries.attempts, route.priority)
+}
+
+/// What is not as always.
+fn balance(config: &UpstreamConfig) -> String {
+    let mut line = config.balance.to_string();
+    let mut add = |what: std::fmt::Arguments<'_>| line.write_fmt(what).unwrap_or_default();
+    if config.fail_fast {
+        add(format_args!(", fail_fast"));
+    }
+    if config.adaptive_limit {
+        add(format_args!(", adaptive_limit"));
+    }
+    if let Some(errors) = config.server_errors {
+        add(format_args!(", server_errors {errors}"));
+    }
+    if let Some(time) = config.slow_start {
+        add(format_args!(", slow_start {}", Limit(Some(time))));
+    }
+    if let Some(check) = &config.health_check {
+        add(format_args!(", health_check {} every {}", check.path, Limit(Some(check.interval))));
+    }
+    line
 }
 
 fn timeouts(times: &Timeouts) -> String {

@@ -1,5 +1,6 @@
 //! How a route behaves.
 
+use std::fmt;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -47,6 +48,38 @@ pub struct Retries {
     /// The default is none: only who knows the upstream knows what its errors mean. 502, 503 and 504 are those that say
     /// nothing about the request.
     pub statuses: Vec<StatusCode>,
+}
+
+/// Which requests are refused last when an upstream has more than it bears
+/// ([`UpstreamConfig::adaptive_limit`](crate::UpstreamConfig::adaptive_limit)).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(
+    feature = "config",
+    derive(serde::Deserialize, serde::Serialize),
+    serde(rename_all = "snake_case")
+)]
+#[non_exhaustive]
+pub enum Priority {
+    /// Four fifths of the limit are for these.
+    #[default]
+    Normal,
+    /// These, such as signing in, may have a tenth more: who is refused here does nothing else.
+    High,
+    /// These, such as checks of health, may have all: when they fail, others take the service away.
+    Critical,
+}
+
+// === impl Priority ===
+
+impl fmt::Display for Priority {
+    /// As it is written in a table.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Normal => "normal",
+            Self::High => "high",
+            Self::Critical => "critical",
+        })
+    }
 }
 
 // === impl Retries ===

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::config::{Balance, HealthCheck};
 #[cfg(feature = "tls")]
 use crate::upstream::tls::Roots;
 
@@ -28,6 +29,11 @@ pub struct UpstreamConfig {
     ///
     /// The default, 2 s, survives one lost SYN (sent again after 1 s).
     pub connect_timeout: Duration,
+    /// From the end of one look-up of a name to the next, more or less by a tenth. Each address that it has is one of the
+    /// upstream's; what a look-up does not find stays.
+    ///
+    /// The default, 5 s, is Envoy's: nobody says how long an answer holds, and new replicas want to be found.
+    pub resolve_every: Duration,
     /// How many idle connections each address keeps.
     ///
     /// The default, 64, is what nginx's documentation suggests per worker for a busy upstream.
@@ -71,6 +77,39 @@ pub struct UpstreamConfig {
     ///
     /// The default is 15 s: an address that is back is found again while someone is still looking.
     pub avoid_max: Duration,
+    /// Which of its addresses serves a request.
+    pub balance: Balance,
+    /// After how many answers of 5xx without a good one between them an address is passed over.
+    ///
+    /// The default is never: errors come from what is asked as often as from who is asked, and then they come from all.
+    pub server_errors: Option<u32>,
+    /// How many of a hundred addresses may be passed over because of how they answer; never all of them. Those that
+    /// cannot be reached are not counted in, and with [`fail_fast`](Self::fail_fast) there is no such bound.
+    ///
+    /// The default, 50: when more are bad, it is not the addresses, and the rest would not bear the load.
+    pub max_ejected: u32,
+    /// Whether requests are answered 503 at once while all addresses are passed over, but for the one in each address's
+    /// turn that tries it: a circuit breaker.
+    ///
+    /// Off by default: they go on trying then, and the first moment at which an address is back is a good one. On it is
+    /// better for upstreams that hang, where each try costs its client the whole time limit.
+    pub fail_fast: bool,
+    /// In which time an address that is new, or back, comes to its whole share, in proportion to the time. Not with a
+    /// balance by a key.
+    ///
+    /// Off by default: it is for services that start cold.
+    pub slow_start: Option<Duration>,
+    /// Checks of each address by requests of the proxy's own.
+    ///
+    /// Off by default: what to ask for is the service's to say.
+    pub health_check: Option<HealthCheck>,
+    /// Whether there is a limit for the requests that wait for the head of their answer, all addresses together, which
+    /// moves with how fast heads come: between 16 and [`max_in_flight`](Self::max_in_flight). One more is answered 503 at
+    /// once; by [`Priority`](crate::config::Priority), the least important first.
+    ///
+    /// Off by default: it is for an upstream whose requests take alike. One that mixes fast and slow ones has its limit
+    /// lowered by the slow ones, to about twice what it has at once.
+    pub adaptive_limit: bool,
     /// How many of its requests may go out again.
     pub retry_budget: RetryBudget,
 }
@@ -156,6 +195,7 @@ impl Default for UpstreamConfig {
             #[cfg(feature = "tls")]
             tls_timeout: Duration::from_secs(2),
             connect_timeout: Duration::from_secs(2),
+            resolve_every: Duration::from_secs(5),
             max_idle: 64,
             idle_timeout: Duration::from_secs(30),
             unsafe_reuse_within: Duration::from_secs(2),
@@ -166,6 +206,13 @@ impl Default for UpstreamConfig {
             failures: 3,
             avoid: Duration::from_millis(500),
             avoid_max: Duration::from_secs(15),
+            balance: Balance::default(),
+            server_errors: None,
+            max_ejected: 50,
+            fail_fast: false,
+            slow_start: None,
+            health_check: None,
+            adaptive_limit: false,
             retry_budget: RetryBudget::default(),
         }
     }

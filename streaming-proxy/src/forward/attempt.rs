@@ -26,6 +26,8 @@ pub(super) struct Answered {
     pub(super) turn: Turn,
     pub(super) channel: Channel,
     pub(super) upload: Option<Arc<Progress>>,
+    /// How long it took to come, where that is measured.
+    pub(super) took: Option<Duration>,
     /// The request, to be sent again, where the answer may be one of those after which it is.
     pub(super) again: Option<Spare>,
 }
@@ -86,7 +88,7 @@ pub(super) async fn attempt(
         match exchange(&mut channel, request, upload.as_deref(), route.timeouts.response_header).await {
             Ok(response) => {
                 let again = copy.filter(|_| may_repeat && retry.after(response.status()));
-                return Ok(Answered { response, turn, channel, upload, again });
+                return Ok(Answered { response, turn, channel, upload, took: None, again });
             }
             Err(Failure { error, unsent, is_unprocessed }) => {
                 if unsent.is_some() || is_unprocessed {

@@ -3,31 +3,65 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::Request;
 use http::header::HOST;
+use http::{Request, StatusCode};
 
 use crate::body::replay::{Replay, Room};
 use crate::body::upload::Upload;
 use crate::config::{HostHeader, ProxyConfig};
-use crate::error::{ErrorKind, ProxyError};
+use crate::error::{ErrorKind, ProxyError, Side, Stage};
 use crate::forward::attempt::{Answered, Unanswered, attempt};
 use crate::forward::spare::Spare;
 use crate::forward::trail::Trail;
+use crate::forward::watched::Watched;
 use crate::resilience::retry::{Again, Retry};
 use crate::resilience::retry_after::retry_after;
 use crate::route::Route;
 use crate::upstream::Upstream;
-use crate::upstream::endpoint::Endpoint;
+use crate::upstream::balance::Ask;
 
 /// The longest `Retry-After` that is waited out. Who is told to wait for longer is the client.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
-/// Sends `request` to an address, and to others for as long as that is safe and there are tries and budget left.
+/// Sends `request` if its upstream bears one more.
 pub(super) async fn send(
     route: &Route,
     config: &ProxyConfig,
     room: &Arc<Room>,
     request: Request<Upload>,
+    key: Option<u64>,
+    trail: &mut Trail,
+) -> Result<Answered, ProxyError> {
+    trail.before(Stage::Queue);
+    let Some(slot) = route.upstream.resilience().admit(route.priority)? else {
+        return tries(route, config, room, request, key, trail).await;
+    };
+    let answered = tries(route, config, room, request, key, trail).await;
+    match &answered {
+        Ok(Answered { response, .. }) if too_many(response.status()) => slot.failed(),
+        Ok(Answered { took: Some(took), response, .. }) if !response.status().is_server_error() => {
+            slot.answered(*took);
+        }
+        Err(error) if error.is_timeout() && error.side() == Side::Upstream => slot.failed(),
+        // It says nothing about how busy the upstream is.
+        Ok(_) | Err(_) => drop(slot),
+    }
+    answered
+}
+
+/// What upstreams say that have more than they can do.
+fn too_many(status: StatusCode) -> bool {
+    [StatusCode::SERVICE_UNAVAILABLE, StatusCode::GATEWAY_TIMEOUT, StatusCode::TOO_MANY_REQUESTS]
+        .contains(&status)
+}
+
+/// Sends `request` to an address, and to others for as long as that is safe and there are tries and budget left.
+async fn tries(
+    route: &Route,
+    config: &ProxyConfig,
+    room: &Arc<Room>,
+    request: Request<Upload>,
+    key: Option<u64>,
     trail: &mut Trail,
 ) -> Result<Answered, ProxyError> {
     let upstream = &route.upstream;
@@ -44,23 +78,21 @@ pub(super) async fn send(
     upstream.resilience().budget.deposit();
     let mut tried = Vec::new();
     // The request that tries an address may be lost there.
-    let may_try = request.body().is_empty() && request.method().is_safe();
-    let mut next = upstream.pick(&tried, may_try);
+    let ask = Ask { may_try: request.body().is_empty() && request.method().is_safe(), key };
+    let mut next = upstream.pick(&tried, ask)?;
     loop {
         let Some(endpoint) = next else { return Err(ProxyError::new(ErrorKind::ConnectFailed)) };
         // A request of HTTP/1.0 may have none, and goes on as one of HTTP/1.1, which must.
         if config.host == HostHeader::Upstream || !request.headers().contains_key(HOST) {
             request.headers_mut().insert(HOST, endpoint.host().clone());
         }
+        let watched = Watched::new(upstream, &endpoint, !request.body().is_empty());
         match attempt(route, &endpoint, request, &retry, replay.as_ref(), trail).await {
             Ok(mut answered) => {
-                // An answer that says «not now» or «I am broken» is no sign that the address is fine again.
-                if !answered.response.status().is_server_error() {
-                    endpoint.health.succeeded();
-                }
+                answered.took = watched.answered(answered.response.status(), answered.upload.as_deref());
                 let Some(spare) = answered.again.take() else { return Ok(answered) };
                 tried.push(endpoint.clone());
-                let other = upstream.pick(&tried, may_try);
+                let other = upstream.pick(&tried, ask).ok().flatten();
                 let wait = match &other {
                     Some(_) => Duration::ZERO,
                     // The same address, if it says when.
@@ -80,11 +112,11 @@ pub(super) async fn send(
                 (request, next) = (again, Some(other.unwrap_or(endpoint)));
             }
             Err(Unanswered { error, again }) => {
-                judge(upstream, &endpoint, &error);
+                watched.failed(&error);
                 let reason = retry.elsewhere(error.kind(), trail.now());
                 let (Some(reason), Some(spare)) = (reason, again) else { return Err(error) };
                 tried.push(endpoint);
-                next = upstream.pick(&tried, may_try);
+                next = upstream.pick(&tried, ask).ok().flatten();
                 if next.is_none() {
                     return Err(error);
                 }
@@ -116,23 +148,4 @@ fn withdraw(
     }
     resilience.metrics.retried(reason);
     spare.request(replay, route)
-}
-
-/// What a failure says about the address.
-fn judge(upstream: &Upstream, endpoint: &Endpoint, error: &ProxyError) {
-    let at_once = match error.kind() {
-        ErrorKind::ConnectFailed | ErrorKind::ConnectTimeout | ErrorKind::TlsFailed => true,
-        ErrorKind::BadResponse | ErrorKind::Closed | ErrorKind::ResponseTimeout => false,
-        // The client's fault, or a bound of ours.
-        _ => return,
-    };
-    if endpoint.health.failed(at_once) {
-        upstream.resilience().metrics.avoided.increment(1);
-        tracing::warn!(
-            upstream = upstream.name(),
-            address = endpoint.authority(),
-            error = error as &dyn std::error::Error,
-            "address is passed over"
-        );
-    }
 }

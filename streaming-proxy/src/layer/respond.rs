@@ -6,6 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use http::header::{ALLOW, CONNECTION, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Request, Response};
@@ -200,7 +201,9 @@ impl<R: Respond> Answers<R> {
             headers.insert(PROXY_STATUS, item);
         }
         match error.kind() {
-            ErrorKind::Overloaded => drop(headers.entry(RETRY_AFTER).or_insert(AGAIN)),
+            ErrorKind::CircuitOpen | ErrorKind::Overloaded | ErrorKind::Shed => {
+                headers.entry(RETRY_AFTER).or_insert_with(|| again_in(error.retry_after()));
+            }
             ErrorKind::MethodRefused => {
                 headers.entry(ALLOW).or_insert_with(|| error.allow().cloned().unwrap_or(ALLOWED));
             }
@@ -215,4 +218,10 @@ impl<R: Respond> Answers<R> {
         }
         response
     }
+}
+
+/// Whole seconds, and not before.
+fn again_in(time: Option<Duration>) -> HeaderValue {
+    let seconds = time.map(|time| time.as_secs() + u64::from(time.subsec_nanos() > 0));
+    seconds.filter(|seconds| *seconds > 0).map_or(AGAIN, HeaderValue::from)
 }

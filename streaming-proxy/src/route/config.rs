@@ -4,6 +4,9 @@
 //! [upstreams.users]
 //! addresses = ["10.0.0.1:8080", "10.0.0.2:8080"]
 //! connect_timeout = "500ms"
+//! balance = "fastest"          # or round_robin, client, header:NAME, cookie:NAME
+//! health_check = { path = "/readyz" }
+//! adaptive_limit = true
 //!
 //! [upstreams.shop]
 //! from = "SHOP_URL"            # what the program says that this is: addresses, separated by commas
@@ -19,6 +22,8 @@
 //! timeouts = { response_header = "5s", total = "off" }
 //! encoded_slashes = false
 //! answers = { locations = true, cookie_paths = false, cookie_domain = "remove", strip_cors = false }
+//! priority = "high"            # or critical; or normal, as without
+//! retry = { attempts = 2, statuses = [503] }
 //! ```
 //!
 //! Numbers and times that are not there have the defaults of [`UpstreamConfig`](crate::UpstreamConfig) and
@@ -33,7 +38,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::HttpVersion;
+use crate::config::{HttpVersion, Priority};
 
 pub use crate::route::config::error::{Fault, TableError};
 pub use crate::route::config::times::{Limit, Time};
@@ -70,6 +75,8 @@ pub struct UpstreamEntry {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connect_timeout: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolve_every: Option<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_idle: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle_timeout: Option<Time>,
@@ -89,6 +96,52 @@ pub struct UpstreamEntry {
     pub avoid: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub avoid_max: Option<Time>,
+    /// One of the texts of [`Balance`](crate::config::Balance).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub balance: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_errors: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_ejected: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fail_fast: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slow_start: Option<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adaptive_limit: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_budget: Option<BudgetEntry>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<CheckEntry>,
+}
+
+/// What differs from the default [`RetryBudget`](crate::config::RetryBudget).
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the fields of `RetryBudget`, which says what they are")]
+pub struct BudgetEntry {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub percent: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_second: Option<u32>,
+}
+
+/// A [`HealthCheck`](crate::config::HealthCheck), and what of it differs from the defaults.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the fields of `HealthCheck`, which says what they are")]
+pub struct CheckEntry {
+    pub path: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Time>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Time>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unhealthy: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub healthy: Option<u32>,
 }
 
 /// One [`Route`](crate::Route), with exactly one of `path`, `prefix` and `pattern`.
@@ -131,12 +184,30 @@ pub struct RouteEntry {
     /// See [`Route::encoded_slashes`](crate::Route::encoded_slashes).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub encoded_slashes: bool,
+    /// See [`Priority`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
+    /// When its requests go out again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<RetryEntry>,
     /// Its times.
     #[serde(skip_serializing_if = "TimeoutsEntry::is_empty")]
     pub timeouts: TimeoutsEntry,
     /// What of its answers is written anew.
     #[serde(skip_serializing_if = "AnswersEntry::is_empty")]
     pub answers: AnswersEntry,
+}
+
+/// What differs from the default [`Retries`](crate::config::Retries).
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the fields of `Retries`, which says what they are")]
+pub struct RetryEntry {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<usize>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub statuses: Vec<u16>,
 }
 
 /// What a field of a request must be.

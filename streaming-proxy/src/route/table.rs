@@ -189,6 +189,11 @@ impl Routes {
         self
     }
 
+    /// Begins with what their upstreams do beside the requests.
+    pub(crate) fn start(&self) {
+        self.iter().for_each(|route| route.upstream.start());
+    }
+
     /// All routes, in the order of the table.
     pub fn iter(&self) -> impl Iterator<Item = &Route> {
         self.entries.iter().map(|entry| &entry.route)

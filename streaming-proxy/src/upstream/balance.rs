@@ -1,48 +1,152 @@
 //! Which address serves the next request.
 
-use std::sync::Arc;
+pub(crate) mod key;
+pub(crate) mod latency;
 
+use std::cmp::Reverse;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::time::Instant;
+
+use crate::config::{Balance, UpstreamConfig};
 use crate::upstream::endpoint::Endpoint;
 use crate::upstream::health::Claim;
 
-/// The less busy of two that are fine; one that is due for a try before them; the one due first when none is fine.
-///
-/// Only requests that `may_try` are sent to one that failed while others are fine.
-pub(crate) fn pick<'a>(
-    endpoints: &'a [Arc<Endpoint>],
-    tried: &[Arc<Endpoint>],
-    may_try: bool,
-) -> Option<&'a Arc<Endpoint>> {
-    // One address is the common case, and has no choice: it is tried whatever its past.
-    if let [only] = endpoints {
-        return tried.is_empty().then_some(only);
+/// Chooses among the addresses of an upstream.
+#[derive(Debug)]
+pub(crate) struct Balancer {
+    how: Balance,
+    fail_fast: bool,
+    /// Whose turn it is, in turns.
+    turn: AtomicUsize,
+}
+
+/// What of a request matters for where it goes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ask {
+    /// It may be the one that finds out whether a failing address is back: it is not lost if it is lost.
+    pub(crate) may_try: bool,
+    /// What it is told apart by; see [`key`](key::key).
+    pub(crate) key: Option<u64>,
+}
+
+/// Where a request goes.
+pub(crate) enum Picked<'a> {
+    At(&'a Arc<Endpoint>),
+    /// It has been everywhere.
+    Nowhere,
+    /// All addresses are out until then, and it shall not try one.
+    Out(Instant),
+}
+
+// === impl Balancer ===
+
+impl Balancer {
+    pub(crate) fn new(config: &UpstreamConfig) -> Self {
+        Self { how: config.balance.clone(), fail_fast: config.fail_fast, turn: AtomicUsize::new(0) }
     }
-    let mut up = Vec::with_capacity(endpoints.len());
-    let mut due: Option<(&Arc<Endpoint>, tokio::time::Instant)> = None;
-    for endpoint in endpoints {
-        if tried.iter().any(|tried| Arc::ptr_eq(tried, endpoint)) {
-            continue;
+
+    /// An address that was not `tried`: one that is due for a try, else one that is fine, else the one that is due first.
+    ///
+    /// Only requests that `may_try` are sent to one that failed while others are fine.
+    pub(crate) fn pick<'a>(
+        &self,
+        endpoints: &'a [Arc<Endpoint>],
+        tried: &[Arc<Endpoint>],
+        ask: Ask,
+    ) -> Picked<'a> {
+        match endpoints {
+            // One address is the common case, and has no choice: it is tried whatever its past.
+            [only] if tried.is_empty() && !self.fail_fast => return Picked::At(only),
+            [_, _, ..] if tried.is_empty() && self.is_drawn(ask) => {
+                if let Some(endpoint) = draw(endpoints) {
+                    return Picked::At(endpoint);
+                }
+            }
+            _ => {}
         }
-        match endpoint.health.claim(may_try) {
-            Claim::Up => up.push(endpoint),
-            Claim::Probe => return Some(endpoint),
-            Claim::Down(until) => {
-                if due.is_none_or(|(_, earliest)| until < earliest) {
-                    due = Some((endpoint, until));
+        let mut left: Vec<_> = endpoints
+            .iter()
+            .filter(|endpoint| !tried.iter().any(|tried| Arc::ptr_eq(tried, endpoint)))
+            .collect();
+        if let Some(key) = ask.key {
+            left.sort_by_cached_key(|endpoint| Reverse(key::score(key, endpoint.place())));
+        }
+        let mut up = Vec::with_capacity(left.len());
+        let mut due: Option<(&Arc<Endpoint>, Instant)> = None;
+        for endpoint in left {
+            match endpoint.health.claim(ask.may_try) {
+                // The first of those in order.
+                Claim::Up if ask.key.is_some() => return Picked::At(endpoint),
+                Claim::Up => up.push(endpoint),
+                Claim::Probe => return Picked::At(endpoint),
+                Claim::Down(until) => {
+                    if due.is_none_or(|(_, earliest)| until < earliest) {
+                        due = Some((endpoint, until));
+                    }
                 }
             }
         }
-    }
-    match up.as_slice() {
-        [] => due.map(|(endpoint, _)| endpoint),
-        [only] => Some(only),
-        several => {
-            let first = rand::random_range(0..several.len());
-            let second = (first + rand::random_range(1..several.len())) % several.len();
-            let (first, second) = (*several.get(first)?, *several.get(second)?);
-            Some(if second.load() < first.load() { second } else { first })
+        match (self.among(&up), due) {
+            (Some(endpoint), _) => Picked::At(endpoint),
+            (None, None) => Picked::Nowhere,
+            (None, Some((endpoint, _))) if !self.fail_fast => Picked::At(endpoint),
+            // Its time may be over, and this request the first one since, which may then be any.
+            (None, Some((endpoint, until))) => match endpoint.health.claim(true) {
+                Claim::Up | Claim::Probe => Picked::At(endpoint),
+                Claim::Down(_) => Picked::Out(until),
+            },
         }
     }
+
+    /// Whether two are drawn.
+    fn is_drawn(&self, ask: Ask) -> bool {
+        self.how != Balance::RoundRobin && ask.key.is_none()
+    }
+
+    /// One of those that are fine.
+    fn among<'a>(&self, up: &[&'a Arc<Endpoint>]) -> Option<&'a Arc<Endpoint>> {
+        if let [] | [_] = up {
+            return up.first().copied();
+        }
+        let now = Instant::now();
+        if self.how == Balance::RoundRobin {
+            let first = self.turn.fetch_add(1, Ordering::Relaxed);
+            let mut turns =
+                (0..up.len()).filter_map(|step| up.get(first.wrapping_add(step) % up.len()).copied());
+            // One that starts slowly leaves most of its turns to the next.
+            let taken = turns.find(|endpoint| rand::random::<f64>() < endpoint.health.share(now));
+            return taken.or_else(|| up.first().copied());
+        }
+        let (first, second) = two(up.len());
+        cheaper(up.get(first)?, up.get(second)?, now)
+    }
+}
+
+/// One of two that are drawn, when nothing is known against either: the common case, without going through all. One
+/// that is not fine is found out by being drawn.
+fn draw(endpoints: &[Arc<Endpoint>]) -> Option<&Arc<Endpoint>> {
+    let (first, second) = two(endpoints.len());
+    let (first, second) = (endpoints.get(first)?, endpoints.get(second)?);
+    if !first.health.is_quiet() || !second.health.is_quiet() {
+        return None;
+    }
+    cheaper(first, second, Instant::now())
+}
+
+fn two(count: usize) -> (usize, usize) {
+    let first = rand::random_range(0..count);
+    (first, (first + rand::random_range(1..count)) % count)
+}
+
+fn cheaper<'a>(
+    first: &'a Arc<Endpoint>,
+    second: &'a Arc<Endpoint>,
+    now: Instant,
+) -> Option<&'a Arc<Endpoint>> {
+    let cost = |endpoint: &Endpoint| endpoint.latency.cost(now, endpoint.load()) / endpoint.health.share(now);
+    Some(if cost(second) < cost(first) { second } else { first })
 }
 
 #[cfg(test)]

@@ -2,24 +2,31 @@
 
 mod open;
 
-use std::sync::Arc;
+use std::net::SocketAddr;
 #[cfg(feature = "http2")]
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::HeaderValue;
 use http::uri::{Authority, Scheme, Uri};
+use metrics::Gauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::UpstreamConfig;
 use crate::error::{ErrorKind, ProxyError};
 use crate::metrics::UpstreamMetrics;
+use crate::resilience::metrics::ResilienceMetrics;
+use crate::upstream::balance::key;
+use crate::upstream::balance::latency::Latency;
 #[cfg(feature = "http2")]
 use crate::upstream::h2::Set;
-use crate::upstream::health::Health;
+use crate::upstream::health::{Health, check};
 use crate::upstream::pool::{Connection, Pool};
+use crate::upstream::resolve::{LookUp, Name};
 #[cfg(feature = "tls")]
 use crate::upstream::tls::Tls;
 
@@ -29,7 +36,7 @@ pub(crate) use crate::upstream::endpoint::open::Needs;
 pub(crate) struct Endpoint {
     authority: Authority,
     host: HeaderValue,
-    port: u16,
+    at: At,
     turns: Arc<Semaphore>,
     load: AtomicUsize,
     waiting: AtomicUsize,
@@ -44,7 +51,35 @@ pub(crate) struct Endpoint {
     agreed: AtomicBool,
     config: UpstreamConfig,
     metrics: UpstreamMetrics,
+    /// What its name is among those that requests with a key are shared among.
+    place: u64,
+    checks: Mutex<Checks>,
     pub(crate) health: Health,
+    pub(crate) latency: Latency,
+}
+
+/// Where an [`Endpoint`] is.
+#[derive(Clone)]
+enum At {
+    Address(SocketAddr),
+    /// Wherever the name leads: of one that was not found yet.
+    Name(Arc<Name>),
+}
+
+/// The checks of an address, which end with the last upstream that has it.
+#[derive(Default)]
+struct Checks {
+    upstreams: usize,
+    running: Option<AbortHandle>,
+}
+
+/// What was said of an [`Endpoint`], wherever it is.
+struct Given {
+    authority: Authority,
+    host: HeaderValue,
+    is_tls: bool,
+    #[cfg(feature = "tls")]
+    tls: Option<Tls>,
 }
 
 /// A request's turn at an address, from before it is sent until its answer has ended, or its tunnel is open.
@@ -67,6 +102,8 @@ impl Endpoint {
         address: &str,
         config: &UpstreamConfig,
         metrics: &UpstreamMetrics,
+        resilience: &ResilienceMetrics,
+        look_up: &LookUp,
     ) -> Result<Self, ProxyError> {
         let uri: Uri =
             address.parse().map_err(|cause| ProxyError::config("an upstream's address").with(cause))?;
@@ -91,25 +128,60 @@ impl Endpoint {
         let port = authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
         #[cfg(feature = "tls")]
         let tls = is_tls.then(|| Tls::new(host_of(&authority), &config.roots, config.version)).transpose()?;
-        Ok(Self {
-            port,
-            host,
+        let name = host_of(&authority);
+        let at = match name.parse() {
+            Ok(ip) => At::Address(SocketAddr::new(ip, port)),
+            Err(_) => At::Name(Name::new(name, port, look_up.clone())),
+        };
+        let given = Given {
             authority,
+            host,
+            is_tls,
+            #[cfg(feature = "tls")]
+            tls,
+        };
+        Ok(Self::new(given, at, config, metrics, &resilience.out))
+    }
+
+    /// One of the addresses of this name.
+    pub(crate) fn found_at(&self, address: SocketAddr) -> Self {
+        let given = Given {
+            authority: self.authority.clone(),
+            host: self.host.clone(),
+            is_tls: self.is_tls,
+            #[cfg(feature = "tls")]
+            tls: self.tls.clone(),
+        };
+        Self::new(given, At::Address(address), &self.config, &self.metrics, self.health.out())
+    }
+
+    fn new(given: Given, at: At, config: &UpstreamConfig, metrics: &UpstreamMetrics, out: &Gauge) -> Self {
+        let place = match &at {
+            At::Address(address) => key::place(&address.to_string()),
+            At::Name(_) => key::place(given.authority.as_str()),
+        };
+        Self {
+            place,
+            at,
+            authority: given.authority,
+            host: given.host,
+            is_tls: given.is_tls,
+            #[cfg(feature = "tls")]
+            tls: given.tls,
             turns: Arc::new(Semaphore::new(config.max_in_flight.clamp(1, Semaphore::MAX_PERMITS))),
             load: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
-            is_tls,
             pool: Pool::new(config, metrics),
             #[cfg(feature = "http2")]
             http2: Set::new(config, metrics),
-            #[cfg(feature = "tls")]
-            tls,
             #[cfg(feature = "http2")]
             agreed: AtomicBool::new(true),
             config: config.clone(),
             metrics: metrics.clone(),
-            health: Health::new(config),
-        })
+            checks: Mutex::default(),
+            health: Health::new(config, out),
+            latency: Latency::new(),
+        }
     }
 
     pub(crate) fn authority(&self) -> &str {
@@ -164,6 +236,57 @@ impl Endpoint {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) | Err(_) => Err(ProxyError::new(ErrorKind::Overloaded)),
         }
+    }
+
+    /// The name that it stands for, if it is one.
+    pub(crate) fn name(&self) -> Option<&Arc<Name>> {
+        match &self.at {
+            At::Address(_) => None,
+            At::Name(name) => Some(name),
+        }
+    }
+
+    /// Its address, if it is no name.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        match &self.at {
+            At::Address(address) => Some(*address),
+            At::Name(_) => None,
+        }
+    }
+
+    pub(crate) fn place(&self) -> u64 {
+        self.place
+    }
+
+    /// One more upstream has it: begins with its checks, if it has any and they are not running. Needs a runtime.
+    pub(crate) fn watch(self: &Arc<Self>, metrics: &Arc<ResilienceMetrics>) {
+        let Some(check) = &self.config.health_check else { return };
+        let mut checks = self.checks();
+        checks.upstreams += 1;
+        if checks.running.as_ref().is_none_or(AbortHandle::is_finished) {
+            let watch = check::watch(Arc::downgrade(self), check.clone(), metrics.clone());
+            checks.running = Some(tokio::spawn(watch).abort_handle());
+        }
+    }
+
+    /// One upstream less has it.
+    pub(crate) fn unwatch(&self) {
+        let mut checks = self.checks();
+        checks.upstreams = checks.upstreams.saturating_sub(1);
+        if checks.upstreams == 0
+            && let Some(running) = checks.running.take()
+        {
+            running.abort();
+        }
+    }
+
+    /// Its name does not lead to it any more: what is kept for later is closed.
+    pub(crate) fn leave(&self) {
+        self.pool.close();
+    }
+
+    fn checks(&self) -> MutexGuard<'_, Checks> {
+        self.checks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A kept connection that is ready for a request. Those that do not get ready are closed.

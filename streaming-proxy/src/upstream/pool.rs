@@ -36,6 +36,8 @@ struct State {
     idle: Vec<Connection>,
     /// Whether a task is there that closes what has been idle for too long.
     swept: bool,
+    /// Nothing is kept any more.
+    closed: bool,
 }
 
 // === impl Connection ===
@@ -107,6 +109,9 @@ impl Pool {
         connection.reused = true;
         connection.idle_since = Instant::now();
         let mut state = self.lock();
+        if state.closed {
+            return;
+        }
         let before = state.idle.len();
         let spare = (state.idle.len() >= self.max_idle).then(|| state.idle.remove(0));
         state.idle.push(connection);
@@ -117,6 +122,16 @@ impl Pool {
         if sweep {
             tokio::spawn(sweep_until_empty(Arc::downgrade(self), self.sweep_every));
         }
+    }
+
+    /// Closes what is idle, and from now on what would be.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        let idle = std::mem::take(&mut state.idle);
+        self.report(idle.len(), 0);
+        drop(state);
+        drop(idle);
     }
 
     /// Closes what is idle for too long. Returns whether anything is left.

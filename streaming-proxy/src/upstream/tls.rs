@@ -23,6 +23,7 @@ pub struct Roots {
 }
 
 /// What makes connections to one address speak TLS.
+#[derive(Clone)]
 pub(crate) struct Tls {
     name: ServerName<'static>,
     /// What is offered to most requests.

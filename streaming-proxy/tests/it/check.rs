@@ -16,6 +16,9 @@ fn run(table: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
 const TABLE: &str = r#"
 [upstreams.users]
 from = "USERS_URL"
+balance = "cookie:sid"
+adaptive_limit = true
+health_check = { path = "/readyz" }
 [upstreams.shop]
 from = "SHOP_URL"
 [[routes]]
@@ -23,6 +26,8 @@ pattern = "/users/{id}/{*rest}"
 template = "/u/{id}/{*rest}"
 upstream = "users"
 timeouts = { response_header = "5s" }
+retry = { attempts = 2, statuses = [502, 503] }
+priority = "critical"
 [[routes]]
 host = "*.shop.example"
 prefix = "/"
@@ -40,6 +45,8 @@ fn it_shows_what_each_path_would_do() {
   upstream  users (10.0.0.1:80, 10.0.0.2:80)
   target    /u/~1/a?q
   timeouts  response_header 5s, response_idle 60s, request_idle 60s, total off
+  retries   attempts 2, on 502, 503; priority critical
+  balance   cookie:sid, adaptive_limit, health_check /readyz every 5s
 GET /else
   answer    404 Not Found: no route for this path
 GET /users/../x

@@ -237,7 +237,7 @@ async fn an_upload_goes_on_elsewhere_after_an_answer_in_its_middle() {
 }
 
 /// What of `name` was counted, by its labels.
-fn counted(snapshotter: &Snapshotter, name: &str) -> Vec<String> {
+pub(crate) fn counted(snapshotter: &Snapshotter, name: &str) -> Vec<String> {
     let found = snapshotter.snapshot().into_vec().into_iter().filter(|(key, ..)| key.key().name() == name);
     let found = found.filter_map(|(key, _, _, value)| {
         let DebugValue::Counter(count @ 1..) = value else { return None };

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use http::{HeaderName, HeaderValue, Method};
+use http::uri::PathAndQuery;
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 
-use crate::config::{Answers, CookieDomain, Timeouts, UpstreamConfig};
+use crate::config::{Answers, CookieDomain, HealthCheck, Retries, Timeouts, UpstreamConfig};
 use crate::route::config::read::{Entry, Text};
 use crate::route::config::{
-    AnswersEntry, Fault, HeaderEntry, Limit, RouteEntry, TableConfig, TableError, Time, TimeoutsEntry,
-    UpstreamEntry,
+    AnswersEntry, Fault, HeaderEntry, Limit, RetryEntry, RouteEntry, TableConfig, TableError, Time,
+    TimeoutsEntry, UpstreamEntry,
 };
 use crate::route::{HeaderMatch, PathMatch, Rewrite, Route, Routes};
 use crate::upstream::Upstream;
@@ -105,6 +106,7 @@ fn upstream(
     let count = |to: &mut usize, from: Option<usize>| *to = from.unwrap_or(*to);
     config.version = entry.version.unwrap_or(config.version);
     time(&mut config.connect_timeout, entry.connect_timeout);
+    time(&mut config.resolve_every, entry.resolve_every);
     time(&mut config.idle_timeout, entry.idle_timeout);
     time(&mut config.unsafe_reuse_within, entry.unsafe_reuse_within);
     time(&mut config.max_wait, entry.max_wait);
@@ -115,6 +117,7 @@ fn upstream(
     count(&mut config.max_waiting, entry.max_waiting);
     count(&mut config.max_tunnels, entry.max_tunnels);
     config.failures = entry.failures.unwrap_or(config.failures);
+    resilience(&mut config, entry, note);
     for (what, zero) in [("failures", config.failures == 0), ("max_in_flight", config.max_in_flight == 0)] {
         if zero {
             note(format!("`{what}` must be at least 1"));
@@ -148,6 +151,60 @@ fn upstream(
         note(format!("`{address}`: {}", fault.detail().unwrap_or("an upstream's address")));
     }
     if bad.is_empty() { Upstream::new(name, addresses, config).ok() } else { None }
+}
+
+fn resilience(config: &mut UpstreamConfig, entry: &UpstreamEntry, note: &mut impl FnMut(String)) {
+    match entry.balance.as_deref().map(str::parse).transpose() {
+        Ok(balance) => config.balance = balance.unwrap_or_default(),
+        Err(fault) => note(fault),
+    }
+    config.server_errors = entry.server_errors;
+    config.max_ejected = entry.max_ejected.unwrap_or(config.max_ejected);
+    config.fail_fast = entry.fail_fast.unwrap_or(config.fail_fast);
+    config.slow_start = entry.slow_start.map(|time| time.0);
+    config.adaptive_limit = entry.adaptive_limit.unwrap_or(config.adaptive_limit);
+    if let Some(budget) = &entry.retry_budget {
+        config.retry_budget.percent = budget.percent.unwrap_or(config.retry_budget.percent);
+        config.retry_budget.per_second = budget.per_second.unwrap_or(config.retry_budget.per_second);
+    }
+    let mut counts = vec![("server_errors", config.server_errors)];
+    if let Some(entry) = &entry.health_check {
+        let mut check = HealthCheck::new(&entry.path);
+        if !entry.path.starts_with('/') || entry.path.parse::<PathAndQuery>().is_err() {
+            note(format!("`{}` is no path to ask for", entry.path));
+        }
+        check.interval = entry.interval.map_or(check.interval, |time| time.0);
+        check.timeout = entry.timeout.map_or(check.timeout, |time| time.0);
+        check.unhealthy = entry.unhealthy.unwrap_or(check.unhealthy);
+        check.healthy = entry.healthy.unwrap_or(check.healthy);
+        counts.extend([("unhealthy", Some(check.unhealthy)), ("healthy", Some(check.healthy))]);
+        config.health_check = Some(check);
+    }
+    for (what, count) in counts {
+        if count == Some(0) {
+            note(format!("`{what}` must be at least 1"));
+        }
+    }
+    for (what, percent) in [("max_ejected", config.max_ejected), ("percent", config.retry_budget.percent)] {
+        if percent > 100 {
+            note(format!("`{what}` is of a hundred"));
+        }
+    }
+}
+
+fn retries(entry: &RetryEntry, note: &mut impl FnMut(String)) -> Retries {
+    let mut retries = Retries::default();
+    retries.attempts = entry.attempts.unwrap_or(retries.attempts);
+    if retries.attempts == 0 {
+        note("`attempts` must be at least 1".to_owned());
+    }
+    for status in &entry.statuses {
+        match StatusCode::from_u16(*status) {
+            Ok(status) if status.is_server_error() => retries.statuses.push(status),
+            _ => note(format!("{status} is no status after which to ask again: those are of 5xx")),
+        }
+    }
+    retries
 }
 
 fn route(entry: &RouteEntry, upstream: Upstream, note: &mut impl FnMut(String)) -> Option<Route> {
@@ -203,6 +260,10 @@ fn route(entry: &RouteEntry, upstream: Upstream, note: &mut impl FnMut(String)) 
     };
     route.timeouts = timeouts(&entry.timeouts);
     route.answers = answers(&entry.answers, &mut note);
+    route.priority = entry.priority.unwrap_or_default();
+    if let Some(entry) = &entry.retry {
+        route.retries = retries(entry, &mut note);
+    }
     sound.then_some(route)
 }
 

@@ -15,6 +15,15 @@ const WHOLE: &str = r#"
 addresses = ["10.0.0.1:8080", "http://10.0.0.2:8080"]
 connect_timeout = "500ms"
 max_in_flight = 7
+balance = "cookie:sid"
+server_errors = 5
+max_ejected = 30
+resolve_every = "30s"
+fail_fast = true
+slow_start = "10s"
+adaptive_limit = true
+retry_budget = { percent = 10 }
+health_check = { path = "/readyz?full", interval = "1s", unhealthy = 2 }
 
 [upstreams.shop]
 from = "SHOP_URL"
@@ -35,6 +44,8 @@ template = "/u/{id}/{*rest}"
 upstream = "users"
 encoded_slashes = true
 answers = { locations = false, cookie_paths = true, cookie_domain = "shop.example", strip_cors = true }
+priority = "high"
+retry = { attempts = 2, statuses = [502, 503] }
 "#;
 
 fn resolve(name: &str) -> Option<String> {
@@ -57,6 +68,21 @@ fn a_table_is_what_it_says() {
         panic!("{:?}", users.answers);
     };
     assert_eq!(*cookie_domain, CookieDomain::Set("shop.example".to_owned()));
+    let mut wanted = crate::UpstreamConfig::default();
+    (wanted.connect_timeout, wanted.max_in_flight) = (Duration::from_millis(500), 7);
+    wanted.balance = crate::config::Balance::Cookie("sid".to_owned());
+    (wanted.server_errors, wanted.max_ejected, wanted.fail_fast) = (Some(5), 30, true);
+    (wanted.slow_start, wanted.adaptive_limit) = (Some(Duration::from_secs(10)), true);
+    wanted.resolve_every = Duration::from_secs(30);
+    wanted.retry_budget.percent = 10;
+    let mut check = crate::config::HealthCheck::new("/readyz?full");
+    (check.interval, check.unhealthy) = (Duration::from_secs(1), 2);
+    wanted.health_check = Some(check);
+    assert_eq!(*users.upstream.config(), wanted);
+    assert_eq!(*shop.upstream.config(), crate::UpstreamConfig::default());
+    assert_eq!((users.priority, shop.priority), (Priority::High, Priority::Normal));
+    assert_eq!((users.retries.attempts, users.retries.statuses.len()), (2, 2));
+    assert_eq!((shop.retries.attempts, shop.retries.statuses.len()), (3, 0));
     assert_eq!(shop.timeouts.response_header, Some(Duration::from_secs(5)));
     assert_eq!(shop.timeouts.response_idle, None);
     assert_eq!(shop.timeouts.expect_continue, Some(Duration::from_secs(2)));
@@ -142,6 +168,49 @@ upstream = "c"
     }
     assert_eq!(lines.len(), wanted.len(), "{told}");
     assert_eq!(error.faults()[0].line, Some(2));
+}
+
+#[test]
+fn numbers_without_a_sense_are_told() {
+    let text = r#"
+[upstreams.a]
+addresses = ["a:80"]
+balance = "random"
+server_errors = 0
+max_ejected = 101
+retry_budget = { percent = 200 }
+health_check = { path = "readyz", healthy = 0 }
+[upstreams.b]
+addresses = ["b:80"]
+health_check = { interval = "1s" }
+[[routes]]
+prefix = "/"
+upstream = "a"
+retry = { attempts = 0, statuses = [404, 1000] }
+[[routes]]
+prefix = "/x"
+upstream = "a"
+priority = "highest"
+"#;
+    let told = Routes::from_toml(text, resolve).unwrap_err().to_string();
+    let wanted = [
+        "line 2: upstream a: `healthy` must be at least 1",
+        "line 2: upstream a: `max_ejected` is of a hundred",
+        "line 2: upstream a: `percent` is of a hundred",
+        "line 2: upstream a: `random` is none of",
+        "line 2: upstream a: `readyz` is no path",
+        "line 2: upstream a: `server_errors` must be at least 1",
+        "line 11: upstream b: missing field `path`",
+        "line 12: route 1: 1000 is no status",
+        "line 12: route 1: 404 is no status",
+        "line 12: route 1: `attempts` must be at least 1",
+        "line 19: route 2: unknown variant `highest`",
+    ];
+    let lines: Vec<&str> = told.lines().collect();
+    for (line, wanted) in lines.iter().zip(wanted) {
+        assert!(line.starts_with(wanted), "{line}\n{wanted}\n\n{told}");
+    }
+    assert_eq!(lines.len(), wanted.len(), "{told}");
 }
 
 #[test]

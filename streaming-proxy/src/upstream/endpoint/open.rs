@@ -16,7 +16,7 @@ use crate::error::{BoxError, ErrorKind, ProxyError};
 #[cfg(feature = "tls")]
 use crate::error::{Sent, Stage};
 use crate::upstream::channel::Channel;
-use crate::upstream::endpoint::{Endpoint, host_of};
+use crate::upstream::endpoint::{At, Endpoint};
 use crate::upstream::pool::Connection;
 #[cfg(feature = "tls")]
 use crate::upstream::tls::Tls;
@@ -48,6 +48,22 @@ impl Endpoint {
             return Ok(Channel::Connection(connection));
         }
         self.open(needs.upgrade).await
+    }
+
+    /// A channel for a check: a new connection, but where one is shared by all.
+    ///
+    /// # Errors
+    ///
+    /// As [`channel`](Self::channel).
+    pub(crate) async fn probe(&self) -> Result<Channel, ProxyError> {
+        #[cfg(feature = "http2")]
+        {
+            let needs = Needs { fresh_within: Some(Duration::MAX), upgrade: false };
+            if self.may_share(needs) {
+                return Box::pin(self.shared(needs)).await;
+            }
+        }
+        self.open(false).await
     }
 
     /// Whether HTTP/2 is what the upstream is spoken to in, whatever it would rather.
@@ -162,7 +178,10 @@ impl Endpoint {
     }
 
     async fn tcp(&self) -> Result<TcpStream, BoxError> {
-        let stream = TcpStream::connect((host_of(&self.authority), self.port)).await?;
+        let stream = match &self.at {
+            At::Address(address) => TcpStream::connect(address).await?,
+            At::Name(name) => TcpStream::connect(&*name.first().await?).await?,
+        };
         // Small heads and bodies must not wait for an acknowledgement.
         stream.set_nodelay(true)?;
         Ok(stream)

@@ -1,0 +1,225 @@
+//! How many requests an upstream can bear at once, found out by how fast it answers.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use metrics::Gauge;
+use tokio::time::Instant;
+
+use crate::config::Priority;
+
+/// A limit for the requests that wait for their answer's head, which moves with the time that heads take.
+///
+/// It is the gradient of Envoy's `adaptive_concurrency` filter: after each window the limit is multiplied by how much
+/// slower heads came than at best, and gets the square root of itself on top, as room for a queue. What is best is
+/// forgotten after a while, and measured anew. Envoy lets three requests through at once for that; here the limit is
+/// halved for a moment, and only where requests had been refused or nearly so: without a crowd every answer is a
+/// measurement. Where requests fail, it goes down by a tenth a window, as AIMD has it.
+#[derive(Debug)]
+pub(crate) struct Limit {
+    in_flight: AtomicUsize,
+    /// What holds at this moment.
+    now: AtomicUsize,
+    state: Mutex<State>,
+    min: f64,
+    max: f64,
+    gauge: Gauge,
+}
+
+/// The right to wait for an answer. Given back by dropping it.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    limit: Arc<Limit>,
+}
+
+#[derive(Debug)]
+struct State {
+    limit: f64,
+    window: Window,
+    /// Seconds: the fastest window since it was last measured. Zero: nothing is known.
+    best: f64,
+    best_since: Instant,
+    measuring: Measuring,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Measuring {
+    No,
+    /// Requests of before are still there.
+    Settling,
+    Now,
+}
+
+#[derive(Debug)]
+struct Window {
+    since: Instant,
+    seconds: f64,
+    answers: u32,
+    failed: bool,
+    /// The most requests there were at once.
+    crowd: usize,
+}
+
+/// The shortest time, and the fewest answers, that a window has. Envoy's time; its answers are 50, which a small
+/// service has not.
+const WINDOW: Duration = Duration::from_millis(100);
+const ANSWERS: u32 = 10;
+
+/// How much slower than at best is still as good, Envoy's.
+const TOLERATED: f64 = 1.25;
+
+/// For how long the best counts. Envoy's is 60 s; here measuring costs less.
+const BEST_FOR: Duration = Duration::from_secs(30);
+
+/// What is left of the limit after a window with failures. Netflix's, in their AIMD limit.
+const AFTER_FAILURES: f64 = 0.9;
+
+/// Where it starts, and what it never goes below: what one client with a few tabs has at once must not be refused
+/// because of a slow answer.
+const START: f64 = 64.0;
+const MIN: usize = 16;
+
+// === impl Limit ===
+
+impl Limit {
+    /// A limit that never is above `max`.
+    pub(crate) fn new(max: usize, gauge: Gauge) -> Arc<Self> {
+        let (min, max) = (float(MIN.min(max)), float(max));
+        let limit = START.clamp(min, max);
+        let now = Instant::now();
+        let state =
+            State { limit, window: Window::new(now), best: 0.0, best_since: now, measuring: Measuring::No };
+        gauge.set(limit);
+        Arc::new(Self {
+            in_flight: AtomicUsize::new(0),
+            now: AtomicUsize::new(whole(limit)),
+            state: Mutex::new(state),
+            min,
+            max,
+            gauge,
+        })
+    }
+
+    /// A slot for a request, unless those of its priority have all that they may have.
+    pub(crate) fn admit(self: &Arc<Self>, priority: Priority) -> Option<Slot> {
+        let before = self.in_flight.fetch_add(1, Ordering::Relaxed);
+        // From here on it is given back by dropping it.
+        let slot = Slot { limit: self.clone() };
+        (before < part(self.now.load(Ordering::Relaxed), priority)).then_some(slot)
+    }
+
+    fn ended(&self, took: Option<Duration>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let window = &mut state.window;
+        window.crowd = window.crowd.max(self.in_flight.load(Ordering::Relaxed));
+        match took {
+            Some(took) => {
+                window.answers += 1;
+                window.seconds += took.as_secs_f64();
+            }
+            None => window.failed = true,
+        }
+        let old = now.duration_since(window.since) >= WINDOW;
+        if !old || (window.answers < ANSWERS && !window.failed) {
+            return;
+        }
+        let window = std::mem::replace(&mut state.window, Window::new(now));
+        state.limit = self.next(&mut state, &window, now).clamp(self.min, self.max);
+        let holds = match state.measuring {
+            Measuring::No => state.limit,
+            Measuring::Settling | Measuring::Now => (state.limit / 2.0).max(self.min),
+        };
+        self.now.store(whole(holds), Ordering::Relaxed);
+        self.gauge.set(holds);
+    }
+
+    /// The limit after a window.
+    fn next(&self, state: &mut State, window: &Window, now: Instant) -> f64 {
+        if window.failed {
+            state.measuring = Measuring::No;
+            return state.limit * AFTER_FAILURES;
+        }
+        let mean = window.seconds / f64::from(window.answers.max(1));
+        let crowded = float(window.crowd) * 2.0 >= state.limit;
+        match state.measuring {
+            Measuring::Settling => {
+                state.measuring = Measuring::Now;
+                return state.limit;
+            }
+            Measuring::Now => {
+                (state.best, state.best_since, state.measuring) = (mean, now, Measuring::No);
+                return state.limit;
+            }
+            Measuring::No
+                if now.duration_since(state.best_since) >= BEST_FOR && crowded && state.best > 0.0 =>
+            {
+                state.measuring = Measuring::Settling;
+                return state.limit;
+            }
+            Measuring::No => {}
+        }
+        let forgotten = now.duration_since(state.best_since) >= BEST_FOR;
+        if state.best == 0.0 || mean < state.best || forgotten {
+            (state.best, state.best_since) = (mean, now);
+        }
+        if !crowded {
+            // What nobody has tried to use was not tried out.
+            return state.limit;
+        }
+        let gradient = (TOLERATED * state.best / mean.max(f64::MIN_POSITIVE)).clamp(0.5, 2.0);
+        state.limit.mul_add(gradient, state.limit.sqrt())
+    }
+}
+
+// === impl Slot ===
+
+impl Slot {
+    /// The head of an answer has come after `took`.
+    pub(crate) fn answered(self, took: Duration) {
+        self.limit.ended(Some(took));
+    }
+
+    /// There was no answer, or one that says that there are too many.
+    pub(crate) fn failed(self) {
+        self.limit.ended(None);
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.limit.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+// === impl Window ===
+
+impl Window {
+    fn new(since: Instant) -> Self {
+        Self { since, seconds: 0.0, answers: 0, failed: false, crowd: 0 }
+    }
+}
+
+/// What requests of a priority may have of a limit. The rest is for those above, however many of these come.
+fn part(limit: usize, priority: Priority) -> usize {
+    let percent = match priority {
+        Priority::Normal => 80,
+        Priority::High => 90,
+        Priority::Critical => 100,
+    };
+    (limit * percent / 100).max(1)
+}
+
+fn float(count: usize) -> f64 {
+    u32::try_from(count).map_or(f64::from(u32::MAX), f64::from)
+}
+
+/// INVARIANT: a limit is between one and what a `u32` holds.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is within bounds")]
+fn whole(limit: f64) -> usize {
+    limit as usize
+}
+
+#[cfg(test)]
+mod tests;
