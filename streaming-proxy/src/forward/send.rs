@@ -78,8 +78,10 @@ async fn tries(
     upstream.resilience().budget.deposit();
     let mut tried = Vec::new();
     // The request that tries an address may be lost there.
-    let ask = Ask { may_try: request.body().is_empty() && request.method().is_safe(), key };
+    let ask = Ask { may_try: request.body().is_empty() && request.method().is_safe(), only_up: false, key };
     let mut next = upstream.pick(&tried, ask)?;
+    // One that is sent again tries nothing out: the budget may still say no, and the trial would be spent.
+    let ask = Ask { may_try: false, ..ask };
     loop {
         let Some(endpoint) = next else { return Err(ProxyError::new(ErrorKind::ConnectFailed)) };
         // A request of HTTP/1.0 may have none, and goes on as one of HTTP/1.1, which must.
@@ -92,7 +94,7 @@ async fn tries(
                 answered.took = watched.answered(answered.response.status(), answered.upload.as_deref());
                 let Some(spare) = answered.again.take() else { return Ok(answered) };
                 tried.push(endpoint.clone());
-                let other = upstream.pick(&tried, ask).ok().flatten();
+                let other = upstream.pick(&tried, Ask { only_up: true, ..ask }).ok().flatten();
                 let wait = match &other {
                     Some(_) => Duration::ZERO,
                     // The same address, if it says when.
@@ -146,6 +148,7 @@ fn withdraw(
         resilience.metrics.retries_denied.increment(1);
         return None;
     }
+    let again = spare.request(replay, route)?;
     resilience.metrics.retried(reason);
-    spare.request(replay, route)
+    Some(again)
 }

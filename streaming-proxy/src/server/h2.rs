@@ -7,8 +7,8 @@ mod streams;
 use std::pin::pin;
 
 use bytes::Bytes;
-use http::header::CONNECTION;
-use http::{Request, Response, StatusCode};
+use http::header::{CONNECTION, CONTENT_LENGTH};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::Either;
 use hyper::body::Incoming;
 use hyper::rt::{Read, Write};
@@ -126,6 +126,7 @@ where
     let max_headers = config.max_headers;
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
+        let asks_for_head = request.method() == Method::HEAD;
         let answer = match checks.refuse_http2(&request, max_headers) {
             Some(refusal) => Err(refusal),
             None => Ok(service.clone().oneshot(request)),
@@ -138,7 +139,11 @@ where
             // What a connection of HTTP/1.1 is told has no meaning for one that others share.
             response.headers_mut().remove(CONNECTION);
             // The head ends the stream, though it may say the length of what it stands for (RFC 9113, 8.1.1).
-            let is_head = matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+            let is_head = asks_for_head
+                || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+            if asks_for_head {
+                say_length(&mut response);
+            }
             Ok::<_, S::Error>(response.map(|body| Pulsing::new(Some(body).filter(|_| !is_head))))
         }
     });
@@ -158,5 +163,12 @@ where
         leaving = true;
         // Says which streams are still served, and ends when they have.
         connection.as_mut().graceful_shutdown();
+    }
+}
+
+/// What the body would have told, which goes no further.
+fn say_length<B: http_body::Body>(response: &mut Response<B>) {
+    if let Some(length @ 1..) = response.body().size_hint().exact() {
+        response.headers_mut().entry(CONTENT_LENGTH).or_insert_with(|| length.into());
     }
 }

@@ -27,6 +27,8 @@ pub(crate) struct Balancer {
 pub(crate) struct Ask {
     /// It may be the one that finds out whether a failing address is back: it is not lost if it is lost.
     pub(crate) may_try: bool,
+    /// It has an answer that is better than what an address that is out would say.
+    pub(crate) only_up: bool,
     /// What it is told apart by; see [`key`](key::key).
     pub(crate) key: Option<u64>,
 }
@@ -91,6 +93,7 @@ impl Balancer {
         match (self.among(&up), due) {
             (Some(endpoint), _) => Picked::At(endpoint),
             (None, None) => Picked::Nowhere,
+            (None, Some(_)) if ask.only_up => Picked::Nowhere,
             (None, Some((endpoint, _))) if !self.fail_fast => Picked::At(endpoint),
             // Its time may be over, and this request the first one since, which may then be any.
             (None, Some((endpoint, until))) => match endpoint.health.claim(true) {

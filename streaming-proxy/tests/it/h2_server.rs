@@ -435,9 +435,16 @@ async fn a_head_without_a_body_is_one_frame() {
     .await;
     let front = front(upstream, h2c()).await;
     let mut raw = Raw::client(front.addr, &[]).await;
-    for (stream, method, path) in
-        [(1, "GET", "/204"), (3, "GET", "/304"), (5, "HEAD", "/200"), (7, "GET", "/200")]
-    {
+    let long = format!("/{}", "a".repeat(9000));
+    for (stream, method, path) in [
+        (1, "GET", "/204"),
+        (3, "GET", "/304"),
+        (5, "HEAD", "/200"),
+        (7, "GET", "/200"),
+        // Refusals have bodies: of the layer, and of the server.
+        (9, "HEAD", "/a%2fb"),
+        (11, "HEAD", &long),
+    ] {
         let fields = [[(":method", method), (":path", path)], [GET[1], GET[2]]].concat();
         raw.headers(stream, END_STREAM, &fields).await;
         let head = raw.of(stream).await.unwrap();

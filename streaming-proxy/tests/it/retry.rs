@@ -206,6 +206,19 @@ async fn answers_on_the_list_are_asked_elsewhere() {
 }
 
 #[tokio::test]
+async fn an_answer_is_not_given_up_for_an_address_that_is_out() {
+    let (addresses, _) = pair(&[BUSY], false).await;
+    let (gone, away) = crate::origin::listen().await;
+    drop(gone);
+    let front = plain(&[addresses[0], away], &[503]).await;
+    // Whoever is asked first: after this it is known which one is away.
+    get(front.addr, "/").await;
+    for _ in 0..5 {
+        assert_eq!(told(&get(front.addr, "/").await), (503, "busy"));
+    }
+}
+
+#[tokio::test]
 async fn one_address_is_asked_again_when_it_says_so_and_not_for_long() {
     let (addresses, seen) = pair(&[AT_ONCE, AT_ONCE, OK], false).await;
     let front = plain(&addresses[..1], &[503]).await;

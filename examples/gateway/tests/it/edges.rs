@@ -127,6 +127,13 @@ async fn claims_of_a_stranger_are_replaced() {
         assert!(addrs.split(", ").all(|addr| addr == "127.0.0.1"), "{}: {addrs}", bed.name);
         assert!(seen["x-forwarded-proto"].to_str().unwrap().starts_with("https"), "{}: {seen:?}", bed.name);
         assert!(seen["x-forwarded-host"].to_str().unwrap().starts_with(HOST), "{}: {seen:?}", bed.name);
+        // An absolute target says which host is meant, and `Host` nothing (RFC 9112, 3.2.2): refused, or not passed on.
+        let absolute = format!("GET https://{HOST}/api/auth/absolute HTTP/1.1\r\nHost: evil.example\r\n\r\n");
+        let status = bed.ask(absolute).await.status;
+        let seen = bed.world.services.seen("/api/auth/absolute").pop();
+        assert_eq!(status == 400, seen.is_none(), "{}: {status}", bed.name);
+        let evil = |value: &http::HeaderValue| value.to_str().is_ok_and(|value| value.contains("evil"));
+        assert!(seen.is_none_or(|seen| !seen.headers.values().any(evil)), "{}", bed.name);
         bed.stop().await;
     }
 }

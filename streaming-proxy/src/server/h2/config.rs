@@ -23,7 +23,7 @@ pub struct Http2Config {
     /// How many bytes of one request's body a client may send ahead of the upstream.
     ///
     /// The default, 256 KiB, lets an upload of one stream fill 40 Mbit/s over 50 ms. It is a quarter of the
-    /// connection's, so that an upload that its upstream does not take leaves the others room.
+    /// connection's, so that three uploads that their upstreams do not take leave the others room.
     pub stream_window: u32,
     /// The same for all streams of a connection together, and so what it may hold in bodies.
     ///

@@ -36,8 +36,8 @@ fn pick(balancer: &Balancer, endpoints: &[Arc<Endpoint>], tried: &[usize], ask: 
     }
 }
 
-const MAY_TRY: Ask = Ask { may_try: true, key: None };
-const MAY_NOT: Ask = Ask { may_try: false, key: None };
+const MAY_NOT: Ask = Ask { may_try: false, only_up: false, key: None };
+const MAY_TRY: Ask = Ask { may_try: true, ..MAY_NOT };
 
 /// How many of `of` each of four gets.
 fn shares(balancer: &Balancer, endpoints: &[Arc<Endpoint>], of: usize) -> Vec<usize> {
@@ -62,6 +62,7 @@ async fn only_what_may_be_lost_tries_an_address_that_failed() {
     assert_eq!(pick(&balancer, &endpoints, &[], MAY_TRY), Some(1), "one tries, the others do not");
     // With nothing else left it goes there all the same.
     assert_eq!(pick(&balancer, &endpoints, &[1], MAY_NOT), Some(0));
+    assert_eq!(pick(&balancer, &endpoints, &[1], Ask { only_up: true, ..MAY_NOT }), None);
     assert_eq!(pick(&balancer, &endpoints, &[0, 1], MAY_TRY), None);
 }
 
@@ -124,7 +125,7 @@ async fn one_that_starts_slowly_has_less_and_then_its_share() {
 async fn the_same_key_goes_to_the_same_address_while_that_is_fine() {
     let config = UpstreamConfig { balance: Balance::Client, ..UpstreamConfig::default() };
     let (balancer, endpoints) = (Balancer::new(&config), endpoints(4, &config));
-    let of = |key| pick(&balancer, &endpoints, &[], Ask { may_try: false, key: Some(key) }).unwrap();
+    let of = |key| pick(&balancer, &endpoints, &[], Ask { key: Some(key), ..MAY_NOT }).unwrap();
     let owners: Vec<_> = (0..400).map(of).collect();
     assert_eq!(owners, (0..400).map(of).collect::<Vec<_>>());
     endpoints[2].health.failed(Failure::Unreachable, true);
