@@ -194,7 +194,7 @@ impl<T> Line<T> {
         drop(items);
     }
 
-    #[cfg(any(test, feature = "amqp"))]
+    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.0.inner().items.is_empty()
     }
