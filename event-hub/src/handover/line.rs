@@ -194,7 +194,7 @@ impl<T> Line<T> {
         drop(items);
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "postgres", feature = "sqlite"))]
     pub(crate) fn is_empty(&self) -> bool {
         self.0.inner().items.is_empty()
     }
