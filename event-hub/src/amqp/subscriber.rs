@@ -238,7 +238,7 @@ impl Owner {
                     }
                 }
                 first = seat.consumer.next(), if next.is_none() && !over => {
-                    let mut delivered = Some(first);
+                    let (mut delivered, now) = (Some(first), Instant::now());
                     while let Some(one) = delivered.take() {
                         match one {
                             Some(Ok(one)) => {

@@ -9,6 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use tokio::task::coop;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span};
@@ -347,8 +348,8 @@ async fn in_time<F: Future>(most: Duration, started: Instant, call: F) -> Result
             return Poll::Ready(Ok(answer));
         }
         if late.is_none() {
-            // A timeout without end is none.
-            late.set(started.checked_add(most).map(sleep_until));
+            // A timeout without end is none. It has a budget of its own: a handler may use up all of its task's.
+            late.set(started.checked_add(most).map(|at| coop::unconstrained(sleep_until(at))));
         }
         match late.as_mut().as_pin_mut() {
             Some(late) => late.poll(cx).map(|()| Err(Late)),
@@ -369,3 +370,6 @@ impl Drop for InFlight<'_> {
 
 /// How long a delivery is held while its consumer pauses: a third of the 30 min after which a broker takes it back.
 const HOLD: Duration = Duration::from_mins(10);
+
+#[cfg(test)]
+mod tests;
