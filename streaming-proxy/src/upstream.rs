@@ -216,8 +216,9 @@ impl Upstream {
 
     /// Whether one more address may be passed over because of how it answers.
     pub(crate) fn may_eject(&self) -> bool {
-        let all = self.shared.members.now().len();
-        let out = all - self.available() + 1;
+        let members = self.shared.members.now();
+        let all = members.len();
+        let out = members.iter().filter(|endpoint| !endpoint.health.is_up()).count() + 1;
         let share = usize::try_from(self.shared.config.max_ejected).unwrap_or(usize::MAX);
         all == 1 || self.shared.config.fail_fast || (out < all && out * 100 <= all.saturating_mul(share))
     }

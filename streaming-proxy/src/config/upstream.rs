@@ -107,8 +107,8 @@ pub struct UpstreamConfig {
     /// moves with how fast heads come: between 16 and [`max_in_flight`](Self::max_in_flight). One more is answered 503 at
     /// once; by [`Priority`](crate::config::Priority), the least important first.
     ///
-    /// Off by default: it is for an upstream whose requests take alike. One that mixes fast and slow ones has its limit
-    /// lowered by the slow ones, to about twice what it has at once.
+    /// Off by default: it believes that who answers more slowly than usual has too much to do, which is not true of every
+    /// upstream. A mix of fast and slow requests is usual after half a minute; before, it may be taken for a crowd.
     pub adaptive_limit: bool,
     /// How many of its requests may go out again.
     pub retry_budget: RetryBudget,

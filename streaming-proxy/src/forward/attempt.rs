@@ -98,7 +98,12 @@ pub(super) async fn attempt(
                 refused += u32::from(is_unprocessed);
                 let once_more = match is_unprocessed {
                     true => refused <= REFUSED_AGAIN,
-                    false => channel.is_reused() && retry.on_a_new_connection(error.kind(), trail.now()),
+                    // Once: what is new may be as shared as the one before, where no more connections may be.
+                    false => {
+                        needs.fresh_within.is_some()
+                            && channel.is_reused()
+                            && retry.on_a_new_connection(error.kind(), trail.now())
+                    }
                 };
                 if !once_more {
                     return Err(Unanswered { error, again });

@@ -49,10 +49,9 @@ pub(super) async fn send(
     answered
 }
 
-/// What upstreams say that have more than they can do.
+/// What upstreams say that have more than they can do. 429 is about one client.
 fn too_many(status: StatusCode) -> bool {
-    [StatusCode::SERVICE_UNAVAILABLE, StatusCode::GATEWAY_TIMEOUT, StatusCode::TOO_MANY_REQUESTS]
-        .contains(&status)
+    [StatusCode::SERVICE_UNAVAILABLE, StatusCode::GATEWAY_TIMEOUT].contains(&status)
 }
 
 /// Sends `request` to an address, and to others for as long as that is safe and there are tries and budget left.

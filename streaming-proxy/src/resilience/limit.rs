@@ -37,7 +37,7 @@ pub(crate) struct Slot {
 struct State {
     limit: f64,
     window: Window,
-    /// Seconds: the fastest window since it was last measured. Zero: nothing is known.
+    /// Seconds: what it was when it was last measured, and less if windows were faster since. Zero: nothing is known.
     best: f64,
     best_since: Instant,
     measuring: Measuring,
@@ -56,7 +56,7 @@ struct Window {
     since: Instant,
     seconds: f64,
     answers: u32,
-    failed: bool,
+    failures: u32,
     /// The most requests there were at once.
     crowd: usize,
 }
@@ -66,13 +66,23 @@ struct Window {
 const WINDOW: Duration = Duration::from_millis(100);
 const ANSWERS: u32 = 10;
 
+/// The fewest answers that say what is best, Envoy's: the mean of a few is now and then far below what is usual.
+const ANSWERS_OF_BEST: u32 = 50;
+
+/// How much of what a faster window says is believed. One is luck, and many are not: the fastest of them all would be
+/// what a mix of fast and slow requests never has again.
+const BELIEVED: f64 = 0.02;
+
 /// How much slower than at best is still as good, Envoy's.
 const TOLERATED: f64 = 1.25;
 
 /// For how long the best counts. Envoy's is 60 s; here measuring costs less.
 const BEST_FOR: Duration = Duration::from_secs(30);
 
-/// What is left of the limit after a window with failures. Netflix's, in their AIMD limit.
+/// Of how many answers one is a failure when a window has failed. A few may be one address's, or one request's.
+const FAILURES: u32 = 10;
+
+/// What is left of the limit after a window that has failed. Netflix's, in their AIMD limit.
 const AFTER_FAILURES: f64 = 0.9;
 
 /// Where it starts, and what it never goes below: what one client with a few tabs has at once must not be refused
@@ -112,6 +122,10 @@ impl Limit {
     fn ended(&self, took: Option<Duration>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
+        let needed = match (state.measuring, state.best == 0.0) {
+            (Measuring::Now, _) | (_, true) => ANSWERS_OF_BEST,
+            _ => ANSWERS,
+        };
         let window = &mut state.window;
         window.crowd = window.crowd.max(self.in_flight.load(Ordering::Relaxed));
         match took {
@@ -119,10 +133,11 @@ impl Limit {
                 window.answers += 1;
                 window.seconds += took.as_secs_f64();
             }
-            None => window.failed = true,
+            None => window.failures += 1,
         }
         let old = now.duration_since(window.since) >= WINDOW;
-        if !old || (window.answers < ANSWERS && !window.failed) {
+        let failing = window.failures > 0 && window.answers + window.failures >= ANSWERS;
+        if !old || (window.answers < needed && !failing) {
             return;
         }
         let window = std::mem::replace(&mut state.window, Window::new(now));
@@ -137,7 +152,7 @@ impl Limit {
 
     /// The limit after a window.
     fn next(&self, state: &mut State, window: &Window, now: Instant) -> f64 {
-        if window.failed {
+        if window.failures * FAILURES >= window.answers + window.failures {
             state.measuring = Measuring::No;
             return state.limit * AFTER_FAILURES;
         }
@@ -161,8 +176,10 @@ impl Limit {
             Measuring::No => {}
         }
         let forgotten = now.duration_since(state.best_since) >= BEST_FOR;
-        if state.best == 0.0 || mean < state.best || forgotten {
+        if state.best == 0.0 || forgotten {
             (state.best, state.best_since) = (mean, now);
+        } else if mean < state.best {
+            state.best = (mean - state.best).mul_add(BELIEVED, state.best);
         }
         if !crowded {
             // What nobody has tried to use was not tried out.
@@ -197,7 +214,7 @@ impl Drop for Slot {
 
 impl Window {
     fn new(since: Instant) -> Self {
-        Self { since, seconds: 0.0, answers: 0, failed: false, crowd: 0 }
+        Self { since, seconds: 0.0, answers: 0, failures: 0, crowd: 0 }
     }
 }
 

@@ -77,12 +77,17 @@ impl Balancer {
         }
         let mut up = Vec::with_capacity(left.len());
         let mut due: Option<(&Arc<Endpoint>, Instant)> = None;
+        let (mut unhealthy, mut checked) = (Vec::new(), None);
         for endpoint in left {
             match endpoint.health.claim(ask.may_try) {
                 // The first of those in order.
                 Claim::Up if ask.key.is_some() => return Picked::At(endpoint),
                 Claim::Up => up.push(endpoint),
                 Claim::Probe => return Picked::At(endpoint),
+                Claim::Unhealthy(until) => {
+                    unhealthy.push(endpoint);
+                    checked = Some(until);
+                }
                 Claim::Down(until) => {
                     if due.is_none_or(|(_, earliest)| until < earliest) {
                         due = Some((endpoint, until));
@@ -92,13 +97,18 @@ impl Balancer {
         }
         match (self.among(&up), due) {
             (Some(endpoint), _) => Picked::At(endpoint),
-            (None, None) => Picked::Nowhere,
-            (None, Some(_)) if ask.only_up => Picked::Nowhere,
+            (None, _) if ask.only_up => Picked::Nowhere,
+            // What checks are against may be the checks' fault: all of them share what comes.
+            (None, None) => match (self.among(&unhealthy), checked) {
+                (Some(_), Some(until)) if self.fail_fast => Picked::Out(until),
+                (Some(endpoint), _) => Picked::At(endpoint),
+                (None, _) => Picked::Nowhere,
+            },
             (None, Some((endpoint, _))) if !self.fail_fast => Picked::At(endpoint),
             // Its time may be over, and this request the first one since, which may then be any.
             (None, Some((endpoint, until))) => match endpoint.health.claim(true) {
                 Claim::Up | Claim::Probe => Picked::At(endpoint),
-                Claim::Down(_) => Picked::Out(until),
+                Claim::Down(_) | Claim::Unhealthy(_) => Picked::Out(until),
             },
         }
     }
@@ -120,7 +130,7 @@ impl Balancer {
                 (0..up.len()).filter_map(|step| up.get(first.wrapping_add(step) % up.len()).copied());
             // One that starts slowly leaves most of its turns to the next.
             let taken = turns.find(|endpoint| rand::random::<f64>() < endpoint.health.share(now));
-            return taken.or_else(|| up.first().copied());
+            return taken.or_else(|| up.get(first % up.len()).copied());
         }
         let (first, second) = two(up.len());
         cheaper(up.get(first)?, up.get(second)?, now)

@@ -52,6 +52,8 @@ pub(crate) enum Claim {
     /// It failed, its time is over, and the caller is the one who tries it.
     Probe,
     Down(Instant),
+    /// Checks are against it, which will find out when it is back.
+    Unhealthy(Instant),
 }
 
 /// How a request has failed.
@@ -108,7 +110,7 @@ impl Health {
         let now = Instant::now();
         if state.unhealthy {
             // Checks find out when it is back. Where nothing else is left, it is the last to be asked.
-            return Claim::Down(now + self.max.max(self.probe));
+            return Claim::Unhealthy(now + self.max.max(self.probe));
         }
         let Some(until) = state.until else { return Claim::Up };
         if until > now || !may_try {
@@ -184,7 +186,7 @@ impl Health {
     }
 
     /// What a check has found. Returns what is new: whether the address is fine from now on, or out.
-    fn checked(&self, good: bool, healthy: u32, unhealthy: u32) -> Option<bool> {
+    pub(super) fn checked(&self, good: bool, healthy: u32, unhealthy: u32) -> Option<bool> {
         let mut state = self.lock();
         let back = self.slow_start.map(|_| Instant::now());
         let mut found = None;

@@ -114,6 +114,8 @@ impl Name {
         counts: LookUps,
         mut changed: impl FnMut() -> bool,
     ) {
+        // Several may watch one name, and each tells its own what it has found: another one may have found it first.
+        let mut told: Option<Arc<[SocketAddr]>> = None;
         loop {
             let turn = self.turn.lock().await;
             let result = (self.look_up)(self.host.clone(), self.port).await.and_then(usable);
@@ -122,10 +124,13 @@ impl Name {
             match result {
                 Ok(addresses) => {
                     counts.good.increment(1);
-                    let is_new = self.addresses().is_none_or(|known| *known != *addresses);
-                    if is_new {
+                    let addresses: Arc<[SocketAddr]> = addresses.into();
+                    if self.addresses().is_none_or(|known| *known != *addresses) {
                         tracing::debug!(name = self.host, ?addresses, "a name has other addresses");
-                        self.found.send_replace(Found::Addresses(addresses.into()));
+                        self.found.send_replace(Found::Addresses(addresses.clone()));
+                    }
+                    if told.as_ref() != Some(&addresses) {
+                        told = Some(addresses);
                         if !changed() {
                             return;
                         }

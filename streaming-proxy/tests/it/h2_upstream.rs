@@ -214,6 +214,34 @@ async fn what_may_have_been_done_is_not_done_twice() {
 }
 
 #[tokio::test]
+async fn a_reset_is_asked_again_once_where_there_is_no_room_for_another_connection() {
+    // Scenario: a handler that panics, for each request anew (Go answers so), on the only connection that may be.
+    let seen = Arc::new(AtomicUsize::new(0));
+    let origin = raw({
+        let seen = seen.clone();
+        move |stream, _| {
+            let seen = seen.clone();
+            async move {
+                let mut raw = Raw::server(stream, &[]).await;
+                let first = asked(&mut raw).await.unwrap().stream;
+                answer(&mut raw, first).await;
+                while let Some(request) = asked(&mut raw).await {
+                    seen.fetch_add(1, Ordering::SeqCst);
+                    raw.send(RST_STREAM, 0, request.stream, &2_u32.to_be_bytes()).await;
+                }
+            }
+        }
+    })
+    .await;
+    let mut config = http2();
+    config.http2.max_connections = 1;
+    let front = front(&[origin], config).await;
+    assert_eq!(get(front.addr, "/").await.text(), "fine");
+    assert_eq!(get(front.addr, "/").await.status, 502);
+    assert_eq!(seen.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
 async fn what_a_goodbye_leaves_out_goes_to_a_new_connection_and_the_rest_ends_where_it_is() {
     // Scenario: a server that restarts. It answers what it has begun, and says what it has not (RFC 9113, 6.8).
     let held = Arc::new(Notify::new());

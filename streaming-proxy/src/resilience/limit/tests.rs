@@ -9,6 +9,9 @@ struct Model {
     limit: Arc<Limit>,
     places: usize,
     time: Duration,
+    /// How long every fifth takes, if not as long as the others.
+    fifth: Option<Duration>,
+    begun: usize,
     there: Vec<(Instant, Instant, Slot)>,
     shed: usize,
     served: usize,
@@ -19,7 +22,16 @@ const STEP: Duration = Duration::from_millis(5);
 impl Model {
     fn new(places: usize) -> Self {
         let limit = Limit::new(1000, Gauge::noop());
-        Self { limit, places, time: Duration::from_millis(50), there: Vec::new(), shed: 0, served: 0 }
+        Self {
+            limit,
+            places,
+            time: Duration::from_millis(50),
+            fifth: None,
+            begun: 0,
+            there: Vec::new(),
+            shed: 0,
+            served: 0,
+        }
     }
 
     /// Lets `seconds` pass, with up to `wanted` requests there at once.
@@ -41,7 +53,9 @@ impl Model {
                     break;
                 };
                 let crowd = float(self.there.len() + 1) / float(self.places);
-                self.there.push((now, now + self.time.mul_f64(crowd.max(1.0)), slot));
+                self.begun += 1;
+                let time = self.fifth.filter(|_| self.begun.is_multiple_of(5)).unwrap_or(self.time);
+                self.there.push((now, now + time.mul_f64(crowd.max(1.0)), slot));
             }
         }
     }
@@ -74,6 +88,16 @@ async fn who_has_room_is_never_refused() {
     model.run(120, 12).await;
     assert_eq!(model.shed, 0);
     assert!(model.now() >= 64, "it was not tried out: {}", model.now());
+}
+
+#[tokio::test(start_paused = true)]
+async fn fast_and_slow_requests_in_one_are_no_sign_of_a_crowd() {
+    let mut model = Model::new(1000);
+    (model.time, model.fifth) = (Duration::from_millis(5), Some(Duration::from_millis(500)));
+    model.run(60, 100).await;
+    model.run(120, 100).await;
+    assert!(model.now() > 100, "{}", model.now());
+    assert!(model.shed * 20 < model.served, "{} of {}", model.shed, model.served);
 }
 
 #[tokio::test(start_paused = true)]

@@ -101,6 +101,33 @@ async fn in_turns_each_has_the_same_and_those_out_none() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn all_that_start_slowly_have_the_same() {
+    let mut config = UpstreamConfig::default();
+    (config.balance, config.slow_start) = (Balance::RoundRobin, Some(Duration::from_secs(10)));
+    let (balancer, endpoints) = (Balancer::new(&config), endpoints(4, &config));
+    let shares = shares(&balancer, &endpoints, 4000);
+    assert!(shares.iter().all(|share| (800..1200).contains(share)), "{shares:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_that_checks_are_against_share_what_comes() {
+    // Scenario: what every check asks for is away, and the addresses are not.
+    for balance in [Balance::RoundRobin, Balance::Fastest] {
+        let config = UpstreamConfig { balance: balance.clone(), ..UpstreamConfig::default() };
+        let (balancer, endpoints) = (Balancer::new(&config), endpoints(4, &config));
+        for endpoint in &endpoints {
+            endpoint.health.checked(false, 1, 1);
+        }
+        let shares = shares(&balancer, &endpoints, 4000);
+        assert!(shares.iter().all(|share| (800..1200).contains(share)), "{balance} {shares:?}");
+        assert_eq!(pick(&balancer, &endpoints, &[], Ask { only_up: true, ..MAY_NOT }), None);
+        // One that is fine has it all.
+        endpoints[2].health.checked(true, 1, 1);
+        assert_eq!(self::shares(&balancer, &endpoints, 100), [0, 0, 100, 0]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_that_starts_slowly_has_less_and_then_its_share() {
     for balance in [Balance::RoundRobin, Balance::Fastest] {
         let mut config = UpstreamConfig::default();

@@ -81,6 +81,8 @@ pub(crate) async fn drive(streams: Arc<Streams>, tasks: Tasks, idle: Duration) {
     // Nothing new is taken any more, and hyper says goodbye when nothing is left.
     let connection = streams.lock().take();
     drop(connection);
+    // Who waits for a stream may open a connection now.
+    streams.freed.notify_waiters();
     streams.emptied().await;
     tokio::time::sleep(GOODBYE).await;
 }

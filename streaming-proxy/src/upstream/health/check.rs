@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use crate::body::upload::Upload;
 use crate::config::HealthCheck;
-use crate::error::BoxError;
+use crate::error::{BoxError, ErrorKind, ProxyError};
 use crate::resilience::metrics::ResilienceMetrics;
 use crate::upstream::endpoint::Endpoint;
 
@@ -24,6 +24,11 @@ pub(crate) async fn watch(endpoint: Weak<Endpoint>, check: HealthCheck, metrics:
             Ok(answer) => answer,
             Err(late) => Err(late.into()),
         };
+        if found.as_ref().is_err_and(is_full) {
+            drop(endpoint);
+            tokio::time::sleep(jittered(check.interval)).await;
+            continue;
+        }
         metrics.checked(found.is_ok());
         match endpoint.health.checked(found.is_ok(), check.healthy, check.unhealthy) {
             Some(true) => tracing::info!(address = endpoint.authority(), "address is healthy again"),
@@ -39,7 +44,12 @@ pub(crate) async fn watch(endpoint: Weak<Endpoint>, check: HealthCheck, metrics:
     }
 }
 
-/// One request, which takes no turn: a full address is no bad one.
+/// A full address is no bad one: that there was no stream for the check says nothing.
+fn is_full(error: &BoxError) -> bool {
+    error.downcast_ref::<ProxyError>().is_some_and(|error| error.kind() == ErrorKind::Overloaded)
+}
+
+/// One request, which takes no turn.
 async fn ask(endpoint: &Endpoint, path: &str) -> Result<(), BoxError> {
     let mut channel = endpoint.probe().await?;
     let mut request = Request::get(path).body(Upload::empty())?;

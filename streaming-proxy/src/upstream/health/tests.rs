@@ -138,5 +138,5 @@ async fn checks_need_some_in_a_row_both_ways() {
     health.succeeded();
     assert!(!health.is_up());
     tokio::time::advance(Duration::from_secs(3600)).await;
-    assert!(matches!(health.claim(true), Claim::Down(_)));
+    assert!(matches!(health.claim(true), Claim::Unhealthy(_)));
 }

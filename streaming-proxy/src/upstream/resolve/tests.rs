@@ -58,6 +58,23 @@ async fn changes_are_told_and_turns_are_none() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn each_of_two_who_watch_is_told_whoever_looked() {
+    // Scenario: another table of routes has the name too, while the one before still answers a request.
+    let (look_up, _) = scripted(&[Some(&[1]), Some(&[1]), Some(&[2])]);
+    let name = Name::new("a", 80, look_up);
+    let told = Arc::new([const { AtomicUsize::new(0) }; 2]);
+    for who in 0..2 {
+        let told = told.clone();
+        tokio::spawn(name.clone().watch(EVERY, counts(), move || {
+            told[who].fetch_add(1, Ordering::SeqCst);
+            true
+        }));
+    }
+    tokio::time::sleep(EVERY.mul_f64(3.0)).await;
+    assert_eq!(told.each_ref().map(|told| told.load(Ordering::SeqCst)), [2, 2]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_found_is_told_at_once_and_asked_again_soon() {
     let (look_up, asked) = scripted(&[None, Some(&[1])]);
     let name = Name::new("a", 80, look_up);
