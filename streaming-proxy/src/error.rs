@@ -96,7 +96,7 @@ pub enum Stage {
     Receive,
     /// A route was looked for.
     Route,
-    /// It waited for its turn at an address.
+    /// It waited for its turn at an address, or for a stream to get free there.
     Queue,
     /// A connection was opened.
     Connect,

@@ -70,8 +70,11 @@ pub(super) async fn attempt(
         let mut channel = match endpoint.channel(needs).await {
             Ok(channel) => channel,
             Err(error) => {
-                // It knows how far it came: TLS comes after the connect.
-                trail.before(error.stage().max(Stage::Connect));
+                // It knows how far it came: to a stream that is not free, or through the connect to TLS.
+                trail.before(match error.stage() {
+                    stage @ (Stage::Queue | Stage::Tls) => stage,
+                    _ => Stage::Connect,
+                });
                 return Err(Unanswered { error, again: Some(Spare::unsent(request)) });
             }
         };

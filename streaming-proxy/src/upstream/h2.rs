@@ -15,12 +15,13 @@ use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::DropGuard;
 
 use crate::body::upload::Upload;
 use crate::config::{UpstreamConfig, UpstreamHttp2};
-use crate::error::{ErrorKind, ProxyError};
+use crate::error::{ErrorKind, ProxyError, Sent, Stage};
 use crate::metrics::UpstreamMetrics;
 use crate::upstream::channel::Failed;
 use crate::upstream::h2::body::Body;
@@ -49,6 +50,7 @@ pub(crate) struct Set {
 struct Connection {
     sender: SendRequest<Body>,
     streams: Arc<Streams>,
+    tasks: Tasks,
     is_tls: bool,
 }
 
@@ -56,8 +58,8 @@ struct Connection {
 pub(crate) struct Lease {
     connection: Connection,
     slot: Arc<driver::Slot>,
-    /// Ends the upload when dropped; the body has the other half.
-    cut: Option<oneshot::Sender<std::convert::Infallible>>,
+    /// Ends the upload when dropped, if there is one; the body and the task that sends it have the other half.
+    cut: Option<DropGuard>,
     /// Whether the connection has been used before.
     pub(crate) reused: bool,
 }
@@ -122,8 +124,10 @@ impl Set {
         let deadline = Instant::now() + self.max_wait;
         loop {
             let free = timeout_at(deadline, self.free(anew)).await;
-            let free =
-                free.map_err(|_| ProxyError::new(ErrorKind::Overloaded).because("no stream is free"))?;
+            let free = free.map_err(|_| {
+                let error = ProxyError::new(ErrorKind::Overloaded).because("no stream is free");
+                error.when(Stage::Queue, Sent::Not)
+            })?;
             if let Some(lease) = free {
                 return Ok(Ok(lease));
             }
@@ -188,8 +192,8 @@ impl Set {
             .handshake(TokioIo::new(stream));
         let (sender, connection) = handshake.await?;
         let streams = Streams::new(connection, self.freed.clone(), self.metrics.http2_streams.clone());
-        tokio::spawn(driver::drive(streams.clone(), tasks, self.idle_timeout));
-        let connection = Connection { sender, streams, is_tls };
+        tokio::spawn(driver::drive(streams.clone(), tasks.clone(), self.idle_timeout));
+        let connection = Connection { sender, streams, tasks, is_tls };
         let lease = Lease::new(connection.clone(), false);
         self.lock().push(connection);
         Ok(lease)
@@ -216,11 +220,15 @@ impl Lease {
         &mut self,
         request: Request<Upload>,
     ) -> impl Future<Output = Result<Response<Incoming>, Failed>> + Send + use<> {
-        let (cut, gone) = oneshot::channel();
-        self.cut = Some(cut);
-        let slot = self.slot.clone();
-        let request =
-            message::request(request, self.connection.is_tls).map(|upload| Body::new(upload, gone, slot));
+        let Connection { tasks, is_tls, .. } = &self.connection;
+        let has_body = !request.body().is_empty();
+        let mut request =
+            message::request(request, *is_tls).map(|upload| Body::new(upload, self.slot.clone()));
+        if has_body {
+            let cut = tasks.upload();
+            request = request.map(|body| body.ended_by(cut.clone(), tasks.clone()));
+            self.cut = Some(cut.drop_guard());
+        }
         let sent = self.connection.sender.try_send_request(request);
         async move {
             sent.await.map_err(|mut failure| Failed {

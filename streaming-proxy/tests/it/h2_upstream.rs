@@ -7,12 +7,15 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, Semaphore};
+use tower::ServiceExt;
 use tramline_streaming_proxy::config::{HostHeader, HttpVersion, Timeouts};
-use tramline_streaming_proxy::{Forwarder, ProxyConfig, Route, Routes, Upstream, UpstreamConfig};
+use tramline_streaming_proxy::{
+    ErrorKind, Forwarder, ProxyConfig, Route, Routes, Stage, Upstream, UpstreamConfig,
+};
 
 use crate::client::{Client, get, once};
 use crate::h2_server::h2c;
-use crate::h2client::{H2, request, send_all};
+use crate::h2client::{H2, next, request, send_all};
 use crate::h2raw::{
     CANCEL, DATA, END_STREAM, Frame, GOAWAY, HEADERS, INTERNAL_ERROR, NO_ERROR, REFUSED_STREAM, RST_STREAM,
     Raw, SETTINGS,
@@ -122,6 +125,9 @@ async fn another_connection_when_the_streams_run_out_and_no_more_than_may_be() {
     }
     let answer = once(front.addr, POST).await;
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")), "nothing is free");
+    let asked = http::Request::post("http://a/").body(String::new()).unwrap();
+    let error = front.forwarder.clone().oneshot(asked).await.unwrap_err();
+    assert_eq!((error.kind(), error.stage()), (ErrorKind::Overloaded, Stage::Queue));
     let mut third = Client::connect(front.addr).await;
     third.send(POST).await;
     gate.add_permits(3);
@@ -400,6 +406,40 @@ async fn an_upload_whose_client_leaves_is_reset_though_the_upstream_does_not_rea
     stream.send_reset(h2::Reason::CANCEL);
     drop(answer);
     assert_eq!(soon("the reset", told.recv()).await, Some(Some((true, CANCEL))));
+}
+
+#[tokio::test]
+async fn an_upload_that_waits_for_its_window_is_reset_when_its_answer_is_over() {
+    // Scenario: the head of the answer has come while the window is shut, so that hyper waits for the window and for
+    // nothing else. Then the client leaves; or the answer is whole, and nobody wants the rest of the upload.
+    for leaves in [true, false] {
+        let (tell, mut told) = tokio::sync::mpsc::channel(1);
+        let origin = raw(move |stream, _| {
+            let tell = tell.clone();
+            async move {
+                let mut raw = Raw::server(stream, &[(4, 0)]).await;
+                let request = asked(&mut raw).await.unwrap();
+                raw.headers(request.stream, 0, &[(":status", "200")]).await;
+                raw.send(DATA, if leaves { 0 } else { END_STREAM }, request.stream, b"early").await;
+                let end = raw.until(RST_STREAM).await.unwrap();
+                tell.send((end.stream == request.stream, end.code())).await.unwrap();
+                raw.until(SETTINGS).await;
+            }
+        })
+        .await;
+        let upstream = Upstream::new("test", [origin.to_string()], http2()).unwrap();
+        let routes = Routes::new([Route::new("/", upstream)]).unwrap();
+        let front = Front::serving(Forwarder::new(ProxyConfig::default(), routes), h2c()).await;
+        let client = H2::connect(front.addr).await;
+        let (answer, mut stream) = client.begin(request("POST", "/"), true).await;
+        send_all(&mut stream, vec![b'x'; 200_000].into(), false).await;
+        let mut body = soon("the head", answer).await.unwrap().into_body();
+        assert_eq!(next(&mut body).await.unwrap().unwrap(), "early");
+        if leaves {
+            stream.send_reset(h2::Reason::CANCEL);
+        }
+        assert_eq!(soon("the reset", told.recv()).await, Some((true, CANCEL)), "leaves: {leaves}");
+    }
 }
 
 #[tokio::test]

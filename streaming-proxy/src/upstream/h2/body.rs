@@ -1,17 +1,15 @@
 //! An upload as a stream of HTTP/2 takes it.
 
-use std::convert::Infallible;
-use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use crate::body::upload::Upload;
-use crate::upstream::h2::driver::Slot;
+use crate::upstream::h2::driver::{Slot, Tasks};
 
 /// An upload that ends with its exchange: hyper goes on with it by itself, whatever became of the answer.
 ///
@@ -19,8 +17,11 @@ use crate::upstream::h2::driver::Slot;
 /// whoever holds its [`Progress`](crate::body::upload::Progress).
 pub(crate) struct Body {
     upload: Upload,
-    /// Ready when the exchange is over; its [`Lease`](super::Lease) has the other half.
-    gone: oneshot::Receiver<Infallible>,
+    /// Cancelled when the exchange is over, by its [`Lease`](super::Lease), which wakes the task that sends this. Absent
+    /// for an empty body, which nobody polls.
+    cut: Option<CancellationToken>,
+    /// Who makes that task, until this is polled for the first time.
+    tasks: Option<Tasks>,
     /// The stream is taken for as long as hyper holds this.
     _slot: Arc<Slot>,
 }
@@ -28,8 +29,13 @@ pub(crate) struct Body {
 // === impl Body ===
 
 impl Body {
-    pub(crate) fn new(upload: Upload, gone: oneshot::Receiver<Infallible>, slot: Arc<Slot>) -> Self {
-        Self { upload, gone, _slot: slot }
+    pub(crate) fn new(upload: Upload, slot: Arc<Slot>) -> Self {
+        Self { upload, cut: None, tasks: None, _slot: slot }
+    }
+
+    /// The same, which `cut` ends.
+    pub(crate) fn ended_by(self, cut: CancellationToken, tasks: Tasks) -> Self {
+        Self { cut: Some(cut), tasks: Some(tasks), ..self }
     }
 
     pub(crate) fn into_upload(self) -> Upload {
@@ -45,7 +51,11 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
-        if Pin::new(&mut self.gone).poll(cx).is_ready() {
+        if let (Some(cut), Some(tasks)) = (&self.cut, &self.tasks) {
+            tasks.begun(cut.clone());
+            self.tasks = None;
+        }
+        if self.cut.as_ref().is_some_and(CancellationToken::is_cancelled) {
             return Poll::Ready(Some(Err(h2::Reason::CANCEL.into())));
         }
         Pin::new(&mut self.upload).poll_frame(cx).map_err(|_| h2::Reason::CANCEL.into())

@@ -39,6 +39,8 @@ pub(crate) struct Slot(Arc<Streams>);
 #[derive(Clone, Default)]
 pub(crate) struct Tasks {
     end: CancellationToken,
+    /// What ends the upload that hyper has just begun with.
+    begun: Arc<Mutex<Option<CancellationToken>>>,
 }
 
 /// A connection, whatever its bytes go through.
@@ -174,12 +176,32 @@ impl Drop for Slot {
 
 // === impl Tasks ===
 
+impl Tasks {
+    /// A token for one upload, which the end of the connection cancels too.
+    pub(crate) fn upload(&self) -> CancellationToken {
+        self.end.child_token()
+    }
+
+    /// The next task is the one that goes on with the upload that `cut` ends.
+    ///
+    /// ORDER: hyper polls a body once, and if that is not all of it, makes a task for the rest at once, before it looks
+    /// at another request of the connection.
+    pub(crate) fn begun(&self, cut: CancellationToken) {
+        *self.lock() = Some(cut);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<CancellationToken>> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl<F> Executor<F> for Tasks
 where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, task: F) {
-        let end = self.end.clone();
+        // A task of an upload that waits for the upstream's window does not ask its body: dropping it ends the stream.
+        let end = self.lock().take().unwrap_or_else(|| self.end.clone());
         tokio::spawn(async move { end.run_until_cancelled(task).await });
     }
 }
