@@ -156,5 +156,6 @@ where
         .cloned()
         .map(|protocol| Upgrading { client: hyper::upgrade::on(&mut request), protocol });
     let (parts, body) = request.into_parts();
-    (parts, Upload::new(body), upgrading)
+    let upload = Upload::new(body, parts.version);
+    (parts, upload, upgrading)
 }

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Version;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::LengthLimitError;
 use tokio::time::Instant;
@@ -28,6 +29,8 @@ pub(crate) struct Upload {
     progress: Option<Arc<Progress>>,
     idle: Option<Idle>,
     gate: Option<Gate>,
+    /// How many bytes are still to come, where that is known.
+    rest: Option<u64>,
 }
 
 /// How far an [`Upload`] is, for the one who waits for the answer meanwhile.
@@ -47,15 +50,16 @@ pub(crate) struct Progress {
 
 impl Upload {
     pub(crate) fn empty() -> Self {
-        Self { source: Source::Empty, progress: None, idle: None, gate: None }
+        Self { source: Source::Empty, progress: None, idle: None, gate: None, rest: None }
     }
 
-    pub(crate) fn new<B>(body: B) -> Self
+    /// The body of a request of this version.
+    pub(crate) fn new<B>(body: B, version: Version) -> Self
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        Self::from(Source::new(body))
+        Self::from(Source::new(body, version))
     }
 
     /// The same body, which can be sent again as long as what was passed on of it is not more than `max` bytes, and has
@@ -100,7 +104,8 @@ impl From<Source> for Upload {
                 fault: OnceLock::new(),
             })
         });
-        Self { source, progress, idle: None, gate: None }
+        let rest = source.size_hint().exact();
+        Self { source, progress, idle: None, gate: None, rest }
     }
 }
 
@@ -131,6 +136,9 @@ impl Body for Upload {
                 if let Some(idle) = &mut this.idle {
                     idle.touch();
                 }
+                if let (Some(rest), Some(data)) = (&mut this.rest, frame.data_ref()) {
+                    *rest = rest.saturating_sub(u64::try_from(data.len()).unwrap_or(u64::MAX));
+                }
                 // hyper drops a body after its trailers, and does not ask for more.
                 if frame.is_trailers() || this.is_end_stream() {
                     progress.done.store(true, Ordering::Release);
@@ -139,6 +147,13 @@ impl Body for Upload {
             }
             Poll::Ready(Some(Err(cause))) => {
                 let error = fault(cause);
+                let _ = progress.fault.set(error.kind());
+                Poll::Ready(Some(Err(error)))
+            }
+            Poll::Ready(None) if this.rest.is_some_and(|rest| rest > 0) => {
+                // What a body of another kind makes of a stream that was reset, see `Source`.
+                let error =
+                    ProxyError::new(ErrorKind::ClientGone).because("the body is shorter than its length");
                 let _ = progress.fault.set(error.kind());
                 Poll::Ready(Some(Err(error)))
             }
@@ -195,15 +210,25 @@ fn fault(cause: BoxError) -> ProxyError {
         } else if let Some(error) = error.downcast_ref::<ProxyError>() {
             // A layer of this crate knows.
             kind = error.kind();
-        } else if let Some(error) = error.downcast_ref::<io::Error>()
-            && !matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)
-        {
-            // The connection ended; those two are what hyper calls bytes that are no body.
+        } else if is_gone(error) {
             kind = ErrorKind::ClientGone;
         }
         level = error.source();
     }
     ProxyError::new(kind).with(cause)
+}
+
+/// Whether the client has ended its connection or its stream, rather than sent what is no body.
+fn is_gone(error: &(dyn StdError + 'static)) -> bool {
+    #[cfg(feature = "http2")]
+    if let Some(error) = error.downcast_ref::<h2::Error>() {
+        // What this side resets a stream for, a length that is not true for one, is in the frames that came.
+        return error.is_io() || error.is_remote();
+    }
+    // Those two are what hyper calls bytes that are no body.
+    error.downcast_ref::<io::Error>().is_some_and(|error| {
+        !matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)
+    })
 }
 
 // === impl Progress ===
@@ -236,3 +261,7 @@ impl Progress {
         self.waits_for_client.store(false, Ordering::Release);
     }
 }
+
+#[cfg(test)]
+#[cfg(feature = "http2")]
+mod tests;

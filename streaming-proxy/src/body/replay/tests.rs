@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::sync::atomic::AtomicBool;
 use std::task::{Wake, Waker};
 
+use http::Version;
 use proptest::prelude::*;
 
 use super::*;
@@ -30,7 +31,7 @@ fn source(pieces: &[Vec<u8>], trailers: bool) -> Source {
     if trailers {
         frames.push_back(Frame::trailers(fields()));
     }
-    Source::new(Pieces(frames))
+    Source::new(Pieces(frames), Version::HTTP_11)
 }
 
 fn fields() -> HeaderMap {
@@ -156,7 +157,7 @@ fn a_body_that_breaks_is_broken_for_all() {
             Poll::Ready(Some(Err(std::io::ErrorKind::ConnectionReset.into())))
         }
     }
-    let (replay, mut first) = Replay::new(Source::new(Broken), 50, &Room::new(100));
+    let (replay, mut first) = Replay::new(Source::new(Broken, Version::HTTP_11), 50, &Room::new(100));
     assert!(next(&mut first).unwrap().is_err());
     assert!(replay.again().is_none());
 }
@@ -175,7 +176,8 @@ fn the_newest_try_is_the_one_that_is_woken() {
             self.0.poll_recv(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
         }
     }
-    let (replay, mut first) = Replay::new(Source::new(Channel(receiver)), 50, &Room::new(100));
+    let (replay, mut first) =
+        Replay::new(Source::new(Channel(receiver), Version::HTTP_11), 50, &Room::new(100));
     let flags = [Arc::new(Flag::default()), Arc::new(Flag::default())];
     let wakers = flags.clone().map(Waker::from);
     let [first_waker, second_waker] = &wakers;

@@ -1,9 +1,12 @@
 //! Tests of what goes out again.
 
+use http::Version;
+
 use super::*;
 
 fn retry<'a>(method: Method, body: &str, retries: &'a Retries) -> Retry<'a> {
-    let upload = if body.is_empty() { Upload::empty() } else { Upload::new(body.to_owned()) };
+    let upload =
+        if body.is_empty() { Upload::empty() } else { Upload::new(body.to_owned(), Version::HTTP_11) };
     let mut request = Request::new(upload);
     *request.method_mut() = method;
     Retry::new(&request, retries, 4)

@@ -7,7 +7,8 @@ use http_body_util::Full;
 use super::*;
 
 fn asked(fields: &[(&str, &str)], body: &'static str) -> Request<Upload> {
-    let mut request = Request::new(Upload::new(Full::new(Bytes::from_static(body.as_bytes()))));
+    let mut request =
+        Request::new(Upload::new(Full::new(Bytes::from_static(body.as_bytes())), Version::HTTP_11));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = Uri::from_static("/a/b?c=d");
     for (name, value) in fields {
