@@ -53,7 +53,7 @@ pub(crate) struct Endpoint {
     metrics: UpstreamMetrics,
     /// What its name is among those that requests with a key are shared among.
     place: u64,
-    checks: Mutex<Checks>,
+    owners: Mutex<Owners>,
     pub(crate) health: Health,
     pub(crate) latency: Latency,
 }
@@ -66,11 +66,12 @@ enum At {
     Name(Arc<Name>),
 }
 
-/// The checks of an address, which end with the last upstream that has it.
+/// The upstreams that have an address: of a table and of the one that succeeds it. What is there for all of them ends
+/// with the last.
 #[derive(Default)]
-struct Checks {
-    upstreams: usize,
-    running: Option<AbortHandle>,
+struct Owners {
+    count: usize,
+    check: Option<AbortHandle>,
 }
 
 /// What was said of an [`Endpoint`], wherever it is.
@@ -178,7 +179,7 @@ impl Endpoint {
             agreed: AtomicBool::new(true),
             config: config.clone(),
             metrics: metrics.clone(),
-            checks: Mutex::default(),
+            owners: Mutex::default(),
             health: Health::new(config, out),
             latency: Latency::new(),
         }
@@ -259,34 +260,37 @@ impl Endpoint {
     }
 
     /// One more upstream has it: begins with its checks, if it has any and they are not running. Needs a runtime.
-    pub(crate) fn watch(self: &Arc<Self>, metrics: &Arc<ResilienceMetrics>) {
+    pub(crate) fn join(self: &Arc<Self>, metrics: &Arc<ResilienceMetrics>) {
+        let mut owners = self.owners();
+        owners.count += 1;
+        self.pool.open();
         let Some(check) = &self.config.health_check else { return };
-        let mut checks = self.checks();
-        checks.upstreams += 1;
-        if checks.running.as_ref().is_none_or(AbortHandle::is_finished) {
+        if owners.check.as_ref().is_none_or(AbortHandle::is_finished) {
             let watch = check::watch(Arc::downgrade(self), check.clone(), metrics.clone());
-            checks.running = Some(tokio::spawn(watch).abort_handle());
+            owners.check = Some(tokio::spawn(watch).abort_handle());
         }
     }
 
-    /// One upstream less has it.
-    pub(crate) fn unwatch(&self) {
-        let mut checks = self.checks();
-        checks.upstreams = checks.upstreams.saturating_sub(1);
-        if checks.upstreams == 0
-            && let Some(running) = checks.running.take()
-        {
-            running.abort();
+    /// One upstream less has it, of those that have [joined](Self::join). Returns whether it was the last.
+    pub(crate) fn leave(&self) -> bool {
+        let mut owners = self.owners();
+        owners.count = owners.count.saturating_sub(1);
+        if owners.count > 0 {
+            return false;
         }
+        if let Some(check) = owners.check.take() {
+            check.abort();
+        }
+        true
     }
 
-    /// Its name does not lead to it any more: what is kept for later is closed.
-    pub(crate) fn leave(&self) {
+    /// No name leads to it any more: what is kept for later is closed.
+    pub(crate) fn close(&self) {
         self.pool.close();
     }
 
-    fn checks(&self) -> MutexGuard<'_, Checks> {
-        self.checks.lock().unwrap_or_else(PoisonError::into_inner)
+    fn owners(&self) -> MutexGuard<'_, Owners> {
+        self.owners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A kept connection that is ready for a request. Those that do not get ready are closed.

@@ -74,7 +74,7 @@ impl Members {
                 .abort_handle()
         });
         self.look_ups.lock().unwrap_or_else(PoisonError::into_inner).extend(look_ups);
-        self.now().iter().for_each(|endpoint| endpoint.watch(metrics));
+        self.now().iter().for_each(|endpoint| endpoint.join(metrics));
     }
 
     /// A name has other addresses. Those that stay are the same as before; what those that left are doing goes on to
@@ -87,11 +87,9 @@ impl Members {
             let is_new = |one: &&Arc<Endpoint>| !those.iter().any(|other| Arc::ptr_eq(one, other));
             these.iter().filter(is_new).cloned().collect()
         };
-        only(&now, &before).iter().for_each(|endpoint| endpoint.watch(metrics));
-        for endpoint in only(&before, &now) {
-            endpoint.leave();
-            endpoint.unwatch();
-        }
+        only(&now, &before).iter().for_each(|endpoint| endpoint.join(metrics));
+        // Another table may have it still, or not know yet that it has left.
+        only(&before, &now).iter().filter(|endpoint| endpoint.leave()).for_each(|endpoint| endpoint.close());
     }
 }
 
@@ -100,7 +98,9 @@ impl Drop for Members {
         let look_ups = self.look_ups.get_mut().unwrap_or_else(PoisonError::into_inner);
         look_ups.iter().for_each(AbortHandle::abort);
         if *self.started.get_mut() {
-            self.now.load().iter().for_each(|endpoint| endpoint.unwatch());
+            self.now.load().iter().for_each(|endpoint| {
+                endpoint.leave();
+            });
         }
     }
 }
@@ -121,3 +121,6 @@ fn assemble(given: &[Arc<Endpoint>], known: &[Arc<Endpoint>]) -> Vec<Arc<Endpoin
     }
     all
 }
+
+#[cfg(test)]
+mod tests;

@@ -124,6 +124,11 @@ impl Pool {
         }
     }
 
+    /// Keeps connections, from now on.
+    pub(crate) fn open(&self) {
+        self.lock().closed = false;
+    }
+
     /// Closes what is idle, and from now on what would be.
     pub(crate) fn close(&self) {
         let mut state = self.lock();
