@@ -214,7 +214,7 @@ impl Upstream {
         self.shared.members.start(&self.shared.config, &self.shared.resilience.metrics);
     }
 
-    /// Whether one more address may be passed over because of how it answers.
+    /// Whether one more address may be passed over because of how it answers. Those that are out for another reason count.
     pub(crate) fn may_eject(&self) -> bool {
         let members = self.shared.members.now();
         let all = members.len();

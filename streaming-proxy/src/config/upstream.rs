@@ -83,8 +83,9 @@ pub struct UpstreamConfig {
     ///
     /// The default is never: errors come from what is asked as often as from who is asked, and then they come from all.
     pub server_errors: Option<u32>,
-    /// How many of a hundred addresses may be passed over because of how they answer; never all of them. Those that
-    /// cannot be reached are not counted in, and with [`fail_fast`](Self::fail_fast) there is no such bound.
+    /// How many of a hundred addresses may be out when one more is passed over because of how it answers; never all of
+    /// several. Those that cannot be reached, or that checks are against, are out without such a bound, and count: the
+    /// rest has to bear the load, whatever the others are out for. With [`fail_fast`](Self::fail_fast) there is no bound.
     ///
     /// The default, 50: when more are bad, it is not the addresses, and the rest would not bear the load.
     pub max_ejected: u32,

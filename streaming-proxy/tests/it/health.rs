@@ -16,7 +16,7 @@ use tramline_streaming_proxy::server::ServerConfig;
 use tramline_streaming_proxy::{Forwarder, ProxyConfig, Route, Routes, Upstream, UpstreamConfig};
 
 use crate::client::{Client, get, once, read_head};
-use crate::origin::{Front, raw, real, soon};
+use crate::origin::{Front, listen, raw, real, soon};
 use crate::retry::counted;
 
 async fn front(addresses: &[SocketAddr], config: UpstreamConfig) -> (Front, Upstream) {
@@ -130,6 +130,37 @@ async fn errors_take_some_addresses_out_and_never_all() {
         fewest = fewest.min(upstream.available());
     }
     assert_eq!(fewest, 2, "half of them");
+}
+
+#[tokio::test]
+async fn what_cannot_be_reached_counts_in_what_may_be_out() {
+    // Scenario: two of four addresses are gone. The other two fail then, and have to bear the load all the same.
+    let well = Arc::new(AtomicBool::new(true));
+    let mut addresses = Vec::new();
+    for _ in 0..2 {
+        let (closed, nobody) = listen().await;
+        drop(closed);
+        addresses.push(nobody);
+        let well = well.clone();
+        let answers = real(move |_| {
+            let status = if well.load(Ordering::SeqCst) { 200 } else { 500 };
+            async move { Response::builder().status(status).body(Full::<Bytes>::default()).unwrap() }
+        });
+        addresses.push(answers.await);
+    }
+    let mut config = UpstreamConfig::default();
+    (config.server_errors, config.balance) = (Some(2), Balance::RoundRobin);
+    (config.avoid, config.avoid_max) = (Duration::from_secs(60), Duration::from_secs(60));
+    let (front, upstream) = front(&addresses, config).await;
+    for _ in 0..4 {
+        assert_eq!(get(front.addr, "/").await.status, 200);
+    }
+    assert_eq!(upstream.available(), 2);
+    well.store(false, Ordering::SeqCst);
+    for _ in 0..20 {
+        assert_eq!(get(front.addr, "/").await.status, 500);
+        assert_eq!(upstream.available(), 2);
+    }
 }
 
 #[tokio::test]
