@@ -3,7 +3,7 @@
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::Authority;
-use http::{HeaderMap, Method, Response, Version};
+use http::{HeaderMap, HeaderValue, Method, Response, Version};
 
 use crate::error::{ErrorKind, ProxyError};
 use crate::headers::scan::Scan;
@@ -70,12 +70,7 @@ fn check_plain_length(headers: &HeaderMap) -> Result<(), &'static str> {
 
 /// The one authority that target and `Host` agree on.
 fn authority(parts: &Parts) -> Result<Option<Authority>, ProxyError> {
-    let mut hosts = parts.headers.get_all(HOST).iter();
-    let host = hosts.next();
-    if hosts.next().is_some() {
-        return Err(ProxyError::bad_request("several Host fields"));
-    }
-    let host = match host {
+    let host = match one_host(&parts.headers)? {
         Some(value) if value.is_empty() => return Err(ProxyError::bad_request("an empty Host")),
         Some(value) => {
             let host = value.to_str().ok().and_then(plain_authority);
@@ -94,6 +89,16 @@ fn authority(parts: &Parts) -> Result<Option<Authority>, ProxyError> {
         (None, Some(host)) => Ok(Some(host)),
         (None, None) if parts.version >= Version::HTTP_11 => Err(ProxyError::bad_request("no Host")),
         (None, None) => Ok(None),
+    }
+}
+
+/// The one `Host`, if there is any (RFC 9112, 3.2): a request for two hosts is for neither.
+pub(crate) fn one_host(headers: &HeaderMap) -> Result<Option<&HeaderValue>, ProxyError> {
+    let mut hosts = headers.get_all(HOST).iter();
+    let host = hosts.next();
+    match hosts.next() {
+        Some(_) => Err(ProxyError::bad_request("several Host fields")),
+        None => Ok(host),
     }
 }
 

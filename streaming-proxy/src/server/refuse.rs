@@ -4,11 +4,14 @@
 use std::sync::Arc;
 
 use http::{HeaderName, Request, Response, Uri};
+#[cfg(feature = "tls")]
+use http::{HeaderValue, uri::Authority};
 
 use crate::body::ProxyBody;
 #[cfg(feature = "tls")]
 use crate::edge::tls::names::Names;
 use crate::error::{ErrorKind, ProxyError};
+use crate::headers::framing;
 use crate::layer::respond;
 use crate::respond::Inbound;
 
@@ -44,7 +47,7 @@ impl Checks {
 
     /// The answer to a request that goes no further.
     pub(crate) fn refuse<B>(&self, request: &Request<B>) -> Option<Response<ProxyBody>> {
-        Some(answer(self.check(request)?, request))
+        self.check(request).err().map(|error| answer(&error, request))
     }
 
     /// The same for one of HTTP/2, whose fields hyper does not count.
@@ -55,37 +58,35 @@ impl Checks {
         max_headers: usize,
     ) -> Option<Response<ProxyBody>> {
         if request.headers().len() > max_headers {
-            return Some(answer(ErrorKind::HeadTooLarge, request));
+            return Some(answer(&ProxyError::new(ErrorKind::HeadTooLarge), request));
         }
         self.refuse(request)
     }
 
-    fn check<B>(&self, request: &Request<B>) -> Option<ErrorKind> {
+    fn check<B>(&self, request: &Request<B>) -> Result<(), ProxyError> {
         if length(request.uri()) > self.max_uri {
-            return Some(ErrorKind::UriTooLong);
+            return Err(ProxyError::new(ErrorKind::UriTooLong));
         }
+        let host = framing::one_host(request.headers())?;
         #[cfg(feature = "tls")]
-        if let Some(names) = &self.names {
-            // RFC 9112, 3.2: it is for two hosts, and not for another one.
-            if request.headers().get_all(http::header::HOST).iter().nth(1).is_some() {
-                return Some(ErrorKind::BadRequest);
-            }
-            if !is_for(names, request) {
-                return Some(ErrorKind::Misdirected);
-            }
+        if let Some(names) = &self.names
+            && !is_for(names, request.uri(), host)
+        {
+            return Err(ProxyError::new(ErrorKind::Misdirected));
         }
-        None
+        let _ = host;
+        Ok(())
     }
 }
 
-fn answer<B>(kind: ErrorKind, request: &Request<B>) -> Response<ProxyBody> {
-    metrics::counter!("streaming_proxy.server.refused", "reason" => kind.label()).increment(1);
+fn answer<B>(error: &ProxyError, request: &Request<B>) -> Response<ProxyBody> {
+    metrics::counter!("streaming_proxy.server.refused", "reason" => error.kind().label()).increment(1);
     let inbound = Inbound {
         method: request.method().clone(),
         uri: request.uri().clone(),
         request_id: request.headers().get(X_REQUEST_ID).cloned(),
     };
-    respond::refusal(&ProxyError::new(kind), &inbound)
+    respond::refusal(error, &inbound)
 }
 
 /// How long the target is as it was written.
@@ -95,14 +96,10 @@ fn length(uri: &Uri) -> usize {
     scheme + authority + uri.path_and_query().map_or(0, |path| path.as_str().len())
 }
 
-/// Whether every host that the request names is one of `names`. One that names none is not misdirected.
+/// Whether the hosts that target and `Host` name are of `names`. A request that names none is not misdirected.
 #[cfg(feature = "tls")]
-fn is_for<B>(names: &Names, request: &Request<B>) -> bool {
-    let is_ours = |authority: &http::uri::Authority| names.contains(authority.host());
-    let mut fields = request.headers().get_all(http::header::HOST).iter();
-    request.uri().authority().is_none_or(is_ours)
-        && fields.all(|field| {
-            let authority = http::uri::Authority::try_from(field.as_bytes());
-            authority.is_ok_and(|authority| is_ours(&authority))
-        })
+fn is_for(names: &Names, target: &Uri, host: Option<&HeaderValue>) -> bool {
+    let is_ours = |authority: &Authority| names.contains(authority.host());
+    target.authority().is_none_or(is_ours)
+        && host.is_none_or(|host| Authority::try_from(host.as_bytes()).is_ok_and(|host| is_ours(&host)))
 }

@@ -7,9 +7,10 @@ use http::Response;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
 use tokio::io::AsyncReadExt;
+use tramline_streaming_proxy::server::ServerConfig;
 
 use crate::client::Client;
-use crate::origin::{Front, raw, real};
+use crate::origin::{Bare, Front, raw, real};
 
 #[tokio::test]
 async fn ambiguous_requests_are_refused() {
@@ -145,4 +146,16 @@ async fn a_broken_chunk_is_the_clients_fault() {
         assert_eq!((answer.status, answer.code().as_str()), (400, "BAD_REQUEST"), "{what}");
         assert!(client.is_ended().await, "{what}: the connection goes on");
     }
+}
+
+#[tokio::test]
+async fn a_request_for_two_hosts_reaches_no_service() {
+    // RFC 9112, 3.2: a server must answer 400, whatever it serves.
+    let bare = Bare::new(ServerConfig::default()).await;
+    let mut client = Client::connect(bare.addr).await;
+    client.send("GET / HTTP/1.1\r\nHost: a.example\r\nHost: a.example\r\n\r\n").await;
+    let answer = client.answer().await;
+    assert_eq!((answer.status, answer.code().as_str()), (400, "BAD_REQUEST"));
+    assert!(answer.text().contains("several Host fields"), "{}", answer.text());
+    assert!(client.is_ended().await);
 }
