@@ -1,6 +1,7 @@
 //! One connection of HTTP/2.
 
 mod config;
+mod moves;
 mod pulse;
 mod streams;
 
@@ -22,9 +23,10 @@ use tower::ServiceExt;
 use crate::error::BoxError;
 use crate::server::ServerConfig;
 use crate::server::connection::Connection;
+use crate::server::h2::moves::{Counted, Moves};
 use crate::server::h2::pulse::Pulsing;
 use crate::server::h2::streams::Streams;
-use crate::server::linger::Linger;
+use crate::server::linger::{Linger, SILENCE};
 use crate::server::refuse::Checks;
 use crate::server::sniff::{Sniffed, sniff};
 use crate::trust::Peer;
@@ -82,7 +84,9 @@ where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let Self { service, config, draining, .. } = self;
-        if let Err(error) = serve(TokioIo::new(stream), service, &config, checks, peer, draining).await {
+        let moves = Moves::default();
+        let io = TokioIo::new(Counted::new(stream, moves.clone()));
+        if let Err(error) = serve(io, moves, service, &config, checks, peer, draining).await {
             tracing::debug!(error = &error as &dyn std::error::Error, peer = %peer.addr, "connection ended");
         }
     }
@@ -95,6 +99,7 @@ where
 /// Dropping it closes the connection; its streams find that out at once.
 async fn serve<I, S, B>(
     io: I,
+    moves: Moves,
     service: S,
     config: &ServerConfig,
     checks: Checks,
@@ -148,22 +153,43 @@ where
         }
     });
     let mut connection = pin!(builder.serve_connection(io, service));
-    let mut leaving = false;
+    let mut phase = Phase::Serving;
     loop {
-        let idle = if leaving { config.write_timeout } else { config.header_read_timeout };
+        let over = async {
+            match phase {
+                Phase::Serving => streams.idle(config.header_read_timeout).await,
+                Phase::Leaving => streams.idle(config.write_timeout).await,
+                // Who does not even take note of the goodbye is waited for as long as one of HTTP/1.1 who is answered.
+                Phase::Draining => tokio::select! {
+                    () = moves.silent(SILENCE, || streams.are_over()) => {}
+                    () = streams.idle(config.write_timeout) => {}
+                },
+            }
+        };
         tokio::select! {
             biased;
             result = connection.as_mut() => return result,
-            () = draining.cancelled(), if !leaving => {}
-            () = streams.idle(idle) => if leaving {
+            () = draining.cancelled(), if phase != Phase::Draining => phase = Phase::Draining,
+            () = over => match phase {
+                Phase::Serving => phase = Phase::Leaving,
                 // What is left is unread, by a client that has had its time to read it or to say that it goes.
-                return Ok(());
+                Phase::Leaving | Phase::Draining => return Ok(()),
             },
         }
-        leaving = true;
         // Says which streams are still served, and ends when they have.
         connection.as_mut().graceful_shutdown();
     }
+}
+
+/// What a connection waits for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Phase {
+    /// Requests.
+    Serving,
+    /// The end of what it has, since no request came for long.
+    Leaving,
+    /// The same, since the server ends.
+    Draining,
 }
 
 /// What the body would have told, which goes no further.

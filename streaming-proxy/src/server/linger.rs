@@ -47,7 +47,7 @@ struct Closing {
 /// How long nothing may come before the connection is closed, and how long it may go on once the server drains.
 ///
 /// Two seconds survive one lost packet. A drain waits for nobody longer than that who has been answered.
-const SILENCE: Duration = Duration::from_secs(2);
+pub(super) const SILENCE: Duration = Duration::from_secs(2);
 
 /// Nothing is known to come.
 const NOTHING: u8 = 0;

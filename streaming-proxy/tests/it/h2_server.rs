@@ -17,7 +17,9 @@ use tramline_streaming_proxy::{Forwarder, ProxyConfig, Route, Routes, Upstream, 
 
 use crate::client::{Client, read_head};
 use crate::h2client::{H2, H2Answer, next, request, send_all, try_whole, with};
-use crate::h2raw::{CANCEL, END_STREAM, GET, GOAWAY, HEADERS, NO_ERROR, PROTOCOL_ERROR, RST_STREAM, Raw};
+use crate::h2raw::{
+    CANCEL, END_STREAM, GET, GOAWAY, HEADERS, NO_ERROR, PING, PROTOCOL_ERROR, RST_STREAM, Raw,
+};
 use crate::origin::{Front, Raise, raw, real, soon};
 
 pub(crate) fn h2c() -> ServerConfig {
@@ -381,6 +383,44 @@ async fn streams_end_in_a_drain() {
         assert_eq!(try_whole(answer).await.unwrap().text(), "done");
     }
     soon("drained", &mut front.server).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_drain_does_not_wait_for_a_client_that_is_silent() {
+    // Scenario: two clients whose machines have vanished, which hear no goodbye; one was told to go before, since it had
+    // asked for nothing for long. A third asks and hears, and gets its answer.
+    let (arrived, gate) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let upstream = real({
+        let (arrived, gate) = (arrived.clone(), gate.clone());
+        move |_| {
+            let (arrived, gate) = (arrived.clone(), gate.clone());
+            async move {
+                arrived.add_permits(1);
+                gate.acquire().await.unwrap().forget();
+                Response::new("done".to_owned())
+            }
+        }
+    })
+    .await;
+    let mut config = h2c();
+    // Far above what the test waits.
+    config.write_timeout = Duration::from_secs(1000);
+    config.header_read_timeout = Duration::from_millis(200);
+    let mut front = front(upstream, config).await;
+    let mut told = Raw::client(front.addr, &[]).await;
+    assert_eq!(told.until(GOAWAY).await.unwrap().code(), NO_ERROR);
+    let client = H2::connect(front.addr).await;
+    let (answer, _) = client.begin(request("GET", "/"), false).await;
+    soon("arrived", arrived.acquire()).await.unwrap().forget();
+    let mut silent = Raw::client(front.addr, &[]).await;
+    // All that it has said was heard.
+    silent.send(PING, 0, 0, &[7; 8]).await;
+    while silent.next().await.unwrap().kind != PING {}
+    front.stop.take();
+    gate.add_permits(1);
+    assert_eq!(try_whole(answer).await.unwrap().text(), "done");
+    soon("drained", &mut front.server).await.unwrap();
+    drop((told, silent));
 }
 
 #[tokio::test]

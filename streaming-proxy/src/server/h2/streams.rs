@@ -47,6 +47,11 @@ impl Streams {
         Self { shared: Arc::new(shared) }
     }
 
+    /// Whether there is none at this moment.
+    pub(crate) fn are_over(&self) -> bool {
+        self.shared.open.load(Ordering::Acquire) == 0
+    }
+
     /// Returns when there was no stream for `limit`. Looked at by a timer, so that streams pay nothing for it.
     pub(crate) async fn idle(&self, limit: Duration) {
         let shared = &self.shared;
