@@ -29,13 +29,13 @@ pub use crate::layer::access_log::body::{Down, Up};
 /// |---|---|
 /// | `method`, `path`, `version` | what was asked for; never the query, which may hold secrets |
 /// | `status` | of the answer; none when there was no answer to give |
-/// | `outcome` | as in the metric `streaming_proxy.requests` |
+/// | `outcome` | as in the metric `streaming_proxy.requests`; or `rate_limited`, and `answered_here` where no forwarder was asked |
 /// | `bytes_in`, `bytes_out` | of the bodies, as far as they were passed on; without those of tunnels |
 /// | `client`, `peer` | the client as far as the [trusted](Self::trusting) proxies vouch for it, and the other end |
 /// | `request_id` | `X-Request-Id` |
 /// | `route`, `upstream`, `address` | where a [`Forwarder`](crate::Forwarder) sent it, the address tried last |
 /// | `attempts` | how often it was given to a connection there |
-/// | `queue`, `connect`, `head` | seconds until it had its turn, until a connection, until the head of the answer; of all tries |
+/// | `queue`, `connect`, `head` | seconds until it had its turn, until a connection or a stream of one, until the head of the answer; of all tries |
 /// | `total` | seconds from the first to the last byte |
 ///
 /// Where there is no such layer none of this is measured.

@@ -16,6 +16,7 @@ use tower::{Layer, Service};
 use crate::body::ProxyBody;
 use crate::error::{ErrorKind, ProxyError};
 use crate::headers::max_forwards::ALLOWED;
+use crate::journal::Journal;
 use crate::layer::request_id::X_REQUEST_ID;
 use crate::respond::{Inbound, Problem, Respond};
 
@@ -41,6 +42,7 @@ pin_project! {
         #[pin]
         inner: F,
         inbound: Inbound,
+        journal: Option<Journal>,
         answers: Arc<Answers<R>>,
     }
 }
@@ -150,7 +152,8 @@ where
             uri: request.uri().clone(),
             request_id: request.headers().get(X_REQUEST_ID).cloned(),
         };
-        RespondFuture { inner: self.inner.call(request), inbound, answers: self.answers.clone() }
+        let journal = request.extensions().get::<Journal>().cloned();
+        RespondFuture { inner: self.inner.call(request), inbound, journal, answers: self.answers.clone() }
     }
 }
 
@@ -173,7 +176,13 @@ where
         let this = self.project();
         Poll::Ready(Ok(match ready!(this.inner.poll(cx)) {
             Ok(response) => response,
-            Err(error) => this.answers.to(&error, this.inbound),
+            Err(error) => {
+                // A layer behind this one may have refused it before a forwarder could say so.
+                if let Some(journal) = this.journal {
+                    journal.ended(error.kind().label());
+                }
+                this.answers.to(&error, this.inbound)
+            }
         }))
     }
 }

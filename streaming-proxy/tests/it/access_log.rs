@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use http::Response;
+use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
-use tower::Layer;
+use tower::{Layer, ServiceBuilder, ServiceExt};
 use tracing::field::{Field, Visit};
 use tracing::span;
 use tramline_streaming_proxy::layer::access_log::AccessLogLayer;
+use tramline_streaming_proxy::layer::body_limit::BodyLimitLayer;
+use tramline_streaming_proxy::layer::rate_limit::{Limiter, LimiterConfig, Quota, RateLimitLayer};
 use tramline_streaming_proxy::layer::respond::RespondLayer;
 use tramline_streaming_proxy::server::{ServerConfig, serve};
-use tramline_streaming_proxy::{Forwarder, ProxyConfig, Route, Routes, Upstream, UpstreamConfig};
+use tramline_streaming_proxy::{Forwarder, ProxyBody, ProxyConfig, Route, Routes, Upstream, UpstreamConfig};
 
 use crate::client::{Client, get, once, read_head};
 use crate::origin::{listen, raw, real, soon};
@@ -152,6 +154,55 @@ async fn what_is_refused_or_fails_is_logged_with_its_reason() {
         assert_eq!(line.contains_key("route"), tried, "{line:?}");
         assert_eq!(line.get("attempts").map(String::as_str), tried.then_some("0"), "{line:?}");
         assert_eq!(line.get("address").cloned(), tried.then(|| nobody.to_string()), "{line:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_no_upstream_has_answered_is_not_told_as_if_one_had() {
+    // Scenario: a layer behind the log refuses, or an application beside the forwarder answers.
+    let (sender, mut lines) = mpsc::channel(16);
+    let _guard = tracing::subscriber::set_default(Collector(sender));
+    let refuse = |_: &_, _| {
+        Response::builder().status(StatusCode::TOO_MANY_REQUESTS).body(ProxyBody::empty()).unwrap()
+    };
+    let limit = |key: &'static str| {
+        let limiter = Limiter::memory(key, Quota::parse("1/hour").unwrap(), LimiterConfig::default());
+        RateLimitLayer::new(limiter, |_: &_| Some("all".to_owned()), refuse)
+    };
+    let forwarder = Forwarder::new(ProxyConfig::default(), Routes::default());
+    let proxy = ServiceBuilder::new()
+        .layer(AccessLogLayer::new())
+        .layer(limit("proxy"))
+        .layer(RespondLayer::new())
+        .layer(BodyLimitLayer::new(3))
+        .service(forwarder);
+    let post = || Request::post("http://a/").body(Full::new(bytes::Bytes::from_static(b"four"))).unwrap();
+    let beside = ServiceBuilder::new().layer(AccessLogLayer::new()).service(tower::service_fn(|_| async {
+        Ok::<_, std::convert::Infallible>(
+            Response::builder().status(500).body(Full::new(bytes::Bytes::from_static(b"oh"))).unwrap(),
+        )
+    }));
+    for (what, status, outcome) in
+        [("long", 413, "body_too_large"), ("second", 429, "rate_limited"), ("beside", 500, "answered_here")]
+    {
+        let seen = match what {
+            "beside" => {
+                let response = beside.clone().oneshot(post()).await.unwrap();
+                let seen = response.status();
+                response.into_body().collect().await.unwrap();
+                seen
+            }
+            _ => {
+                let response = proxy.clone().oneshot(post()).await.unwrap();
+                let seen = response.status();
+                response.into_body().collect().await.unwrap();
+                seen
+            }
+        };
+        assert_eq!(seen, status, "{what}");
+        let line = lines.try_recv().unwrap();
+        assert_eq!((line["status"].as_str(), line["outcome"].as_str()), (&*status.to_string(), outcome));
+        assert!(!line.contains_key("upstream") && !line.contains_key("attempts"), "{line:?}");
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::journal::{Facts, Journal};
 use crate::layer::request_id::X_REQUEST_ID;
+use crate::metrics::ANSWERED_HERE;
 
 /// One request, until it is dropped, which writes the event.
 #[derive(Debug)]
@@ -21,7 +22,7 @@ pub(crate) struct Record {
     peer: Option<SocketAddr>,
     client: Option<IpAddr>,
     status: Option<StatusCode>,
-    /// What is told when nobody behind knows better.
+    /// What is told when no forwarder behind knows better: none has seen the request, or none its end.
     outcome: &'static str,
     moved: Arc<Moved>,
     journal: Journal,
@@ -86,8 +87,7 @@ impl Record {
             self.outcome = "tunnelled";
             return;
         }
-        let server_error = self.status.is_some_and(|status| status.is_server_error());
-        self.outcome = if server_error { "answered_error" } else { "answered" };
+        self.outcome = ANSWERED_HERE;
     }
 
     /// It has broken off.

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use http::{Request, Response};
 use tower::{Layer, Service};
 
+use crate::journal::Journal;
 use crate::layer::rate_limit::{Decision, Limiter};
 
 /// Puts a [`Limiter`] in front of a service.
@@ -116,6 +117,9 @@ where
                 let mut response = if decision.is_allowed() {
                     inner.call(request).await?
                 } else {
+                    if let Some(journal) = request.extensions().get::<Journal>() {
+                        journal.ended("rate_limited");
+                    }
                     (hooks.refuse)(&decision, request)
                 };
                 decision.write(response.headers_mut());
