@@ -1,26 +1,31 @@
 //! How many requests an upstream can bear at once, found out by how fast it answers.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+mod cohort;
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use metrics::Gauge;
 use tokio::time::Instant;
 
 use crate::config::Priority;
+use crate::resilience::limit::cohort::Cohort;
 
 /// A limit for the requests that wait for their answer's head, which moves with the time that heads take.
 ///
 /// It is the gradient of Envoy's `adaptive_concurrency` filter: after each window the limit is multiplied by how much
 /// slower heads came than at best, and gets the square root of itself on top, as room for a queue. What is best is
 /// forgotten after a while, and measured anew. Envoy lets three requests through at once for that; here the limit is
-/// halved for a moment, and only where requests had been refused or nearly so: without a crowd every answer is a
-/// measurement. Where requests fail, it goes down by a tenth a window, as AIMD has it.
+/// halved for a moment, and only where requests had been refused or nearly so: without a crowd, and in the beginning, all
+/// requests of a moment are the measurement. Where requests fail, it goes down by a tenth a window, as AIMD has it.
 #[derive(Debug)]
 pub(crate) struct Limit {
     in_flight: AtomicUsize,
     /// What holds at this moment.
     now: AtomicUsize,
+    /// Whether requests join a cohort. Mostly not, and then nobody takes the lock for it.
+    joining: AtomicBool,
     state: Mutex<State>,
     min: f64,
     max: f64,
@@ -31,6 +36,8 @@ pub(crate) struct Limit {
 #[derive(Debug)]
 pub(crate) struct Slot {
     limit: Arc<Limit>,
+    /// Of which cohort the request is.
+    cohort: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -41,6 +48,9 @@ struct State {
     best: f64,
     best_since: Instant,
     measuring: Measuring,
+    /// Who says what is best, while it is found out without a crowd.
+    cohort: Option<Cohort>,
+    cohorts: u32,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -98,12 +108,20 @@ impl Limit {
         let (min, max) = (float(MIN.min(max)), float(max));
         let limit = START.clamp(min, max);
         let now = Instant::now();
-        let state =
-            State { limit, window: Window::new(now), best: 0.0, best_since: now, measuring: Measuring::No };
+        let state = State {
+            limit,
+            window: Window::new(now),
+            best: 0.0,
+            best_since: now,
+            measuring: Measuring::No,
+            cohort: Some(Cohort::new(0, now)),
+            cohorts: 1,
+        };
         gauge.set(limit);
         Arc::new(Self {
             in_flight: AtomicUsize::new(0),
             now: AtomicUsize::new(whole(limit)),
+            joining: AtomicBool::new(true),
             state: Mutex::new(state),
             min,
             max,
@@ -115,17 +133,64 @@ impl Limit {
     pub(crate) fn admit(self: &Arc<Self>, priority: Priority) -> Option<Slot> {
         let before = self.in_flight.fetch_add(1, Ordering::Relaxed);
         // From here on it is given back by dropping it.
-        let slot = Slot { limit: self.clone() };
-        (before < part(self.now.load(Ordering::Relaxed), priority)).then_some(slot)
+        let mut slot = Slot { limit: self.clone(), cohort: None };
+        if before >= part(self.now.load(Ordering::Relaxed), priority) {
+            return None;
+        }
+        if self.joining.load(Ordering::Relaxed) {
+            slot.cohort = self.join();
+        }
+        Some(slot)
     }
 
-    fn ended(&self, took: Option<Duration>) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The cohort that a request is of which begins now.
+    fn join(&self) -> Option<u32> {
+        let mut state = self.lock();
+        let number = state.cohort.as_mut().and_then(|cohort| {
+            let joins = cohort.join(Instant::now(), WINDOW, ANSWERS_OF_BEST);
+            joins.then(|| cohort.number())
+        });
+        self.joining.store(number.is_some(), Ordering::Relaxed);
+        number
+    }
+
+    /// A request of this cohort has ended.
+    fn left(&self, number: u32) {
+        let mut state = self.lock();
+        if let Some(cohort) = state.cohort.as_mut().filter(|cohort| cohort.number() == number) {
+            cohort.left();
+            self.found_out(&mut state, Instant::now());
+        }
+    }
+
+    /// Takes over what the cohort says, once it does.
+    fn found_out(&self, state: &mut State, now: Instant) {
+        let Some(cohort) = state.cohort.take_if(|cohort| cohort.is_over(now)) else { return };
+        match cohort.mean() {
+            // Zero is what is not known.
+            Some(mean) => (state.best, state.best_since) = (mean.max(f64::MIN_POSITIVE), now),
+            // None of it was answered: the next one may be.
+            None => self.find_out(state, now),
+        }
+    }
+
+    /// Begins to find out what is best.
+    fn find_out(&self, state: &mut State, now: Instant) {
+        state.cohort = Some(Cohort::new(state.cohorts, now));
+        state.cohorts = state.cohorts.wrapping_add(1);
+        self.joining.store(true, Ordering::Relaxed);
+    }
+
+    fn ended(&self, took: Option<Duration>, cohort: Option<u32>) {
+        let mut state = self.lock();
         let now = Instant::now();
-        let needed = match (state.measuring, state.best == 0.0) {
-            (Measuring::Now, _) | (_, true) => ANSWERS_OF_BEST,
-            _ => ANSWERS,
-        };
+        if let (Some(took), Some(number)) = (took, cohort)
+            && let Some(cohort) = state.cohort.as_mut().filter(|cohort| cohort.number() == number)
+        {
+            cohort.answered(took);
+        }
+        self.found_out(&mut state, now);
+        let needed = if state.measuring == Measuring::Now { ANSWERS_OF_BEST } else { ANSWERS };
         let window = &mut state.window;
         window.crowd = window.crowd.max(self.in_flight.load(Ordering::Relaxed));
         match took {
@@ -156,6 +221,10 @@ impl Limit {
             state.measuring = Measuring::No;
             return state.limit * AFTER_FAILURES;
         }
+        if state.best == 0.0 {
+            // Nobody knows yet whether that is slow.
+            return state.limit;
+        }
         let mean = window.seconds / f64::from(window.answers.max(1));
         let crowded = float(window.crowd) * 2.0 >= state.limit;
         match state.measuring {
@@ -167,18 +236,20 @@ impl Limit {
                 (state.best, state.best_since, state.measuring) = (mean, now, Measuring::No);
                 return state.limit;
             }
-            Measuring::No
-                if now.duration_since(state.best_since) >= BEST_FOR && crowded && state.best > 0.0 =>
-            {
-                state.measuring = Measuring::Settling;
-                return state.limit;
+            Measuring::No if now.duration_since(state.best_since) >= BEST_FOR => {
+                if crowded {
+                    // What a cohort would say by now is about the crowd.
+                    state.cohort = None;
+                    state.measuring = Measuring::Settling;
+                    return state.limit;
+                }
+                if state.cohort.is_none() {
+                    self.find_out(state, now);
+                }
             }
             Measuring::No => {}
         }
-        let forgotten = now.duration_since(state.best_since) >= BEST_FOR;
-        if state.best == 0.0 || forgotten {
-            (state.best, state.best_since) = (mean, now);
-        } else if mean < state.best {
+        if mean < state.best {
             state.best = (mean - state.best).mul_add(BELIEVED, state.best);
         }
         if !crowded {
@@ -188,6 +259,10 @@ impl Limit {
         let gradient = (TOLERATED * state.best / mean.max(f64::MIN_POSITIVE)).clamp(0.5, 2.0);
         state.limit.mul_add(gradient, state.limit.sqrt())
     }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 // === impl Slot ===
@@ -195,18 +270,21 @@ impl Limit {
 impl Slot {
     /// The head of an answer has come after `took`.
     pub(crate) fn answered(self, took: Duration) {
-        self.limit.ended(Some(took));
+        self.limit.ended(Some(took), self.cohort);
     }
 
     /// There was no answer, or one that says that there are too many.
     pub(crate) fn failed(self) {
-        self.limit.ended(None);
+        self.limit.ended(None, self.cohort);
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
         self.limit.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if let Some(number) = self.cohort {
+            self.limit.left(number);
+        }
     }
 }
 
