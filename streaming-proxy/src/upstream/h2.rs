@@ -25,7 +25,7 @@ use crate::error::{ErrorKind, ProxyError, Sent, Stage};
 use crate::metrics::UpstreamMetrics;
 use crate::upstream::channel::Failed;
 use crate::upstream::h2::body::Body;
-use crate::upstream::h2::driver::{Streams, Tasks};
+use crate::upstream::h2::driver::{Streams, Tasks, UNTOLD};
 
 pub(crate) use crate::upstream::h2::message::{is_malformed, is_unprocessed};
 
@@ -138,7 +138,7 @@ impl Set {
             if !anew && let Some(lease) = self.take() {
                 return Ok(Ok(lease));
             }
-            if self.has_room() {
+            if self.may_open(anew) {
                 return connect().await.map(Err);
             }
             anew = false;
@@ -155,7 +155,7 @@ impl Set {
             if !anew && let Some(lease) = self.take() {
                 return Some(lease);
             }
-            if self.has_room() {
+            if self.may_open(anew) {
                 return None;
             }
             if !anew {
@@ -166,8 +166,12 @@ impl Set {
         }
     }
 
-    fn has_room(&self) -> bool {
-        self.lock().len() < self.config.max_connections.max(1)
+    /// Whether there may be one more connection. Not while an upstream has yet to say how many streams one has, but for
+    /// who wants a new one.
+    fn may_open(&self, anew: bool) -> bool {
+        let connections = self.lock();
+        let is_untold = |connection: &Connection| connection.streams.is_untold(self.connect_timeout);
+        connections.len() < self.config.max_connections.max(1) && (anew || !connections.iter().any(is_untold))
     }
 
     /// Begins HTTP/2 on `stream`, and keeps the connection for others too.
@@ -182,6 +186,7 @@ impl Set {
         let tasks = Tasks::default();
         let handshake = Builder::new(tasks.clone())
             .timer(TokioTimer::new())
+            .initial_max_send_streams(UNTOLD)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buf_size(SEND_BUFFER)
@@ -192,6 +197,7 @@ impl Set {
             .handshake(TokioIo::new(stream));
         let (sender, connection) = handshake.await?;
         let streams = Streams::new(connection, self.freed.clone(), self.metrics.http2_streams.clone());
+        tasks.are_of(&streams);
         tokio::spawn(driver::drive(streams.clone(), tasks.clone(), self.idle_timeout));
         let connection = Connection { sender, streams, tasks, is_tls };
         let lease = Lease::new(connection.clone(), false);

@@ -22,13 +22,13 @@ use crate::h2raw::{
 };
 use crate::origin::{Front, listen, raw, soon};
 
-fn http2() -> UpstreamConfig {
+pub(crate) fn http2() -> UpstreamConfig {
     let mut config = UpstreamConfig::default();
     config.version = HttpVersion::Http2;
     config
 }
 
-async fn front(upstreams: &[SocketAddr], config: UpstreamConfig) -> Front {
+pub(crate) async fn front(upstreams: &[SocketAddr], config: UpstreamConfig) -> Front {
     Front::with(upstreams, config, Timeouts::default(), ProxyConfig::default()).await
 }
 
@@ -39,7 +39,7 @@ async fn asked(raw: &mut Raw) -> Option<Frame> {
     raw.until(HEADERS).await
 }
 
-async fn answer(raw: &mut Raw, stream: u32) {
+pub(crate) async fn answer(raw: &mut Raw, stream: u32) {
     raw.headers(stream, 0, &[(":status", "200")]).await;
     raw.send(DATA, END_STREAM, stream, b"fine").await;
 }
@@ -53,7 +53,7 @@ async fn goodbye(raw: &mut Raw, last: u32) {
 }
 
 /// An upstream that answers all.
-async fn fine(stream: TcpStream) {
+pub(crate) async fn fine(stream: TcpStream) {
     let mut raw = Raw::server(stream, &[]).await;
     while let Some(request) = asked(&mut raw).await {
         answer(&mut raw, request.stream).await;

@@ -19,6 +19,7 @@ mod framing;
 mod guide;
 mod h2_abuse;
 mod h2_server;
+mod h2_settings;
 mod h2_upstream;
 mod h2client;
 mod h2raw;

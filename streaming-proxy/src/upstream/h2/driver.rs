@@ -1,9 +1,9 @@
 //! What runs one connection, and counts its streams.
 
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -39,9 +39,23 @@ pub(crate) struct Slot(Arc<Streams>);
 #[derive(Clone, Default)]
 pub(crate) struct Tasks {
     end: CancellationToken,
+    /// The streams of the connection, for the first task, which reads what the upstream says; the others are none of it.
+    reader: Arc<Reader>,
     /// What ends the upload that hyper has just begun with.
     begun: Arc<Mutex<Option<CancellationToken>>>,
 }
+
+/// Tells those who wait for a stream when the upstream has said how many there may be.
+#[derive(Default)]
+struct Reader {
+    /// Whether its task runs.
+    begun: AtomicBool,
+    streams: OnceLock<Weak<Streams>>,
+}
+
+/// What hyper is told that an upstream allows before it has said so: more than any can say. Who goes by it is
+/// [`Streams::has_room`].
+pub(crate) const UNTOLD: usize = usize::MAX - 1;
 
 /// A connection, whatever its bytes go through.
 trait Drive: Send {
@@ -115,8 +129,19 @@ impl Streams {
         self.taken.load(Ordering::Acquire)
     }
 
+    /// Whether one more stream may be begun. Until the upstream has said how many there may be, that is one: more could
+    /// be too many, and a refused one may have lost some of its body.
     pub(crate) fn has_room(&self) -> bool {
-        self.lock().as_ref().is_some_and(|connection| self.taken() < connection.max_streams())
+        self.lock().as_ref().is_some_and(|connection| {
+            let max = connection.max_streams();
+            self.taken() < if max == UNTOLD { 1 } else { max }
+        })
+    }
+
+    /// Whether the upstream may still say within `time` of its beginning how many streams there may be.
+    pub(crate) fn is_untold(&self, time: Duration) -> bool {
+        self.start.elapsed() < time
+            && self.lock().as_ref().is_some_and(|connection| connection.max_streams() == UNTOLD)
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Box<dyn Drive>>> {
@@ -177,6 +202,12 @@ impl Drop for Slot {
 // === impl Tasks ===
 
 impl Tasks {
+    /// The streams that its connection has.
+    pub(crate) fn are_of(&self, streams: &Arc<Streams>) {
+        // Said once, by who began the connection.
+        let _ = self.reader.streams.set(Arc::downgrade(streams));
+    }
+
     /// A token for one upload, which the end of the connection cancels too.
     pub(crate) fn upload(&self) -> CancellationToken {
         self.end.child_token()
@@ -195,6 +226,25 @@ impl Tasks {
     }
 }
 
+impl Reader {
+    /// Runs the task that reads, and wakes those who wait for a stream when the upstream has said how many there are.
+    async fn telling(&self, task: impl Future<Output = ()>) {
+        let mut task = pin!(task);
+        let mut told = false;
+        poll_fn(|cx| {
+            let polled = task.as_mut().poll(cx);
+            if !told && let Some(streams) = self.streams.get().and_then(Weak::upgrade) {
+                told = !streams.is_untold(Duration::MAX);
+                if told {
+                    streams.freed.notify_waiters();
+                }
+            }
+            polled
+        })
+        .await;
+    }
+}
+
 impl<F> Executor<F> for Tasks
 where
     F: Future<Output = ()> + Send + 'static,
@@ -202,6 +252,12 @@ where
     fn execute(&self, task: F) {
         // A task of an upload that waits for the upstream's window does not ask its body: dropping it ends the stream.
         let end = self.lock().take().unwrap_or_else(|| self.end.clone());
-        tokio::spawn(async move { end.run_until_cancelled(task).await });
+        if self.reader.begun.swap(true, Ordering::AcqRel) {
+            tokio::spawn(async move { end.run_until_cancelled(task).await });
+            return;
+        }
+        // ORDER: the first is the one that reads; the others come with requests.
+        let reader = self.reader.clone();
+        tokio::spawn(async move { end.run_until_cancelled(reader.telling(task)).await });
     }
 }
