@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod fuzz;
 mod install;
+mod npm;
 mod test;
 mod torture;
 mod up;

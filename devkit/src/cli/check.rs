@@ -6,10 +6,9 @@ mod invariants;
 
 use std::time::Duration;
 
-use tokio::process::Command;
 use tokio::time;
 
-use crate::cli::{say, workspace};
+use crate::cli::{npm, say, workspace};
 
 /// What `cargo dev check` takes.
 #[derive(Debug, clap::Args)]
@@ -104,14 +103,10 @@ async fn docs() -> anyhow::Result<bool> {
 /// Size and type checks of the browser packages, as each defines them.
 async fn browser() -> anyhow::Result<bool> {
     let mut good = true;
-    for folder in workspace::browser_packages() {
-        let install: &[&str] =
-            if folder.join("package-lock.json").is_file() { &["ci"] } else { &["install"] };
-        for args in [install, &["run", "check", "--if-present"]] {
-            let mut npm = Command::new("npm");
-            npm.args(args).current_dir(&folder).kill_on_drop(true);
-            good &= workspace::succeeds(&mut npm).await?;
-        }
+    for (_, folder) in workspace::browser_packages() {
+        // Without what it needs a check would only say so in other words.
+        good &= workspace::succeeds(&mut npm::install(&folder)).await?
+            && workspace::succeeds(&mut npm::script(&folder, "check")).await?;
     }
     Ok(good)
 }

@@ -1,7 +1,6 @@
 //! `cargo dev test`.
 
 mod foreign;
-mod npm;
 mod report;
 pub(super) mod watched;
 
@@ -11,7 +10,7 @@ use anyhow::Context;
 use tokio::time;
 
 use self::report::Report;
-use crate::cli::{fuzz, install, say, workspace};
+use crate::cli::{fuzz, install, npm, say, workspace};
 use crate::{Postgres, RabbitMq, Redis};
 
 /// What `cargo dev test` takes.
@@ -83,9 +82,12 @@ pub(super) async fn run(options: &Options) -> super::Outcome {
     })
     .await?;
     report.ended(&ended);
-    if options.packages.is_empty() {
-        for package in workspace::browser_packages() {
-            browser_package(&package, &mut report).await?;
+    // Their runners do not know our filter.
+    if options.filter.is_none() {
+        for (package, folder) in workspace::browser_packages() {
+            if concerns(options, &package) {
+                browser_package(&folder, &mut report).await?;
+            }
         }
     }
     tokio::join!(rabbitmq.stop(), redis.stop(), postgres.stop());
@@ -108,7 +110,7 @@ pub(super) async fn run(options: &Options) -> super::Outcome {
 async fn browser_package(folder: &Path, report: &mut Report) -> anyhow::Result<()> {
     let name = folder.strip_prefix(workspace::root()).unwrap_or(folder).display().to_string();
     say(&format!("── {name}"));
-    for step in npm::steps(folder) {
+    for step in [npm::install(folder), npm::script(folder, "build"), npm::script(folder, "test")] {
         let ended = watched::run(step, |line| {
             say(line);
             report.npm_line(line);

@@ -62,14 +62,14 @@ pub(crate) async fn target_dir() -> anyhow::Result<PathBuf> {
     Ok(FOUND.get_or_init(|| PathBuf::from(folder)).clone())
 }
 
-/// The browser packages: `web/package.json` below a folder of ours.
-pub(crate) fn browser_packages() -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> = std::fs::read_dir(root())
+/// The browser packages, `web/package.json` below a folder of ours, each with the name of the folder's Rust package.
+pub(crate) fn browser_packages() -> Vec<(String, PathBuf)> {
+    let mut found: Vec<(String, PathBuf)> = std::fs::read_dir(root())
         .into_iter()
         .flatten()
         .flatten()
-        .map(|entry| entry.path().join("web"))
-        .filter(|folder| folder.join("package.json").is_file())
+        .map(|entry| (format!("tramline-{}", entry.file_name().to_string_lossy()), entry.path().join("web")))
+        .filter(|(_, folder)| folder.join("package.json").is_file())
         .collect();
     found.sort();
     found
