@@ -1,0 +1,192 @@
+// Many rooms and many listeners: the pace of a recovery, who is told what, and the end of it.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { Pace } from "../src/pace.js";
+import { event, opened, phase } from "./support/world.js";
+
+test("a hundred rooms come back below the server's pace, eight questions at a time", async () => {
+  const { world, client } = await opened();
+  for (let n = 0; n < 100; n += 1) client.on(`payment:${n}`, () => {});
+  world.peer.end(4202);
+  await world.advance(1_000);
+  const { peer } = world;
+  peer.welcome();
+  assert.equal(peer.inbox.length, 8);
+  // The server's own bucket: 20 a second, of which it holds one second's.
+  let bucket = 20;
+  let answered = 0;
+  for (let ms = 0; answered < 100; ms += 50) {
+    assert.ok(ms < 10_000, "a recovery of 100 rooms is over in ten seconds");
+    assert.ok(peer.inbox.length <= 8);
+    bucket = Math.min(20, bucket + 1) - peer.inbox.length;
+    assert.ok(bucket >= 0, `the server would have cut us off after ${ms} ms`);
+    assert.equal(phase(client.state), "recovering");
+    for (const { id, room } of peer.inbox.splice(0)) {
+      answered += 1;
+      peer.receive({ type: "subscribed", id, room, epoch: "e", offset: 0, events: [] });
+    }
+    // What answers have asked for belongs to the next turn.
+    await world.advance(50);
+  }
+  assert.equal(phase(client.state), "open");
+});
+
+test("a quiet minute saves up no more than one second's messages", () => {
+  let now = 0;
+  const pace = new Pace(20, () => now);
+  now = 60_000;
+  for (let n = 0; n < 16; n += 1) {
+    assert.equal(pace.wait(), 0);
+    pace.take();
+  }
+  assert.equal(pace.wait(), 63);
+  // A clock that is set back takes nothing away for good.
+  now = 0;
+  assert.equal(pace.wait(), 63);
+  now = 63;
+  assert.equal(pace.wait(), 0);
+});
+
+test("a socket that does not send is given nothing more", async () => {
+  const { world, client, peer } = await opened();
+  peer.bufferedAmount = 262_145;
+  client.on("payment:1", () => {});
+  await world.advance(1_000);
+  assert.deepEqual(peer.inbox, []);
+  peer.bufferedAmount = 0;
+  await world.advance(100);
+  assert.equal(peer.inbox.length, 1);
+});
+
+test("two listeners are one subscription, and the same function may listen twice", async () => {
+  const { world, client, peer } = await opened();
+  let heard = 0;
+  const listener = () => (heard += 1);
+  const first = client.on("payment:1", listener);
+  const second = client.on("payment:1", listener);
+  const { id } = peer.next();
+  assert.deepEqual(peer.inbox, []);
+  peer.receive({ type: "subscribed", id, room: "payment:1", epoch: "e", offset: 0, events: [] });
+  assert.equal(heard, 2);
+  first();
+  first();
+  await world.advance(1_000);
+  peer.receive(event("payment:1", 1));
+  assert.equal(heard, 3);
+  second();
+  await world.advance(1_000);
+  assert.equal(peer.next()["type"], "unsubscribe");
+});
+
+test("a room that is wanted again while it is being left is asked for again, from its place", async () => {
+  const { world, client, peer } = await opened();
+  const stop = client.on("payment:1", () => {});
+  peer.receive({ type: "subscribed", id: peer.next()["id"], room: "payment:1", epoch: "e", offset: 5, events: [] });
+  stop();
+  await world.advance(1_000);
+  const left = peer.next();
+  const heard: string[] = [];
+  client.on("payment:1", ({ kind }) => heard.push(kind));
+  const again = peer.next();
+  assert.deepEqual(again["since"], { epoch: "e", offset: 5 });
+  peer.receive({ type: "unsubscribed", id: left["id"], room: "payment:1" });
+  peer.receive({ type: "subscribed", id: again["id"], room: "payment:1", epoch: "e", offset: 5, recovered: true, events: [] });
+  peer.receive(event("payment:1", 6));
+  assert.deepEqual(heard, ["live", "event"]);
+});
+
+test("a room that is wanted again before anybody told the server is not left", async () => {
+  const { world, client, peer } = await opened();
+  const stop = client.on("payment:1", () => {});
+  peer.receive({ type: "subscribed", id: peer.next()["id"], room: "payment:1", epoch: "e", offset: 5, events: [] });
+  peer.bufferedAmount = 300_000;
+  stop();
+  await world.advance(1_000);
+  const heard: string[] = [];
+  client.on("payment:1", ({ kind }) => heard.push(kind));
+  peer.bufferedAmount = 0;
+  await world.advance(100);
+  peer.receive(event("payment:1", 6));
+  assert.deepEqual(heard, ["live", "event"]);
+  assert.deepEqual(peer.inbox, []);
+});
+
+test("an answer to an earlier question does not count twice", async () => {
+  const { client, peer } = await opened();
+  client.on("payment:1", () => {});
+  const first = peer.next();
+  peer.receive({ type: "unsubscribed", room: "payment:1", reason: "forbidden" });
+  const heard: string[] = [];
+  client.on("payment:1", ({ kind }) => heard.push(kind));
+  const second = peer.next();
+  for (const { id } of [first, second]) {
+    peer.receive({ type: "subscribed", id, room: "payment:1", epoch: "e", offset: 5, events: [] });
+  }
+  assert.deepEqual(heard, ["live"]);
+});
+
+test("a room that the server gave, and gives no longer, is asked for and left like any other", async () => {
+  const { world, client, peer } = await opened({}, [{ room: "role:admin", epoch: "e", offset: 4 }]);
+  const stop = client.on("role:admin", () => {});
+  peer.end(1006);
+  await world.advance(1_000);
+  world.peer.welcome([]);
+  const { id, since } = world.peer.next();
+  assert.deepEqual(since, { epoch: "e", offset: 4 });
+  world.peer.receive({ type: "subscribed", id, room: "role:admin", epoch: "e", offset: 4, recovered: true, events: [] });
+  stop();
+  await world.advance(1_000);
+  assert.equal(world.peer.next()["type"], "unsubscribe");
+});
+
+test("who stops before the answer leaves after it", async () => {
+  const { world, client, peer } = await opened();
+  client.on("payment:1", () => {})();
+  const { id } = peer.next();
+  await world.advance(1_000);
+  assert.deepEqual(peer.inbox, []);
+  peer.receive({ type: "subscribed", id, room: "payment:1", epoch: "e", offset: 0, events: [] });
+  assert.equal(peer.next()["type"], "unsubscribe");
+});
+
+test("a listener that throws is told of, and costs nobody else anything", async () => {
+  const { world, client, peer } = await opened({}, [{ room: "broadcast", epoch: "e", offset: 0 }]);
+  const heard: number[] = [];
+  client.on("broadcast", {
+    event() {
+      throw new Error("a bug");
+    },
+  });
+  client.on("broadcast", { event: ({ offset }) => heard.push(offset) });
+  peer.receive(event("broadcast", 1));
+  peer.receive(event("broadcast", 2));
+  assert.deepEqual(heard, [1, 2]);
+  assert.equal(world.reported.length, 2);
+});
+
+test("a listener may stop itself and others while it is called", async () => {
+  const { client, peer } = await opened({}, [{ room: "broadcast", epoch: "e", offset: 0 }]);
+  const heard: string[] = [];
+  const stops: (() => void)[] = [];
+  stops.push(client.on("broadcast", { event: () => (heard.push("a"), stops.forEach((stop) => stop())) }));
+  stops.push(client.on("broadcast", { event: () => heard.push("b") }));
+  peer.receive(event("broadcast", 1));
+  peer.receive(event("broadcast", 2));
+  assert.deepEqual(heard, ["a"]);
+});
+
+test("closing ends subscriptions, fails what waits, and forgets places", async () => {
+  const { world, client, peer } = await opened({}, [{ room: "broadcast", epoch: "e", offset: 4 }]);
+  const heard: string[] = [];
+  client.on("broadcast", { ended: ({ code }) => heard.push(code) });
+  client.onAny({ ended: ({ room }) => heard.push(room) });
+  const members = assert.rejects(client.presence("broadcast"), { name: "RoomsError", code: "CLOSED" });
+  client.close();
+  await members;
+  assert.deepEqual(heard, ["CLOSED", "*"]);
+  assert.equal(client.place("broadcast"), undefined);
+  assert.equal(peer.closed, 1000);
+  assert.equal(world.timers, 0);
+});
