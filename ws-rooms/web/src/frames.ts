@@ -20,7 +20,8 @@ export interface RoomEvent<Type extends string = string, Data = unknown> {
   readonly subject?: string;
   /** RFC 3339. */
   readonly time?: string;
-  readonly data?: Data;
+  /** `undefined` where an event has none. */
+  readonly data: Data;
 }
 
 /** Who is in a room, and with how many connections. */

@@ -55,7 +55,7 @@ export class Rooms<Events extends object = Record<string, RoomEvent>> {
   #turn = 0;
   #timer: unknown;
   #pumping: unknown;
-  /** The wait is the server's wish, which nothing shortens. */
+  /** The wait is the server's wish, or was shortened already: nothing shortens it. */
   #obliged = false;
   #stopWake: (() => void) | undefined;
 
@@ -101,7 +101,8 @@ export class Rooms<Events extends object = Record<string, RoomEvent>> {
 
   /**
    * Listens to a room; returns how to stop that. A room that the server has not put you into is asked for, once for
-   * all its listeners, and left a second after the last one.
+   * all its listeners, and left a second after the last one. Of a room that is live already the listener hears so
+   * before `on` returns.
    *
    * Throws a `TypeError` for what is no room's name.
    */
@@ -219,6 +220,8 @@ export class Rooms<Events extends object = Record<string, RoomEvent>> {
   #wake(): void {
     this.#link?.probe();
     if (this.#state.phase === "waiting" && !this.#obliged && this.#state.delayMs > SPREAD) {
+      // Once: a network that flaps would draw for ever.
+      this.#obliged = true;
       this.#comeBack(this.#env.random() * SPREAD, this.#state.code);
     }
   }

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Pace } from "../src/pace.js";
+import { Recent } from "../src/recent.js";
 import { event, opened, phase } from "./support/world.js";
 
 test("a hundred rooms come back below the server's pace, eight questions at a time", async () => {
@@ -31,6 +32,15 @@ test("a hundred rooms come back below the server's pace, eight questions at a ti
     await world.advance(50);
   }
   assert.equal(phase(client.state), "open");
+});
+
+test("256 ids are remembered, the last 32 events whole", () => {
+  const recent = new Recent();
+  for (let n = 1; n <= 300; n += 1) recent.event("a", { id: `e${n}`, type: "t", data: n });
+  assert.deepEqual(recent.position("b", "e269"), { id: "e269", type: "t", data: 269 });
+  assert.equal(recent.position("b", "e268"), undefined);
+  assert.equal(recent.position("a", "e45"), "heard");
+  assert.equal(recent.position("a", "e44"), undefined);
 });
 
 test("a quiet minute saves up no more than one second's messages", () => {

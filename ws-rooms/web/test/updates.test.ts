@@ -80,6 +80,18 @@ test("requests are given up by their signal", async () => {
   assert.deepEqual(await again, [{ userId: "bob", connections: 2 }]);
 });
 
+test("a question that has ended makes room for another", async () => {
+  const { world, client } = await opened();
+  for (let round = 0; round < 2; round += 1) {
+    const questions = Array.from({ length: 100 }, (_, n) => client.presence(`payment:${n}`));
+    const ended = Promise.allSettled(questions);
+    await world.advance(30_000);
+    assert.deepEqual(new Set((await ended).map((end) => end.status === "rejected" && end.reason.code)), new Set(["TIMEOUT"]));
+    world.peer.inbox.length = 0;
+    world.peer.receive({ type: "ping" });
+  }
+});
+
 test("an error of the server is one of the request", async () => {
   const { client, peer } = await opened();
   const members = client.presence("payment:1");
@@ -92,13 +104,13 @@ test("events have their rooms' types", () => {
   client.on("payment:42", ({ kind, ...update }) => {
     if (kind === "event") void update;
   });
-  client.on("payment:42", { event: ({ event }) => event.data?.amount.length });
+  client.on("payment:42", { event: ({ event }) => event.data.amount.length });
   client.on("broadcast", (update) => {
-    if (update.kind === "event") update.event.data?.title.length;
+    if (update.kind === "event") update.event.data.title.length;
   });
   client.onAny({ event: ({ event }) => (event.type === "news" ? event.data : event.data) });
   // @ts-expect-error A payment has no title.
-  client.on("payment:42", { event: ({ event }) => event.data?.title });
+  client.on("payment:42", { event: ({ event }) => event.data.title });
   // @ts-expect-error There is no such room.
   client.on("elsewhere", () => {});
 });

@@ -62,7 +62,7 @@ export async function play({ steps }: { steps: Json[] }): Promise<void> {
   assert.deepEqual(world.reported, []);
 }
 
-function brief(update: Update<{ id: string; type: string }>): Json {
+function brief(update: Update): Json {
   const { room } = update;
   switch (update.kind) {
     case "event":

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 
 import type { Environment, Socket } from "../../src/environment.js";
-import { type Credential, Rooms, type RoomsOptions, type State } from "../../src/index.js";
+import { type Credential, type RoomEvent, Rooms, type RoomsOptions, type State } from "../../src/index.js";
 
 type Frame = Record<string, unknown>;
 
@@ -157,7 +157,7 @@ export class World implements Environment {
     return peer;
   }
 
-  client<Events extends object = Record<string, { id: string; type: string }>>(
+  client<Events extends object = Record<string, RoomEvent>>(
     options: Partial<RoomsOptions> = {},
   ): Rooms<Events> {
     return new Rooms<Events>({ credential: () => "token", environment: this, ...options });
