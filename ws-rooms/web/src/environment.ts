@@ -2,9 +2,9 @@
 
 /** As much of a `WebSocket` as is used. */
 export interface Socket {
-  onopen: ((event: never) => void) | null;
   onmessage: ((event: { readonly data: unknown }) => void) | null;
   onclose: ((event: { readonly code: number }) => void) | null;
+  onerror: ((event: never) => void) | null;
   readonly bufferedAmount: number;
   send(text: string): void;
   close(code?: number): void;

@@ -52,6 +52,8 @@ export class Link {
     this.#socket = env.socket(url, protocols);
     this.#socket.onmessage = ({ data }) => this.#message(data);
     this.#socket.onclose = ({ code }) => this.#end(code);
+    // Not every platform's `WebSocket` that cannot open says that it is closed too.
+    this.#socket.onerror = () => this.#end(BROKEN);
     this.#opening = env.setTimeout(() => this.#end(BROKEN), OPENING);
   }
 
@@ -145,7 +147,7 @@ export class Link {
 
   #detach(): void {
     this.#over = true;
-    this.#socket.onmessage = this.#socket.onclose = null;
+    this.#socket.onmessage = this.#socket.onclose = this.#socket.onerror = null;
     this.#env.clearTimeout(this.#opening);
     this.#env.clearTimeout(this.#answers);
     this.#silence?.stop();

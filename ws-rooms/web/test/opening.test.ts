@@ -97,6 +97,18 @@ test("403 stops, 503 waits as long as it says, no answer backs off", async () =>
   }
 });
 
+test("a socket that fails and does not say that it is closed has failed", async () => {
+  const world = new World();
+  world.answer = { status: 403 };
+  const client = world.client().open();
+  await settled();
+  world.peer.onerror?.({} as never);
+  world.peer.end(1006);
+  await settled();
+  assert.equal(phase(client.state), "stopped: forbidden");
+  assert.equal(world.asked.length, 1);
+});
+
 test("a code of ours needs no question", async () => {
   const world = new World();
   const client = world.client().open();

@@ -11,9 +11,9 @@ type Frame = Record<string, unknown>;
 export class Peer implements Socket {
   readonly url: string;
   readonly protocols: string[];
-  onopen = null;
   onmessage: ((event: { readonly data: unknown }) => void) | null = null;
   onclose: ((event: { readonly code: number }) => void) | null = null;
+  onerror: ((event: never) => void) | null = null;
   bufferedAmount = 0;
   /** What the client has sent and nobody has looked at. */
   readonly inbox: Frame[] = [];
