@@ -1,15 +1,17 @@
 //! The life of one request: checked, prepared, sent, answered.
 
 mod attempt;
+pub(crate) mod outgoing;
 mod send;
-mod spare;
 mod trail;
 mod watched;
 
+use std::pin::pin;
+
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE};
-use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use tokio::time::{Instant, timeout_at};
@@ -19,6 +21,8 @@ use crate::body::download::{Accounts, Download, Exchange};
 use crate::body::upload::Upload;
 use crate::config::{HostHeader, ProxyConfig};
 use crate::error::{ErrorKind, ProxyError};
+use crate::forward::attempt::Answered;
+use crate::forward::outgoing::Outgoing;
 use crate::forward::trail::Trail;
 use crate::forwarder::Shared;
 use crate::headers::location::Places;
@@ -49,40 +53,29 @@ struct Found<'a> {
     target: PathAndQuery,
 }
 
-/// A request ready for any address of its upstream.
-struct Prepared {
-    request: Request<Upload>,
-    upgrading: Option<(Upgrading, Permit)>,
-}
-
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
+/// Sends what is `outgoing` to where it belongs.
 pub(crate) async fn forward(
     shared: &Shared,
-    parts: Parts,
-    upload: Upload,
-    upgrading: Option<Upgrading>,
+    outgoing: &mut Outgoing,
 ) -> Result<Response<ProxyBody>, ProxyError> {
     let routes = shared.routes.load_full();
-    let journal = parts.extensions.get::<Journal>().cloned();
+    let request = outgoing.request();
+    let journal = request.extensions().get::<Journal>().cloned();
     let refused = |error: &ProxyError| {
         metrics::refused(error);
         if let Some(journal) = &journal {
             journal.ended(error.kind().label());
         }
     };
-    let found = Found::new(&parts, shared, &routes).inspect_err(refused)?;
-    if max_forwards::is_over(&parts.method, &parts.headers).inspect_err(refused)? {
+    let found = Found::new(request, shared, &routes).inspect_err(refused)?;
+    if max_forwards::is_over(request.method(), request.headers()).inspect_err(refused)? {
         metrics::answered_here();
         return Ok(max_forwards::answer());
     }
     let route = found.matched.route();
     let upstream = &route.upstream;
-    let key = key::key(&upstream.config().balance, &parts.headers, || {
-        let peer = parts.extensions.get::<Peer>()?;
-        Some(shared.config.trusted.client(&parts.headers, peer.addr.ip()))
-    });
-    let total = route.timeouts.total.map(|limit| Instant::now() + limit);
     let metrics = found.matched.metrics();
     if let Some(journal) = &journal {
         journal.note(|facts| {
@@ -92,19 +85,8 @@ pub(crate) async fn forward(
     }
     let mut accounts = Accounts::new(metrics, journal.clone());
     let mut trail = Trail::new(journal);
-    let answered = async {
-        let Prepared { request, upgrading } = prepare(shared, &found, parts, upload, upgrading)?;
-        let sending = send::send(route, &shared.config, &shared.replay, request, key, &mut trail);
-        let answered = match total {
-            Some(deadline) => timeout_at(deadline, sending)
-                .await
-                .unwrap_or_else(|_| Err(ProxyError::new(ErrorKind::TotalTimeout)))?,
-            None => sending.await?,
-        };
-        let upgrading = check_switch(&answered.response, upgrading)?;
-        Ok((answered, upgrading))
-    };
-    let answered: Result<_, ProxyError> = answered.await;
+    let total = route.timeouts.total.map(|limit| Instant::now() + limit);
+    let answered = exchange(shared, &found, outgoing, total, &mut trail).await;
     trail.over();
     let (answered, upgrading) = match answered {
         Ok(answered) => answered,
@@ -113,9 +95,8 @@ pub(crate) async fn forward(
             return Err(error.when(trail.stage(), trail.sent()).at(upstream.shared_name()));
         }
     };
-    let attempt::Answered { mut response, turn, mut channel, upload, .. } = answered;
+    let Answered { mut response, scan, turn, mut channel, upload, .. } = answered;
     accounts.expect(response.status().is_server_error());
-    let scan = Scan::of_answer(response.headers());
     if scan.has(Seen::Hop)
         && let Some(seconds) = keep_alive_seconds(response.headers())
     {
@@ -146,57 +127,91 @@ pub(crate) async fn forward(
     }))
 }
 
+/// Sends it, and waits until `total` at most for the head of an answer that it can be given.
+async fn exchange(
+    shared: &Shared,
+    found: &Found<'_>,
+    outgoing: &mut Outgoing,
+    total: Option<Instant>,
+    trail: &mut Trail,
+) -> Result<(Answered, Option<(Upgrading, Permit)>), ProxyError> {
+    let route = found.matched.route();
+    let request = outgoing.request();
+    let key = key::key(&route.upstream.config().balance, request.headers(), || {
+        let peer = request.extensions().get::<Peer>()?;
+        Some(shared.config.trusted.client(request.headers(), peer.addr.ip()))
+    });
+    let upgrading = prepare(shared, found, outgoing.request_mut())?;
+    outgoing.limit_idle(route.timeouts.request_idle);
+    let mut sending = pin!(send::send(route, &shared.config, &shared.replay, outgoing, key, trail));
+    let answered = match total {
+        Some(deadline) => timeout_at(deadline, sending.as_mut())
+            .await
+            .unwrap_or_else(|_| Err(ProxyError::new(ErrorKind::TotalTimeout)))?,
+        None => sending.as_mut().await?,
+    };
+    let upgrading = check_switch(&answered.response, upgrading)?;
+    Ok((answered, upgrading))
+}
+
 // === impl Found ===
 
 impl<'a> Found<'a> {
-    fn new(parts: &Parts, shared: &Shared, routes: &'a Routes) -> Result<Self, ProxyError> {
-        let scan = Scan::of(&parts.headers);
-        let authority = framing::check(parts, scan, shared.config.max_head)?;
+    fn new(request: &Request<Upload>, shared: &Shared, routes: &'a Routes) -> Result<Self, ProxyError> {
+        let headers = request.headers();
+        let scan = Scan::of(headers);
+        let authority = framing::check(request, scan, shared.config.max_head)?;
         if scan.has(Seen::Via)
             && let Some(via) = &shared.via
         {
-            via.check(&parts.headers)?;
+            via.check(headers)?;
         }
-        let path = path::normal(parts.uri.path())?;
+        let path = path::normal(request.uri().path())?;
         let host = authority.as_ref().map(Authority::host);
-        let matched = routes.find(host, &path, &parts.method, &parts.headers)?;
-        let target = matched.target(&parts.uri, &path)?;
+        let matched = routes.find(host, &path, request.method(), headers)?;
+        let target = matched.target(request.uri(), &path)?;
         Ok(Self { authority, scan, matched, target })
     }
 }
 
-/// What the upstream gets to see, but for what depends on its address.
+/// Makes of a request what the upstream gets to see, but for what depends on its address.
 fn prepare(
     shared: &Shared,
     found: &Found<'_>,
-    mut parts: Parts,
-    upload: Upload,
-    upgrading: Option<Upgrading>,
-) -> Result<Prepared, ProxyError> {
+    request: &mut Request<Upload>,
+) -> Result<Option<(Upgrading, Permit)>, ProxyError> {
     let (scan, authority, route) = (found.scan, found.authority.as_ref(), found.matched.route());
-    let upgrading = upgrading.filter(|upgrading| is_granted(&shared.config, &parts, &upload, upgrading));
-    let upgrading = match upgrading {
-        Some(upgrading) => Some((upgrading, shared.tunnels.permit(&route.upstream)?)),
+    let upgrading = match granted(&shared.config, request, scan) {
+        Some(protocol) => {
+            let permit = shared.tunnels.permit(&route.upstream)?;
+            Some((Upgrading { client: hyper::upgrade::on(&mut *request), protocol }, permit))
+        }
         None => None,
     };
-    let peer = parts.extensions.get::<Peer>().copied();
+    let peer = request.extensions().get::<Peer>().copied();
     // Extensions are between the layers of this process.
-    parts.extensions.clear();
-    parts.uri = Uri::from(found.target.clone());
+    request.extensions_mut().clear();
+    *request.uri_mut() = Uri::from(found.target.clone());
+    let version = std::mem::replace(request.version_mut(), Version::HTTP_11);
+    let is_options = request.method() == Method::OPTIONS;
+    let (has_body, length) = (!request.body().is_empty(), request.body().size_hint().exact());
 
-    let headers = &mut parts.headers;
+    let headers = request.headers_mut();
     // ORDER: first take away, then add, or a client could take away what is added.
     let trailers = hop::strip_request(headers, scan)?;
-    cookies::join(headers);
+    if scan.has(Seen::Cookie) {
+        cookies::join(headers);
+    }
     forwarded::apply(headers, scan, peer.as_ref(), authority, &shared.config.trusted);
-    max_forwards::count(&parts.method, headers)?;
+    if is_options {
+        max_forwards::count(headers)?;
+    }
     if scan.has(Seen::Expect) {
-        expect::keep_or_remove(headers, parts.version, !upload.is_empty());
+        expect::keep_or_remove(headers, version, has_body);
     }
     if let Some(via) = &shared.via {
-        via.add(headers, parts.version, scan.has(Seen::Via));
+        via.add(headers, version, scan.has(Seen::Via));
     }
-    parts.version = Version::HTTP_11;
     if shared.config.host == HostHeader::Preserve
         && !headers.contains_key(HOST)
         && let Some(authority) = authority
@@ -211,22 +226,28 @@ fn prepare(
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
-    check_whole(headers, &upload)?;
-    if !upload.is_empty() && !headers.contains_key(CONTENT_LENGTH) {
+    if scan.has(Seen::Length) {
+        check_whole(headers, length)?;
+    }
+    if has_body && !scan.has(Seen::Length) {
         // hyper would send a GET without its chunked body, and the rest would be read as another request.
         headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
-    let upload = upload.with_idle(route.timeouts.request_idle);
-    Ok(Prepared { request: Request::from_parts(parts, upload), upgrading })
+    Ok(upgrading)
 }
 
-/// Only what is on the list becomes a tunnel; anything else is an ordinary request without the wish.
-fn is_granted(config: &ProxyConfig, parts: &Parts, upload: &Upload, upgrading: &Upgrading) -> bool {
-    let wanted = upgrading.protocol.as_bytes();
-    parts.version == Version::HTTP_11
-        && parts.method == Method::GET
-        && upload.is_empty()
-        && config.upgrades.iter().any(|protocol| protocol.as_bytes().eq_ignore_ascii_case(wanted))
+/// The protocol that a request wishes to speak, if it may become a tunnel. Any other wish is ignored, and the request
+/// is an ordinary one.
+fn granted(config: &ProxyConfig, request: &Request<Upload>, scan: Scan) -> Option<HeaderValue> {
+    if !(scan.has(Seen::Connection) && scan.has(Seen::Hop)) {
+        return None;
+    }
+    let wanted = hop::upgrade(request.headers())?;
+    let is_plain = request.version() == Version::HTTP_11
+        && request.method() == Method::GET
+        && request.body().is_empty()
+        && config.upgrades.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(wanted.as_bytes()));
+    is_plain.then(|| wanted.clone())
 }
 
 /// The upgrade that the answer completes, if any; a switch that nobody asked for is refused.
@@ -252,10 +273,10 @@ fn check_switch(
 }
 
 /// A head that promises more than the body has would leave the upstream waiting, and then reading the next request.
-fn check_whole(headers: &HeaderMap, upload: &Upload) -> Result<(), ProxyError> {
+fn check_whole(headers: &HeaderMap, has: Option<u64>) -> Result<(), ProxyError> {
     // INVARIANT: `framing::check` let at most one pass, and only digits.
     let promised = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    match (promised, http_body::Body::size_hint(upload).exact()) {
+    match (promised, has) {
         (Some(promised), Some(has)) if promised != has => Err(ProxyError::new(ErrorKind::BodyTaken)),
         _ => Ok(()),
     }

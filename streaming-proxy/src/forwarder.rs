@@ -15,8 +15,8 @@ use crate::body::replay::Room;
 use crate::body::upload::Upload;
 use crate::config::ProxyConfig;
 use crate::error::{BoxError, ProxyError};
-use crate::forward::{self, Upgrading};
-use crate::headers::hop;
+use crate::forward;
+use crate::forward::outgoing::Outgoing;
 use crate::headers::via::Via;
 use crate::route::Routes;
 use crate::upgrade::Tunnels;
@@ -115,10 +115,9 @@ where
 
     fn call(&mut self, request: Request<B>) -> ForwardFuture {
         let shared = self.shared.clone();
-        let (parts, upload, upgrading) = take_apart(request);
-        ForwardFuture {
-            inner: Box::pin(async move { forward::forward(&shared, parts, upload, upgrading).await }),
-        }
+        let version = request.version();
+        let mut outgoing = Outgoing::new(request.map(|body| Upload::new(body, version)));
+        ForwardFuture { inner: Box::pin(async move { forward::forward(&shared, &mut outgoing).await }) }
     }
 }
 
@@ -145,17 +144,4 @@ impl fmt::Debug for ForwardFuture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ForwardFuture").finish_non_exhaustive()
     }
-}
-
-fn take_apart<B>(mut request: Request<B>) -> (http::request::Parts, Upload, Option<Upgrading>)
-where
-    B: http_body::Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    let upgrading = hop::upgrade(request.headers())
-        .cloned()
-        .map(|protocol| Upgrading { client: hyper::upgrade::on(&mut request), protocol });
-    let (parts, body) = request.into_parts();
-    let upload = Upload::new(body, parts.version);
-    (parts, upload, upgrading)
 }

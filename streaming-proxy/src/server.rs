@@ -1,6 +1,7 @@
 //! A server for one listener, of HTTP/1.1 and HTTP/2: bounded, timed, drained.
 
 mod connection;
+mod drain;
 #[cfg(feature = "http2")]
 mod h2;
 mod linger;
@@ -17,6 +18,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::server::drain::Drain;
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -24,7 +26,6 @@ use metrics::Gauge;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use crate::edge::MinRate;
 use crate::edge::per_address::PerAddress;
@@ -161,7 +162,7 @@ pub async fn serve<S, B>(
     let mut shutdown = pin!(shutdown);
     let turns = Arc::new(Semaphore::new(config.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
     let open = metrics::gauge!("streaming_proxy.server.connections");
-    let draining = CancellationToken::new();
+    let draining = Drain::default();
     let per_address = config.max_connections_per_address.map(PerAddress::new).map(Arc::new);
     let config = Arc::new(config);
     let mut connections = JoinSet::new();
@@ -187,7 +188,7 @@ pub async fn serve<S, B>(
         }
     }
     drop(listener);
-    draining.cancel();
+    draining.begin();
     while connections.join_next().await.is_some() {}
 }
 

@@ -71,12 +71,14 @@ impl Upload {
 
     /// Another try's, from its start, with a story of its own.
     pub(crate) fn again(reading: Reading, idle: Option<Duration>) -> Self {
-        Self::from(Source::Replayed(reading)).with_idle(idle)
+        let mut upload = Self::from(Source::Replayed(reading));
+        upload.limit_idle(idle);
+        upload
     }
 
-    pub(crate) fn with_idle(mut self, limit: Option<Duration>) -> Self {
+    /// The same body, which fails when the client gives nothing for `limit`.
+    pub(crate) fn limit_idle(&mut self, limit: Option<Duration>) {
         self.idle = limit.filter(|_| !self.is_empty()).map(Idle::new);
-        self
     }
 
     /// The same body, of which nothing is read before the gate is open.

@@ -5,7 +5,6 @@ use std::future::{Ready, ready};
 use std::task::{Context, Poll};
 
 use http::header::LOCATION;
-use http::request::Parts;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 
 use crate::body::ProxyBody;
@@ -62,10 +61,10 @@ impl HttpsRedirect {
         Self { port }
     }
 
-    fn location(self, parts: &Parts) -> Result<HeaderValue, ProxyError> {
-        let authority = framing::check(parts, Scan::of(&parts.headers), usize::MAX)?
+    fn location<B>(self, request: &Request<B>) -> Result<HeaderValue, ProxyError> {
+        let authority = framing::check(request, Scan::of(request.headers()), usize::MAX)?
             .ok_or_else(|| ProxyError::bad_request("no Host"))?;
-        let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
         let host = authority.host();
         let location = match self.port {
             HTTPS => format!("https://{host}{path}"),
@@ -91,8 +90,7 @@ impl<B> tower::Service<Request<B>> for HttpsRedirect {
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (parts, _) = request.into_parts();
-        ready(Ok(match self.location(&parts) {
+        ready(Ok(match self.location(&request) {
             Ok(location) => {
                 let mut response = Response::new(ProxyBody::empty());
                 *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
@@ -100,6 +98,7 @@ impl<B> tower::Service<Request<B>> for HttpsRedirect {
                 response
             }
             Err(error) => {
+                let (parts, _) = request.into_parts();
                 let request_id = parts.headers.get(X_REQUEST_ID).cloned();
                 let inbound = Inbound { method: parts.method, uri: parts.uri, request_id };
                 respond::refusal(&error, &inbound)

@@ -1,10 +1,10 @@
 //! `X-Forwarded-For/Proto/Host`, `X-Real-IP` and `Forwarded` (RFC 7239).
 
 use std::fmt::Write as _;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{FORWARDED, HOST};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -75,6 +75,8 @@ pub(crate) fn apply(
         },
         (None, None) => None,
     };
+    // These, `Via` and `Host`, at once.
+    headers.reserve(7);
     if let Some(host) = host {
         headers.insert(X_FORWARDED_HOST, host);
     }
@@ -195,11 +197,12 @@ fn write_element(
     };
     text.extend_from_slice(open.as_bytes());
     let start = text.len();
-    // Memory is all that could fail these.
-    let _ = match node {
-        Some(ip) => write!(text, "{ip}"),
-        None => text.write_str("unknown"),
-    };
+    match node {
+        Some(IpAddr::V4(ip)) => write_octets(text, ip),
+        // Memory is all that could fail it.
+        Some(IpAddr::V6(ip)) => drop(write!(text, "{ip}")),
+        None => text.extend_from_slice(b"unknown"),
+    }
     let node = start..text.len();
     text.extend_from_slice(close.as_bytes());
     // INVARIANT: authorities here are plain (`framing`), and need no escape inside the quotes.
@@ -214,6 +217,22 @@ fn write_element(
         }
     }
     node
+}
+
+/// What `Display` writes of an address, which goes through a text of its own to be padded.
+fn write_octets(text: &mut BytesMut, ip: Ipv4Addr) {
+    for (place, octet) in ip.octets().into_iter().enumerate() {
+        if place > 0 {
+            text.put_u8(b'.');
+        }
+        if octet >= 100 {
+            text.put_u8(b'0' + octet / 100);
+        }
+        if octet >= 10 {
+            text.put_u8(b'0' + octet / 10 % 10);
+        }
+        text.put_u8(b'0' + octet % 10);
+    }
 }
 
 /// The same, for a list of them.

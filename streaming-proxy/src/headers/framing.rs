@@ -1,45 +1,50 @@
 //! Requests whose end or target two readers could see differently are refused, not repaired.
 
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use http::request::Parts;
 use http::uri::Authority;
-use http::{HeaderMap, HeaderValue, Method, Response, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 
 use crate::error::{ErrorKind, ProxyError};
-use crate::headers::scan::Scan;
+use crate::headers::scan::{Scan, Seen};
 
 /// Checks the framing and the authority of a request, and returns the authority that it is for.
 ///
 /// hyper has already refused differing lengths, unknown codings and bare CR; this refuses the rest.
-pub(crate) fn check(parts: &Parts, scan: Scan, max_head: usize) -> Result<Option<Authority>, ProxyError> {
+pub(crate) fn check<B>(
+    request: &Request<B>,
+    scan: Scan,
+    max_head: usize,
+) -> Result<Option<Authority>, ProxyError> {
+    let method = request.method();
     // `OPTIONS *` asks about this server, which has nothing to say.
-    if parts.method == Method::CONNECT || parts.method == Method::TRACE || parts.uri.path() == "*" {
+    if method == Method::CONNECT || method == Method::TRACE || request.uri().path() == "*" {
         return Err(ProxyError::new(ErrorKind::MethodRefused));
     }
     if scan.bytes > max_head {
         return Err(ProxyError::new(ErrorKind::HeadTooLarge));
     }
-    check_length(&parts.headers, parts.version)?;
-    authority(parts)
+    check_length(request.headers(), scan, request.version())?;
+    authority(request)
 }
 
 /// Checks the framing of an answer: hyper's client undoes `chunked` and nothing else, and the field ends at this hop.
 ///
 /// It reads no length where no body follows (HEAD, 204, 304), and the client would get what is none. Beside a coding a
 /// length says nothing, and is removed.
-pub(crate) fn check_answer<B>(response: &Response<B>) -> Result<(), ProxyError> {
+pub(crate) fn check_answer<B>(response: &Response<B>, scan: Scan) -> Result<(), ProxyError> {
     let (headers, version) = (response.headers(), response.version());
-    let checked = check_coding(headers, version).and_then(|()| {
-        if headers.contains_key(TRANSFER_ENCODING) { Ok(()) } else { check_plain_length(headers) }
-    });
+    let checked = match scan.has(Seen::Coding) {
+        true => check_coding(headers, version),
+        false => check_plain_length(headers, scan),
+    };
     checked.map_err(|detail| ProxyError::new(ErrorKind::BadResponse).because(detail))
 }
 
-/// No transfer coding, or `chunked` alone.
+/// The coding that there is must be `chunked` alone.
 fn check_coding(headers: &HeaderMap, version: Version) -> Result<(), &'static str> {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    let Some(coding) = codings.next() else { return Ok(()) };
-    if codings.next().is_some() || !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") {
+    let is_chunked = |coding: &HeaderValue| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
+    if !codings.next().is_some_and(is_chunked) || codings.next().is_some() {
         return Err("a transfer coding other than chunked");
     }
     if version < Version::HTTP_11 {
@@ -48,29 +53,33 @@ fn check_coding(headers: &HeaderMap, version: Version) -> Result<(), &'static st
     Ok(())
 }
 
-fn check_length(headers: &HeaderMap, version: Version) -> Result<(), ProxyError> {
-    check_coding(headers, version).map_err(ProxyError::bad_request)?;
-    if headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH) {
-        return Err(ProxyError::bad_request("both Transfer-Encoding and Content-Length"));
+fn check_length(headers: &HeaderMap, scan: Scan, version: Version) -> Result<(), ProxyError> {
+    if !scan.has(Seen::Coding) {
+        return check_plain_length(headers, scan).map_err(ProxyError::bad_request);
     }
-    check_plain_length(headers).map_err(ProxyError::bad_request)
-}
-
-/// No length, or one that is a plain number.
-fn check_plain_length(headers: &HeaderMap) -> Result<(), &'static str> {
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    if let Some(length) = lengths.next() {
-        let length = length.as_bytes();
-        if lengths.next().is_some() || length.is_empty() || !length.iter().all(u8::is_ascii_digit) {
-            return Err("not exactly one plain Content-Length");
-        }
+    check_coding(headers, version).map_err(ProxyError::bad_request)?;
+    if scan.has(Seen::Length) {
+        return Err(ProxyError::bad_request("both Transfer-Encoding and Content-Length"));
     }
     Ok(())
 }
 
+/// No length, or one that is a plain number.
+fn check_plain_length(headers: &HeaderMap, scan: Scan) -> Result<(), &'static str> {
+    if !scan.has(Seen::Length) {
+        return Ok(());
+    }
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter().map(HeaderValue::as_bytes);
+    let is_plain = |length: &[u8]| !length.is_empty() && length.iter().all(u8::is_ascii_digit);
+    match (lengths.next(), lengths.next()) {
+        (Some(length), None) if is_plain(length) => Ok(()),
+        _ => Err("not exactly one plain Content-Length"),
+    }
+}
+
 /// The one authority that target and `Host` agree on.
-fn authority(parts: &Parts) -> Result<Option<Authority>, ProxyError> {
-    let host = match one_host(&parts.headers)? {
+fn authority<B>(request: &Request<B>) -> Result<Option<Authority>, ProxyError> {
+    let host = match one_host(request.headers())? {
         Some(value) if value.is_empty() => return Err(ProxyError::bad_request("an empty Host")),
         Some(value) => {
             let host = value.to_str().ok().and_then(plain_authority);
@@ -78,7 +87,7 @@ fn authority(parts: &Parts) -> Result<Option<Authority>, ProxyError> {
         }
         None => None,
     };
-    match (parts.uri.authority(), host) {
+    match (request.uri().authority(), host) {
         (Some(target), Some(host)) if !target.as_str().eq_ignore_ascii_case(host.as_str()) => {
             Err(ProxyError::bad_request("Host and the target differ"))
         }
@@ -87,7 +96,7 @@ fn authority(parts: &Parts) -> Result<Option<Authority>, ProxyError> {
         }
         (Some(target), _) => Ok(Some(target.clone())),
         (None, Some(host)) => Ok(Some(host)),
-        (None, None) if parts.version >= Version::HTTP_11 => Err(ProxyError::bad_request("no Host")),
+        (None, None) if request.version() >= Version::HTTP_11 => Err(ProxyError::bad_request("no Host")),
         (None, None) => Ok(None),
     }
 }

@@ -28,7 +28,7 @@ pub(crate) fn strip_request(headers: &mut HeaderMap, scan: Scan) -> Result<bool,
 /// Removes from an answer what ends here.
 pub(crate) fn strip_response(headers: &mut HeaderMap, scan: Scan) {
     // RFC 9112, 6.3: with both, the length is a lie; hyper's client read the chunks.
-    if scan.has(Seen::Hop) && headers.contains_key(TRANSFER_ENCODING) {
+    if scan.has(Seen::Coding) {
         headers.remove(CONTENT_LENGTH);
     }
     strip(headers, scan);
@@ -87,6 +87,10 @@ fn strip(headers: &mut HeaderMap, scan: Scan) -> usize {
     if scan.has(Seen::Connection) {
         let nominated: Vec<HeaderName> = tokens(headers, &CONNECTION)
             .inspect(|_| count += 1)
+            // What nearly all of them say names a field that goes anyway.
+            .filter(|token| {
+                !token.eq_ignore_ascii_case(b"keep-alive") && !token.eq_ignore_ascii_case(b"close")
+            })
             .filter_map(|token| HeaderName::from_bytes(token).ok())
             .filter(|name| !is_protected(name.as_str()))
             .collect();
@@ -96,16 +100,12 @@ fn strip(headers: &mut HeaderMap, scan: Scan) -> usize {
         headers.remove(CONNECTION);
     }
     if scan.has(Seen::Hop) {
-        for name in [
-            &KEEP_ALIVE,
-            &PROXY_AUTHENTICATE,
-            &PROXY_AUTHORIZATION,
-            &PROXY_CONNECTION,
-            &TRANSFER_ENCODING,
-            &UPGRADE,
-        ] {
+        for name in [&KEEP_ALIVE, &PROXY_AUTHENTICATE, &PROXY_AUTHORIZATION, &PROXY_CONNECTION, &UPGRADE] {
             headers.remove(name);
         }
+    }
+    if scan.has(Seen::Coding) {
+        headers.remove(TRANSFER_ENCODING);
     }
     if scan.has(Seen::Te) {
         headers.remove(TE);

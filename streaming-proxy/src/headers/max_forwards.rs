@@ -16,12 +16,13 @@ pub(crate) const ALLOWED: HeaderValue =
 ///
 /// [`ErrorKind::BadRequest`](crate::ErrorKind::BadRequest) for what is no count.
 pub(crate) fn is_over(method: &Method, headers: &HeaderMap) -> Result<bool, ProxyError> {
-    Ok(left(method, headers)? == Some(0))
+    // TRACE, the other method that has a count, is not passed on at all.
+    Ok(*method == Method::OPTIONS && left(headers)? == Some(0))
 }
 
-/// Counts this hop.
-pub(crate) fn count(method: &Method, headers: &mut HeaderMap) -> Result<(), ProxyError> {
-    if let Some(left) = left(method, headers)? {
+/// Counts this hop, of an `OPTIONS`.
+pub(crate) fn count(headers: &mut HeaderMap) -> Result<(), ProxyError> {
+    if let Some(left) = left(headers)? {
         headers.insert(MAX_FORWARDS, HeaderValue::from(left.saturating_sub(1)));
     }
     Ok(())
@@ -35,11 +36,7 @@ pub(crate) fn answer() -> Response<ProxyBody> {
     response
 }
 
-/// TRACE, the other method that has a count, is not passed on at all.
-fn left(method: &Method, headers: &HeaderMap) -> Result<Option<u64>, ProxyError> {
-    if method != Method::OPTIONS {
-        return Ok(None);
-    }
+fn left(headers: &HeaderMap) -> Result<Option<u64>, ProxyError> {
     let mut counts = headers.get_all(MAX_FORWARDS).iter();
     let Some(count) = counts.next() else { return Ok(None) };
     let digits = count.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));

@@ -35,6 +35,12 @@ pub(crate) enum Seen {
     SetCookie = 1 << 7,
     /// `Access-Control-*` of an answer.
     Cors = 1 << 8,
+    /// `Transfer-Encoding`, which ends here too, but is read.
+    Coding = 1 << 9,
+    /// `Content-Length`.
+    Length = 1 << 10,
+    /// `Cookie`, once or more.
+    Cookie = 1 << 11,
 }
 
 // === impl Scan ===
@@ -60,7 +66,10 @@ impl Scan {
             let name = name.as_str();
             scan.bytes += name.len() + value.len();
             let seen = match name {
+                "content-length" => Seen::Length,
+                "cookie" => Seen::Cookie,
                 "te" => Seen::Te,
+                "transfer-encoding" => Seen::Coding,
                 "via" => Seen::Via,
                 "expect" => Seen::Expect,
                 "connection" => Seen::Connection,

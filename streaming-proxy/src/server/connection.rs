@@ -4,15 +4,17 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
+use crate::server::drain::Drain;
 use bytes::Bytes;
+use futures_util::TryFutureExt;
+use futures_util::future::Either;
 use http::{Request, Response, StatusCode};
-use http_body_util::Either;
+use http_body_util::Either as EitherBody;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::edge::per_address::PerAddress;
@@ -31,7 +33,7 @@ pub(crate) struct Connection<S> {
     pub(crate) service: S,
     pub(crate) config: Arc<ServerConfig>,
     pub(crate) per_address: Option<Arc<PerAddress>>,
-    pub(crate) draining: CancellationToken,
+    pub(crate) draining: Drain,
 }
 
 /// How many fields hyper reads when it is not told.
@@ -83,7 +85,7 @@ where
             biased;
             accepted = handshake => accepted,
             // No request is under way yet.
-            () = self.draining.cancelled() => return,
+            () = self.draining.begun() => return,
         };
         let result = |result| metrics::counter!("streaming_proxy.tls.handshakes", "result" => result);
         match accepted {
@@ -136,27 +138,22 @@ where
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             rest.request(!http_body::Body::is_end_stream(request.body()));
             request.extensions_mut().insert(peer);
-            let answer = match checks.refuse(&request) {
-                Some(refusal) => Err(refusal),
-                None => Ok(service.clone().oneshot(request)),
-            };
+            if let Some(refusal) = checks.refuse(&request) {
+                return Either::Left(async { Ok(refusal.map(EitherBody::Right)) });
+            }
             let rest = rest.clone();
-            async move {
-                let response = match answer {
-                    Ok(answer) => answer.await?.map(Either::Left),
-                    Err(refusal) => refusal.map(Either::Right),
-                };
+            Either::Right(service.clone().oneshot(request).map_ok(move |response| {
                 if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                     rest.switched();
                 }
-                Ok::<_, S::Error>(response)
-            }
+                response.map(EitherBody::Left)
+            }))
         });
         let mut connection = pin!(builder.serve_connection(io, service).with_upgrades());
         let result = tokio::select! {
             biased;
             result = connection.as_mut() => result,
-            () = draining.cancelled() => {
+            () = draining.begun() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
@@ -170,7 +167,7 @@ where
 /// Whose connection it is: the peer's, or that of the client that a front speaks for. `None` ends it.
 async fn client(
     config: &ServerConfig,
-    draining: &CancellationToken,
+    draining: &Drain,
     stream: &mut TcpStream,
     peer: SocketAddr,
 ) -> Option<SocketAddr> {
@@ -179,7 +176,7 @@ async fn client(
         biased;
         read = protocol.read(stream, peer) => read,
         // No request is under way yet.
-        () = draining.cancelled() => return None,
+        () = draining.begun() => return None,
     };
     match read {
         Ok(client) => Some(client),

@@ -7,6 +7,7 @@ mod streams;
 
 use std::pin::pin;
 
+use crate::server::drain::Drain;
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH};
 use http::{Method, Request, Response, StatusCode};
@@ -17,7 +18,6 @@ use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::error::BoxError;
@@ -63,7 +63,7 @@ where
             biased;
             sniffed = sniffing => sniffed,
             // No request is under way yet.
-            () = self.draining.cancelled() => return,
+            () = self.draining.begun() => return,
         };
         let Ok(Ok(Sniffed { is_http2, read })) = sniffed else {
             tracing::debug!(peer = %peer.addr, "a connection on which nothing came");
@@ -104,7 +104,7 @@ async fn serve<I, S, B>(
     config: &ServerConfig,
     checks: Checks,
     peer: Peer,
-    draining: CancellationToken,
+    draining: Drain,
 ) -> hyper::Result<()>
 where
     I: Read + Write + Unpin + Send + 'static,
@@ -169,7 +169,7 @@ where
         tokio::select! {
             biased;
             result = connection.as_mut() => return result,
-            () = draining.cancelled(), if phase != Phase::Draining => phase = Phase::Draining,
+            () = draining.begun(), if phase != Phase::Draining => phase = Phase::Draining,
             () = over => match phase {
                 Phase::Serving => phase = Phase::Leaving,
                 // What is left is unread, by a client that has had its time to read it or to say that it goes.

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use crate::server::drain::Drain;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use crate::body::idle::Idle;
 
@@ -26,7 +26,7 @@ pub(crate) struct Linger<T> {
     before: bytes::Bytes,
     limit: Duration,
     rest: Rest,
-    draining: CancellationToken,
+    draining: Drain,
     closing: Option<Closing>,
 }
 
@@ -62,7 +62,7 @@ const PIECE: usize = 8 * 1024;
 // === impl Linger ===
 
 impl<T> Linger<T> {
-    pub(crate) fn new(inner: T, limit: Duration, rest: Rest, draining: CancellationToken) -> Self {
+    pub(crate) fn new(inner: T, limit: Duration, rest: Rest, draining: Drain) -> Self {
         Self {
             inner,
             #[cfg(feature = "http2")]
@@ -156,7 +156,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Linger<T> {
             }
         };
         // Looked at with each piece that comes; a client that is silent is done with in that time anyway.
-        if !closing.hurries && this.draining.is_cancelled() {
+        if !closing.hurries && this.draining.has_begun() {
             closing.hurries = true;
             closing.until = closing.until.min(Instant::now() + SILENCE);
         }

@@ -4,11 +4,14 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
+use futures_util::TryFutureExt;
+use futures_util::future::Either;
 use http::{Request, Response};
-use http_body_util::Either;
 use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
 
 use crate::body::upload::Upload;
+use crate::clock::Clock;
 #[cfg(feature = "http2")]
 use crate::upstream::h2::{self, Lease};
 use crate::upstream::pool::{Connection, Pool};
@@ -25,7 +28,7 @@ pub(crate) enum Channel {
 /// A request that was not answered on its channel.
 pub(crate) struct Failed {
     /// The request, when none of it was written.
-    pub(crate) unsent: Option<Request<Upload>>,
+    pub(crate) unsent: Option<Box<Request<Upload>>>,
     pub(crate) cause: hyper::Error,
 }
 
@@ -59,27 +62,30 @@ impl Channel {
         }
     }
 
+    /// The timer of who waits for its answer.
+    pub(crate) fn clock(&mut self) -> &mut Clock {
+        match self {
+            Self::Connection(connection) => &mut connection.clock,
+            #[cfg(feature = "http2")]
+            Self::Stream(lease) => &mut lease.clock,
+        }
+    }
+
     /// Sends a request, and waits for the head of its answer.
     pub(crate) fn send(
         &mut self,
         request: Request<Upload>,
     ) -> impl Future<Output = Result<Response<Incoming>, Failed>> + Send + use<> {
-        let sent = match self {
-            Self::Connection(connection) => Either::Left(connection.sender.try_send_request(request)),
+        match self {
+            Self::Connection(connection) => {
+                Either::Left(connection.sender.try_send_request(request).map_err(Failed::of))
+            }
+            // On the heap, so that the other kind does not pay for its size.
             #[cfg(feature = "http2")]
-            Self::Stream(lease) => Either::Right(lease.send(request)),
+            Self::Stream(lease) => Either::Right(Box::pin(lease.send(request))),
             #[cfg(not(feature = "http2"))]
             #[expect(unreachable_patterns, reason = "names the other half of the type")]
             _ => Either::Right(std::future::pending()),
-        };
-        async move {
-            match sent {
-                Either::Left(sent) => sent.await.map_err(|mut failure| Failed {
-                    unsent: failure.take_message(),
-                    cause: failure.into_error(),
-                }),
-                Either::Right(sent) => sent.await,
-            }
         }
     }
 
@@ -102,6 +108,10 @@ impl fmt::Debug for Channel {
 // === impl Failed ===
 
 impl Failed {
+    fn of(mut failure: TrySendError<Request<Upload>>) -> Self {
+        Self { unsent: failure.take_message().map(Box::new), cause: failure.into_error() }
+    }
+
     /// Whether what came back is not HTTP.
     pub(crate) fn is_bad_answer(&self) -> bool {
         #[cfg(feature = "http2")]

@@ -209,14 +209,15 @@ impl Endpoint {
     }
 
     /// Waits for a turn, within the bounds.
-    pub(crate) async fn turn(self: Arc<Self>) -> Result<Turn, ProxyError> {
+    pub(crate) async fn turn(self: &Arc<Self>) -> Result<Turn, ProxyError> {
         let permit = match self.turns.clone().try_acquire_owned() {
             Ok(permit) => permit,
-            Err(_) => self.wait().await?,
+            // On the heap, as is all that few requests come to: what they need is no weight for the others.
+            Err(_) => Box::pin(self.wait()).await?,
         };
         self.load.fetch_add(1, Ordering::Relaxed);
         self.metrics.in_flight.increment(1.0);
-        Ok(Turn { endpoint: self, permit: Some(permit) })
+        Ok(Turn { endpoint: self.clone(), permit: Some(permit) })
     }
 
     async fn wait(&self) -> Result<OwnedSemaphorePermit, ProxyError> {
@@ -295,18 +296,21 @@ impl Endpoint {
 
     /// A kept connection that is ready for a request. Those that do not get ready are closed.
     async fn kept(&self, within: Duration) -> Option<Connection> {
-        let mut deadline = None;
-        while let Some(mut connection) = self.pool.take(within) {
-            if connection.sender.is_ready() {
-                return Some(connection);
-            }
-            // Its last exchange is over; the other task may need a moment to notice.
-            let deadline = *deadline.get_or_insert_with(|| Instant::now() + READY_WITHIN);
-            if matches!(timeout_at(deadline, connection.sender.ready()).await, Ok(Ok(()))) {
-                return Some(connection);
-            }
+        let connection = self.pool.take(within)?;
+        if connection.sender.is_ready() {
+            return Some(connection);
         }
-        None
+        Box::pin(self.ready(connection, within)).await
+    }
+
+    /// The first to get ready of `connection` and those that are kept. Its last exchange is over; the other task may
+    /// need a moment to notice.
+    async fn ready(&self, mut connection: Connection, within: Duration) -> Option<Connection> {
+        let deadline = Instant::now() + READY_WITHIN;
+        while !matches!(timeout_at(deadline, connection.sender.ready()).await, Ok(Ok(()))) {
+            connection = self.pool.take(within)?;
+        }
+        Some(connection)
     }
 }
 

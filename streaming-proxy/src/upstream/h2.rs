@@ -20,6 +20,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::DropGuard;
 
 use crate::body::upload::Upload;
+use crate::clock::Clock;
 use crate::config::{UpstreamConfig, UpstreamHttp2};
 use crate::error::{ErrorKind, ProxyError, Sent, Stage};
 use crate::metrics::UpstreamMetrics;
@@ -60,6 +61,8 @@ pub(crate) struct Lease {
     slot: Arc<driver::Slot>,
     /// Ends the upload when dropped, if there is one; the body and the task that sends it have the other half.
     cut: Option<DropGuard>,
+    /// Of who waits for the answer.
+    pub(crate) clock: Clock,
     /// Whether the connection has been used before.
     pub(crate) reused: bool,
 }
@@ -218,7 +221,7 @@ impl Set {
 impl Lease {
     fn new(connection: Connection, reused: bool) -> Self {
         let slot = connection.streams.slot();
-        Self { connection, slot, cut: None, reused }
+        Self { connection, slot, cut: None, clock: Clock::default(), reused }
     }
 
     /// Sends a request of HTTP/1.1 as one of HTTP/2.
@@ -238,7 +241,9 @@ impl Lease {
         let sent = self.connection.sender.try_send_request(request);
         async move {
             sent.await.map_err(|mut failure| Failed {
-                unsent: failure.take_message().map(|request| message::back(request.map(Body::into_upload))),
+                unsent: failure
+                    .take_message()
+                    .map(|request| Box::new(message::back(request.map(Body::into_upload)))),
                 cause: failure.into_error(),
             })
         }

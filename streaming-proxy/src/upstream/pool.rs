@@ -8,6 +8,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::body::upload::Upload;
+use crate::clock::Clock;
 use crate::config::UpstreamConfig;
 use crate::metrics::UpstreamMetrics;
 
@@ -18,6 +19,8 @@ pub(crate) struct Connection {
     driver: AbortHandle,
     /// Whether it has served a request before this one.
     pub(crate) reused: bool,
+    /// Of who waits for an answer on it: one for all of them, one after the other.
+    pub(crate) clock: Clock,
     /// How long it may lie idle.
     keep: Duration,
     idle_since: Instant,
@@ -44,7 +47,7 @@ struct State {
 
 impl Connection {
     pub(crate) fn new(sender: SendRequest<Upload>, driver: AbortHandle, keep: Duration) -> Self {
-        Self { sender, driver, reused: false, keep, idle_since: Instant::now() }
+        Self { sender, driver, reused: false, clock: Clock::default(), keep, idle_since: Instant::now() }
     }
 
     /// Obeys the upstream's `Keep-Alive: timeout`, less a second so that this side closes first.

@@ -216,3 +216,13 @@ fn the_hops_that_are_trusted_are_counted_from_here() {
         assert_eq!(headers[X_FORWARDED_PROTO], proto, "{hops}");
     }
 }
+
+proptest! {
+    #[test]
+    fn an_address_is_written_as_it_displays(octets in any::<[u8; 4]>()) {
+        let ip = Ipv4Addr::from(octets);
+        let mut text = BytesMut::new();
+        write_octets(&mut text, ip);
+        prop_assert_eq!(text, ip.to_string());
+    }
+}

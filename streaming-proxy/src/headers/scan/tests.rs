@@ -11,7 +11,7 @@ proptest! {
     fn nothing_is_overlooked(
         names in prop::collection::vec(
             "connection|keep-alive|te|upgrade|transfer-encoding|proxy-(authenticate|authorization|connection)|via|expect|\
-             x-real-ip|x_real_ip|via_|content_length|accept|cookie|x-[a-z]{1,4}",
+             x-real-ip|x_real_ip|via_|content_length|content-length|accept|cookie|x-[a-z]{1,4}",
             0..6,
         ),
     ) {
@@ -25,8 +25,10 @@ proptest! {
         prop_assert_eq!(scan.has(Seen::Te), has(&["te"]));
         prop_assert_eq!(scan.has(Seen::Via), has(&["via"]));
         prop_assert_eq!(scan.has(Seen::Expect), has(&["expect"]));
-        let hop = ["keep-alive", "upgrade", "transfer-encoding", "proxy-authenticate", "proxy-authorization",
-            "proxy-connection"];
+        prop_assert_eq!(scan.has(Seen::Coding), has(&["transfer-encoding"]));
+        prop_assert_eq!(scan.has(Seen::Length), has(&["content-length"]));
+        prop_assert_eq!(scan.has(Seen::Cookie), has(&["cookie"]));
+        let hop = ["keep-alive", "upgrade", "proxy-authenticate", "proxy-authorization", "proxy-connection"];
         prop_assert_eq!(scan.has(Seen::Hop), has(&hop));
         prop_assert_eq!(scan.has(Seen::Unwanted), has(&["x-real-ip", "x_real_ip", "content_length"]));
         prop_assert_eq!(scan.bytes, names.iter().map(|name| name.len() + 3).sum::<usize>());

@@ -8,7 +8,7 @@ fn pair(expects: bool) -> (Linger<DuplexStream>, DuplexStream) {
     let (ours, theirs) = tokio::io::duplex(64);
     let rest = Rest::default();
     rest.request(expects);
-    (Linger::new(ours, Duration::from_secs(30), rest, CancellationToken::new()), theirs)
+    (Linger::new(ours, Duration::from_secs(30), rest, Drain::default()), theirs)
 }
 
 #[tokio::test(start_paused = true)]
@@ -66,7 +66,7 @@ async fn a_drain_waits_for_no_endless_talk() {
         for second in 1.. {
             tokio::time::sleep(Duration::from_secs(1)).await;
             if second == 5 {
-                draining.cancel();
+                draining.begin();
             }
             if theirs.write_all(b"z").await.is_err() {
                 break;

@@ -47,7 +47,7 @@ impl Endpoint {
         {
             return Ok(Channel::Connection(connection));
         }
-        self.open(needs.upgrade).await
+        Box::pin(self.open(needs.upgrade)).await
     }
 
     /// A channel for a check: a new connection, but where one is shared by all.
