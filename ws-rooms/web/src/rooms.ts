@@ -164,13 +164,13 @@ export class Rooms<Events extends object = Record<string, RoomEvent>> {
     }
     if (turn !== this.#turn) return;
     if (credential === null) return this.#stop("signed_out");
-    const url = new URL(this.#options.url ?? "/ws", this.#env.base);
-    url.protocol = url.protocol.replace("http", "ws");
-    const asked = url.href.replace("ws", "http");
-    const protocols = [SUBPROTOCOL];
-    if (typeof credential === "string") protocols.push(`bearer.${credential}`);
-    else url.searchParams.set("ticket", credential.ticket);
     try {
+      const url = new URL(this.#options.url ?? "/ws", this.#env.base);
+      url.protocol = url.protocol.replace("http", "ws");
+      const asked = url.href.replace("ws", "http");
+      const protocols = [SUBPROTOCOL];
+      if (typeof credential === "string") protocols.push(`bearer.${credential}`);
+      else url.searchParams.set("ticket", credential.ticket);
       this.#link = new Link(this.#env, url.href, protocols, {
         welcome: ({ userId, connectionId, rooms }) => {
           this.#set({ phase: "recovering", userId, connectionId });
@@ -235,8 +235,9 @@ export class Rooms<Events extends object = Record<string, RoomEvent>> {
     this.#stopWake?.();
     this.#stopWake = undefined;
     this.#set({ phase: "stopped", reason, ...(code !== undefined && { code }) });
-    this.#book.clear("CLOSED", `the client has stopped: ${reason}`);
-    this.#requests.clear(new RoomsError("CLOSED", `the client has stopped: ${reason}`, false));
+    const error = new RoomsError("CLOSED", `the client has stopped: ${reason}`, false);
+    this.#book.clear(error.code, error.message);
+    this.#requests.clear(error);
   }
 
   // === At work ===

@@ -35,7 +35,8 @@ export class Tokens {
       timer = this.#env.setTimeout(() => reject(new Error(`no credential within ${PATIENCE} ms`)), PATIENCE);
     });
     try {
-      return await Promise.race([this.#source(why), late]);
+      // Whoever is not held by types may say nothing at all.
+      return (await Promise.race([this.#source(why), late])) ?? null;
     } finally {
       this.#env.clearTimeout(timer);
     }

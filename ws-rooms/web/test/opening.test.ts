@@ -182,6 +182,17 @@ test("a token that cannot be sent stops, and is told", async () => {
   assert.equal(world.reported.length, 1);
 });
 
+test("a URL that is none stops, and is told; no answer at all is nobody signed in", async () => {
+  const world = new World();
+  const client = world.client({ url: "http://" }).open();
+  await settled();
+  assert.equal(phase(client.state), "stopped: protocol");
+  assert.equal(world.reported.length, 1);
+  const other = world.client({ credential: () => undefined as never }).open();
+  await settled();
+  assert.equal(phase(other.state), "stopped: signed_out");
+});
+
 test("what is under way when the client is closed comes to nothing", async () => {
   const world = new World();
   let answer: (token: string) => void = () => {};
