@@ -1,0 +1,27 @@
+// The README's examples compile, against what is published.
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+
+/** What an example takes from its reader's application. */
+const GIVEN = `
+declare const session: { readonly token: string; renew(): Promise<string> };
+declare function show(data: { amount: string }): void;
+declare function announce(title: string): void;
+declare function reload(): void;
+`;
+
+const readme = readFileSync(new URL("../README.md", import.meta.url), "utf8");
+const examples = [...readme.matchAll(/^```ts\n([^]*?)^```$/gm)].map(([, code]) => code);
+if (examples.length === 0) throw new Error("the README has no example");
+const folder = new URL("../build/readme/", import.meta.url);
+mkdirSync(folder, { recursive: true });
+const files = examples.map((code, n) => {
+  const file = new URL(`example-${n + 1}.ts`, folder).pathname;
+  writeFileSync(file, code + GIVEN);
+  return file;
+});
+// Inside this package its own name leads to `dist`, as `exports` says.
+const options = ["--noEmit", "--strict", "--module", "nodenext", "--target", "es2022", "--lib", "es2022,dom", "--types", ""];
+const tsc = new URL("../node_modules/.bin/tsc", import.meta.url).pathname;
+execFileSync(tsc, ["--ignoreConfig", ...options, ...files], { stdio: "inherit" });
+console.log(`ok      README: ${files.length} example${files.length === 1 ? "" : "s"}`);
