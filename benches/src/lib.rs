@@ -7,3 +7,5 @@ pub mod event_hub;
 // It waits with epoll and reads `/proc`: nothing of that is anywhere else.
 #[cfg(all(feature = "proxy", target_os = "linux"))]
 pub mod proxy;
+#[cfg(feature = "proxy-full")]
+pub mod proxy_full;

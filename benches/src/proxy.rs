@@ -7,6 +7,7 @@ mod answer;
 mod check;
 mod clock;
 mod closed_loop;
+mod http2;
 mod idle;
 mod meter;
 mod origin;
@@ -14,8 +15,10 @@ mod process;
 mod report;
 mod request;
 mod stream;
+mod wire;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
@@ -52,6 +55,9 @@ enum Row {
         /// Measured
         #[arg(long, value_parser = seconds, default_value = "5")]
         seconds: Duration,
+        /// For which of these routes, one after the other; for none of them with 0
+        #[arg(long, default_value_t = 0)]
+        routes: u32,
     },
     /// One upload
     Up {
@@ -80,6 +86,11 @@ enum Row {
         #[arg(long, value_parser = seconds, default_value = "6")]
         settle: Duration,
     },
+    /// Makes a certificate and its key, in cert.pem, key.pem and both.pem
+    Certificate {
+        /// Where
+        folder: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -90,6 +101,12 @@ struct Target {
     /// The proxy's first process; those below it count too
     #[arg(long)]
     process: Option<u32>,
+    /// Within TLS, with the certificate in this folder; not for bodies, nor for what is idle
+    #[arg(long)]
+    tls: Option<PathBuf>,
+    /// Over HTTP/2: by ALPN within TLS, by prior knowledge without; for small answers of one path
+    #[arg(long)]
+    http2: bool,
 }
 
 /// Runs the load program.
@@ -99,9 +116,14 @@ struct Target {
 /// If an answer is not what it has to be, or the proxy is gone.
 pub fn load() -> anyhow::Result<()> {
     match Load::parse().row {
-        Row::Check(target) => check::run(target.addr),
-        Row::Small { target, connections, warmup, seconds } => {
-            closed_loop::run(&target, connections, warmup, seconds)?.print()
+        Row::Certificate { folder } => wire::certify(&folder),
+        Row::Check(target) => check::run(&target),
+        // As many streams as there would be connections.
+        Row::Small { target, connections, warmup, seconds, .. } if target.http2 => {
+            http2::run(&target, connections, warmup, seconds)?.print()
+        }
+        Row::Small { target, connections, warmup, seconds, routes } => {
+            closed_loop::run(&target, connections, warmup, seconds, routes)?.print()
         }
         Row::Up { target, bytes } => stream::up(&target, bytes)?.print(),
         Row::Down { target, bytes } => stream::down(&target, bytes)?.print(),

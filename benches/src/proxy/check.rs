@@ -1,28 +1,33 @@
 //! Whether a proxy does the header work that all have to do.
 
 use std::io::Write;
-use std::net::{SocketAddr, TcpStream};
 
 use anyhow::ensure;
 
-use super::{answer, request};
+use super::wire::Opener;
+use super::{Target, answer, http2, request};
 
 /// Sends one request to the path that answers with what arrived.
 ///
 /// # Errors
 ///
 /// If something of the work is not done; all of that.
-pub(super) fn run(addr: SocketAddr) -> anyhow::Result<()> {
-    let mut stream = TcpStream::connect(addr)?;
-    stream.write_all(request::get_with_hop_fields("/echo").as_bytes())?;
-    let arrived = String::from_utf8_lossy(&answer::whole(&mut stream)?).into_owned();
-    let wrong = findings(&arrived);
+pub(super) fn run(target: &Target) -> anyhow::Result<()> {
+    let arrived = if target.http2 {
+        http2::body(target, "/echo")?
+    } else {
+        let mut stream = Opener::new(target)?.open()?;
+        stream.write_all(request::get_with_hop_fields("/echo").as_bytes())?;
+        answer::whole(&mut stream)?
+    };
+    let arrived = String::from_utf8_lossy(&arrived).into_owned();
+    let wrong = findings(&arrived, if target.tls.is_some() { "https" } else { "http" });
     ensure!(wrong.is_empty(), "{}; what arrived:\n{arrived}", wrong.join(", "));
     Ok(())
 }
 
 /// What is wrong with the head that arrived.
-fn findings(arrived: &str) -> Vec<String> {
+fn findings(arrived: &str, proto: &str) -> Vec<String> {
     let of = |name: &str| {
         let mut values = arrived.lines().filter_map(|line| line.split_once(':'));
         values.find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
@@ -31,7 +36,7 @@ fn findings(arrived: &str) -> Vec<String> {
     for (name, value) in [
         ("host", request::HOST),
         ("x-forwarded-for", "127.0.0.1"),
-        ("x-forwarded-proto", "http"),
+        ("x-forwarded-proto", proto),
         ("x-forwarded-host", request::HOST),
     ] {
         if of(name) != Some(value) {
@@ -56,8 +61,9 @@ mod tests {
     fn each_piece_of_the_work_is_looked_at() {
         let good = "GET /echo HTTP/1.1\r\nHost: shop.example\r\nx-forwarded-for: 127.0.0.1\r\n\
              X-Forwarded-Proto: http\r\nx-forwarded-host: shop.example\r\n\r\n";
-        assert!(findings(good).is_empty());
-        assert_eq!(findings(&good.replace("shop.example", "127.0.0.1:9000")).len(), 2);
-        assert_eq!(findings(&request::get_with_hop_fields("/echo")).len(), 4);
+        assert!(findings(good, "http").is_empty());
+        assert_eq!(findings(good, "https").len(), 1);
+        assert_eq!(findings(&good.replace("shop.example", "127.0.0.1:9000"), "http").len(), 2);
+        assert_eq!(findings(&request::get_with_hop_fields("/echo"), "http").len(), 4);
     }
 }

@@ -1,7 +1,6 @@
 //! Requests in a closed loop over kept connections.
 
-use std::io::{ErrorKind, Write as _};
-use std::net::TcpStream;
+use std::io::{ErrorKind, Read, Write};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -13,14 +12,21 @@ use super::answer::{self, Head};
 use super::clock::Instant;
 use super::meter::Meter;
 use super::report::Report;
+use super::wire::{Opener, Wire};
 use super::{SMALL, SMALL_PATH, Target, request};
 
 /// One connection, which always waits for an answer.
 struct Connection {
-    stream: TcpStream,
+    stream: Wire,
     /// The beginning of an answer that did not come at once.
     begun: Vec<u8>,
     asked: Instant,
+}
+
+/// What is asked for, in turns.
+struct Requests {
+    all: Vec<Vec<u8>>,
+    next: usize,
 }
 
 /// A proxy that answers nobody for so long hangs.
@@ -36,24 +42,27 @@ pub(super) fn run(
     connections: usize,
     warmup: Duration,
     measured: Duration,
+    routes: u32,
 ) -> anyhow::Result<Report> {
-    let request = request::get(SMALL_PATH).into_bytes();
+    let opener = Opener::new(target)?;
+    let mut requests = Requests::new(routes);
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("epoll")?;
     let mut all = Vec::with_capacity(connections);
     for number in 0..connections {
-        let connection = Connection::open(target, &request)?;
-        epoll.add(&connection.stream, EpollEvent::new(EpollFlags::EPOLLIN, u64::try_from(number)?))?;
+        let connection = Connection::open(&opener, requests.following())?;
+        epoll
+            .add(connection.stream.socket(), EpollEvent::new(EpollFlags::EPOLLIN, u64::try_from(number)?))?;
         all.push(connection);
     }
     let mut buffer = vec![0; 64 * 1024];
     let started = Instant::now();
-    turn(&epoll, &mut all, &request, &mut buffer, || started.elapsed() >= warmup, |_| {})?;
+    turn(&epoll, &mut all, &mut requests, &mut buffer, || started.elapsed() >= warmup, |_| {})?;
     // A minute at the rate of the fastest proxy fits.
     let mut latency = Latency::with_capacity(1 << 21);
     let mut answers = 0;
     let meter = Meter::start(target.process)?;
     let over = || meter.elapsed() >= measured;
-    turn(&epoll, &mut all, &request, &mut buffer, over, |taken| {
+    turn(&epoll, &mut all, &mut requests, &mut buffer, over, |taken| {
         answers += 1;
         latency.add(taken);
     })?;
@@ -67,7 +76,7 @@ pub(super) fn run(
 fn turn(
     epoll: &Epoll,
     all: &mut [Connection],
-    request: &[u8],
+    requests: &mut Requests,
     buffer: &mut [u8],
     over: impl Fn() -> bool,
     mut answered: impl FnMut(Duration),
@@ -84,20 +93,37 @@ fn turn(
             let connection = &mut all[usize::try_from(event.data())?];
             if let Some(taken) = connection.take(buffer)? {
                 answered(taken);
-                connection.ask(request)?;
+                connection.ask(requests.following())?;
             }
         }
     }
     Ok(())
 }
 
+// === impl Requests ===
+
+impl Requests {
+    /// One for each of so many routes; without any, for the one for everything.
+    fn new(routes: u32) -> Self {
+        let path = |route| format!("/shop-{route:05}/v1{SMALL_PATH}");
+        let paths = (0..routes).map(path);
+        let paths = if routes == 0 { vec![SMALL_PATH.to_owned()] } else { paths.collect() };
+        Self { all: paths.iter().map(|path| request::get(path).into_bytes()).collect(), next: 0 }
+    }
+
+    fn following(&mut self) -> &[u8] {
+        // A prime, so that neighbours in the table are none in time.
+        self.next = (self.next + 7919) % self.all.len();
+        &self.all[self.next]
+    }
+}
+
 // === impl Connection ===
 
 impl Connection {
-    fn open(target: &Target, request: &[u8]) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(target.addr).context("cannot connect")?;
-        stream.set_nodelay(true)?;
-        stream.set_nonblocking(true)?;
+    fn open(opener: &Opener<'_>, request: &[u8]) -> anyhow::Result<Self> {
+        let stream = opener.open()?;
+        stream.socket().set_nonblocking(true)?;
         let mut connection = Self { stream, begun: Vec::new(), asked: Instant::now() };
         connection.ask(request)?;
         Ok(connection)
@@ -113,7 +139,7 @@ impl Connection {
 
     /// Reads what there is; how long the answer took, when it is whole.
     fn take(&mut self, buffer: &mut [u8]) -> anyhow::Result<Option<Duration>> {
-        let read = match std::io::Read::read(&mut self.stream, buffer) {
+        let read = match self.stream.read(buffer) {
             Ok(0) => bail!("the connection was closed"),
             Ok(read) => read,
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
@@ -149,7 +175,7 @@ impl Connection {
 }
 
 /// One request and its answer on a blocking connection.
-pub(super) fn once(stream: &mut TcpStream, request: &[u8]) -> anyhow::Result<()> {
+pub(super) fn once(stream: &mut (impl Read + Write), request: &[u8]) -> anyhow::Result<()> {
     stream.write_all(request).context("cannot send")?;
     let body = answer::whole(stream)?;
     ensure!(body.len() == SMALL, "an answer of {} bytes", body.len());

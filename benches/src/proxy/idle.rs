@@ -36,16 +36,19 @@ pub(super) fn run(target: &Target, connections: usize, settle: Duration) -> anyh
     }
     rest(settle)?;
     let after = process::memory(process, "VmRSS")?;
-    for stream in &mut kept {
+    let mut report = meter.finish(u64::try_from(connections)?, 0)?;
+    report.resident_kib = Some((before, after));
+    for (number, stream) in kept.iter_mut().enumerate() {
         stream.set_nonblocking(true)?;
         match stream.read(&mut [0]) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            Ok(0) | Err(_) => bail!("a connection was not kept"),
+            Ok(0) | Err(_) => bail!("connection {number} was not kept"),
             Ok(_) => bail!("an answer that nobody asked for"),
         }
+        stream.set_nonblocking(false)?;
+        // What costs nothing must still be good for something.
+        closed_loop::once(stream, &request).with_context(|| format!("connection {number}, again"))?;
     }
-    let mut report = meter.finish(u64::try_from(connections)?, 0)?;
-    report.resident_kib = Some((before, after));
     Ok(report)
 }
 

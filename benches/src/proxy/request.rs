@@ -16,6 +16,12 @@ pub(super) fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: {HOST}\r\n{FIELDS}\r\n")
 }
 
+/// The fields of a request but `Host`, for a version that has none of one hop: `TE` is the one that it has.
+pub(super) fn fields() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let fields = FIELDS.split("\r\n").filter_map(|line| line.split_once(": "));
+    fields.filter(|(name, _)| *name != "Connection").chain([("TE", "trailers")])
+}
+
 /// The same with fields that concern one hop alone.
 pub(super) fn get_with_hop_fields(path: &str) -> String {
     let get = get(path);
@@ -41,5 +47,6 @@ mod tests {
             assert!(request.contains(" /a HTTP/1.1\r\nHost: shop.example\r\n"), "{request}");
         }
         assert!(post("/a", 7).starts_with("POST /a "));
+        assert_eq!(fields().count(), 7);
     }
 }

@@ -32,6 +32,11 @@ impl Programs {
         let mut load = workspace::cargo(["build", "--release", "--quiet", "-p", "benches"]);
         load.args(["--no-default-features", "--features", "proxy", "--bins"]);
         ensure!(workspace::succeeds(&mut load).await?, "our load programs do not build");
+        if targets.iter().any(|target| target.routes().is_some()) {
+            let mut full = workspace::cargo(["build", "--release", "--quiet", "-p", "benches"]);
+            full.args(["--no-default-features", "--features", "proxy-full", "--bin", "proxy-full"]);
+            ensure!(workspace::succeeds(&mut full).await?, "our proxy with everything on does not build");
+        }
         if uses(Target::Ours) {
             let mut ours = workspace::cargo(["build", "--release", "--quiet"]);
             ours.args(["-p", "tramline-streaming-proxy", "--example", "forward"]);
@@ -59,6 +64,7 @@ impl Programs {
         let installed = |name| program::find(name).with_context(|| format!("{name} is not installed"));
         let path = match target {
             Target::Ours => self.own.join("examples").join("forward"),
+            Target::OursFull | Target::OursTenThousand => self.own.join("proxy-full"),
             Target::Relay | Target::HyperOwn | Target::HyperLegacy => self.peers.join(target.name()),
             Target::AxumReverseProxy | Target::Pingora => self.peers.join(format!("{}-peer", target.name())),
             Target::Nginx | Target::Haproxy => installed(target.name())?,

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use crate::cli::bench::proxy::config;
 use crate::cli::bench::proxy::cpus::Cpus;
 use crate::cli::bench::proxy::programs::Programs;
-use crate::cli::bench::proxy::rows::{Load, Row, Target};
+use crate::cli::bench::proxy::rows::{Front, Load, Row, Target};
 use crate::cli::bench::proxy::syscalls::Counter;
 use crate::ports::Port;
 use crate::process::Program;
@@ -62,6 +62,8 @@ pub(super) struct Bed<'a> {
     /// What our example takes besides.
     ours: &'a [String],
     counter: Option<Counter>,
+    /// Certificate and key of all.
+    keys: Scratch,
     /// The origin on a processor beside a proxy of one thread, and one that goes where it likes.
     origins: [Server; 2],
 }
@@ -85,7 +87,10 @@ impl<'a> Bed<'a> {
             origin(programs, Cpus::choose(1).load()).await?,
             origin(programs, Cpus::choose(2).load()).await?,
         ];
-        Ok(Self { programs, ours, counter: Counter::find(), origins })
+        let keys = Scratch::new("keys", None)?;
+        let mut certify = programs.load(None);
+        output(certify.arg("certificate").arg(keys.path()), COUNT_LIMIT).await.context("a certificate")?;
+        Ok(Self { programs, ours, counter: Counter::find(), keys, origins })
     }
 
     /// Starts the target, looks at its header work, runs the row's load, counts system calls, and stops it.
@@ -94,9 +99,19 @@ impl<'a> Bed<'a> {
         let origin = &self.origins[usize::from(row.threads > 1)];
         let server = self.target(target, row, &cpus, origin.addr()).await?;
         let process = server.group().context("it has ended")?;
+        let routes = target.routes().filter(|_| row.load == Load::Routes).map(|routes| routes.to_string());
         let load = |arguments: &[&str]| {
             let mut command = self.programs.load(cpus.load());
             command.args(arguments).arg("--addr").arg(server.addr().to_string());
+            if row.front.is_tls() {
+                command.arg("--tls").arg(self.keys.path());
+            }
+            if row.front.is_http2() {
+                command.arg("--http2");
+            }
+            if let Some(routes) = routes.as_ref().filter(|_| arguments.first() == Some(&"small")) {
+                command.arg("--routes").arg(routes);
+            }
             command.arg("--process").arg(process.to_string());
             command
         };
@@ -104,7 +119,7 @@ impl<'a> Bed<'a> {
             output(&mut load(&["check"]), row.load.limit()).await.context("its header work")?;
         }
         let mut report = report(&mut load(row.load.arguments(quick)), row.load.limit()).await?;
-        if let Some(counter) = self.counter.as_ref().filter(|_| row.load == Load::Small) {
+        if let Some(counter) = self.counter.as_ref().filter(|_| row.load.is_small()) {
             let pass = load(&["small", "--warmup", "0", "--seconds", COUNTED]);
             let (counted, told) = counter.count(process, pass, COUNT_LIMIT).await.context("system calls")?;
             report.syscalls = Some(each(counted, parsed(&told)?.answers));
@@ -122,6 +137,7 @@ impl<'a> Bed<'a> {
         origin: SocketAddr,
     ) -> anyhow::Result<Server> {
         let (threads, connections) = (row.threads, row.load.connections());
+        let keys = self.keys.path().to_string_lossy();
         let port = Port::reserve()?;
         let scratch = Scratch::new("proxy", None)?;
         let folder = scratch.path().to_string_lossy().into_owned();
@@ -130,19 +146,36 @@ impl<'a> Bed<'a> {
         let file = scratch.path().join("proxy.conf").to_string_lossy().into_owned();
         match target {
             Target::Nginx => {
-                std::fs::write(&file, config::nginx(&folder, (port.addr(), origin), threads, connections))?;
+                std::fs::write(
+                    &file,
+                    config::nginx(&folder, (port.addr(), origin), (threads, connections), (row.front, &keys)),
+                )?;
                 let error_log = format!("{folder}/error.log");
                 arguments.extend(["-p", &folder, "-e", &error_log, "-c", &file].map(str::to_owned));
             }
             Target::Haproxy => {
-                std::fs::write(&file, config::haproxy((port.addr(), origin), threads, connections))?;
+                std::fs::write(
+                    &file,
+                    config::haproxy((port.addr(), origin), (threads, connections), (row.front, &keys)),
+                )?;
                 arguments.extend(["-db", "-f", &file].map(str::to_owned));
             }
             Target::NodeHttpProxy => arguments.extend([port.addr().to_string(), origin.to_string()]),
             Target::Ours => {
                 arguments.extend([port.addr().to_string(), format!("http://{origin}")]);
                 arguments.extend(["--threads".to_owned(), threads.to_string()]);
+                if row.front == Front::Http2 {
+                    arguments.push("--h2c".to_owned());
+                }
                 arguments.extend(self.ours.iter().cloned());
+            }
+            Target::OursFull | Target::OursTenThousand => {
+                arguments.extend([port.addr().to_string(), origin.to_string()]);
+                let routes = target.routes().unwrap_or_default();
+                arguments.extend(["--routes".to_owned(), routes.to_string()]);
+                if row.front.is_tls() {
+                    arguments.extend(["--tls".to_owned(), keys.clone().into_owned()]);
+                }
             }
             Target::Relay
             | Target::HyperOwn

@@ -68,7 +68,7 @@ impl Table {
         }
         if spreads.is_empty() {
             text.push_str(
-                "- spread of the controls: not known after one round, so neither whether it can be read\n",
+                "- spread of the controls: not known after one round, or without them: so neither whether it can be read\n",
             );
         }
         for row in rows {
@@ -83,7 +83,7 @@ impl Table {
 
     /// How far the controls lie apart in the rows of small answers.
     fn spreads(&self, rows: &[&Row]) -> Vec<(&'static str, &'static str, f64)> {
-        let small = rows.iter().filter(|row| row.load == Load::Small && row.threads == 1);
+        let small = rows.iter().filter(|row| row.load.is_small() && row.threads == 1);
         let of = |row: &&Row| {
             let name = row.name;
             CONTROLS
@@ -94,7 +94,7 @@ impl Table {
 
     fn section(&self, row: &Row, text: &mut String) {
         let head = match row.load {
-            Load::Small => {
+            Load::Small | Load::Routes => {
                 "| proxy | CPU µs/request | of that in user space | × nginx | × hyper-own | system calls/request | switches/request | requests/s | p50 ms | p99 ms | peak MiB |"
             }
             Load::Up | Load::Down => "| proxy | MB/s | × hyper-own | CPU ms/GiB | peak MiB |",
@@ -110,7 +110,7 @@ impl Table {
             };
             let ratio = |other, figure| shown(self.ratio(row, target, other, figure), 2);
             let cells = match row.load {
-                Load::Small => vec![
+                Load::Small | Load::Routes => vec![
                     show(cpu_each, 1),
                     show(user_each, 1),
                     ratio(Target::Nginx, cpu_each),
@@ -149,7 +149,7 @@ impl Table {
 /// One report in a few words, while the rest is still to come.
 pub(super) fn one(row: &Row, report: &Report) -> String {
     match row.load {
-        Load::Small => format!(
+        Load::Small | Load::Routes => format!(
             "{:>6} µs CPU  {:>6}/s  p99 {:>6} ms  {:>5} system calls",
             shown(cpu_each(report), 1),
             shown(rate(report), 0),

@@ -1,0 +1,5 @@
+//! Our proxy with everything on.
+
+fn main() -> anyhow::Result<()> {
+    benches::proxy_full::run()
+}
