@@ -30,8 +30,8 @@ pub struct Backplane {
 ///
 /// Promises, held by the conformance suite: offsets of a room count by one within an epoch;
 /// every sink that joined a room is given each entry of it once and in order; an event id is
-/// appended to a room once, as far as its history reaches back; [`recover`](Self::recover) is
-/// whole or nothing.
+/// appended to a room once, however large or old the event, among the newest 1,024 ids of the room;
+/// [`recover`](Self::recover) is whole or nothing.
 pub trait Driver: Send + Sync + 'static {
     /// Takes a node's sink: entries of rooms that the node has joined go there.
     fn attach(&self, sink: Sink);
@@ -56,6 +56,10 @@ pub trait Driver: Send + Sync + 'static {
 
     /// The events that feed the rooms were lost for a while: tells the members of every room.
     fn lose_place(&self, loss: Loss) -> impl Future<Output = ()> + Send;
+
+    /// Called about once a second by each node with connections: for what has to go with time, also when nothing
+    /// else happens. Must not wait. Does nothing unless a driver has something to do.
+    fn tidy(&self) {}
 }
 
 /// How much one recovery may hold.
@@ -175,6 +179,7 @@ pub(crate) trait ErasedDriver: Send + Sync {
         bounds: RecoveryBounds,
     ) -> BoxFuture<'a, Result<Recovery, Error>>;
     fn lose_place(&self, loss: Loss) -> BoxFuture<'_, ()>;
+    fn tidy(&self);
 }
 
 impl<D: Driver> ErasedDriver for D {
@@ -205,5 +210,9 @@ impl<D: Driver> ErasedDriver for D {
 
     fn lose_place(&self, loss: Loss) -> BoxFuture<'_, ()> {
         Box::pin(Driver::lose_place(self, loss))
+    }
+
+    fn tidy(&self) {
+        Driver::tidy(self);
     }
 }

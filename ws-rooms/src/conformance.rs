@@ -48,6 +48,7 @@ impl Default for Capabilities {
 pub async fn run(make: impl Fn() -> Backplane, can: &Capabilities) {
     numbers_count_by_one(make()).await;
     an_id_counts_once(make()).await;
+    an_id_outlives_its_event(make(), can).await;
     recovery_is_whole_or_nothing(make(), can).await;
     a_lost_place_is_told(make()).await;
     if can.several_nodes {
@@ -84,6 +85,22 @@ async fn an_id_counts_once(backplane: Backplane) {
     for (offset, id) in [(1, "x"), (2, "y")] {
         let ServerFrame::Event(event) = next(&mut reader).await else { panic!("an event is due") };
         assert_eq!((event.offset, event.event["id"].as_str()), (offset, Some(id)));
+    }
+}
+
+/// A source may deliver again what the history has dropped since.
+async fn an_id_outlives_its_event(backplane: Backplane, can: &Capabilities) {
+    let node = node(backplane);
+    let mut reader = connect(&node).await;
+    let ids: Vec<String> = (0..=can.history).map(|number| format!("o{number}")).collect();
+    let again = [ids[0].clone(), "last".to_owned()];
+    for (offset, id) in (1..).zip(ids.iter().chain([&again[1]])) {
+        if *id == again[1] {
+            publish(&node, &["a"], &again[0]).await;
+        }
+        publish(&node, &["a"], id).await;
+        let ServerFrame::Event(event) = next(&mut reader).await else { panic!("an event is due") };
+        assert_eq!((event.offset, event.event["id"].as_str()), (offset, Some(id.as_str())));
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod heartbeat;
 mod join;
+mod meter;
 mod outbox;
 mod pace;
 mod requests;

@@ -1,10 +1,14 @@
 //! The backplane of one process: numbers, keeps and passes on.
 
 mod log;
+mod recent;
+mod total;
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use metrics::Gauge;
 
 use crate::backplane::{Driver, Entry, Fanout, Loss, Recovery, RecoveryBounds, Sink};
 use crate::config::HistoryConfig;
@@ -12,6 +16,7 @@ use crate::error::Error;
 use crate::protocol::{GapReason, Position, RoomId};
 
 use self::log::Logs;
+use self::total::Total;
 
 /// Publishers of different rooms rarely meet with this many locks, and an empty one is 200 bytes.
 const SHARDS: usize = 64;
@@ -27,8 +32,10 @@ pub struct MemoryBackplane {
 
 struct Shared {
     shards: Box<[Mutex<Logs>]>,
+    total: Arc<Total>,
     hasher: RandomState,
     sinks: RwLock<Vec<Sink>>,
+    kept: Gauge,
 }
 
 // === impl MemoryBackplane ===
@@ -37,14 +44,21 @@ impl MemoryBackplane {
     /// An empty backplane that keeps this much.
     #[must_use]
     pub fn new(history: HistoryConfig) -> Self {
-        let mut history = history;
-        history.total_bytes = history.total_bytes.div_ceil(SHARDS);
+        metrics::describe_gauge!(
+            "ws.history.bytes",
+            metrics::Unit::Bytes,
+            "Events kept in memory for those who come back"
+        );
+        let total = Arc::new(Total::new(SHARDS, history.total_bytes));
         let history = Arc::new(history);
+        let logs = |index| Mutex::new(Logs::new(Arc::clone(&history), Arc::clone(&total), index));
         Self {
             shared: Arc::new(Shared {
-                shards: (0..SHARDS).map(|_| Mutex::new(Logs::new(Arc::clone(&history)))).collect(),
+                shards: (0..SHARDS).map(logs).collect(),
+                total: Arc::clone(&total),
                 hasher: RandomState::new(),
                 sinks: RwLock::new(Vec::new()),
+                kept: metrics::gauge!("ws.history.bytes"),
             }),
         }
     }
@@ -62,6 +76,11 @@ impl MemoryBackplane {
                     sink.deliver(&entry);
                 }
             }
+            drop(logs);
+            // Until here all rooms together may keep too much, by this one event.
+            while let Some(index) = self.shared.total.too_much() {
+                self.shard(index).drop_oldest();
+            }
         }
     }
 
@@ -75,10 +94,14 @@ impl MemoryBackplane {
     }
 
     fn logs(&self, room: &RoomId) -> MutexGuard<'_, Logs> {
-        let shards = &self.shared.shards;
         // The remainder is below the number of shards.
-        let index = self.shared.hasher.hash_one(room) % shards.len() as u64;
-        shards[usize::try_from(index).unwrap_or(0)].lock().unwrap_or_else(PoisonError::into_inner)
+        let index = self.shared.hasher.hash_one(room) % SHARDS as u64;
+        self.shard(usize::try_from(index).unwrap_or(0))
+    }
+
+    /// ORDER: never two at a time.
+    fn shard(&self, index: usize) -> MutexGuard<'_, Logs> {
+        self.shared.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn sinks(&self) -> std::sync::RwLockReadGuard<'_, Vec<Sink>> {
@@ -86,8 +109,8 @@ impl MemoryBackplane {
     }
 
     pub(crate) fn lose_place_now(&self, loss: Loss) {
-        for shard in &self.shared.shards {
-            let mut logs = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        for index in 0..SHARDS {
+            let mut logs = self.shard(index);
             let (places, reason) = match loss {
                 Loss::NewEpochs => (logs.renumber(), GapReason::Source),
                 Loss::Gap(reason) => (logs.places(), reason),
@@ -139,6 +162,17 @@ impl Driver for MemoryBackplane {
 
     async fn lose_place(&self, loss: Loss) {
         self.lose_place_now(loss);
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "a gauge of bytes far below 2^52")]
+    fn tidy(&self) {
+        for shard in &self.shared.shards {
+            // One that is busy is trimmed by whoever is at it.
+            if let Ok(mut logs) = shard.try_lock() {
+                logs.trim();
+            }
+        }
+        self.shared.kept.set(self.shared.total.bytes() as f64);
     }
 }
 

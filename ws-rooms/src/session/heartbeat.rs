@@ -17,11 +17,12 @@ use crate::session::Conn;
 /// Written by the connection's task, read by the sweep.
 pub(crate) struct Heart {
     start: Instant,
-    last_read: AtomicU64,
+    /// When something last came from the peer, or a full socket could be written to because the peer had read.
+    last_sign: AtomicU64,
     last_write: AtomicU64,
     /// When the last protocol ping went out.
     last_ping: AtomicU64,
-    /// Since when a write has been waiting for the socket.
+    /// Since when the socket has taken nothing of what waits.
     stuck_since: AtomicU64,
     expires: AtomicU64,
     noticed: AtomicBool,
@@ -37,7 +38,7 @@ impl Heart {
     pub(crate) fn new(start: Instant, expires_at: Timestamp) -> Self {
         let heart = Self {
             start,
-            last_read: AtomicU64::new(0),
+            last_sign: AtomicU64::new(0),
             last_write: AtomicU64::new(0),
             last_ping: AtomicU64::new(0),
             stuck_since: AtomicU64::new(0),
@@ -47,7 +48,7 @@ impl Heart {
             dead: AtomicBool::new(false),
         };
         let now = heart.now();
-        heart.last_read.store(now, Ordering::Relaxed);
+        heart.last_sign.store(now, Ordering::Relaxed);
         heart.last_write.store(now, Ordering::Relaxed);
         heart.last_ping.store(now, Ordering::Relaxed);
         heart.renew(expires_at);
@@ -65,7 +66,7 @@ impl Heart {
     }
 
     pub(crate) fn read(&self) {
-        self.last_read.store(self.now(), Ordering::Relaxed);
+        self.last_sign.store(self.now(), Ordering::Relaxed);
     }
 
     /// The task has handed frames to the socket that page code will see.
@@ -78,6 +79,16 @@ impl Heart {
     pub(crate) fn writing(&self) {
         if self.stuck_since.load(Ordering::Relaxed) == 0 {
             self.stuck_since.store(self.now(), Ordering::Relaxed);
+        }
+    }
+
+    /// The peer has made room in a full socket. A slow reader is not a dead one: neither its writes nor its pong,
+    /// which may wait behind them, are late.
+    pub(crate) fn progress(&self) {
+        let now = self.now();
+        self.last_sign.store(now, Ordering::Relaxed);
+        if self.stuck_since.load(Ordering::Relaxed) != 0 {
+            self.stuck_since.store(now, Ordering::Relaxed);
         }
     }
 
@@ -113,6 +124,8 @@ pub(crate) async fn sweep(node: Weak<Node>, config: HeartbeatConfig) {
         let Some(node) = node.upgrade() else { return };
         let conns = node.directory.all();
         node.metrics.show(conns.len(), node.registry.rooms());
+        // Rooms of this node only have no history to tidy up.
+        node.backplane().driver().tidy();
         for conn in conns {
             check(&conn, &config);
         }
@@ -125,7 +138,7 @@ fn check(conn: &Conn, config: &HeartbeatConfig) {
     let since = |cell: &AtomicU64| now.saturating_sub(cell.load(Ordering::Relaxed));
 
     let pinged = heart.last_ping.load(Ordering::Relaxed);
-    let answered = heart.last_read.load(Ordering::Relaxed) >= pinged;
+    let answered = heart.last_sign.load(Ordering::Relaxed) >= pinged;
     let no_answer = !answered && now - pinged >= millis(config.pong_within);
     let stuck = heart.stuck_since.load(Ordering::Relaxed) != 0
         && since(&heart.stuck_since) >= millis(config.write_within);

@@ -135,6 +135,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 self.conn.heart.flushed();
                 return None;
             }
+            Step::Progress => {
+                self.conn.heart.progress();
+                return None;
+            }
             Step::Ended(code) => return Some(code.unwrap_or(1006)),
             Step::Broken(close) => {
                 self.conn.close(close);

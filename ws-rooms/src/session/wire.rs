@@ -15,6 +15,7 @@ use tokio_tungstenite::tungstenite::{Bytes, Error as WsError, Message};
 use crate::config::Limits;
 use crate::protocol::Close;
 use crate::protocol::codec::Text;
+use crate::session::meter::Meter;
 
 /// Enough for requests; the default of 128 KiB would be paid by every idle connection.
 const READ_BUFFER: usize = 4 * 1024;
@@ -26,9 +27,13 @@ const LINGER_TIME: Duration = Duration::from_secs(1);
 
 /// A WebSocket as a message pipe.
 pub(crate) struct Wire<S> {
-    socket: WebSocketStream<S>,
+    socket: WebSocketStream<Meter<S>>,
     /// Something was pushed that the socket has not taken.
     dirty: bool,
+    /// The socket was full: from here on it takes more only when the peer has taken some.
+    full: bool,
+    /// What it had taken when it was last looked at.
+    taken: u64,
     /// The code of the peer's close frame.
     peer_code: Option<u16>,
     /// Nothing can be read any more; what was pushed may still leave.
@@ -45,6 +50,8 @@ pub(crate) enum Step {
     Ping,
     /// A pong, or the peer's close frame: a sign of life.
     Alive,
+    /// A socket that was full has taken some more: the peer reads, if slowly.
+    Progress,
     /// Everything pushed has been taken.
     Flushed,
     /// The peer broke RFC 6455 or a limit.
@@ -65,8 +72,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             .max_message_size(Some(limits.frame_bytes))
             .max_frame_size(Some(limits.frame_bytes));
         Self {
-            socket: WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await,
+            socket: WebSocketStream::from_raw_socket(Meter::new(io), Role::Server, Some(config)).await,
             dirty: false,
+            full: false,
+            taken: 0,
             peer_code: None,
             read_over: false,
         }
@@ -117,13 +126,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         if self.dirty
-            && let Poll::Ready(flushed) = Pin::new(&mut self.socket).poll_flush(cx)
+            && let Poll::Ready(step) = self.poll_written(cx)
         {
-            self.dirty = false;
-            return Poll::Ready(match flushed {
-                Ok(()) => Step::Flushed,
-                Err(_) => Step::Ended(self.peer_code),
-            });
+            return Poll::Ready(step);
         }
         if self.read_over && self.dirty {
             return Poll::Pending;
@@ -154,6 +159,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             }
             Some(Err(_)) => Step::Ended(None),
         })
+    }
+
+    fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        let flushed = Pin::new(&mut self.socket).poll_flush(cx);
+        let taken = self.socket.get_ref().taken();
+        let progress = self.full && taken > self.taken;
+        self.taken = taken;
+        self.full = flushed.is_pending();
+        match flushed {
+            Poll::Ready(Err(_)) => {
+                self.dirty = false;
+                Poll::Ready(Step::Ended(self.peer_code))
+            }
+            // The end of a long flush is progress too; what is left to do is looked at again.
+            _ if progress => Poll::Ready(Step::Progress),
+            Poll::Ready(Ok(())) => {
+                self.dirty = false;
+                Poll::Ready(Step::Flushed)
+            }
+            Poll::Pending => Poll::Pending,
+        }
     }
 }
 

@@ -105,6 +105,49 @@ async fn a_socket_that_takes_nothing_is_cut_after_ten_seconds() {
     assert_eq!(rooms.stats().queued_bytes, 0);
 }
 
+/// A recovery of 180 KB at 4 KB/s takes 45 s: longer than a write may stand still, and over a protocol ping, whose
+/// pong waits behind it. Whoever cuts such a reader meets it again, with the same question.
+#[tokio::test(start_paused = true)]
+async fn a_slow_but_steady_reader_stays() {
+    let rooms = node();
+    let long = Duration::from_secs(3_600);
+    let ada = Peer::connect_over_slow_link(&rooms, "ada/customer/s1/3600", 4_000, long).await;
+    let since = ada.place("user:ada");
+    drop(ada);
+    for n in 0..3 {
+        rooms.publish(bulky(&["user:ada"], &format!("b{n}"), 60_000)).await.unwrap();
+    }
+    let mut ada = Peer::connect_over_slow_link(&rooms, "ada/customer/s1/3600", 4_000, long).await;
+    let start = tokio::time::Instant::now();
+    let answer = ada.ask(json!({"type": "subscribe", "room": "user:ada", "since": since})).await;
+    assert_eq!((&answer["recovered"], answer["events"].as_array().unwrap().len()), (&json!(true), 3));
+    assert!(start.elapsed() > Duration::from_secs(40), "a slow link indeed");
+    ada.quiet().await;
+}
+
+/// Having read is no promise to read on.
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_stops_is_cut_ten_seconds_later() {
+    let rooms = node();
+    let lasts = Duration::from_secs(15);
+    let mut ada = Peer::connect_over_slow_link(&rooms, "ada/customer/s1/3600", 4_000, lasts).await;
+    let start = tokio::time::Instant::now();
+    for n in 0..3 {
+        rooms.publish(bulky(&["user:ada"], &format!("b{n}"), 60_000)).await.unwrap();
+    }
+    let reading = tokio::spawn(async move { while ada.frame().await.is_some() {} });
+    let code = loop {
+        settle().await;
+        if rooms.stats().connections == 0 {
+            break start.elapsed().as_secs();
+        }
+        tokio::time::advance(Duration::from_millis(500)).await;
+        assert!(start.elapsed() < Duration::from_secs(60), "never cut");
+    };
+    assert!((24..=28).contains(&code), "cut after {code} s");
+    reading.abort();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_socket_that_takes_nothing_does_not_outlive_its_close() {
     let rooms = node();

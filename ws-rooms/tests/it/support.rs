@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tokio::io::DuplexStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tramline_ws_rooms::client::Client;
@@ -131,6 +131,41 @@ impl Peer {
         let rooms = rooms.clone();
         let server = tokio::spawn(async move { rooms.serve(admission, far).await });
         let mut peer = Self { client: Client::over(near).await, server, welcome: Value::Null };
+        peer.welcome = peer.expect("welcome").await;
+        peer
+    }
+
+    /// Behind a link that carries so many bytes a second to the client, for as long as asked, and any number back.
+    pub(crate) async fn connect_over_slow_link(
+        rooms: &Rooms,
+        token: &str,
+        bytes_per_second: usize,
+        lasts: Duration,
+    ) -> Self {
+        let admission = rooms.admit(Credential::Bearer(token.into()), peer()).await.unwrap();
+        let (server_end, mut link) = tokio::io::duplex(1_024);
+        let (mut other_end, client_end) = tokio::io::duplex(1_024);
+        tokio::spawn(async move {
+            let (mut from_server, mut to_server) = tokio::io::split(&mut link);
+            let (mut from_client, mut to_client) = tokio::io::split(&mut other_end);
+            let down = async {
+                let mut tenth = vec![0; bytes_per_second / 10];
+                let mut ticks = tokio::time::interval(Duration::from_millis(100));
+                loop {
+                    ticks.tick().await;
+                    let Ok(read @ 1..) = from_server.read(&mut tenth).await else { return };
+                    to_client.write_all(&tenth[..read]).await.unwrap();
+                }
+            };
+            let up = async { drop(tokio::io::copy(&mut from_client, &mut to_server).await) };
+            let both = async { tokio::join!(down, up) };
+            drop(tokio::time::timeout(lasts, both).await);
+            // From here on nothing passes, and neither end hears of it.
+            std::future::pending::<()>().await;
+        });
+        let rooms = rooms.clone();
+        let server = tokio::spawn(async move { rooms.serve(admission, server_end).await });
+        let mut peer = Self { client: Client::over(client_end).await, server, welcome: Value::Null };
         peer.welcome = peer.expect("welcome").await;
         peer
     }

@@ -12,23 +12,34 @@ use crate::config::HistoryConfig;
 use crate::protocol::{NotRecovered, Position, RoomId};
 use crate::publication::Publication;
 
+use super::recent::Recent;
+use super::total::Total;
+
 /// What an entry costs beside its text: the publication, the log's and the shard's queue places.
 const ENTRY_OVERHEAD: usize = 160;
 /// Rooms of a shard that are kept for their number alone, with nobody in and nothing to recover:
 /// a user whose connection broke comes back to them. All shards together: 65,536 of some 200 bytes.
 const IDLE_ROOMS: usize = 1_024;
+/// Ids that the rooms of a shard remember together. All shards: 2 million, some 52 MiB. Beyond that each room of the
+/// shard forgets the older half of its own.
+const IDS: usize = 32_768;
 
 /// The logs of one shard.
 pub(super) struct Logs {
     rooms: HashMap<RoomId, Log>,
     /// All kept entries, oldest first, for trimming by age and by total bytes. May name entries
-    /// that their room has dropped by itself; [`Logs::compact`] keeps those fewer than the rest.
+    /// that their room has dropped by itself; [`compact`](Self::compact) keeps those fewer than the rest.
     oldest: VecDeque<Kept>,
     /// Rooms that the last member left, oldest first. A mark counts while the room's own agrees.
     idle: VecDeque<(RoomId, Instant)>,
     /// Entries kept by all rooms together; half of `oldest` at least.
     entries: usize,
     bytes: usize,
+    /// Ids remembered by all rooms together.
+    ids: usize,
+    /// Which of the shards in `total` this one is.
+    index: usize,
+    pub(super) total: Arc<Total>,
     history: Arc<HistoryConfig>,
     hasher: RandomState,
 }
@@ -37,18 +48,13 @@ struct Log {
     epoch: Arc<str>,
     /// The number of the newest entry; the kept ones are the last `kept.len()` up to it.
     offset: u64,
-    kept: VecDeque<Line>,
+    kept: VecDeque<Arc<Publication>>,
     bytes: usize,
+    recent: Recent,
     /// Members of all nodes. A log with members is never forgotten.
     members: usize,
     /// When the last member left; the room is remembered for as long as an event would be.
     left: Option<Instant>,
-}
-
-struct Line {
-    /// Compared before the id itself when looking for repeats.
-    hash: u64,
-    publication: Arc<Publication>,
 }
 
 struct Kept {
@@ -61,19 +67,24 @@ struct Kept {
 // === impl Logs ===
 
 impl Logs {
-    pub(super) fn new(history: Arc<HistoryConfig>) -> Self {
+    pub(super) fn new(history: Arc<HistoryConfig>, total: Arc<Total>, index: usize) -> Self {
         Self {
             rooms: HashMap::new(),
             oldest: VecDeque::new(),
             idle: VecDeque::new(),
             entries: 0,
             bytes: 0,
+            ids: 0,
+            index,
+            total,
             history,
             hasher: RandomState::new(),
         }
     }
 
     /// Numbers the publication, unless the room has it or nobody could ever hear of it.
+    ///
+    /// All shards may then keep too much together: the caller lets [`drop_oldest`](Self::drop_oldest) follow.
     pub(super) fn append(&mut self, room: &RoomId, publication: &Arc<Publication>) -> Option<Position> {
         self.trim();
         if self.history.count == 0 && !self.rooms.contains_key(room) {
@@ -81,32 +92,36 @@ impl Logs {
         }
         let hash = self.hasher.hash_one(publication.id());
         let log = self.rooms.entry(room.clone()).or_insert_with(Log::new);
-        let repeat = |line: &Line| line.hash == hash && line.publication.id() == publication.id();
-        if log.kept.iter().rev().any(repeat) {
+        if log.recent.has(hash) {
             return None;
         }
+        self.ids += log.recent.push(hash);
         log.offset += 1;
         let position = log.position();
         if self.history.count > 0 {
             let size = size(publication);
-            log.kept.push_back(Line { hash, publication: Arc::clone(publication) });
+            log.kept.push_back(Arc::clone(publication));
             log.bytes += size;
-            self.bytes += size;
+            let mut dropped = 0;
             self.entries += 1;
+            while log.kept.len() > self.history.count || log.bytes > self.history.bytes {
+                let Some(size) = log.drop_oldest() else { break };
+                dropped += size;
+                self.entries -= 1;
+            }
+            self.bytes += size;
+            self.total.add(size);
+            self.shrink(dropped);
             self.oldest.push_back(Kept {
                 room: room.clone(),
                 epoch: Arc::clone(&position.epoch),
                 offset: position.offset,
                 at: Instant::now(),
             });
-            while log.kept.len() > self.history.count || log.bytes > self.history.bytes {
-                let Some(size) = log.drop_oldest() else { break };
-                self.bytes -= size;
-                self.entries -= 1;
-            }
-            self.trim();
             self.compact();
+            self.announce();
         }
+        self.bound_ids();
         Some(position)
     }
 
@@ -150,18 +165,20 @@ impl Logs {
         Recovery::new(log.position(), since.map(|since| log.missed(since, keeps, bounds)))
     }
 
-    /// Numbers every room anew; returns the places of those with members.
+    /// Numbers every room anew; returns the places of those with members. What was there once does not count again.
     pub(super) fn renumber(&mut self) -> Vec<(RoomId, Position)> {
         self.rooms.retain(|_, log| log.members > 0);
         for log in self.rooms.values_mut() {
-            let members = log.members;
-            *log = Log::new();
-            log.members = members;
+            let fresh = Log::new();
+            let (members, recent) = (log.members, std::mem::take(&mut log.recent));
+            *log = Log { members, recent, ..fresh };
         }
+        self.ids = self.rooms.values().map(|log| log.recent.len()).sum();
         self.oldest.clear();
         self.idle.clear();
         self.entries = 0;
-        self.bytes = 0;
+        self.shrink(self.bytes);
+        self.announce();
         self.places()
     }
 
@@ -171,43 +188,66 @@ impl Logs {
         joined.map(|(room, log)| (room.clone(), log.position())).collect()
     }
 
-    /// Drops what is too old, and the oldest of all while there is too much.
-    fn trim(&mut self) {
+    /// Drops what is too old.
+    pub(super) fn trim(&mut self) {
         let now = Instant::now();
-        while let Some(kept) = self.oldest.front() {
-            let aged = now.duration_since(kept.at) >= self.history.age;
-            if !aged && self.bytes <= self.history.total_bytes {
-                break;
-            }
-            if let Some(log) = self.rooms.get_mut(&kept.room)
-                && log.epoch == kept.epoch
-                && log.first() == Some(kept.offset)
-            {
-                if let Some(size) = log.drop_oldest() {
-                    self.bytes -= size;
-                    self.entries -= 1;
-                }
-                if log.is_over(now, self.history.age) {
-                    self.rooms.remove(&kept.room);
-                }
-            }
-            self.oldest.pop_front();
+        let age = self.history.age;
+        while self.oldest.front().is_some_and(|kept| now.duration_since(kept.at) >= age) {
+            self.drop_oldest();
         }
-        while let Some((room, at)) = self.idle.front() {
-            let aged = now.duration_since(*at) >= self.history.age;
+        while let Some((_, at)) = self.idle.front() {
+            let aged = now.duration_since(*at) >= age;
             if !aged && self.idle.len() <= IDLE_ROOMS {
                 break;
             }
-            if let Some(log) = self.rooms.get_mut(room)
-                && log.left == Some(*at)
+            let Some((room, at)) = self.idle.pop_front() else { break };
+            if let Some(log) = self.rooms.get_mut(&room)
+                && log.left == Some(at)
             {
                 // From here on its history alone keeps it.
                 log.left = None;
-                if log.is_over(now, self.history.age) {
-                    self.rooms.remove(room);
-                }
+                self.forget_if_over(&room, now);
             }
-            self.idle.pop_front();
+        }
+    }
+
+    /// Drops the oldest event of this shard, or the mark of one that its room has dropped by itself.
+    pub(super) fn drop_oldest(&mut self) {
+        if let Some(kept) = self.oldest.pop_front()
+            && let Some(log) = self.rooms.get_mut(&kept.room)
+            && log.epoch == kept.epoch
+            && log.first() == Some(kept.offset)
+            && let Some(size) = log.drop_oldest()
+        {
+            self.entries -= 1;
+            self.shrink(size);
+            self.forget_if_over(&kept.room, Instant::now());
+        }
+        self.announce();
+    }
+
+    fn forget_if_over(&mut self, room: &RoomId, now: Instant) {
+        if let Some(log) = self.rooms.get(room)
+            && log.is_over(now, self.history.age)
+        {
+            self.ids -= log.recent.len();
+            self.rooms.remove(room);
+        }
+    }
+
+    fn shrink(&mut self, bytes: usize) {
+        self.bytes -= bytes;
+        self.total.take(bytes);
+    }
+
+    fn announce(&self) {
+        self.total.announce(self.index, self.oldest.front().map(|kept| kept.at));
+    }
+
+    fn bound_ids(&mut self) {
+        if self.ids > IDS {
+            let halves = self.rooms.values_mut().map(|log| log.recent.halve());
+            self.ids -= halves.sum::<usize>();
         }
     }
 
@@ -235,6 +275,7 @@ impl Log {
             offset: 0,
             kept: VecDeque::new(),
             bytes: 0,
+            recent: Recent::default(),
             members: 0,
             left: None,
         }
@@ -250,7 +291,7 @@ impl Log {
     }
 
     fn drop_oldest(&mut self) -> Option<usize> {
-        let size = size(&self.kept.pop_front()?.publication);
+        let size = size(&*self.kept.pop_front()?);
         self.bytes -= size;
         Some(size)
     }
@@ -279,13 +320,13 @@ impl Log {
         }
         let skip = self.kept.len() - usize::try_from(count).unwrap_or(0);
         let lines = self.kept.iter().skip(skip);
-        let bytes: usize = lines.clone().map(|line| line.publication.event().len()).sum();
+        let bytes: usize = lines.clone().map(|publication| publication.event().len()).sum();
         if bytes > bounds.bytes {
             return Err(NotRecovered::TooMany);
         }
         Ok(lines
             .zip(since.offset + 1..)
-            .map(|(line, offset)| Missed::new(offset, Arc::clone(&line.publication)))
+            .map(|(publication, offset)| Missed::new(offset, Arc::clone(publication)))
             .collect())
     }
 }
@@ -296,12 +337,12 @@ fn size(publication: &Publication) -> usize {
 
 #[cfg(test)]
 impl Logs {
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
     pub(super) fn rooms(&self) -> usize {
         self.rooms.len()
+    }
+
+    pub(super) fn ids(&self) -> usize {
+        self.ids
     }
 
     /// What the queues of ages hold.
