@@ -24,9 +24,15 @@ pub(crate) struct Registry {
 
 #[derive(Default)]
 struct Members {
-    conns: HashMap<ConnId, Arc<Conn>>,
-    /// Connections per user, where presence is on.
-    users: Option<HashMap<Arc<str>, u32>>,
+    conns: HashMap<ConnId, Seat>,
+    /// Connections per user, where presence is on; only those that are shown.
+    users: HashMap<Arc<str>, u32>,
+}
+
+struct Seat {
+    conn: Arc<Conn>,
+    /// Counts as present.
+    shown: bool,
 }
 
 // === impl Registry ===
@@ -40,43 +46,47 @@ impl Registry {
         }
     }
 
-    /// Adds a member; the others hear of a user's first connection where presence is on.
-    pub(crate) fn add(&self, room: &RoomId, conn: &Arc<Conn>, presence: bool) {
+    /// Adds a member. Frames reach it from here on, but nobody hears of it before [`show`](Self::show).
+    pub(crate) fn add(&self, room: &RoomId, conn: &Arc<Conn>) {
         let mut shard = self.shard(room);
         let members = shard.entry(room.clone()).or_insert_with(|| {
             self.rooms.fetch_add(1, Ordering::Relaxed);
-            Members { conns: HashMap::new(), users: presence.then(HashMap::new) }
+            Members::default()
         });
-        if members.conns.insert(conn.id, Arc::clone(conn)).is_some() {
-            return;
+        members.conns.entry(conn.id).or_insert_with(|| Seat { conn: Arc::clone(conn), shown: false });
+    }
+
+    /// Counts a member as present, once its join is whole; the others hear of a user's first connection.
+    pub(crate) fn show(&self, room: &RoomId, conn: &Arc<Conn>) {
+        let mut shard = self.shard(room);
+        let Some(members) = shard.get_mut(room) else { return };
+        match members.conns.get_mut(&conn.id) {
+            Some(seat) if !seat.shown => seat.shown = true,
+            _ => return,
         }
-        if let Some(users) = &mut members.users {
-            let connections = users.entry(Arc::clone(&conn.user)).or_insert(0);
-            *connections += 1;
-            if *connections == 1 {
-                members.tell("joined", room, conn);
-            }
+        let connections = members.users.entry(Arc::clone(&conn.user)).or_insert(0);
+        *connections += 1;
+        if *connections == 1 {
+            members.tell("joined", room, conn);
         }
     }
 
-    /// Removes a member; the others hear of a user's last connection where presence is on.
+    /// Removes a member; the others hear of a user's last connection where it was shown.
     pub(crate) fn remove(&self, room: &RoomId, conn: &Arc<Conn>) {
         let mut shard = self.shard(room);
         let Some(members) = shard.get_mut(room) else { return };
-        if members.conns.remove(&conn.id).is_none() {
-            return;
-        }
+        let Some(seat) = members.conns.remove(&conn.id) else { return };
         if members.conns.is_empty() {
             shard.remove(room);
             self.rooms.fetch_sub(1, Ordering::Relaxed);
             return;
         }
-        if let Some(users) = &mut members.users
-            && let Some(connections) = users.get_mut(&conn.user)
+        if seat.shown
+            && let Some(connections) = members.users.get_mut(&conn.user)
         {
             *connections -= 1;
             if *connections == 0 {
-                users.remove(&conn.user);
+                members.users.remove(&conn.user);
                 members.tell("left", room, conn);
             }
         }
@@ -85,14 +95,14 @@ impl Registry {
     /// Does something with each member, in no order.
     pub(crate) fn each(&self, room: &RoomId, mut act: impl FnMut(&Arc<Conn>)) {
         if let Some(members) = self.shard(room).get(room) {
-            members.conns.values().for_each(&mut act);
+            members.conns.values().for_each(|seat| act(&seat.conn));
         }
     }
 
     /// Who is in a room, by user id; empty where presence is off.
     pub(crate) fn members(&self, room: &RoomId) -> Vec<Member> {
         let shard = self.shard(room);
-        let users = shard.get(room).and_then(|members| members.users.as_ref());
+        let users = shard.get(room).map(|members| &members.users);
         let mut list: Vec<Member> = users
             .into_iter()
             .flatten()
@@ -121,8 +131,8 @@ impl Members {
     /// Tells all but the one it is about, who knows.
     fn tell(&self, kind: &'static str, room: &RoomId, about: &Conn) {
         let text = codec::user_moved(kind, room, &about.user);
-        for conn in self.conns.values().filter(|conn| conn.id != about.id) {
-            conn.notice(&text);
+        for seat in self.conns.values().filter(|seat| seat.conn.id != about.id) {
+            seat.conn.notice(&text);
         }
     }
 }

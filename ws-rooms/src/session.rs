@@ -5,6 +5,7 @@ mod join;
 mod meter;
 mod outbox;
 mod pace;
+mod renewal;
 mod requests;
 mod task;
 mod wire;

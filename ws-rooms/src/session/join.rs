@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::backplane::RecoveryBounds;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::node::Node;
 use crate::protocol::codec::Text;
 use crate::protocol::{Position, RoomId};
@@ -12,8 +12,8 @@ use crate::session::{Conn, Membership};
 
 /// Puts the connection into a room, or recovers in one where it is, and reads the history.
 ///
-/// ORDER: hold → member → backplane → history. Frames that come meanwhile wait in the hold; the
-/// caller releases it with the answer. On an error nothing is left behind.
+/// ORDER: hold → member → backplane → history → presence. Frames that come meanwhile wait in the hold; the
+/// caller releases it with the answer. On an error nothing is left behind, and nobody has heard of it.
 ///
 /// # Cancel safety
 ///
@@ -38,7 +38,7 @@ pub(super) async fn join(
         known.is_none()
     };
     if new {
-        node.registry.add(room, conn, node.config.rule(room).presence);
+        node.registry.add(room, conn);
         if let Err(error) = lane.join(room).await {
             // The backplane did not count us, so it must not be told that we leave.
             forget(node, conn, room);
@@ -48,7 +48,16 @@ pub(super) async fn join(
     let limits = &node.config.limits;
     let bounds = RecoveryBounds::new(limits.recovery_events, limits.recovery_bytes);
     match lane.recover(room, since, bounds).await {
-        Ok(recovery) => Ok(Joined { room: room.clone(), recovery }),
+        Ok(_) if !conn.rooms().contains_key(room) => {
+            // A renewal has taken the room away meanwhile, and has said so.
+            Err(Error::new(ErrorKind::Backplane))
+        }
+        Ok(recovery) => {
+            if node.config.rule(room).presence {
+                node.registry.show(room, conn);
+            }
+            Ok(Joined { room: room.clone(), recovery })
+        }
         Err(error) if new => {
             leave(node, conn, room);
             Err(error)

@@ -1,26 +1,43 @@
 //! What a request does. One at a time per connection, in order.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::auth::{Access, Credential, Identity};
-use crate::protocol::codec;
-
+use crate::auth::Access;
 use crate::node::Node;
-use crate::protocol::{Id, Position, Request, RoomId, RoomPosition};
+use crate::protocol::codec;
+use crate::protocol::{Close, Id, Position, Request, RoomId, RoomPosition};
 use crate::session::join::{join, leave, release};
 use crate::session::outbox::Joined;
+use crate::session::renewal::Renewed;
 use crate::session::{Conn, Membership};
+
+/// When a room of the server's cannot be joined, the client comes back after this long, and up to this much more: a
+/// backplane that comes back does not meet everybody at once.
+const AGAIN: Duration = Duration::from_secs(1);
+const AGAIN_SPREAD: Duration = Duration::from_secs(4);
 
 /// Joins the rooms that the identity names and says welcome.
 pub(super) async fn open(node: Arc<Node>, conn: Arc<Conn>) {
     let identity = conn.identity();
-    let joined = join_server_rooms(&node, &conn, &identity.rooms).await;
-    release(&node, &conn, joined, |joined| {
-        codec::welcome(&node.config, &conn.name, &conn.user, &places(joined), identity.expires_at)
-    });
+    if let Some(joined) = join_server_rooms(&node, &conn, &identity.rooms).await {
+        release(&node, &conn, joined, |joined| {
+            codec::welcome(&node.config, &conn.name, &conn.user, &places(joined), identity.expires_at)
+        });
+    }
 }
 
-/// Answers one request.
+/// Joins the rooms of a new token and says so: the last step of a renewal.
+pub(super) async fn renewed(node: Arc<Node>, conn: Arc<Conn>, renewed: Renewed) {
+    let Renewed { id, identity } = renewed;
+    if let Some(joined) = join_server_rooms(&node, &conn, &identity.rooms).await {
+        release(&node, &conn, joined, |joined| {
+            codec::authenticated(&id, identity.expires_at, &places(joined))
+        });
+    }
+}
+
+/// Answers one request, any but `auth`.
 pub(super) async fn answer(node: Arc<Node>, conn: Arc<Conn>, id: Id, request: Request) {
     match request {
         Request::Ping => conn.push(codec::pong(&id)),
@@ -29,7 +46,8 @@ pub(super) async fn answer(node: Arc<Node>, conn: Arc<Conn>, id: Id, request: Re
         }
         Request::Unsubscribe { room } => unsubscribe(&node, &conn, &id, &room),
         Request::Presence { room } => presence(&node, &conn, &id, &room),
-        Request::Auth { token } => renew(&node, &conn, &id, token).await,
+        // Has a slot of its own, since it asks about many rooms.
+        Request::Auth { .. } => {}
     }
 }
 
@@ -44,7 +62,7 @@ async fn subscribe(node: &Arc<Node>, conn: &Arc<Conn>, id: &Id, name: &str, sinc
             return conn.push(codec::error(id, "TOO_MANY_ROOMS", message, false));
         }
         // Asked again at a recovery: what was allowed once may not be any more.
-        match node.may_join(&conn.identity(), &room).await {
+        match may_join(node, conn, &room).await {
             Access::Allowed => {}
             Access::Forbidden => {
                 leave(node, conn, &room);
@@ -91,65 +109,41 @@ fn presence(node: &Arc<Node>, conn: &Arc<Conn>, id: &Id, name: &str) {
     }
 }
 
-/// Takes a new token of the same user: its end, its session, and its rooms.
-async fn renew(node: &Arc<Node>, conn: &Arc<Conn>, id: &Id, token: String) {
-    let credential = Credential::Bearer(token);
-    let started = tokio::time::Instant::now();
-    let identity = match node.authenticate(credential, &conn.peer).await {
-        Ok(identity) => Arc::new(identity),
-        Err(refusal) => {
-            let retry = refusal.is_retryable();
-            return conn.push(codec::error(id, refusal.code, &refusal.detail, retry));
-        }
-    };
-    if identity.user_id != *conn.user {
-        let message = "the token belongs to another user";
-        return conn.push(codec::error(id, "FORBIDDEN", message, false));
-    }
-    if let Some(close) = node.directory.renew(conn, &identity, started) {
-        return conn.close(close);
-    }
-    conn.heart.renew(identity.expires_at);
-    conn.set_identity(Arc::clone(&identity));
-    shrink(node, conn, &identity).await;
-    let joined = join_server_rooms(node, conn, &identity.rooms).await;
-    release(node, conn, joined, |joined| codec::authenticated(id, identity.expires_at, &places(joined)));
-}
-
-/// Leaves the rooms that the new identity no longer has: a shrunk role first of all.
-async fn shrink(node: &Arc<Node>, conn: &Arc<Conn>, identity: &Identity) {
-    let rooms: Vec<_> = conn.rooms().iter().map(|(room, by)| (room.clone(), *by)).collect();
-    let mut requested = Vec::new();
-    for (room, by) in rooms {
-        match by {
-            Membership::Server if identity.rooms.contains(&room) => {}
-            // ORDER: these go before anything is awaited.
-            Membership::Server => drop_room(node, conn, &room),
-            Membership::Requested => requested.push(room),
-        }
-    }
-    for room in requested {
-        if node.may_join(identity, &room).await == Access::Forbidden {
-            drop_room(node, conn, &room);
+/// Asks about a room, again if the token was renewed meanwhile: the answer for an old role is none for the new one.
+async fn may_join(node: &Node, conn: &Conn, room: &RoomId) -> Access {
+    loop {
+        let identity = conn.identity();
+        let access = node.may_join(&identity, room).await;
+        if Arc::ptr_eq(&identity, &conn.identity()) {
+            return access;
         }
     }
 }
 
-fn drop_room(node: &Arc<Node>, conn: &Arc<Conn>, room: &RoomId) {
-    leave(node, conn, room);
-    conn.push(codec::unsubscribed(&None, room.as_str(), Some("forbidden")));
-}
-
-async fn join_server_rooms(node: &Arc<Node>, conn: &Arc<Conn>, rooms: &[RoomId]) -> Vec<Joined> {
-    let mut joined = Vec::with_capacity(rooms.len());
-    for room in rooms.iter().take(node.config.limits.rooms_per_connection) {
+/// Joins what the server gives. Nobody could ask for these rooms again, and to be in them unheard would be silent
+/// loss: when one cannot be joined the connection ends, and the client comes back a little later.
+async fn join_server_rooms(node: &Arc<Node>, conn: &Arc<Conn>, rooms: &[RoomId]) -> Option<Vec<Joined>> {
+    let bound = node.config.limits.rooms_per_connection;
+    if rooms.len() > bound {
+        tracing::warn!(
+            rooms = rooms.len(),
+            bound,
+            "the identity names more rooms than a connection may be in"
+        );
+    }
+    let mut joined = Vec::with_capacity(rooms.len().min(bound));
+    for room in rooms.iter().take(bound) {
         match join(node, conn, room, Membership::Server, None).await {
             Ok(place) => joined.push(place),
-            // The welcome will not name it, and the client can subscribe to it.
-            Err(error) => tracing::warn!(%room, error = &error as &dyn std::error::Error, "room not joined"),
+            Err(error) => {
+                tracing::warn!(%room, error = &error as &dyn std::error::Error, "room not joined");
+                let delay = AGAIN + AGAIN_SPREAD.mul_f64(rand::random::<f64>());
+                conn.close(Close::POSITION_LOST.with_retry_after(delay));
+                return None;
+            }
         }
     }
-    joined
+    Some(joined)
 }
 
 fn places(joined: &[Joined]) -> Vec<RoomPosition> {

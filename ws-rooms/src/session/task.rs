@@ -12,6 +12,7 @@ use crate::protocol::codec;
 use crate::protocol::{BadFrame, Close, Id, Parsed, Request};
 use crate::session::outbox::Queued;
 use crate::session::pace::Pace;
+use crate::session::renewal::{self, Renewed};
 use crate::session::wire::{Step, Wire};
 use crate::session::{Conn, requests};
 
@@ -21,7 +22,7 @@ const BACKLOG: usize = 32;
 /// that the queue's bound stays the bound.
 const BATCH: usize = 32 * 1024;
 
-type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Work<T = ()> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 struct Session<S> {
     node: Arc<Node>,
@@ -30,6 +31,10 @@ struct Session<S> {
     pace: Pace,
     /// The request in progress; the welcome is the first.
     work: Option<Work>,
+    /// The renewal in progress: it may ask about a hundred rooms, and other requests go on meanwhile.
+    renewal: Option<Work<Option<Renewed>>>,
+    /// A renewal that has come to its last step, which is work like any other.
+    renewed: Option<Renewed>,
     backlog: VecDeque<(Id, Request)>,
     bad_frames: u32,
     /// Scratch space of a write; empty between writes.
@@ -50,6 +55,8 @@ where
         wire,
         pace,
         work: Some(work),
+        renewal: None,
+        renewed: None,
         backlog: VecDeque::new(),
         bad_frames: 0,
         batch: Vec::new(),
@@ -79,6 +86,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 biased;
                 () = self.conn.wake.notified() => {}
                 () = progress(&mut self.work) => self.work = None,
+                renewed = progress(&mut self.renewal) => {
+                    self.renewal = None;
+                    self.renewed = renewed;
+                }
                 step = self.wire.step() => {
                     if let Some(code) = self.took(step) {
                         return code;
@@ -116,15 +127,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     }
 
     fn next_work(&mut self) {
-        if self.work.is_some() || self.backlog.is_empty() {
+        // Answers are not bounded by the queue's size: take a request up when there is room.
+        if self.work.is_some() || !self.conn.outbox(|outbox| outbox.has_room()) {
             return;
         }
-        // Answers are not bounded by the queue's size: take a request up when there is room.
-        if self.conn.outbox(|outbox| outbox.has_room())
-            && let Some((id, request)) = self.backlog.pop_front()
-        {
-            let (node, conn) = (Arc::clone(&self.node), Arc::clone(&self.conn));
-            self.work = Some(Box::pin(requests::answer(node, conn, id, request)));
+        let (node, conn) = (Arc::clone(&self.node), Arc::clone(&self.conn));
+        if let Some(renewed) = self.renewed.take() {
+            self.work = Some(Box::pin(requests::renewed(node, conn, renewed)));
+            return;
+        }
+        match self.backlog.pop_front() {
+            // One renewal at a time: the token that came last is the one that stays.
+            Some(next @ (_, Request::Auth { .. })) if self.renewal.is_some() => self.backlog.push_front(next),
+            Some((id, Request::Auth { token })) => {
+                self.renewal = Some(Box::pin(renewal::renew(node, conn, id, token)));
+                self.next_work();
+            }
+            Some((id, request)) => self.work = Some(Box::pin(requests::answer(node, conn, id, request))),
+            None => {}
         }
     }
 
@@ -190,6 +210,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         let patience = self.node.config.close_timeout;
         // A request in progress has nobody to answer any more.
         self.work = None;
+        self.renewal = None;
         let conn = Arc::clone(&self.conn);
         let said = tokio::select! {
             said = tokio::time::timeout(patience, self.say_goodbye(&close)) => said.is_ok(),
@@ -245,7 +266,7 @@ async fn killed(conn: &Conn) {
     }
 }
 
-async fn progress(work: &mut Option<Work>) {
+async fn progress<T>(work: &mut Option<Work<T>>) -> T {
     match work {
         Some(work) => work.as_mut().await,
         None => std::future::pending().await,

@@ -17,6 +17,8 @@ mod limits;
 mod no_holes;
 mod presence;
 mod recovery;
+mod refusals;
+mod renewal;
 mod slow;
 mod support;
 mod vectors;

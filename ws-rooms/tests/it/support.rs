@@ -58,6 +58,10 @@ impl Authority for Gatekeeper {
             "payment:never" => std::future::pending().await,
             "payment:gated" => {
                 let _permit = self.gate.acquire().await;
+                if identity.role == "guest" { Access::Forbidden } else { Access::Allowed }
+            }
+            name if name.starts_with("payment:slow-") => {
+                tokio::time::sleep(Duration::from_secs(1)).await;
                 Access::Allowed
             }
             "system:live" if identity.role == "admin" => Access::Allowed,
@@ -157,9 +161,12 @@ impl Peer {
                     to_client.write_all(&tenth[..read]).await.unwrap();
                 }
             };
-            let up = async { drop(tokio::io::copy(&mut from_client, &mut to_server).await) };
-            let both = async { tokio::join!(down, up) };
-            drop(tokio::time::timeout(lasts, both).await);
+            let up = tokio::io::copy(&mut from_client, &mut to_server);
+            tokio::select! {
+                () = down => return,
+                _ = up => return,
+                () = tokio::time::sleep(lasts) => {}
+            }
             // From here on nothing passes, and neither end hears of it.
             std::future::pending::<()>().await;
         });
