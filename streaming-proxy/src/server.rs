@@ -18,7 +18,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::server::drain::Drain;
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -34,6 +33,7 @@ use crate::edge::proxy_protocol::ProxyProtocol;
 use crate::edge::tls::Tls;
 use crate::error::BoxError;
 use crate::server::connection::Connection;
+use crate::server::drain::Drain;
 
 #[cfg(feature = "http2")]
 pub use crate::server::h2::Http2Config;

@@ -109,7 +109,8 @@ pub struct UpstreamConfig {
     /// once; by [`Priority`](crate::config::Priority), the least important first.
     ///
     /// Off by default: it believes that who answers more slowly than usual has too much to do, which is not true of every
-    /// upstream. What is usual the first requests say, all of them, up to five seconds each; until then it stays at 64. An
+    /// upstream. What is usual the first requests say, all of them, up to five seconds each after the last of them has begun; until
+    /// then it starts at 64, and only failures move it. An
     /// upstream that is crowded from the first moment on is taken to be usually so slow, for half a minute.
     pub adaptive_limit: bool,
     /// How many of its requests may go out again.

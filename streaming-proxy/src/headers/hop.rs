@@ -88,9 +88,7 @@ fn strip(headers: &mut HeaderMap, scan: Scan) -> usize {
         let nominated: Vec<HeaderName> = tokens(headers, &CONNECTION)
             .inspect(|_| count += 1)
             // What nearly all of them say names a field that goes anyway.
-            .filter(|token| {
-                !token.eq_ignore_ascii_case(b"keep-alive") && !token.eq_ignore_ascii_case(b"close")
-            })
+            .filter(|token| !token.eq_ignore_ascii_case(b"keep-alive"))
             .filter_map(|token| HeaderName::from_bytes(token).ok())
             .filter(|name| !is_protected(name.as_str()))
             .collect();

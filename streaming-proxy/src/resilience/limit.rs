@@ -184,10 +184,12 @@ impl Limit {
     fn ended(&self, took: Option<Duration>, cohort: Option<u32>) {
         let mut state = self.lock();
         let now = Instant::now();
-        if let (Some(took), Some(number)) = (took, cohort)
-            && let Some(cohort) = state.cohort.as_mut().filter(|cohort| cohort.number() == number)
-        {
-            cohort.answered(took);
+        if let Some(cohort) = state.cohort.as_mut().filter(|of| Some(of.number()) == cohort) {
+            if let Some(took) = took {
+                cohort.answered(took);
+            }
+            // ORDER: before it is found out what it says, or it would be one of those that are late, too.
+            cohort.left();
         }
         self.found_out(&mut state, now);
         let needed = if state.measuring == Measuring::Now { ANSWERS_OF_BEST } else { ANSWERS };
@@ -269,13 +271,13 @@ impl Limit {
 
 impl Slot {
     /// The head of an answer has come after `took`.
-    pub(crate) fn answered(self, took: Duration) {
-        self.limit.ended(Some(took), self.cohort);
+    pub(crate) fn answered(mut self, took: Duration) {
+        self.limit.ended(Some(took), self.cohort.take());
     }
 
     /// There was no answer, or one that says that there are too many.
-    pub(crate) fn failed(self) {
-        self.limit.ended(None, self.cohort);
+    pub(crate) fn failed(mut self) {
+        self.limit.ended(None, self.cohort.take());
     }
 }
 

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
-use crate::server::drain::Drain;
 use bytes::Bytes;
 use futures_util::TryFutureExt;
 use futures_util::future::Either;
@@ -22,6 +21,7 @@ use crate::edge::per_address::PerAddress;
 use crate::edge::tls::Tls;
 use crate::error::BoxError;
 use crate::server::ServerConfig;
+use crate::server::drain::Drain;
 use crate::server::linger::{Linger, Rest};
 use crate::server::refuse::Checks;
 use crate::server::stall::Stall;

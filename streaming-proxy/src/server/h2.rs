@@ -7,7 +7,6 @@ mod streams;
 
 use std::pin::pin;
 
-use crate::server::drain::Drain;
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH};
 use http::{Method, Request, Response, StatusCode};
@@ -23,6 +22,7 @@ use tower::ServiceExt;
 use crate::error::BoxError;
 use crate::server::ServerConfig;
 use crate::server::connection::Connection;
+use crate::server::drain::Drain;
 use crate::server::h2::moves::{Counted, Moves};
 use crate::server::h2::pulse::Pulsing;
 use crate::server::h2::streams::Streams;

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use crate::server::drain::Drain;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use crate::body::idle::Idle;
+use crate::server::drain::Drain;
 
 /// Closes `T` in two steps: first the writing half, and the rest when the client has ended too.
 ///

@@ -272,21 +272,18 @@ impl Endpoint {
         }
     }
 
-    /// One upstream less has it, of those that have [joined](Self::join). Returns whether it was the last.
-    pub(crate) fn leave(&self) -> bool {
+    /// One upstream less has it, of those that have [joined](Self::join). With the last one go its checks, and what is
+    /// kept for later.
+    pub(crate) fn leave(&self) {
         let mut owners = self.owners();
         owners.count = owners.count.saturating_sub(1);
         if owners.count > 0 {
-            return false;
+            return;
         }
         if let Some(check) = owners.check.take() {
             check.abort();
         }
-        true
-    }
-
-    /// No name leads to it any more: what is kept for later is closed.
-    pub(crate) fn close(&self) {
+        // ORDER: before anybody else can join.
         self.pool.close();
     }
 

@@ -162,7 +162,8 @@ impl Set {
                 return None;
             }
             if !anew {
-                freed.await;
+                // Nobody tells that an upstream has had its time to say how many there are.
+                let _ = timeout(self.untold_for(), freed).await;
             }
             // Whoever wanted a new one gets any.
             anew = false;
@@ -173,8 +174,14 @@ impl Set {
     /// who wants a new one.
     fn may_open(&self, anew: bool) -> bool {
         let connections = self.lock();
-        let is_untold = |connection: &Connection| connection.streams.is_untold(self.connect_timeout);
+        let is_untold = |connection: &Connection| connection.streams.is_untold(self.untold_for());
         connections.len() < self.config.max_connections.max(1) && (anew || !connections.iter().any(is_untold))
+    }
+
+    /// How long it may take an upstream to say how many streams a connection has. Those who wait still have the time for
+    /// another one then.
+    fn untold_for(&self) -> Duration {
+        self.connect_timeout.min(self.max_wait / 2)
     }
 
     /// Begins HTTP/2 on `stream`, and keeps the connection for others too.

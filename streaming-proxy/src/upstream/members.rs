@@ -89,7 +89,7 @@ impl Members {
         };
         only(&now, &before).iter().for_each(|endpoint| endpoint.join(metrics));
         // Another table may have it still, or not know yet that it has left.
-        only(&before, &now).iter().filter(|endpoint| endpoint.leave()).for_each(|endpoint| endpoint.close());
+        only(&before, &now).iter().for_each(|endpoint| endpoint.leave());
     }
 }
 
@@ -98,9 +98,7 @@ impl Drop for Members {
         let look_ups = self.look_ups.get_mut().unwrap_or_else(PoisonError::into_inner);
         look_ups.iter().for_each(AbortHandle::abort);
         if *self.started.get_mut() {
-            self.now.load().iter().for_each(|endpoint| {
-                endpoint.leave();
-            });
+            self.now.load().iter().for_each(|endpoint| endpoint.leave());
         }
     }
 }

@@ -149,6 +149,23 @@ async fn who_hangs_or_leaves_does_not_keep_it_from_being_found_out() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_late_one_counts_once() {
+    let limit = Limit::new(1000, Gauge::noop());
+    let mut slots: Vec<_> = (0..50).map(|_| limit.admit(Priority::Critical).unwrap()).collect();
+    let late = slots.pop().unwrap();
+    tokio::time::advance(WINDOW).await;
+    for slot in slots {
+        slot.answered(Duration::from_millis(10));
+    }
+    // From here on nobody joins them.
+    drop(limit.admit(Priority::Critical));
+    tokio::time::advance(LAST + Duration::from_secs(1)).await;
+    late.answered(Duration::from_secs(6));
+    let best = limit.lock().best;
+    assert!((best - (49.0 * 0.01 + 6.0) / 50.0).abs() < 1e-6, "{best}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn it_follows_a_server_that_can_do_less_and_then_more() {
     let mut model = Model::new(80);
     model.run(20, 500).await;

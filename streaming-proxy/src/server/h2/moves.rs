@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ struct Counts {
     heard: AtomicU32,
     /// How often something was taken by the system to be sent.
     said: AtomicU32,
+    /// Whether the system takes no more at the moment.
+    is_full: AtomicBool,
 }
 
 /// A connection whose moves are counted.
@@ -33,8 +35,10 @@ pub(crate) struct Counted<T> {
 // === impl Moves ===
 
 impl Moves {
-    /// Returns when the other side is silent: it has not said anything since this was called, nothing more could be
+    /// Returns when the other side is silent: it has not said anything since this was called, nothing more was to be
     /// written for `limit`, and `done` says that there is nothing left to do for it.
+    ///
+    /// One that takes nothing of what is written has a time limit of its own.
     ///
     /// Never, once it has said something: it is there, and others know what it is waited for.
     pub(crate) async fn silent(&self, limit: Duration, done: impl Fn() -> bool) {
@@ -45,7 +49,8 @@ impl Moves {
             if self.0.heard.load(Ordering::Relaxed) != heard {
                 return std::future::pending().await;
             }
-            if self.0.said.load(Ordering::Relaxed) == said && done() {
+            let is_full = self.0.is_full.load(Ordering::Relaxed);
+            if !is_full && self.0.said.load(Ordering::Relaxed) == said && done() {
                 return;
             }
         }
@@ -60,6 +65,7 @@ impl<T> Counted<T> {
     }
 
     fn said(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        self.moves.0.is_full.store(written.is_pending(), Ordering::Relaxed);
         if let Poll::Ready(Ok(1..)) = written {
             self.moves.0.said.fetch_add(1, Ordering::Relaxed);
         }

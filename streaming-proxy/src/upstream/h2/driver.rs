@@ -18,7 +18,8 @@ use crate::upstream::h2::body::Body;
 
 /// The streams of one connection.
 pub(crate) struct Streams {
-    /// hyper's half of it, while it takes requests. Locked for a poll at most, and never with another lock inside.
+    /// hyper's half of it, while it takes requests. Locked for a poll at most; inside are only locks that
+    /// hold no others: those of the tasks, and of an upload.
     connection: Mutex<Option<Box<dyn Drive>>>,
     /// How many there are, seen from the upstream: with those whose uploads have not ended.
     taken: AtomicUsize,

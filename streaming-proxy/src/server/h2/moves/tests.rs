@@ -51,3 +51,14 @@ async fn who_still_takes_something_or_waits_for_an_answer_is_not_silent_yet() {
     let took = silent.await.unwrap();
     assert!((11..=14).contains(&took.as_secs()), "{took:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_takes_nothing_is_waited_for_by_others() {
+    let (ours, _theirs) = tokio::io::duplex(16);
+    let moves = Moves::default();
+    let mut ours = Counted::new(ours, moves.clone());
+    let writing = tokio::spawn(async move { ours.write_all(&[0; 17]).await });
+    tokio::task::yield_now().await;
+    assert!(timeout(EVER, moves.silent(LIMIT, || true)).await.is_err());
+    writing.abort();
+}
