@@ -5,6 +5,7 @@ mod drain;
 #[cfg(feature = "http2")]
 mod h2;
 mod linger;
+mod park;
 mod refuse;
 #[cfg(feature = "http2")]
 mod sniff;
@@ -44,7 +45,7 @@ pub use crate::server::h2::Http2Config;
 pub struct ServerConfig {
     /// How many connections may be open; more wait in the kernel's queue until one ends.
     ///
-    /// The default, 10,000, is about 120 MiB when all are idle. Upgraded connections do not count: who took them
+    /// The default, 10,000, is about 100 MiB when all are idle, and more within TLS. Upgraded connections do not count: who took them
     /// over bounds them.
     pub max_connections: usize,
     /// How many connections one client may have open: an IPv4 address, or a /64 of IPv6. One more is closed at once.

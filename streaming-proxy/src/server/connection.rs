@@ -1,7 +1,7 @@
 //! One connection, from the accept to its end.
 
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -23,6 +23,7 @@ use crate::error::BoxError;
 use crate::server::ServerConfig;
 use crate::server::drain::Drain;
 use crate::server::linger::{Linger, Rest};
+use crate::server::park;
 use crate::server::refuse::Checks;
 use crate::server::stall::Stall;
 use crate::server::timer::HeadTimer;
@@ -119,15 +120,15 @@ where
         (Linger::new(stream, self.config.linger, rest.clone(), self.draining.clone()), rest)
     }
 
-    pub(super) async fn http1<T>(self, stream: Linger<T>, rest: Rest, peer: Peer, checks: Checks)
+    pub(super) async fn http1<T>(self, mut stream: Linger<T>, rest: Rest, peer: Peer, checks: Checks)
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let Self { service, config, draining, .. } = self;
-        let io = TokioIo::new(stream);
+        let timer = HeadTimer::new(config.header_read_timeout);
         let mut builder = http1::Builder::new();
         builder
-            .timer(HeadTimer::default())
+            .timer(timer.clone())
             .header_read_timeout(config.header_read_timeout)
             // hyper insists on 8 KiB.
             .max_buf_size(config.max_buffer.max(8192));
@@ -135,28 +136,47 @@ where
             // hyper parses into an array of that many, and into memory of its own for any other number, if it is told.
             builder.max_headers(config.max_headers);
         }
-        let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-            rest.request(!http_body::Body::is_end_stream(request.body()));
+        let messages = rest.clone();
+        let mut service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+            messages.request(!http_body::Body::is_end_stream(request.body()));
             request.extensions_mut().insert(peer);
             if let Some(refusal) = checks.refuse(&request) {
                 return Either::Left(async { Ok(refusal.map(EitherBody::Right)) });
             }
-            let rest = rest.clone();
+            let messages = messages.clone();
             Either::Right(service.clone().oneshot(request).map_ok(move |response| {
                 if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                    rest.switched();
+                    messages.switched();
                 }
                 response.map(EitherBody::Left)
             }))
         });
-        let mut connection = pin!(builder.serve_connection(io, service).with_upgrades());
-        let result = tokio::select! {
-            biased;
-            result = connection.as_mut() => result,
-            () = draining.begun() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+        let result = loop {
+            // On the heap, so that it is gone while the connection lies idle.
+            let mut connection =
+                Box::pin(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
+            tokio::select! {
+                biased;
+                result = connection.as_mut() => break result,
+                () = draining.begun() => {
+                    connection.as_mut().graceful_shutdown();
+                    break connection.await;
+                }
+                () = park::silence(&timer, &rest) => {}
             }
+            // It has them, unless it is another protocol's by now, and then it would have ended.
+            let Some(parts) = Pin::into_inner(connection).into_parts() else { break Ok(()) };
+            service = parts.service;
+            rest.between();
+            let (idle, begun) = (parts.io.into_inner(), parts.read_buf);
+            timer.go_on();
+            stream = if begun.is_empty() {
+                let Some((stream, spoken)) = park::park(idle, &timer, &draining).await else { return };
+                stream.after(spoken)
+            } else {
+                // The beginning of a head.
+                idle.after(begun)
+            };
         };
         if let Err(error) = result {
             tracing::debug!(error = &error as &dyn std::error::Error, peer = %peer.addr, "connection ended");

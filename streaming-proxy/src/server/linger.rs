@@ -3,10 +3,11 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
@@ -22,17 +23,24 @@ use crate::server::drain::Drain;
 pub(crate) struct Linger<T> {
     inner: T,
     /// What somebody has read before, and is read again.
-    #[cfg(feature = "http2")]
-    before: bytes::Bytes,
+    before: Bytes,
     limit: Duration,
     rest: Rest,
     draining: Drain,
     closing: Option<Closing>,
 }
 
-/// What may still come on a connection after its last answer, told by the one who sees its messages.
+/// What is known of a connection between the one who sees its messages and the one who sees its bytes: one task.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Rest(Arc<AtomicU8>);
+pub(crate) struct Rest(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// What may still come after its last answer.
+    comes: AtomicU8,
+    /// Whether something was written since the last flush that came to its end.
+    written: AtomicBool,
+}
 
 #[derive(Debug)]
 struct Closing {
@@ -63,20 +71,11 @@ const PIECE: usize = 8 * 1024;
 
 impl<T> Linger<T> {
     pub(crate) fn new(inner: T, limit: Duration, rest: Rest, draining: Drain) -> Self {
-        Self {
-            inner,
-            #[cfg(feature = "http2")]
-            before: bytes::Bytes::new(),
-            limit,
-            rest,
-            draining,
-            closing: None,
-        }
+        Self { inner, before: Bytes::new(), limit, rest, draining, closing: None }
     }
 
     /// The same, whose first bytes have been read already.
-    #[cfg(feature = "http2")]
-    pub(crate) fn after(mut self, before: bytes::Bytes) -> Self {
+    pub(crate) fn after(mut self, before: Bytes) -> Self {
         self.before = before;
         self
     }
@@ -87,16 +86,34 @@ impl<T> Linger<T> {
 impl Rest {
     /// A request has begun, with a body or without.
     pub(crate) fn request(&self, has_body: bool) {
-        self.0.store(if has_body { BODY } else { NOTHING }, Ordering::Release);
+        self.set(if has_body { BODY } else { NOTHING });
+    }
+
+    /// Its body is through too, and the next request has not begun.
+    pub(crate) fn between(&self) {
+        self.set(NOTHING);
     }
 
     /// The connection has become another protocol's: its two halves end by themselves.
     pub(crate) fn switched(&self) {
-        self.0.store(TUNNEL, Ordering::Release);
+        self.set(TUNNEL);
+    }
+
+    /// Whether all that was written is on its way.
+    pub(crate) fn is_flushed(&self) -> bool {
+        !self.0.written.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, comes: u8) {
+        self.0.comes.store(comes, Ordering::Release);
     }
 
     fn now(&self) -> u8 {
-        self.0.load(Ordering::Acquire)
+        self.0.comes.load(Ordering::Acquire)
+    }
+
+    fn written(&self, written: bool) {
+        self.0.written.store(written, Ordering::Relaxed);
     }
 }
 
@@ -106,7 +123,6 @@ impl<T: AsyncRead + Unpin> AsyncRead for Linger<T> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        #[cfg(feature = "http2")]
         if !self.before.is_empty() {
             let count = self.before.len().min(buf.remaining());
             buf.put_slice(&self.before.split_to(count));
@@ -118,6 +134,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Linger<T> {
 
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Linger<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.rest.written(true);
         Pin::new(&mut self.inner).poll_write(cx, buf)
     }
 
@@ -126,6 +143,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Linger<T> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.rest.written(true);
         Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
     }
 
@@ -134,7 +152,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Linger<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
+        // TLS takes what it has not written yet, and a failed one is the connection's end.
+        ready!(Pin::new(&mut self.inner).poll_flush(cx))?;
+        self.rest.written(false);
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
