@@ -54,6 +54,15 @@ pub trait Driver: Send + Sync + 'static {
         bounds: RecoveryBounds,
     ) -> impl Future<Output = Result<Recovery, Error>> + Send;
 
+    /// An event of this id belongs to the room and cannot be passed on: it takes a number all the same, once for its
+    /// id. Members get a `gap` there, and nobody recovers across it.
+    fn skip(
+        &self,
+        room: &RoomId,
+        id: &str,
+        reason: GapReason,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+
     /// The events that feed the rooms were lost for a while: tells the members of every room.
     fn lose_place(&self, loss: Loss) -> impl Future<Output = ()> + Send;
 
@@ -178,6 +187,12 @@ pub(crate) trait ErasedDriver: Send + Sync {
         since: Option<&'a Position>,
         bounds: RecoveryBounds,
     ) -> BoxFuture<'a, Result<Recovery, Error>>;
+    fn skip<'a>(
+        &'a self,
+        room: &'a RoomId,
+        id: &'a str,
+        reason: GapReason,
+    ) -> BoxFuture<'a, Result<(), Error>>;
     fn lose_place(&self, loss: Loss) -> BoxFuture<'_, ()>;
     fn tidy(&self);
 }
@@ -206,6 +221,15 @@ impl<D: Driver> ErasedDriver for D {
         bounds: RecoveryBounds,
     ) -> BoxFuture<'a, Result<Recovery, Error>> {
         Box::pin(Driver::recover(self, room, since, bounds))
+    }
+
+    fn skip<'a>(
+        &'a self,
+        room: &'a RoomId,
+        id: &'a str,
+        reason: GapReason,
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(Driver::skip(self, room, id, reason))
     }
 
     fn lose_place(&self, loss: Loss) -> BoxFuture<'_, ()> {

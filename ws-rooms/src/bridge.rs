@@ -6,7 +6,7 @@ use tramline_event_hub::handler::{BoxError, Received};
 use tramline_event_hub::{Event, Handler, Outcome};
 
 use crate::error::Error;
-use crate::protocol::RoomId;
+use crate::protocol::{GapReason, RoomId};
 use crate::publication::Publication;
 use crate::rooms::Rooms;
 
@@ -30,23 +30,33 @@ where
     /// the event in the first that it is in. No rooms: the event is acknowledged and ends here.
     #[must_use]
     pub fn new(rooms: Rooms, route: R) -> Self {
+        metrics::describe_counter!("ws.bridge.refused", "Events that no room could take");
         Self { rooms, route }
     }
 
     /// Publishes one event into its rooms, for a handler that does more than that.
+    ///
+    /// One that no room can take, being too large or for a local room, is rejected, which a feed drops. Its rooms are
+    /// told: members get a `gap` in its place, reason `source`.
     pub async fn carry(&self, event: &Event) -> Outcome {
-        match self.pass(event).await {
+        let rooms = (self.route)(event);
+        if rooms.is_empty() {
+            return Outcome::Ack;
+        }
+        match self.pass(event, rooms.clone()).await {
             Ok(()) => Outcome::Ack,
             Err(error) if error.is_retryable() => Outcome::retry(&error),
-            Err(error) => Outcome::reject(&error),
+            Err(error) => {
+                metrics::counter!("ws.bridge.refused").increment(1);
+                match self.rooms.skip(event.id.as_str(), &rooms, GapReason::Source).await {
+                    Ok(()) => Outcome::reject(&error),
+                    Err(error) => Outcome::retry(&error),
+                }
+            }
         }
     }
 
-    async fn pass(&self, event: &Event) -> Result<(), Error> {
-        let rooms = (self.route)(event);
-        if rooms.is_empty() {
-            return Ok(());
-        }
+    async fn pass(&self, event: &Event, rooms: Vec<RoomId>) -> Result<(), Error> {
         let publication = Publication::new(event.id.as_str(), rooms, event.to_json())?;
         self.rooms.publish(publication).await.map(drop)
     }

@@ -23,7 +23,7 @@ use crate::auth::{Access, Authority, Credential, Identity, PeerInfo};
 use crate::backplane::Backplane;
 use crate::client::Client;
 use crate::config::RoomsConfig;
-use crate::protocol::{NotRecovered, Position, Request, RoomId, ServerFrame, Subscribed};
+use crate::protocol::{GapReason, NotRecovered, Position, Request, RoomId, ServerFrame, Subscribed};
 use crate::publication::Publication;
 use crate::refusal::Refusal;
 use crate::rooms::Rooms;
@@ -51,6 +51,7 @@ pub async fn run(make: impl Fn() -> Backplane, can: &Capabilities) {
     an_id_outlives_its_event(make(), can).await;
     recovery_is_whole_or_nothing(make(), can).await;
     a_lost_place_is_told(make()).await;
+    a_skipped_event_is_a_gap(make()).await;
     if can.several_nodes {
         nodes_share_numbers(make()).await;
     }
@@ -147,6 +148,29 @@ async fn a_lost_place_is_told(backplane: Backplane) {
     publish(&node, &["a"], "after").await;
     let ServerFrame::Event(event) = next(&mut reader).await else { panic!("an event is due") };
     assert_eq!(event.offset, gap.offset + 1);
+}
+
+async fn a_skipped_event_is_a_gap(backplane: Backplane) {
+    let node = node(backplane);
+    let mut reader = connect(&node).await;
+    let start = subscribe(&mut reader, None).await;
+    publish(&node, &["a"], "before").await;
+    next(&mut reader).await;
+    let room = RoomId::parse("a").expect("a valid name");
+    for _ in 0..2 {
+        node.skip("skipped", std::slice::from_ref(&room), GapReason::Source)
+            .await
+            .expect("the backplane is there");
+    }
+    publish(&node, &["a"], "after").await;
+    let ServerFrame::Gap(gap) = next(&mut reader).await else { panic!("a gap is due") };
+    assert_eq!((gap.offset, gap.reason), (2, GapReason::Source));
+    let ServerFrame::Event(event) = next(&mut reader).await else { panic!("an event is due") };
+    assert_eq!(event.offset, 3, "once for its id");
+    for (offset, whole) in [(0, false), (1, false), (2, true), (3, true)] {
+        let answer = subscribe(&mut reader, Some(Position::new(start.epoch.as_str(), offset))).await;
+        assert_eq!(answer.recovered, Some(whole), "from {offset} on");
+    }
 }
 
 async fn nodes_share_numbers(backplane: Backplane) {

@@ -7,6 +7,9 @@ use tokio::time::timeout;
 use crate::protocol::Close;
 use crate::rooms::Rooms;
 
+/// How long connections that are cut may take to end. They have nothing to wait for but their turn.
+const CUT_WITHIN: Duration = Duration::from_secs(1);
+
 /// What a drain came to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -19,7 +22,8 @@ pub struct DrainReport {
 
 impl Rooms {
     /// Refuses new connections, tells all others goodbye with 4200 and a delay drawn for each,
-    /// and waits until they are gone. What the deadline finds still open is cut.
+    /// and waits until they are gone. What the deadline finds still open is cut, and gone on return, which may take
+    /// a second more.
     ///
     /// # Cancel safety
     ///
@@ -41,6 +45,8 @@ impl Rooms {
                 conn.heart.kill();
                 conn.wake.notify_one();
             }
+            // They drop their sockets without another word; whoever ends the process after this cuts nobody short.
+            let _ = timeout(CUT_WITHIN, node.tasks.wait()).await;
         }
         DrainReport { told, cut }
     }

@@ -120,6 +120,23 @@ impl Rooms {
         Ok(fanout.delivery())
     }
 
+    /// An event of this id belongs to these rooms and cannot be passed on: members get a `gap` in its place, and who
+    /// comes back from before it is told to reload.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Backplane`], then a retry with the same id counts once.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`publish`](Self::publish).
+    pub async fn skip(&self, id: &str, rooms: &[RoomId], reason: GapReason) -> Result<(), Error> {
+        for room in rooms {
+            self.node.lane(room).skip(room, id, reason).await?;
+        }
+        Ok(())
+    }
+
     /// Closes all connections of a session, those that are just being let in too.
     #[allow(clippy::must_use_candidate, reason = "the effect is the point, the number is news")]
     pub fn close_session(&self, session_id: &str, close: &Close) -> usize {

@@ -160,6 +160,17 @@ impl Driver for MemoryBackplane {
         Ok(self.recover_now(room, since, bounds))
     }
 
+    async fn skip(&self, room: &RoomId, id: &str, reason: GapReason) -> Result<(), Error> {
+        // ORDER: as in `append`.
+        let mut logs = self.logs(room);
+        if let Some(position) = logs.skip(room, id) {
+            for sink in self.sinks().iter() {
+                sink.gap(room, &position, reason);
+            }
+        }
+        Ok(())
+    }
+
     async fn lose_place(&self, loss: Loss) {
         self.lose_place_now(loss);
     }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use tramline_event_hub::topology::{Binding, Exchange, Queue, Topology};
-use tramline_event_hub::{ConsumerConfig, Event, Hub, MemoryConfig};
+use tramline_event_hub::{ConsumerConfig, Event, Hub, MemoryConfig, Outcome};
 use tramline_ws_rooms::{Bridge, RoomId};
 
 use crate::support::{Peer, node, room};
@@ -56,4 +56,33 @@ async fn an_event_reaches_the_rooms_that_the_route_names() {
     eve.quiet().await;
     drop(stop);
     consuming.await.unwrap().unwrap();
+}
+
+/// A feed drops what is rejected: the rooms' members must hear that something is missing, now and when they come back.
+#[tokio::test(start_paused = true)]
+async fn an_event_that_no_room_can_take_leaves_a_gap() {
+    let rooms = node();
+    let mut ada = Peer::connect(&rooms, "ada/customer/s1").await;
+    let mut eve = Peer::connect(&rooms, "eve/customer/s2").await;
+    let bridge = Bridge::new(rooms.clone(), route);
+    let data = json!({"senderId": "ada", "recipientId": "bob", "note": "x".repeat(70_000)});
+    let large = Event::new("payments.payment.created", "payments", &data).unwrap();
+    // A redelivery is no second gap.
+    for _ in 0..2 {
+        assert!(matches!(bridge.carry(&large).await, Outcome::Reject { .. }));
+    }
+    let gap = ada.expect("gap").await;
+    assert_eq!(
+        (&gap["room"], &gap["offset"], &gap["reason"]),
+        (&json!("user:ada"), &json!(1), &json!("source"))
+    );
+    ada.quiet().await;
+    let since = json!({"epoch": gap["epoch"], "offset": 0});
+    let answer = ada.ask(json!({"type": "subscribe", "room": "user:ada", "since": since})).await;
+    assert_eq!((&answer["recovered"], &answer["offset"]), (&json!(false), &json!(1)));
+    eve.quiet().await;
+    let small = json!({"senderId": "ada", "recipientId": "bob"});
+    let event = Event::new("payments.payment.created", "payments", &small).unwrap();
+    assert!(matches!(bridge.carry(&event).await, Outcome::Ack));
+    assert_eq!(ada.expect("event").await["offset"], 2);
 }

@@ -50,6 +50,9 @@ async fn who_does_not_go_is_cut() {
     let start = tokio::time::Instant::now();
     let report = rooms.drain(Duration::from_secs(2)).await;
     assert_eq!((report.told, report.cut), (1, 1));
+    // Gone on return: the process may end now.
+    assert_eq!(rooms.stats().connections, 0);
+    assert!(stuck.server.is_finished());
     assert!(start.elapsed() <= Duration::from_secs(3));
     assert_eq!(stuck.server.await.unwrap(), 4200);
     assert!(start.elapsed() <= Duration::from_secs(3));

@@ -206,6 +206,10 @@ impl Driver for Slow {
         recovery
     }
 
+    async fn skip(&self, room: &RoomId, id: &str, reason: GapReason) -> Result<(), Error> {
+        self.inner.skip(room, id, reason).await
+    }
+
     async fn lose_place(&self, loss: Loss) {
         self.inner.lose_place(loss).await;
     }

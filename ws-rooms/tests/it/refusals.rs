@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tramline_ws_rooms::backplane::{Driver, Fanout, Loss, MemoryBackplane, Recovery, RecoveryBounds, Sink};
 use tramline_ws_rooms::client::Client;
 use tramline_ws_rooms::protocol::Position;
-use tramline_ws_rooms::{Backplane, Credential, Error, ErrorKind, HistoryConfig, RoomId, Rooms};
+use tramline_ws_rooms::{Backplane, Credential, Error, ErrorKind, GapReason, HistoryConfig, RoomId, Rooms};
 
 use crate::support::{Gatekeeper, Peer, config, peer, publish};
 
@@ -71,6 +71,10 @@ impl Driver for Fickle {
     ) -> Result<Recovery, Error> {
         self.refused(room, &self.no_history)?;
         self.inner.recover(room, since, bounds).await
+    }
+
+    async fn skip(&self, room: &RoomId, id: &str, reason: GapReason) -> Result<(), Error> {
+        self.inner.skip(room, id, reason).await
     }
 
     async fn lose_place(&self, loss: Loss) {

@@ -125,6 +125,30 @@ impl Logs {
         Some(position)
     }
 
+    /// Gives a number to an event that is not there, unless the room has seen its id, or nobody knows the room. What
+    /// was kept before it leads nowhere any more.
+    pub(super) fn skip(&mut self, room: &RoomId, id: &str) -> Option<Position> {
+        self.trim();
+        let hash = self.hasher.hash_one(id);
+        let log = self.rooms.get_mut(room)?;
+        if log.recent.has(hash) {
+            return None;
+        }
+        self.ids += log.recent.push(hash);
+        let mut dropped = 0;
+        while let Some(size) = log.drop_oldest() {
+            dropped += size;
+            self.entries -= 1;
+        }
+        log.offset += 1;
+        let position = log.position();
+        self.shrink(dropped);
+        self.compact();
+        self.announce();
+        self.bound_ids();
+        Some(position)
+    }
+
     pub(super) fn join(&mut self, room: &RoomId) {
         // First, or a room whose time is over would be taken up again.
         self.trim();
