@@ -159,7 +159,7 @@ async fn a_late_one_counts_once() {
     }
     // From here on nobody joins them.
     drop(limit.admit(Priority::Critical));
-    tokio::time::advance(LAST + Duration::from_secs(1)).await;
+    tokio::time::advance(cohort::LAST + Duration::from_secs(1)).await;
     late.answered(Duration::from_secs(6));
     let best = limit.lock().best;
     assert!((best - (49.0 * 0.01 + 6.0) / 50.0).abs() < 1e-6, "{best}");
