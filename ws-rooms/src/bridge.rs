@@ -14,7 +14,7 @@ use crate::rooms::Rooms;
 ///
 /// Consume with one queue per node and a concurrency of one: order holds within a room only if
 /// events come in order. An event is acknowledged after the backplane has it, and counts once
-/// however often it is delivered, as far as the room's history reaches back.
+/// however often it is delivered, among the newest ids that the backplane remembers of the room.
 pub struct Bridge<R> {
     rooms: Rooms,
     route: R,

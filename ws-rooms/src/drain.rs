@@ -23,7 +23,7 @@ pub struct DrainReport {
 impl Rooms {
     /// Refuses new connections, tells all others goodbye with 4200 and a delay drawn for each,
     /// and waits until they are gone. What the deadline finds still open is cut, and gone on return, which may take
-    /// a second more.
+    /// a second more; but for an upgrade whose socket has not been handed over yet.
     ///
     /// # Cancel safety
     ///

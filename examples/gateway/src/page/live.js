@@ -143,7 +143,8 @@ class Person {
       if (frame.heartbeatSeconds) this.silence = 2_000 * frame.heartbeatSeconds;
       this.onState?.("on", `connected as ${this.user.name}`);
       for (const { room, epoch, offset } of frame.rooms) this.join(room, epoch, offset);
-      for (const room of this.wanted) this.send({ type: "subscribe", id: room, room });
+      // Where we were in it, if we were: what came meanwhile is asked for, and a loss is told.
+      for (const room of this.wanted) this.send({ type: "subscribe", id: room, room, since: this.positions.get(room) });
     } else if (frame.type === "subscribed") {
       this.positions.set(frame.room, { epoch: frame.epoch, offset: frame.offset });
       for (const { event } of frame.events ?? []) this.onEvent?.(event, frame.room);
@@ -165,7 +166,7 @@ class Person {
       this.renew().catch((problem) => { if (isRefusal(problem)) this.end(problem.message); });
     } else if (frame.type === "error" && frame.retry && this.wanted.has(frame.id)) {
       const socket = this.socket;
-      setTimeout(() => { if (this.socket === socket) this.send({ type: "subscribe", id: frame.id, room: frame.id }); }, 2_000);
+      setTimeout(() => { if (this.socket === socket) this.send({ type: "subscribe", id: frame.id, room: frame.id, since: this.positions.get(frame.id) }); }, 2_000);
     }
   }
 
