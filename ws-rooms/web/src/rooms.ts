@@ -155,6 +155,7 @@ export class Rooms<Events extends object = Record<string, RoomEvent>> {
   async #connect(why: "open" | "renew"): Promise<void> {
     const turn = (this.#turn += 1);
     this.#set({ phase: "opening", attempt: this.#backoff.attempt });
+    if (turn !== this.#turn) return;
     let credential: Credential | null;
     try {
       credential = await this.#tokens.get(why);
@@ -228,6 +229,7 @@ export class Rooms<Events extends object = Record<string, RoomEvent>> {
 
   #stop(reason: StopReason, code?: number): void {
     this.#turn += 1;
+    this.#tokens.forget();
     this.#link?.close();
     this.#link = undefined;
     this.#env.clearTimeout(this.#timer);

@@ -26,7 +26,16 @@ export class Tokens {
   }
 
   get(why: "open" | "renew"): Promise<Credential | null> {
-    return (this.#flight ??= this.#ask(why).finally(() => (this.#flight = undefined)));
+    if (this.#flight) return this.#flight;
+    const flight = this.#ask(why).finally(() => {
+      if (flight === this.#flight) this.forget();
+    });
+    return (this.#flight = flight);
+  }
+
+  /** Whoever asks from now on may be somebody else: what is under way is no answer for them. */
+  forget(): void {
+    this.#flight = undefined;
   }
 
   async #ask(why: "open" | "renew"): Promise<Credential | null> {

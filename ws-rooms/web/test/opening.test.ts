@@ -208,6 +208,75 @@ test("what is under way when the client is closed comes to nothing", async () =>
   assert.equal(phase(client.state), "stopped: closed");
 });
 
+test("who opens after a stop is not given the credential that was asked for before it", async () => {
+  // A token of whoever was signed in before, and «nobody is», are both somebody else's answer.
+  for (const late of ["of Ada", null]) {
+    const world = new World();
+    const answers: ((token: string | null) => void)[] = [];
+    const whys: string[] = [];
+    const credential = (why: string) => {
+      whys.push(why);
+      return new Promise<string | null>((resolve) => answers.push(resolve));
+    };
+    const client = world.client({ credential }).open();
+    await settled();
+    client.close();
+    client.open();
+    await settled();
+    assert.deepEqual(whys, ["open", "open"]);
+    answers[0]!(late);
+    await settled();
+    assert.equal(phase(client.state), "opening");
+    assert.equal(world.peers.length, 0);
+    answers[1]!("of Bob");
+    await settled();
+    assert.deepEqual(world.peers.map(({ protocols }) => protocols[1]), ["bearer.of Bob"]);
+    assert.equal(world.timers, 1);
+  }
+});
+
+test("a watcher that closes an opening leaves no question to whoever opens next", async () => {
+  const world = new World();
+  const { credential, whys } = credentials("of Bob");
+  const client = world.client({ credential });
+  const stop = client.watch(({ phase }) => phase === "opening" && client.close());
+  client.open();
+  await settled();
+  assert.deepEqual(whys, []);
+  stop();
+  client.open();
+  await settled();
+  assert.deepEqual(whys, ["open"]);
+  assert.equal(world.peers.length, 1);
+});
+
+test("a renewal is not answered by an opening of before a stop, which takes nothing from it either", async () => {
+  const world = new World();
+  const whys: string[] = [];
+  const answers: ((token: string) => void)[] = [];
+  const credential = (why: string) => {
+    whys.push(why);
+    return new Promise<string>((resolve) => answers.push(resolve));
+  };
+  const client = world.client({ credential }).open();
+  client.close();
+  client.open();
+  answers[1]!("of Bob");
+  await settled();
+  world.peer.welcome();
+  world.peer.receive({ type: "ping", expiresAt: "2026-11-26T15:15:00Z" });
+  answers[0]!("of Ada");
+  await settled();
+  assert.deepEqual(world.peer.inbox, []);
+  // The link breaks: opening anew waits for the renewal's answer.
+  world.peer.end(1006);
+  await world.advance(1_000);
+  assert.deepEqual(whys, ["open", "open", "renew"]);
+  answers[2]!("of Bob, new");
+  await settled();
+  assert.equal(world.peer.protocols[1], "bearer.of Bob, new");
+});
+
 test("an answer to why that comes after closing changes nothing", async () => {
   const world = new World();
   let answer: (response: { status: number; headers: { get(): null } }) => void = () => {};
