@@ -5,10 +5,10 @@ import { Recent } from "./recent.js";
 import { type GapReason, hand, type Listener, type Update } from "./updates.js";
 
 /**
- * `due`: to be subscribed to. `asked`: the answer is awaited, and holds whatever comes live meanwhile. `in`: live.
- * `leaving`: to be left. `out`: neither in nor wanted, kept only for its place.
+ * `due`: to be subscribed to. `asked`: the answer is awaited, and holds whatever comes live meanwhile. `later`: it was
+ * «not now». `in`: live. `leaving`: to be left. `out`: neither in nor wanted, kept only for its place.
  */
-type Stage = "due" | "asked" | "in" | "leaving" | "out";
+type Stage = "due" | "asked" | "later" | "in" | "leaving" | "out";
 
 interface Room {
   readonly name: string;
@@ -19,8 +19,8 @@ interface Room {
   given: boolean;
   /** Its place was sent along with the question. */
   since: boolean;
-  /** Refused for now; the others do not wait for it. */
-  notBefore: number;
+  /** How often it was refused for now; the others do not wait for it. */
+  refusals: number;
 }
 
 /** What is to be sent for a room. */
@@ -79,13 +79,13 @@ export class Book {
   // === What the connection does ===
 
   /** What is to be sent next, if anything. The caller sends it. */
-  next(now: number): RoomRequest | undefined {
+  next(): RoomRequest | undefined {
     for (const room of this.#rooms.values()) {
       if (room.stage === "leaving") {
         room.stage = "out";
         return { type: "unsubscribe", room: room.name };
       }
-      if (room.stage === "due" && room.notBefore <= now) {
+      if (room.stage === "due") {
         room.stage = "asked";
         room.since = room.place !== undefined;
         return { type: "subscribe", room: room.name, ...(room.place && { since: room.place }) };
@@ -96,8 +96,8 @@ export class Book {
 
   /** Whether each room has been answered, if only with «not now». */
   settled(): boolean {
-    for (const { stage, notBefore } of this.#rooms.values()) {
-      if ((stage === "due" || stage === "asked") && notBefore === 0) return false;
+    for (const { stage, refusals } of this.#rooms.values()) {
+      if ((stage === "due" || stage === "asked") && !refusals) return false;
     }
     return true;
   }
@@ -106,7 +106,7 @@ export class Book {
   lost(): void {
     for (const room of this.#rooms.values()) {
       room.stage = room.listeners.size > 0 ? "due" : "out";
-      room.notBefore = 0;
+      room.refusals = 0;
       // A room that was wanted until a moment ago.
       if (room.stage === "out" && !room.given) this.#rooms.delete(room.name);
     }
@@ -180,13 +180,16 @@ export class Book {
     this.#hear(room, { kind: "ended", room: name, code, message });
   }
 
-  /** The room cannot be joined just now. */
-  postponed(name: string, until: number): void {
+  /** The room cannot be joined just now. What is returned makes it due again; the time is the caller's affair. */
+  postponed(name: string): () => void {
     const room = this.#rooms.get(name);
-    if (room?.stage !== "asked") return;
-    room.stage = "due";
-    room.notBefore = until;
+    if (room?.stage !== "asked") return () => {};
+    room.stage = "later";
+    const refusals = (room.refusals += 1);
     this.leave(name);
+    return () => {
+      if (room.stage === "later" && room.refusals === refusals) room.stage = "due";
+    };
   }
 
   event({ room: name, offset, event }: EventFrame): void {
@@ -230,7 +233,7 @@ export class Book {
   #room(name: string, stage: Stage): Room {
     let room = this.#rooms.get(name);
     if (!room) {
-      room = { name, listeners: new Set(), stage, place: undefined, given: false, since: false, notBefore: 0 };
+      room = { name, listeners: new Set(), stage, place: undefined, given: false, since: false, refusals: 0 };
       this.#rooms.set(name, room);
     }
     return room;
@@ -255,7 +258,6 @@ export class Book {
 
   #live(room: Room): void {
     room.stage = "in";
-    room.notBefore = 0;
     this.#hear(room, { kind: "live", room: room.name, place: room.place! });
   }
 

@@ -262,14 +262,19 @@ export class Rooms<Events extends object = Record<string, RoomEvent>> {
         this.#pumping = this.#env.setTimeout(() => this.#pump(), wait);
         return;
       }
-      const request = this.#book.next(this.#env.now());
+      const request = this.#book.next();
       if (request) {
         link.ask<Subscribed | Unsubscribed>(request, (frame) => {
           if (frame.type === "subscribed") this.#book.subscribed(frame);
           else if (frame.type === "unsubscribed") this.#book.unsubscribed(request.room, false);
           else if (request.type === "subscribe") {
-            if (frame.retry) this.#later((ms) => this.#book.postponed(request.room, this.#env.now() + ms));
-            else this.#book.refused(request.room, frame.code, frame.message);
+            if (frame.retry) {
+              const again = this.#book.postponed(request.room);
+              this.#later(link, () => {
+                again();
+                this.#pump();
+              });
+            } else this.#book.refused(request.room, frame.code, frame.message);
           }
           this.#pump();
         });
@@ -322,7 +327,7 @@ export class Rooms<Events extends object = Record<string, RoomEvent>> {
     try {
       token = await this.#tokens.get("renew");
     } catch {
-      return this.#later(() => {}, () => link === this.#link && this.#renew());
+      return this.#later(link, () => void this.#renew());
     }
     if (!link || link !== this.#link) return;
     if (token === null) return this.#stop("signed_out");
@@ -335,9 +340,9 @@ export class Rooms<Events extends object = Record<string, RoomEvent>> {
         this.#book.given(frame.rooms ?? []);
         this.#pump();
       } else if (frame.retry) {
-        this.#later(() => {}, () => link === this.#link && this.#authenticate(link, token));
+        this.#later(link, () => this.#authenticate(link, token));
       } else if (frame.code === "TOKEN_EXPIRED") {
-        this.#later(() => {}, () => link === this.#link && this.#renew());
+        this.#later(link, () => void this.#renew());
       } else {
         // Another user's token too: this connection must not go on in a name that is no longer right.
         const reasons: Record<string, StopReason> = { TOKEN_REVOKED: "revoked", FORBIDDEN: "forbidden" };
@@ -346,10 +351,9 @@ export class Rooms<Events extends object = Record<string, RoomEvent>> {
     });
   }
 
-  #later(first: (ms: number) => void, then: () => unknown = () => this.#pump()): void {
-    const ms = Math.round(LATER * (0.5 + this.#env.random()));
-    first(ms);
-    this.#env.setTimeout(then as () => void, ms);
+  /** Once more, if the connection still lives. Only the timer says when: the clock may be set back. */
+  #later(link: Link | undefined, then: () => void): void {
+    this.#env.setTimeout(() => link === this.#link && then(), Math.round(LATER * (0.5 + this.#env.random())));
   }
 
   #set(state: State): void {

@@ -151,6 +151,53 @@ test("a room that the server gave, and gives no longer, is asked for and left li
   assert.equal(world.peer.next()["type"], "unsubscribe");
 });
 
+test("a room that cannot be told now is asked for again, whatever the clock shows", async () => {
+  // A timer that is early by a millisecond, and a clock that was set back.
+  for (const skew of [-1, -3_600_000]) {
+    const { world, client, peer } = await opened();
+    client.on("payment:1", () => {});
+    const refuse = () => {
+      peer.receive({ type: "error", id: peer.next()["id"], code: "UNAVAILABLE", message: "later", retry: true });
+    };
+    refuse();
+    world.skew = skew;
+    await world.advance(1_999);
+    assert.deepEqual(peer.inbox, []);
+    await world.advance(1);
+    refuse();
+    await world.advance(2_000);
+    assert.equal(peer.next()["type"], "subscribe");
+  }
+});
+
+test("a refusal's time ends with its connection, and with its room", async () => {
+  const { world, client, peer } = await opened();
+  const refuse = (peer: typeof world.peer) => {
+    peer.receive({ type: "error", id: peer.next()["id"], code: "UNAVAILABLE", message: "later", retry: true });
+  };
+  client.on("payment:1", () => {});
+  refuse(peer);
+  peer.end(1006);
+  await world.advance(1_000);
+  world.peer.welcome();
+  refuse(world.peer);
+  const stop = client.on("payment:2", () => {});
+  refuse(world.peer);
+  stop();
+  await world.advance(1_000);
+  // The first refusals' time is over now, and soon the second one's.
+  client.on("payment:2", () => {});
+  refuse(world.peer);
+  await world.advance(999);
+  assert.deepEqual(world.peer.inbox, []);
+  await world.advance(1);
+  assert.equal(world.peer.next()["room"], "payment:1");
+  await world.advance(999);
+  assert.deepEqual(world.peer.inbox, []);
+  await world.advance(1);
+  assert.equal(world.peer.next()["room"], "payment:2");
+});
+
 test("who stops before the answer leaves after it", async () => {
   const { world, client, peer } = await opened();
   client.on("payment:1", () => {})();
