@@ -51,20 +51,16 @@ export class Book {
     return () => this.#all.delete(listener);
   }
 
-  /** Wants a room. */
-  want(name: string, listener: Listener<never>): void {
+  /** Wants a room. What is returned listens no longer; whether nobody does. The room itself stays until `leave`. */
+  want(name: string, listener: Listener<never>): () => boolean {
     const room = this.#room(name, "due");
     room.listeners.add(listener);
     if (room.stage === "out") room.stage = "due";
     // Nobody has told the server yet.
     if (room.stage === "leaving") room.stage = "in";
     if (room.stage === "in" && room.place) this.#tell(listener, { kind: "live", room: name, place: room.place });
-  }
-
-  /** Listens no longer; whether nobody does. The room itself stays until `leave`. */
-  unwant(name: string, listener: Listener<never>): boolean {
-    const room = this.#rooms.get(name);
-    return room !== undefined && room.listeners.delete(listener) && room.listeners.size === 0;
+    // Of this room, not of its name: while its end is told, the name has none, or another.
+    return () => room.listeners.delete(listener) && room.listeners.size === 0;
   }
 
   /** Leaves a room that nobody wants any more. */
@@ -155,6 +151,7 @@ export class Book {
       if (room.place && offset !== room.place.offset + 1) reason ??= "hole";
       room.place = { epoch: frame.epoch, offset };
       this.#event(room, offset, event);
+      if (this.#gone(room)) return;
     }
     if (frame.recovered && room.place?.offset !== frame.offset) reason ??= "hole";
     room.place = { epoch: frame.epoch, offset: frame.offset };
@@ -270,10 +267,18 @@ export class Book {
     if (here) this.#hear(room, { kind: "event", room: room.name, offset, event }, anywhere);
   }
 
+  /** Ended, perhaps by a listener that is being called. */
+  #gone(room: Room): boolean {
+    return this.#rooms.get(room.name) !== room;
+  }
+
   #hear(room: Room, update: Update, byAll = true): void {
     // Copies: a listener may come and go while it is called.
-    for (const listener of [...room.listeners]) if (room.listeners.has(listener)) this.#tell(listener, update);
-    if (byAll) for (const listener of [...this.#all]) if (this.#all.has(listener)) this.#tell(listener, update);
+    for (const listener of [...room.listeners, ...(byAll ? this.#all : [])]) {
+      // ORDER: nothing comes after the end.
+      if (update.kind !== "ended" && this.#gone(room)) return;
+      if (room.listeners.has(listener) || this.#all.has(listener)) this.#tell(listener, update);
+    }
   }
 
   #tell(listener: Listener<never>, update: Update): void {

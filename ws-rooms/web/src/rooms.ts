@@ -109,10 +109,10 @@ export class Rooms<Events extends object = Record<string, RoomEvent>> {
   on<Name extends keyof Events & string>(room: Name, listener: Listener<Events[Name]>): () => void {
     named(room);
     const own = (update: Update) => hand(listener as Listener<never>, update);
-    this.#book.want(room, own);
+    const unwant = this.#book.want(room, own);
     this.#pump();
     return () => {
-      if (!this.#book.unwant(room, own)) return;
+      if (!unwant()) return;
       this.#env.setTimeout(() => {
         this.#book.leave(room);
         this.#pump();

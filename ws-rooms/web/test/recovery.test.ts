@@ -234,6 +234,43 @@ test("a listener may stop itself and others while it is called", async () => {
   assert.deepEqual(heard, ["a"]);
 });
 
+test("nothing is told after the end", async () => {
+  const { client, peer } = await opened({}, [{ room: "broadcast", epoch: "e", offset: 0 }]);
+  const heard: string[] = [];
+  const listen = (name: string) => (update: { kind: string }) => heard.push(`${name} ${update.kind}`);
+  // The first closes while all three are being told.
+  client.on("broadcast", { event: () => client.close() });
+  client.on("broadcast", listen("second"));
+  client.onAny(listen("any"));
+  peer.receive(event("broadcast", 1));
+  assert.deepEqual(heard, ["second live", "second ended", "any ended"]);
+});
+
+test("an answer is not told on when its first event ends the client", async () => {
+  const { client, peer } = await opened();
+  const heard: string[] = [];
+  client.on("payment:1", (update) => {
+    heard.push(update.kind);
+    if (update.kind !== "event") return;
+    client.close();
+    client.onAny(({ kind }) => heard.push(`any ${kind}`));
+  });
+  const events = [1, 2].map((offset) => ({ offset, event: { id: `e${offset}`, type: "t" } }));
+  peer.receive({ type: "subscribed", id: peer.next()["id"], room: "payment:1", epoch: "e", offset: 2, events });
+  assert.deepEqual(heard, ["event", "ended"]);
+  assert.equal(client.place("payment:1"), undefined);
+});
+
+test("whoever is stopped by another's end hears of none", async () => {
+  const { client } = await opened({}, [{ room: "broadcast", epoch: "e", offset: 0 }]);
+  const heard: string[] = [];
+  const stops: (() => void)[] = [];
+  client.on("broadcast", { ended: () => stops[0]!() });
+  stops.push(client.on("broadcast", { ended: () => heard.push("ended") }));
+  client.close();
+  assert.deepEqual(heard, []);
+});
+
 test("closing ends subscriptions, fails what waits, and forgets places", async () => {
   const { world, client, peer } = await opened({}, [{ room: "broadcast", epoch: "e", offset: 4 }]);
   const heard: string[] = [];
