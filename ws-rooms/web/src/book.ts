@@ -32,7 +32,7 @@ export type RoomRequest =
 export class Book {
   readonly #rooms = new Map<string, Room>();
   readonly #all = new Set<Listener<never>>();
-  readonly #recent = new Recent();
+  #recent = new Recent();
   readonly #report: (error: unknown) => void;
 
   constructor(report: (error: unknown) => void) {
@@ -133,6 +133,7 @@ export class Book {
       }
       room.place = { epoch, offset };
       if (room.stage !== "in") this.#live(room);
+      if (this.#gone(room)) return;
     }
   }
 
@@ -140,8 +141,6 @@ export class Book {
 
   subscribed(frame: Subscribed): void {
     const room = this.#rooms.get(frame.room);
-    // Without an id the server tells of a room by itself.
-    if (frame.id === undefined) return this.given([frame]);
     if (room?.stage !== "asked") return;
     let reason: GapReason | undefined;
     if (room.since && !frame.recovered) reason = frame.reason ?? "trimmed";
@@ -161,15 +160,14 @@ export class Book {
     this.leave(frame.room);
   }
 
-  /** Left by our own wish, or taken away. */
-  unsubscribed(name: string, forbidden: boolean): void {
-    if (forbidden) this.refused(name, "FORBIDDEN", "this room is no longer open to you");
+  /** Left by our own wish. */
+  unsubscribed(name: string): void {
     const room = this.#rooms.get(name);
     if (room?.stage !== "out" || room.given) return;
     this.#rooms.delete(name);
   }
 
-  /** The room cannot be joined. */
+  /** The room cannot be joined, or was taken away. */
   refused(name: string, code: string, message: string): void {
     const room = this.#rooms.get(name);
     if (!room) return;
@@ -221,6 +219,7 @@ export class Book {
   clear(code: string, message: string): void {
     const rooms = [...this.#rooms.values()];
     this.#rooms.clear();
+    this.#recent = new Recent();
     for (const room of rooms) this.#hear(room, { kind: "ended", room: room.name, code, message }, false);
     const all = [...this.#all];
     this.#all.clear();

@@ -66,12 +66,15 @@ export class Link {
   /** Sends a request in its turn, as `wait` told. */
   ask<Frame extends ServerFrame>(request: object, answered: (frame: Frame | ErrorFrame) => void): void {
     this.#pace?.take();
-    this.#send(request, answered);
+    this.askNow(request, answered);
   }
 
   /** Sends a request that must not wait: they are few, and the pace leaves room for them. */
   askNow<Frame extends ServerFrame>(request: object, answered: (frame: Frame | ErrorFrame) => void): void {
-    this.#send(request, answered);
+    const id = String((this.#ids += 1));
+    this.#asked.set(id, { at: this.#env.now(), answered: answered as Asked["answered"] });
+    if (this.#asked.size === 1) this.#expect(ANSWER);
+    this.#socket.send(JSON.stringify({ ...request, id }));
   }
 
   /** Wants a sign of life. */
@@ -83,13 +86,6 @@ export class Link {
   close(): void {
     this.#detach();
     this.#socket.close(1000);
-  }
-
-  #send<Frame extends ServerFrame>(request: object, answered: (frame: Frame | ErrorFrame) => void): void {
-    const id = String((this.#ids += 1));
-    this.#asked.set(id, { at: this.#env.now(), answered: answered as Asked["answered"] });
-    if (this.#asked.size === 1) this.#expect(ANSWER);
-    this.#socket.send(JSON.stringify({ ...request, id }));
   }
 
   #message(data: unknown): void {
@@ -119,7 +115,7 @@ export class Link {
     this.#env.clearTimeout(this.#opening);
     this.#welcomedAt = this.#env.now();
     this.#pace = new Pace(frame.limits.messagesPerSecond ?? 20, () => this.#env.now());
-    const probe = () => this.#send({ type: "ping" }, () => {});
+    const probe = () => this.askNow({ type: "ping" }, () => {});
     this.#silence = new Silence(this.#env, frame.heartbeatSeconds, probe, () => this.#end(BROKEN));
     this.#silence.heard();
     this.#on.welcome(frame);

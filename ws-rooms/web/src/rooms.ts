@@ -175,7 +175,7 @@ export class Rooms<Events extends object = Record<string, RoomEvent>> {
       this.#link = new Link(this.#env, url.href, protocols, {
         welcome: ({ userId, connectionId, rooms }) => {
           this.#set({ phase: "recovering", userId, connectionId });
-          this.#book.welcome(rooms);
+          if (turn === this.#turn) this.#book.welcome(rooms);
           this.#pump();
         },
         frame: (frame) => this.#frame(frame),
@@ -266,7 +266,7 @@ export class Rooms<Events extends object = Record<string, RoomEvent>> {
       if (request) {
         link.ask<Subscribed | Unsubscribed>(request, (frame) => {
           if (frame.type === "subscribed") this.#book.subscribed(frame);
-          else if (frame.type === "unsubscribed") this.#book.unsubscribed(request.room, false);
+          else if (frame.type === "unsubscribed") this.#book.unsubscribed(request.room);
           else if (request.type === "subscribe") {
             if (frame.retry) {
               const again = this.#book.postponed(request.room);
@@ -304,7 +304,7 @@ export class Rooms<Events extends object = Record<string, RoomEvent>> {
         this.#book.given([frame]);
         break;
       case "unsubscribed":
-        this.#book.unsubscribed(frame.room, true);
+        this.#book.refused(frame.room, "FORBIDDEN", "this room is no longer open to you");
         break;
       case "joined":
       case "left":

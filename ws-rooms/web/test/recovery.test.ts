@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import { Pace } from "../src/pace.js";
 import { Recent } from "../src/recent.js";
-import { event, opened, phase } from "./support/world.js";
+import { event, opened, phase, settled, World } from "./support/world.js";
 
 test("a hundred rooms come back below the server's pace, eight questions at a time", async () => {
   const { world, client } = await opened();
@@ -269,6 +269,39 @@ test("whoever is stopped by another's end hears of none", async () => {
   stops.push(client.on("broadcast", { ended: () => heard.push("ended") }));
   client.close();
   assert.deepEqual(heard, []);
+});
+
+test("closing while the welcome is told leaves nothing behind", async () => {
+  const places = ["broadcast", "role:admin"].map((room) => ({ room, epoch: "e", offset: 4 }));
+  for (const closes of ["watcher", "listener", "any"]) {
+    const world = new World();
+    const client = world.client();
+    if (closes === "watcher") client.watch(({ phase }) => phase === "recovering" && client.close());
+    if (closes === "listener") client.on("broadcast", { live: () => client.close() });
+    if (closes === "any") client.onAny({ live: () => client.close() });
+    client.open();
+    await settled();
+    world.peer.welcome(places);
+    assert.equal(phase(client.state), "stopped: closed");
+    assert.deepEqual(places.map(({ room }) => client.place(room)), [undefined, undefined]);
+    assert.equal(world.timers, 0);
+  }
+});
+
+test("what was heard before closing is new to whoever opens next", async () => {
+  const places = ["broadcast", "role:admin"].map((room) => ({ room, epoch: "e", offset: 0 }));
+  const { world, client, peer } = await opened({}, places);
+  peer.receive(event("broadcast", 1, "a"));
+  client.close();
+  client.open();
+  await settled();
+  world.peer.welcome(places);
+  const heard: string[] = [];
+  client.onAny(({ kind, room }) => heard.push(`${kind} ${room}`));
+  client.on("role:admin", { gap: ({ reason }) => heard.push(reason), event: () => heard.push("somebody else's event") });
+  world.peer.receive({ type: "position", room: "role:admin", offset: 1, id: "a" });
+  world.peer.receive(event("broadcast", 1, "a"));
+  assert.deepEqual(heard, ["elsewhere", "gap role:admin", "event broadcast"]);
 });
 
 test("closing ends subscriptions, fails what waits, and forgets places", async () => {
