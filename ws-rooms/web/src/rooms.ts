@@ -51,6 +51,10 @@ export class Rooms<Events extends object = Record<string, RoomEvent>> {
   readonly #watchers = new Set<(state: State) => void>();
   #state: State = { phase: "idle" };
   #link: Link | undefined;
+  /** The connection's credential. */
+  #credential: Credential | undefined;
+  /** The connection that is being renewed, or was with the token it had: then nothing but its end helps. */
+  #renewing: Link | undefined;
   /** Counts openings and stops: what awaited something looks whether it still matters. */
   #turn = 0;
   #timer: unknown;
@@ -172,6 +176,7 @@ export class Rooms<Events extends object = Record<string, RoomEvent>> {
       const protocols = [SUBPROTOCOL];
       if (typeof credential === "string") protocols.push(`bearer.${credential}`);
       else url.searchParams.set("ticket", credential.ticket);
+      this.#credential = credential;
       this.#link = new Link(this.#env, url.href, protocols, {
         welcome: ({ userId, connectionId, rooms }) => {
           this.#set({ phase: "recovering", userId, connectionId });
@@ -311,7 +316,7 @@ export class Rooms<Events extends object = Record<string, RoomEvent>> {
         this.#book.people(frame.type, frame.room, frame.userId);
         break;
       case "ping":
-        if (frame.expiresAt !== undefined) void this.#renew();
+        if (frame.expiresAt !== undefined && this.#link !== this.#renewing) void this.#renew((this.#renewing = this.#link));
         return;
       default:
         return;
@@ -321,28 +326,29 @@ export class Rooms<Events extends object = Record<string, RoomEvent>> {
   }
 
   /** Renews the connection in place. Whatever fails for good ends it; else the token's end does, and 4201 follows. */
-  async #renew(): Promise<void> {
-    const link = this.#link;
+  async #renew(link: Link | undefined): Promise<void> {
     let token: Credential | null;
     try {
       token = await this.#tokens.get("renew");
     } catch {
-      return this.#later(link, () => void this.#renew());
+      return this.#later(link, () => void this.#renew(link));
     }
     if (!link || link !== this.#link) return;
     if (token === null) return this.#stop("signed_out");
-    if (typeof token === "string") this.#authenticate(link, token);
+    // The same one would be good no longer than it is: 4201 asks for another.
+    if (typeof token === "string" && token !== this.#credential) this.#authenticate(link, (this.#credential = token));
   }
 
   #authenticate(link: Link, token: string): void {
     link.askNow<Authenticated>({ type: "auth", token }, (frame) => {
       if (frame.type === "authenticated") {
+        this.#renewing = undefined;
         this.#book.given(frame.rooms ?? []);
         this.#pump();
       } else if (frame.retry) {
         this.#later(link, () => this.#authenticate(link, token));
       } else if (frame.code === "TOKEN_EXPIRED") {
-        this.#later(link, () => void this.#renew());
+        this.#later(link, () => void this.#renew(link));
       } else {
         // Another user's token too: this connection must not go on in a name that is no longer right.
         const reasons: Record<string, StopReason> = { TOKEN_REVOKED: "revoked", FORBIDDEN: "forbidden" };

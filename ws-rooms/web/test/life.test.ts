@@ -174,7 +174,7 @@ test("the token is renewed in place, and asked for once", async () => {
 });
 
 test("a renewal's rooms are places like the welcome's", async () => {
-  const { credential } = credentials("old", "new");
+  const { credential } = credentials("old", "new", "newer");
   const { client, peer } = await opened({ credential }, [{ room: "user:ada", epoch: "e", offset: 3 }]);
   const heard: string[] = [];
   client.onAny((update) => heard.push(`${update.kind} ${update.room}`));
@@ -199,7 +199,7 @@ test("a renewal that is refused stops; one that cannot be told now is sent again
     ["UNAUTHENTICATED", "unauthenticated"],
     ["FORBIDDEN", "forbidden"],
   ] as const) {
-    const { world, client, peer } = await opened({}, []);
+    const { world, client, peer } = await opened(credentials("old", "new"));
     peer.receive({ type: "ping", expiresAt: "2026-11-26T15:15:00Z" });
     await settled();
     peer.receive({ type: "error", id: peer.next()["id"], code: "UNAVAILABLE", message: "later", retry: true });
@@ -207,7 +207,7 @@ test("a renewal that is refused stops; one that cannot be told now is sent again
     assert.deepEqual(peer.inbox, []);
     await world.advance(1);
     const again = peer.next();
-    assert.equal(again["token"], "token");
+    assert.equal(again["token"], "new");
     peer.receive({ type: "error", id: again["id"], code, message: "no", retry: false });
     assert.equal(phase(client.state), `stopped: ${reason}`);
     assert.equal(peer.closed, 1000);
@@ -215,7 +215,7 @@ test("a renewal that is refused stops; one that cannot be told now is sent again
 });
 
 test("a renewal that brings an old token asks for another", async () => {
-  const { credential, whys } = credentials("old", "old", "new");
+  const { credential, whys } = credentials("old", "older", "new");
   const { world, peer } = await opened({ credential });
   peer.receive({ type: "ping", expiresAt: "2026-11-26T15:15:00Z" });
   await settled();
@@ -223,6 +223,57 @@ test("a renewal that brings an old token asks for another", async () => {
   await world.advance(2_000);
   assert.equal(peer.next()["token"], "new");
   assert.deepEqual(whys, ["open", "renew", "renew"]);
+});
+
+test("however often the server says that the token ends, one renewal is under way", async () => {
+  const { credential, whys } = credentials("old", "new", "newer");
+  const { world, client, peer } = await opened({ credential });
+  const ping = async () => {
+    peer.receive({ type: "ping", expiresAt: "2026-11-26T15:15:00Z" });
+    await settled();
+  };
+  await ping();
+  await ping();
+  let { id } = peer.next();
+  assert.deepEqual(peer.inbox, []);
+  peer.receive({ type: "error", id, code: "UNAVAILABLE", message: "later", retry: true });
+  await ping();
+  assert.deepEqual(peer.inbox, []);
+  await world.advance(2_000);
+  ({ id } = peer.next());
+  assert.deepEqual(whys, ["open", "renew"]);
+  peer.receive({ type: "authenticated", id, expiresAt: "2026-11-26T15:30:00Z" });
+  await ping();
+  assert.equal(peer.next()["token"], "newer");
+  // Each link has its own.
+  peer.end(1006);
+  await world.advance(1_000);
+  world.peer.welcome();
+  world.peer.receive({ type: "ping", expiresAt: "2026-11-26T15:30:00Z" });
+  await settled();
+  assert.deepEqual(whys, ["open", "renew", "renew", "open", "renew"]);
+  assert.equal(phase(client.state), "open");
+});
+
+test("a renewal that brings the same token again leaves it to the token's end", async () => {
+  const { credential, whys } = credentials("old", "new", "new", "newest");
+  const { world, client, peer } = await opened({ credential });
+  const ping = async () => {
+    peer.receive({ type: "ping", expiresAt: "2026-11-26T15:15:00Z" });
+    await settled();
+  };
+  await ping();
+  peer.receive({ type: "authenticated", id: peer.next()["id"], expiresAt: "2026-11-26T15:15:20Z" });
+  for (let seconds = 0; seconds < 20; seconds += 1) {
+    await ping();
+    await world.advance(1_000);
+  }
+  assert.deepEqual(peer.inbox, []);
+  assert.deepEqual(whys, ["open", "renew", "renew"]);
+  peer.end(4201);
+  await world.advance(500);
+  assert.deepEqual(world.peer.protocols, ["tramline.v1", "bearer.newest"]);
+  assert.equal(phase(client.state), "opening");
 });
 
 test("a source that fails is asked again while the connection lives; null ends it", async () => {
@@ -274,7 +325,7 @@ test("what the old connection still says is not heard", async () => {
 });
 
 test("a renewal is not sent again on a connection that has gone", async () => {
-  const { world, peer } = await opened();
+  const { world, peer } = await opened(credentials("old", "new"));
   peer.receive({ type: "ping", expiresAt: "2026-11-26T15:15:00Z" });
   await settled();
   peer.receive({ type: "error", id: peer.next()["id"], code: "UNAVAILABLE", message: "later", retry: true });
