@@ -54,6 +54,6 @@ export class Backoff {
     const soon = what === "reconnect" && !again;
     const delay = Math.round(soon ? drawn * FIRST : LEAST + drawn * (ceiling - LEAST));
     if (retryAfterMs === undefined) return delay;
-    return again ? Math.max(delay, Math.min(retryAfterMs, LONGEST)) : Math.min(retryAfterMs, LONGEST);
+    return Math.max(again ? delay : 0, Math.min(retryAfterMs, LONGEST));
   }
 }

@@ -38,7 +38,7 @@ export async function askWhy(env: Environment, url: string, token: string, renew
     });
     return judge(status, headers.get("retry-after"), renewed, env.random());
   } catch {
-    return judge(undefined, null, renewed, env.random());
+    return { does: "wait" };
   } finally {
     env.clearTimeout(timer);
   }

@@ -62,6 +62,8 @@ export class Rooms<Events extends object = Record<string, RoomEvent>> {
   /** The wait is the server's wish, or was shortened already: nothing shortens it. */
   #obliged = false;
   #stopWake: (() => void) | undefined;
+  /** The timers of rooms that nobody listens to any more. */
+  readonly #lingering = new Map<string, unknown>();
 
   /** Does nothing yet: `open` does. */
   constructor(options: RoomsOptions) {
@@ -113,14 +115,17 @@ export class Rooms<Events extends object = Record<string, RoomEvent>> {
   on<Name extends keyof Events & string>(room: Name, listener: Listener<Events[Name]>): () => void {
     named(room);
     const own = (update: Update) => hand(listener as Listener<never>, update);
+    this.#env.clearTimeout(this.#lingering.get(room));
     const unwant = this.#book.want(room, own);
     this.#pump();
     return () => {
       if (!unwant()) return;
-      this.#env.setTimeout(() => {
+      const leave = () => {
+        this.#lingering.delete(room);
         this.#book.leave(room);
         this.#pump();
-      }, LINGER);
+      };
+      this.#lingering.set(room, this.#env.setTimeout(leave, LINGER));
     };
   }
 
@@ -316,7 +321,7 @@ export class Rooms<Events extends object = Record<string, RoomEvent>> {
         this.#book.people(frame.type, frame.room, frame.userId);
         break;
       case "ping":
-        if (frame.expiresAt !== undefined && this.#link !== this.#renewing) void this.#renew((this.#renewing = this.#link));
+        if (frame.expiresAt !== undefined && this.#link !== this.#renewing) void this.#renew((this.#renewing = this.#link!));
         return;
       default:
         return;
@@ -326,14 +331,14 @@ export class Rooms<Events extends object = Record<string, RoomEvent>> {
   }
 
   /** Renews the connection in place. Whatever fails for good ends it; else the token's end does, and 4201 follows. */
-  async #renew(link: Link | undefined): Promise<void> {
+  async #renew(link: Link): Promise<void> {
     let token: Credential | null;
     try {
       token = await this.#tokens.get("renew");
     } catch {
       return this.#later(link, () => void this.#renew(link));
     }
-    if (!link || link !== this.#link) return;
+    if (link !== this.#link) return;
     if (token === null) return this.#stop("signed_out");
     // The same one would be good no longer than it is: 4201 asks for another.
     if (typeof token === "string" && token !== this.#credential) this.#authenticate(link, (this.#credential = token));
@@ -358,7 +363,7 @@ export class Rooms<Events extends object = Record<string, RoomEvent>> {
   }
 
   /** Once more, if the connection still lives. Only the timer says when: the clock may be set back. */
-  #later(link: Link | undefined, then: () => void): void {
+  #later(link: Link, then: () => void): void {
     this.#env.setTimeout(() => link === this.#link && then(), Math.round(LATER * (0.5 + this.#env.random())));
   }
 

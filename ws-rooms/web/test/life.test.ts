@@ -288,10 +288,12 @@ test("a source that fails is asked again while the connection lives; null ends i
 });
 
 test("a frame that cannot be read costs the connection, not the place", async () => {
-  for (const broken of ["{", "[]", JSON.stringify({ type: "event", room: "broadcast", offset: 1.5, event: {} })]) {
+  const half = JSON.stringify({ type: "event", room: "broadcast", offset: 1.5, event: {} });
+  for (const broken of ["{", "[]", half, new ArrayBuffer(2), new Blob(["{}"])]) {
     const { world, client, peer } = await opened({}, [{ room: "broadcast", epoch: "e", offset: 1 }]);
     client.on("broadcast", () => {});
-    peer.receive(broken);
+    if (typeof broken === "string") peer.receive(broken);
+    else peer.onmessage?.({ data: broken });
     assert.equal(phase(client.state), "waiting");
     await world.advance(1_000);
     world.peer.welcome([{ room: "broadcast", epoch: "e", offset: 2 }]);

@@ -90,6 +90,19 @@ test("two listeners are one subscription, and the same function may listen twice
   assert.equal(peer.next()["type"], "unsubscribe");
 });
 
+test("a room stays a second after the last listener, not after one before", async () => {
+  const { world, client, peer } = await opened();
+  const stop = client.on("payment:1", () => {});
+  peer.receive({ type: "subscribed", id: peer.next()["id"], room: "payment:1", epoch: "e", offset: 5, events: [] });
+  stop();
+  await world.advance(500);
+  client.on("payment:1", () => {})();
+  await world.advance(999);
+  assert.deepEqual(peer.inbox, []);
+  await world.advance(1);
+  assert.equal(peer.next()["type"], "unsubscribe");
+});
+
 test("a room that is wanted again while it is being left is asked for again, from its place", async () => {
   const { world, client, peer } = await opened();
   const stop = client.on("payment:1", () => {});
