@@ -211,6 +211,24 @@ test("a refusal's time ends with its connection, and with its room", async () =>
   assert.equal(world.peer.next()["room"], "payment:2");
 });
 
+test("of two refusals on one connection the later one counts", async () => {
+  const { world, client, peer } = await opened({}, [{ room: "broadcast", epoch: "e", offset: 1 }]);
+  client.on("broadcast", () => {});
+  const refuse = () => {
+    peer.receive({ type: "error", id: peer.next()["id"], code: "UNAVAILABLE", message: "later", retry: true });
+  };
+  peer.receive(event("broadcast", 3));
+  refuse();
+  await world.advance(1_000);
+  // The server tells of the room by itself, so it is asked for at once.
+  peer.receive({ type: "subscribed", room: "broadcast", epoch: "e", offset: 5, events: [] });
+  refuse();
+  await world.advance(1_999);
+  assert.deepEqual(peer.inbox, []);
+  await world.advance(1);
+  assert.deepEqual(peer.next()["since"], { epoch: "e", offset: 1 });
+});
+
 test("who stops before the answer leaves after it", async () => {
   const { world, client, peer } = await opened();
   client.on("payment:1", () => {})();
@@ -299,6 +317,20 @@ test("closing while the welcome is told leaves nothing behind", async () => {
     assert.deepEqual(places.map(({ room }) => client.place(room)), [undefined, undefined]);
     assert.equal(world.timers, 0);
   }
+});
+
+test("what an answer still had when a listener closed is new to whoever opens next", async () => {
+  const { world, client, peer } = await opened();
+  client.on("payment:1", { event: () => client.close() });
+  const events = [1, 2].map((offset) => ({ offset, event: { id: `e${offset}`, type: "t" } }));
+  peer.receive({ type: "subscribed", id: peer.next()["id"], room: "payment:1", epoch: "e", offset: 2, events });
+  client.open();
+  await settled();
+  world.peer.welcome([{ room: "payment:1", epoch: "e", offset: 1 }]);
+  const heard: string[] = [];
+  client.onAny({ event: ({ event }) => heard.push(event.id) });
+  world.peer.receive(event("payment:1", 2, "e2"));
+  assert.deepEqual(heard, ["e2"]);
 });
 
 test("what was heard before closing is new to whoever opens next", async () => {
