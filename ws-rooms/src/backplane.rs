@@ -30,9 +30,9 @@ pub struct Backplane {
 ///
 /// Promises, held by the conformance suite: offsets of a room count by one within an epoch;
 /// every sink that joined a room is given each entry of it once and in order; an event id is
-/// appended to a room once, however large or old the event, among the newest 1,024 ids of the room, or as many as a
-/// bound for all rooms leaves of them;
-/// [`recover`](Self::recover) is whole or nothing.
+/// appended to a room once, however large or old the event, among the newest 1,024 ids of the
+/// room, or as many as a bound for all rooms leaves of them; [`recover`](Self::recover) is whole
+/// or nothing.
 pub trait Driver: Send + Sync + 'static {
     /// Takes a node's sink: entries of rooms that the node has joined go there.
     fn attach(&self, sink: Sink);
