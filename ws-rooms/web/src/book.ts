@@ -31,7 +31,7 @@ export type RoomRequest =
 /** Every room that is wanted or was given. Bounded by what the application wants and the server gives. */
 export class Book {
   readonly #rooms = new Map<string, Room>();
-  readonly #all = new Set<Listener<never>>();
+  #all = new Set<Listener<never>>();
   #recent = new Recent();
   readonly #report: (error: unknown) => void;
 
@@ -47,8 +47,9 @@ export class Book {
 
   /** Listens to every room that one is in, wanted or given. */
   all(listener: Listener<never>): () => void {
-    this.#all.add(listener);
-    return () => this.#all.delete(listener);
+    // Of this time: once the end is told there is another.
+    const all = this.#all.add(listener);
+    return () => all.delete(listener);
   }
 
   /** Wants a room. What is returned listens no longer; whether nobody does. The room itself stays until `leave`. */
@@ -163,8 +164,7 @@ export class Book {
   /** Left by our own wish. */
   unsubscribed(name: string): void {
     const room = this.#rooms.get(name);
-    if (room?.stage !== "out" || room.given) return;
-    this.#rooms.delete(name);
+    if (room?.stage === "out") this.#rooms.delete(name);
   }
 
   /** The room cannot be joined, or was taken away. */
@@ -218,11 +218,12 @@ export class Book {
   /** The end: tells everyone, and forgets everything. */
   clear(code: string, message: string): void {
     const rooms = [...this.#rooms.values()];
+    const all = this.#all;
+    // ORDER: first, since whoever hears the end may want something new.
     this.#rooms.clear();
+    this.#all = new Set();
     this.#recent = new Recent();
     for (const room of rooms) this.#hear(room, { kind: "ended", room: room.name, code, message }, false);
-    const all = [...this.#all];
-    this.#all.clear();
     for (const listener of all) this.#tell(listener, { kind: "ended", room: "*", code, message });
   }
 

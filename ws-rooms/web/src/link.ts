@@ -27,7 +27,8 @@ export interface LinkEvents {
 }
 
 interface Asked {
-  readonly at: number;
+  /** Runs out when the answer takes too long. */
+  readonly timer: unknown;
   readonly answered: (frame: ServerFrame & { id?: string | number }) => void;
 }
 
@@ -39,7 +40,6 @@ export class Link {
   readonly #asked = new Map<string, Asked>();
   #ids = 0;
   #opening: unknown;
-  #answers: unknown;
   #welcomedAt: number | undefined;
   #silence: Silence | undefined;
   #pace: Pace | undefined;
@@ -72,8 +72,9 @@ export class Link {
   /** Sends a request that must not wait: they are few, and the pace leaves room for them. */
   askNow<Frame extends ServerFrame>(request: object, answered: (frame: Frame | ErrorFrame) => void): void {
     const id = String((this.#ids += 1));
-    this.#asked.set(id, { at: this.#env.now(), answered: answered as Asked["answered"] });
-    if (this.#asked.size === 1) this.#expect(ANSWER);
+    // Only the timer says when: the clock may be set back.
+    const timer = this.#env.setTimeout(() => this.#end(BROKEN), ANSWER);
+    this.#asked.set(id, { timer, answered: answered as Asked["answered"] });
     this.#socket.send(JSON.stringify({ ...request, id }));
   }
 
@@ -107,6 +108,7 @@ export class Link {
     const asked = this.#asked.get(id);
     if (!asked) return this.#on.frame(frame);
     this.#asked.delete(id);
+    this.#env.clearTimeout(asked.timer);
     asked.answered(frame);
   }
 
@@ -119,17 +121,6 @@ export class Link {
     this.#silence = new Silence(this.#env, frame.heartbeatSeconds, probe, () => this.#end(BROKEN));
     this.#silence.heard();
     this.#on.welcome(frame);
-  }
-
-  /** Looks after the oldest question, which the answers follow in order. */
-  #expect(ms: number): void {
-    this.#env.clearTimeout(this.#answers);
-    this.#answers = this.#env.setTimeout(() => {
-      for (const { at } of this.#asked.values()) {
-        const left = at + ANSWER - this.#env.now();
-        return left > 0 ? this.#expect(left) : this.#end(BROKEN);
-      }
-    }, ms);
   }
 
   #end(code: number, retryAfterMs?: number): void {
@@ -145,7 +136,7 @@ export class Link {
     this.#over = true;
     this.#socket.onmessage = this.#socket.onclose = this.#socket.onerror = null;
     this.#env.clearTimeout(this.#opening);
-    this.#env.clearTimeout(this.#answers);
+    for (const { timer } of this.#asked.values()) this.#env.clearTimeout(timer);
     this.#silence?.stop();
   }
 }

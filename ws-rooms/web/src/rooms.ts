@@ -82,7 +82,7 @@ export class Rooms<Events extends object = Record<string, RoomEvent>> {
     return this.#state;
   }
 
-  /** Calls `watcher` at each change of `state`; returns how to stop that. */
+  /** Calls `watcher` at each change of `state`, the newest only; returns how to stop that. */
   watch(watcher: (state: State) => void): () => void {
     // A function of our own each time: the same one may be given twice.
     const own = (state: State) => watcher(state);
@@ -246,10 +246,12 @@ export class Rooms<Events extends object = Record<string, RoomEvent>> {
     this.#env.clearTimeout(this.#pumping);
     this.#stopWake?.();
     this.#stopWake = undefined;
-    this.#set({ phase: "stopped", reason, ...(code !== undefined && { code }) });
+    const state = (this.#state = { phase: "stopped", reason, ...(code !== undefined && { code }) });
     const error = new RoomsError("CLOSED", `the client has stopped: ${reason}`, false);
-    this.#book.clear(error.code, error.message);
+    // ORDER: everything is forgotten before anybody is told, who may open anew at once.
     this.#requests.clear(error);
+    this.#book.clear(error.code, error.message);
+    this.#tell(state);
   }
 
   // === At work ===
@@ -369,7 +371,13 @@ export class Rooms<Events extends object = Record<string, RoomEvent>> {
 
   #set(state: State): void {
     this.#state = state;
+    this.#tell(state);
+  }
+
+  #tell(state: State): void {
     for (const watcher of [...this.#watchers]) {
+      // Whoever was told before has changed it, and everybody knows.
+      if (state !== this.#state) return;
       try {
         watcher(state);
       } catch (error) {

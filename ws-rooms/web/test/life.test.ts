@@ -313,6 +313,36 @@ test("an answer that never comes costs the connection", async () => {
   assert.equal(phase(client.state), "waiting");
 });
 
+test("a clock that is set back puts off no answer's time", async () => {
+  const { world, client, peer } = await opened();
+  client.on("payment:1", () => {});
+  world.skew = -3_600_000;
+  for (let seconds = 0; seconds < 59; seconds += 1) {
+    await world.advance(1_000);
+    peer.receive({ type: "ping" });
+  }
+  assert.equal(phase(client.state), "open");
+  await world.advance(1_000);
+  assert.equal(phase(client.state), "waiting");
+  assert.equal(world.timers, 1);
+});
+
+test("the oldest question counts, and one that was answered does not", async () => {
+  const { world, client, peer } = await opened();
+  client.on("payment:1", () => {});
+  await world.advance(1_000);
+  client.on("payment:2", () => {});
+  await world.advance(1_000);
+  peer.receive({ type: "subscribed", id: peer.next()["id"], room: "payment:1", epoch: "e", offset: 0, events: [] });
+  for (let seconds = 2; seconds < 60; seconds += 1) {
+    await world.advance(1_000);
+    peer.receive({ type: "ping" });
+  }
+  assert.equal(phase(client.state), "open");
+  await world.advance(1_000);
+  assert.equal(phase(client.state), "waiting");
+});
+
 test("what the old connection still says is not heard", async () => {
   const { world, client, peer } = await opened({}, [{ room: "broadcast", epoch: "e", offset: 1 }]);
   const heard: unknown[] = [];

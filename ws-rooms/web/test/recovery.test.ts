@@ -229,6 +229,39 @@ test("of two refusals on one connection the later one counts", async () => {
   assert.deepEqual(peer.next()["since"], { epoch: "e", offset: 1 });
 });
 
+test("a refusal for now of a room that was taken away meanwhile puts off nothing", async () => {
+  const { client, peer } = await opened();
+  for (let n = 1; n <= 8; n += 1) client.on(`payment:${n}`, {});
+  const { id } = peer.inbox[0]!;
+  peer.inbox.length = 0;
+  peer.receive({ type: "unsubscribed", room: "payment:1", reason: "forbidden" });
+  // As many questions as may be are under way: it waits for its turn.
+  client.on("payment:1", {});
+  assert.deepEqual(peer.inbox, []);
+  peer.receive({ type: "error", id, code: "UNAVAILABLE", message: "later", retry: true });
+  assert.equal(peer.next()["room"], "payment:1");
+});
+
+test("a room that the server gives while it waits to be asked for is not asked for", async () => {
+  const { world, client, peer } = await opened();
+  client.on("payment:1", {});
+  peer.receive({ type: "error", id: peer.next()["id"], code: "UNAVAILABLE", message: "later", retry: true });
+  peer.receive({ type: "subscribed", room: "payment:1", epoch: "e", offset: 5, events: [] });
+  await world.advance(3_000);
+  assert.deepEqual(peer.inbox, []);
+});
+
+test("stopping twice is stopping once", async () => {
+  const { world, client, peer } = await opened({}, [{ room: "broadcast", epoch: "e", offset: 0 }]);
+  const stop = client.on("broadcast", {});
+  const before = world.timers;
+  stop();
+  stop();
+  assert.equal(world.timers, before + 1);
+  await world.advance(1_000);
+  assert.deepEqual(peer.inbox, []);
+});
+
 test("who stops before the answer leaves after it", async () => {
   const { world, client, peer } = await opened();
   client.on("payment:1", () => {})();
@@ -347,6 +380,48 @@ test("what was heard before closing is new to whoever opens next", async () => {
   world.peer.receive({ type: "position", room: "role:admin", offset: 1, id: "a" });
   world.peer.receive(event("broadcast", 1, "a"));
   assert.deepEqual(heard, ["elsewhere", "gap role:admin", "event broadcast"]);
+});
+
+test("whoever opens while the end is told keeps what it wants then", async () => {
+  for (const opens of ["watcher", "listener", "any"] as const) {
+    const { world, client } = await opened({}, [{ room: "broadcast", epoch: "e", offset: 0 }]);
+    const heard: string[] = [];
+    let members: Promise<unknown> | undefined;
+    const anew = () => {
+      client.open();
+      client.on("payment:1", ({ kind }) => heard.push(kind));
+      client.onAny(({ kind, room }) => heard.push(`any ${kind} ${room}`));
+      members = client.presence("payment:1");
+    };
+    client.on("broadcast", opens === "listener" ? { ended: anew } : {});
+    client.on("payment:9", {});
+    if (opens === "any") client.onAny({ ended: anew });
+    if (opens === "watcher") client.watch(({ phase }) => phase === "stopped" && anew());
+    const states: string[] = [];
+    client.watch(({ phase }) => states.push(phase));
+    client.close();
+    await settled();
+    assert.equal(world.peers.length, 2);
+    // Who was told later is not told of a state that was over.
+    assert.deepEqual(states, ["opening"], opens);
+    world.peer.welcome();
+    const { id, room } = world.peer.next();
+    assert.equal(room, "payment:1");
+    assert.deepEqual(heard, []);
+    world.peer.receive({ type: "subscribed", id, room, epoch: "p", offset: 0, events: [] });
+    assert.deepEqual(heard, ["live", "any live payment:1"]);
+    world.peer.receive({ type: "presence", id: world.peer.next()["id"], room, members: [] });
+    assert.deepEqual(await members, []);
+  }
+});
+
+test("a listener to everything that is stopped by a room's end hears of none", async () => {
+  const { client } = await opened({}, [{ room: "broadcast", epoch: "e", offset: 0 }]);
+  const heard: string[] = [];
+  const stop = client.onAny(({ kind }) => heard.push(kind));
+  client.on("broadcast", { ended: stop });
+  client.close();
+  assert.deepEqual(heard, []);
 });
 
 test("closing ends subscriptions, fails what waits, and forgets places", async () => {
