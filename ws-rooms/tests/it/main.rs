@@ -8,6 +8,7 @@
 mod auth;
 #[cfg(feature = "event-hub")]
 mod bridge;
+mod client;
 mod delivery;
 mod drain;
 mod frames;

@@ -1,0 +1,4 @@
+//! The client against real servers on the loopback.
+
+mod server;
+mod tls;
