@@ -8,20 +8,21 @@ declare const session: { readonly token: string; renew(): Promise<string> };
 declare function show(data: { amount: string }): void;
 declare function announce(title: string): void;
 declare function reload(): void;
+declare function load(id: string): Promise<{ amount: string; status: string }>;
 `;
 
 const readme = readFileSync(new URL("../README.md", import.meta.url), "utf8");
-const examples = [...readme.matchAll(/^```ts\n([^]*?)^```$/gm)].map(([, code]) => code);
+const examples = [...readme.matchAll(/^```(tsx?)\n([^]*?)^```$/gm)];
 if (examples.length === 0) throw new Error("the README has no example");
 const folder = new URL("../build/readme/", import.meta.url);
 mkdirSync(folder, { recursive: true });
-const files = examples.map((code, n) => {
-  const file = new URL(`example-${n + 1}.ts`, folder).pathname;
+const files = examples.map(([, kind, code], n) => {
+  const file = new URL(`example-${n + 1}.${kind}`, folder).pathname;
   writeFileSync(file, code + GIVEN);
   return file;
 });
 // Inside this package its own name leads to `dist`, as `exports` says.
-const options = ["--noEmit", "--strict", "--module", "nodenext", "--target", "es2022", "--lib", "es2022,dom", "--types", ""];
+const options = ["--noEmit", "--strict", "--module", "nodenext", "--target", "es2022", "--lib", "es2022,dom", "--jsx", "react-jsx", "--types", ""];
 const tsc = new URL("../node_modules/.bin/tsc", import.meta.url).pathname;
 execFileSync(tsc, ["--ignoreConfig", ...options, ...files], { stdio: "inherit" });
 console.log(`ok      README: ${files.length} example${files.length === 1 ? "" : "s"}`);
