@@ -1,0 +1,277 @@
+// What rooms do to one query. Knows the client and the cache; the hook only says which rooms.
+
+import type { QueryCacheNotifyEvent, QueryClient, QueryKey } from "@tanstack/react-query";
+
+import type { Place, RoomEvent, State, Update } from "../index.js";
+import type { AnyRooms } from "../react/provider.js";
+import { LINGER } from "../react/shared.js";
+import { stay } from "../react/stay.js";
+
+/** What one component wants of events. */
+export interface Wish {
+  readonly affects?: ((event: RoomEvent, room: string) => boolean) | undefined;
+  readonly patch?: ((data: unknown, event: RoomEvent, room: string) => unknown) | undefined;
+}
+
+/** A component that is there, and its newest wish. */
+export type User = () => Wish;
+
+/** Events that come within this time cost one reading; short enough that nobody takes it for a delay. */
+const TOGETHER = 300;
+/**
+ * How long a first reading waits for its rooms: longer than connecting and subscribing take on a good network. On
+ * others it reads at once, and again when the room is live.
+ */
+const PATIENCE = 500;
+
+interface Entry {
+  readonly users: Set<User>;
+  readonly stop: () => void;
+  /** It is live on this connection, or not open to us. */
+  settled: boolean;
+}
+
+/** A reading that is under way. */
+interface Flight {
+  /** It has waited for its rooms, as much as it does. */
+  begun: boolean;
+  /** Where the rooms stood then: its result holds at least what came before. */
+  places: Map<string, Place>;
+  /** Something has happened since that its result may lack. */
+  stale: boolean;
+  /** It took the place of one that was given up. */
+  readonly replaced: boolean;
+}
+
+/** Keeps one query fresh, for all components that show it. */
+export class Feed {
+  readonly #client: QueryClient;
+  readonly #rooms: AnyRooms;
+  readonly #key: QueryKey;
+  readonly #hash: string;
+  readonly #entries = new Map<string, Entry>();
+  readonly #stops: (() => void)[];
+  readonly #ended: () => void;
+  /** What the cached data surely holds: the events of a room up to its place. */
+  #held = new Map<string, Place>();
+  /** The cached data lacks something. */
+  #stale = false;
+  #flight: Flight | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Its time came while rooms were recovering. */
+  #postponed = false;
+  readonly #patient = new Set<() => void>();
+
+  constructor(client: QueryClient, rooms: AnyRooms, key: QueryKey, hash: string, ended: () => void) {
+    this.#client = client;
+    this.#rooms = rooms;
+    this.#key = key;
+    this.#hash = hash;
+    this.#ended = ended;
+    this.#stops = [
+      client.getQueryCache().subscribe((event) => this.#cached(event)),
+      rooms.watch((state) => this.#moved(state)),
+    ];
+  }
+
+  /**
+   * Listens to these rooms; what is returned ends it, a second later, as the client leaves rooms. `user` is another one
+   * each time: who comes back within the second is not taken away with who they were.
+   */
+  add(names: readonly string[], user: User): () => void {
+    for (const name of names) {
+      let entry = this.#entries.get(name);
+      if (!entry) {
+        const users = new Set<User>();
+        // It may be live at once, and is heard of before it is there.
+        let settled = false;
+        const stop = stay(this.#rooms, name, (update) => {
+          const own = this.#entries.get(name);
+          if (update.kind === "live" || update.kind === "ended") own ? (own.settled = true) : (settled = true);
+          this.#heard(name, users, update);
+        });
+        this.#entries.set(name, (entry = { users, stop, settled }));
+      }
+      entry.users.add(user);
+    }
+    this.#wakePatient();
+    return () => void setTimeout(() => this.#remove(names, user), LINGER);
+  }
+
+  /** Reads, once the rooms are live if that does not take long. */
+  async read<Data>(read: () => Data): Promise<Awaited<Data>> {
+    const flight: Flight = { begun: false, places: new Map(), stale: false, replaced: this.#flight !== undefined };
+    this.#flight = flight;
+    if (this.#worthWaiting()) await this.#patience();
+    flight.begun = true;
+    for (const room of this.#entries.keys()) {
+      const place = this.#rooms.place(room);
+      if (place) flight.places.set(room, place);
+    }
+    return await read();
+  }
+
+  // === What rooms say ===
+
+  #heard(room: string, users: ReadonlySet<User>, update: Update): void {
+    const flight = this.#flight;
+    switch (update.kind) {
+      case "live":
+        this.#wakePatient();
+        // Read before the room had a place: what came in between is in neither.
+        if (!(flight ? flight.places : this.#held).has(room)) this.#lacks();
+        break;
+      case "event":
+        this.#event(room, [...users].at(-1)?.() ?? {}, update.offset, update.event);
+        break;
+      case "gap":
+        this.#lacks();
+        break;
+      case "ended":
+        this.#held.delete(room);
+        this.#wakePatient();
+        break;
+      default:
+    }
+  }
+
+  #event(room: string, wish: Wish, offset: number, event: RoomEvent): void {
+    const known = this.#flight ? this.#flight.places : this.#held;
+    const from = known.get(room);
+    const now = this.#rooms.place(room);
+    const same = from && from.epoch === now?.epoch;
+    // The data is newer than the event.
+    if (same && offset <= from.offset) return;
+    const next = same && offset === from.offset + 1;
+    const reached = () => next && known.set(room, { epoch: from.epoch, offset });
+    const data = this.#data();
+    let done = false;
+    try {
+      if (wish.affects && !wish.affects(event, room)) {
+        done = true;
+        reached();
+      } else if (next && wish.patch && data !== undefined && !this.#flight && !this.#stale) {
+        const patched = wish.patch(data, event, room);
+        if (patched === undefined) return;
+        done = true;
+        this.#client.setQueryData(this.#key, patched);
+        reached();
+      }
+    } finally {
+      // What throws has not done it either.
+      if (!done) this.#lacks();
+    }
+  }
+
+  /** Something has happened that the data lacks: read it anew, soon. */
+  #lacks(): void {
+    if (this.#flight?.begun) this.#flight.stale = true;
+    this.#stale = true;
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      this.#refresh();
+    }, TOGETHER);
+  }
+
+  #refresh(): void {
+    // While rooms recover, one after another, each may have a gap: one reading for all of them.
+    this.#postponed = this.#rooms.state.phase === "recovering";
+    if (!this.#stale || this.#postponed) return;
+    const flight = this.#flight;
+    // It began after what is lacking, or it is the first: TanStack Query gives no first one up. Or it has replaced
+    // another: if each were given up, a busy room would never show anything. In each case its end decides.
+    if (flight && (!flight.stale || flight.replaced || this.#data() === undefined)) return;
+    // Leaves `cancelRefetch` as it is: a result that is stale already is not waited for.
+    void this.#client.invalidateQueries({ queryKey: this.#key, exact: true });
+  }
+
+  // === What else happens ===
+
+  #cached(event: QueryCacheNotifyEvent): void {
+    if (event.query.queryHash !== this.#hash || event.type !== "updated") return;
+    const { action } = event;
+    if (action.type === "success" && !action.manual) {
+      const flight = this.#flight;
+      this.#flight = undefined;
+      // Who has read it elsewhere has not told where the rooms stood.
+      this.#held = flight?.places ?? new Map();
+      this.#stale = false;
+      const uncovered = [...this.#entries].some(([room, { settled }]) => settled && !this.#held.has(room) && this.#rooms.place(room));
+      if (flight?.stale || uncovered) this.#lacks();
+    } else if (event.query.state.fetchStatus === "idle") {
+      // Failed, or given up by somebody: it is left to whatever reads next.
+      this.#flight = undefined;
+    }
+  }
+
+  #moved({ phase }: State): void {
+    if (phase === "waiting" || phase === "opening") for (const entry of this.#entries.values()) entry.settled = false;
+    if (!this.#worthWaiting()) this.#wakePatient();
+    if (this.#postponed && phase !== "recovering") this.#refresh();
+  }
+
+  #remove(names: readonly string[], user: User): void {
+    for (const name of names) {
+      const entry = this.#entries.get(name);
+      if (!entry?.users.delete(user) || entry.users.size > 0) continue;
+      this.#entries.delete(name);
+      this.#held.delete(name);
+      entry.stop();
+    }
+    if (this.#entries.size > 0) return;
+    clearTimeout(this.#timer);
+    for (const stop of this.#stops) stop();
+    this.#wakePatient();
+    this.#ended();
+  }
+
+  // === Waiting for rooms ===
+
+  /** Whether rooms will be live soon. */
+  #worthWaiting(): boolean {
+    const { state } = this.#rooms;
+    // Somebody who comes back has waited enough.
+    const soon = state.phase === "open" || state.phase === "recovering" || (state.phase === "opening" && state.attempt === 0);
+    return soon && [...this.#entries.values()].some(({ settled }) => !settled);
+  }
+
+  #patience(): Promise<void> {
+    return new Promise((resolve) => {
+      const done = () => {
+        clearTimeout(timer);
+        this.#patient.delete(done);
+        resolve();
+      };
+      const timer = setTimeout(done, PATIENCE);
+      this.#patient.add(done);
+    });
+  }
+
+  #wakePatient(): void {
+    if (this.#worthWaiting()) return;
+    for (const done of [...this.#patient]) done();
+  }
+
+  #data(): unknown {
+    return this.#client.getQueryCache().get(this.#hash)?.state.data;
+  }
+}
+
+const feeds = new WeakMap<QueryClient, WeakMap<AnyRooms, Map<string, Feed>>>();
+
+/** The feed of a query, if a component shows it. */
+export function feedOf(client: QueryClient, rooms: AnyRooms, hash: string): Feed | undefined {
+  return feeds.get(client)?.get(rooms)?.get(hash);
+}
+
+/** The feed of a query, made if there is none. */
+export function feedFor(client: QueryClient, rooms: AnyRooms, key: QueryKey, hash: string): Feed {
+  let ofClient = feeds.get(client);
+  if (!ofClient) feeds.set(client, (ofClient = new WeakMap()));
+  let ofRooms = ofClient.get(rooms);
+  if (!ofRooms) ofClient.set(rooms, (ofRooms = new Map()));
+  const all = ofRooms;
+  let feed = all.get(hash);
+  if (!feed) all.set(hash, (feed = new Feed(client, rooms, key, hash, () => all.delete(hash))));
+  return feed;
+}
