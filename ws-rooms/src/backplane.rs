@@ -5,8 +5,12 @@
 //! implements [`Driver`] and passes the conformance suite (feature `test-support`).
 
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 
 pub use self::memory::MemoryBackplane;
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisBackplane, RedisConfig};
 pub use crate::node::Sink;
 pub use crate::publication::{Entry, Fanout};
 
@@ -70,6 +74,12 @@ pub trait Driver: Send + Sync + 'static {
     /// Called about once a second by each node with connections: for what has to go with time, also when nothing
     /// else happens. Must not wait. Does nothing unless a driver has something to do.
     fn tidy(&self) {}
+
+    /// Whether rooms can be joined and published to. A short interruption counts as up while callers still wait for
+    /// its end. Always, unless a driver knows better.
+    fn is_up(&self) -> bool {
+        true
+    }
 }
 
 /// How much one recovery may hold.
@@ -127,10 +137,27 @@ impl Backplane {
         Self::new(MemoryBackplane::new(history))
     }
 
+    /// Numbers in Redis, for all nodes that use it with this prefix.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) when the URL or the prefix cannot be used. Whether Redis is there
+    /// shows later: [`is_up`](Self::is_up).
+    #[cfg(feature = "redis")]
+    pub fn redis(config: RedisConfig) -> Result<Self, Error> {
+        RedisBackplane::new(config).map(Self::new)
+    }
+
     /// A driver of your own.
     #[must_use]
     pub fn new(driver: impl Driver) -> Self {
         Self { driver: Arc::new(driver) }
+    }
+
+    /// Whether rooms can be joined and published to just now.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.driver.is_up()
     }
 
     pub(crate) fn driver(&self) -> &dyn ErasedDriver {
@@ -196,6 +223,7 @@ pub(crate) trait ErasedDriver: Send + Sync {
     ) -> BoxFuture<'a, Result<(), Error>>;
     fn lose_place(&self, loss: Loss) -> BoxFuture<'_, ()>;
     fn tidy(&self);
+    fn is_up(&self) -> bool;
 }
 
 impl<D: Driver> ErasedDriver for D {
@@ -239,5 +267,9 @@ impl<D: Driver> ErasedDriver for D {
 
     fn tidy(&self) {
         Driver::tidy(self);
+    }
+
+    fn is_up(&self) -> bool {
+        Driver::is_up(self)
     }
 }

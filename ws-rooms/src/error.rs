@@ -16,6 +16,8 @@ pub struct Error {
 pub enum ErrorKind {
     /// The backplane could not be reached, or did not answer in time.
     Backplane,
+    /// A setting cannot be used.
+    Config,
     /// The connection could not be opened.
     Connect,
     /// The event is not one JSON object.
@@ -63,6 +65,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
             ErrorKind::Backplane => "the backplane is unavailable",
+            ErrorKind::Config => "a setting cannot be used",
             ErrorKind::Connect => "the connection could not be opened",
             ErrorKind::InvalidEvent => "the event is not a JSON object",
             ErrorKind::InvalidRoom => "the room's name is not valid here",

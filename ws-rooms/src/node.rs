@@ -109,6 +109,11 @@ impl Node {
     }
 
     pub(crate) fn reserve(&self, addr: IpAddr) -> Result<Place, Refusal> {
+        if !self.backplane.is_up() {
+            // Nobody could be told where their rooms stand. Drawn, so that they do not come back as one.
+            let again = Duration::from_secs(1).mul_f64(1.0 + 4.0 * rand::random::<f64>());
+            return Err(Refusal::unavailable("the rooms are not there just now", again));
+        }
         self.directory.reserve(addr, &self.config.limits).map_err(|denied| self.deny(&denied))
     }
 

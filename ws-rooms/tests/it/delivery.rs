@@ -112,10 +112,3 @@ async fn nodes_on_one_backplane_share_numbers() {
     publish(&west, &["broadcast"], "e3").await;
     assert_eq!(bob.expect("event").await["offset"], 3);
 }
-
-#[tokio::test(start_paused = true)]
-async fn the_memory_backplane_conforms() {
-    use tramline_ws_rooms::Backplane;
-    use tramline_ws_rooms::conformance::{Capabilities, run};
-    run(Backplane::memory, &Capabilities::default()).await;
-}

@@ -6,6 +6,7 @@
 )]
 
 mod auth;
+mod backplane;
 #[cfg(feature = "event-hub")]
 mod bridge;
 mod client;

@@ -1,0 +1,268 @@
+//! The backplane of several processes: numbers and histories in Redis, and its Pub/Sub between the nodes.
+//!
+//! One script per event and room appends once, numbers, keeps within bounds and publishes. Nodes deliver only
+//! what Redis publishes, also what they have published themselves.
+
+mod config;
+mod connection;
+mod fanouts;
+mod feed;
+mod reader;
+mod room;
+mod scripts;
+mod session;
+mod wire;
+mod writer;
+
+pub use self::config::RedisConfig;
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+use crate::backplane::{Driver, Entry, Fanout, Loss, Recovery, RecoveryBounds, Sink};
+use crate::error::{Error, ErrorKind};
+use crate::protocol::{GapReason, Position, RoomId};
+
+use self::connection::Connector;
+use self::reader::{Command, Reader, Recover};
+use self::writer::{Job, Work, Writer};
+
+/// Publications that wait for Redis; further publishers wait for a place.
+const QUEUED: usize = 1_024;
+/// Bytes of their events.
+const QUEUED_BYTES: usize = 8 * 1024 * 1024;
+/// Joins and recoveries that wait for the reader; further ones wait for a place.
+const ASKED: usize = 1_024;
+
+/// Numbers and histories in Redis. Clones share their connections; each process has its own.
+#[derive(Clone)]
+pub struct RedisBackplane {
+    shared: Arc<Shared>,
+    jobs: mpsc::Sender<Job>,
+    bytes: Arc<Semaphore>,
+    commands: mpsc::Sender<Command>,
+    /// Taken by the first node.
+    tasks: Arc<Mutex<Option<(Writer, Reader)>>>,
+}
+
+/// What the handle and the tasks share.
+struct Shared {
+    connector: Arc<Connector>,
+    sinks: RwLock<Vec<Sink>>,
+    /// Members of this process's nodes, by room.
+    members: Mutex<HashMap<RoomId, usize>>,
+    /// Rooms whose last member has left since the reader looked.
+    left: Mutex<HashSet<RoomId>>,
+    /// Since when Redis is away.
+    away: Mutex<Option<Instant>>,
+}
+
+// === impl RedisBackplane ===
+
+impl RedisBackplane {
+    /// A backplane on a Redis. It connects when the first node is made.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] when the URL or the prefix cannot be used.
+    pub fn new(config: RedisConfig) -> Result<Self, Error> {
+        if config.prefix.contains(['{', '}']) {
+            return Err(Error::with(ErrorKind::Config, "the prefix has braces, which are the rooms' own"));
+        }
+        describe();
+        let connector = Connector::new(config).map_err(|error| Error::with(ErrorKind::Config, error))?;
+        let shared = Arc::new(Shared {
+            connector: Arc::new(connector),
+            sinks: RwLock::default(),
+            members: Mutex::default(),
+            left: Mutex::default(),
+            away: Mutex::new(Some(Instant::now())),
+        });
+        let (jobs, queue) = mpsc::channel(QUEUED);
+        let (commands, asked) = mpsc::channel(ASKED);
+        let writer = Writer::new(Arc::clone(&shared.connector), queue);
+        let reader = Reader::new(Arc::clone(&shared), asked);
+        Ok(Self {
+            shared,
+            jobs,
+            bytes: Arc::new(Semaphore::new(QUEUED_BYTES)),
+            commands,
+            tasks: Arc::new(Mutex::new(Some((writer, reader)))),
+        })
+    }
+
+    async fn write(&self, work: Work, bytes: usize) -> Result<(), Error> {
+        let until = Instant::now() + self.patience();
+        let written = async {
+            let bytes = u32::try_from(bytes.min(QUEUED_BYTES)).unwrap_or(u32::MAX);
+            let held = Arc::clone(&self.bytes).acquire_many_owned(bytes).await.ok();
+            let (job, answer) = Job::new(work, Some(until), held);
+            self.jobs.send(job).await.map_err(|_| away())?;
+            answer.await.map_err(|_| away())?
+        };
+        timeout_at(until, written).await.unwrap_or_else(|_| Err(away()))
+    }
+
+    async fn ask<T>(
+        &self,
+        ask: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Command,
+    ) -> Result<T, Error> {
+        let until = Instant::now() + self.patience();
+        let asked = async {
+            let (reply, answer) = oneshot::channel();
+            self.commands.send(ask(reply)).await.map_err(|_| away())?;
+            answer.await.map_err(|_| away())?
+        };
+        timeout_at(until, asked).await.unwrap_or_else(|_| Err(away()))
+    }
+
+    fn patience(&self) -> Duration {
+        self.shared.connector.config.patience
+    }
+}
+
+impl Driver for RedisBackplane {
+    fn attach(&self, sink: Sink) {
+        let mut sinks = self.shared.sinks.write().unwrap_or_else(PoisonError::into_inner);
+        sinks.retain(|sink| !sink.is_gone());
+        sinks.push(sink);
+        drop(sinks);
+        let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((writer, reader)) = tasks {
+            // They end when the last handle is gone.
+            tokio::spawn(writer.run());
+            tokio::spawn(reader.run());
+        }
+    }
+
+    async fn publish(&self, fanout: Fanout) -> Result<(), Error> {
+        let publication = Arc::clone(fanout.publication());
+        let bytes = publication.event().len() * publication.rooms().len();
+        self.write(Work::Append(publication), bytes).await
+    }
+
+    async fn join(&self, room: &RoomId) -> Result<(), Error> {
+        // ORDER: counted before the first await, so that each `leave` has its join, also when this is dropped.
+        *self
+            .shared
+            .members
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(room.clone())
+            .or_insert(0) += 1;
+        let joined = self.ask(|reply| Command::Join(room.clone(), reply)).await;
+        if joined.is_err() {
+            self.leave(room);
+        }
+        joined
+    }
+
+    fn leave(&self, room: &RoomId) {
+        let mut members = self.shared.members.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = members.get_mut(room) {
+            *count -= 1;
+            if *count == 0 {
+                members.remove(room);
+                self.shared.left.lock().unwrap_or_else(PoisonError::into_inner).insert(room.clone());
+            }
+        }
+    }
+
+    async fn recover(
+        &self,
+        room: &RoomId,
+        since: Option<&Position>,
+        bounds: RecoveryBounds,
+    ) -> Result<Recovery, Error> {
+        let (room, since) = (room.clone(), since.cloned());
+        self.ask(|reply| Command::Recover(Recover { room, since, bounds, reply })).await
+    }
+
+    async fn skip(&self, room: &RoomId, id: &str, reason: GapReason) -> Result<(), Error> {
+        self.write(Work::Skip(room.clone(), id.to_owned(), reason), 0).await
+    }
+
+    async fn lose_place(&self, loss: Loss) {
+        match loss {
+            Loss::NewEpochs => {
+                // Kept at until Redis has it: a loss that nobody hears of would be a silent one.
+                let (job, done) = Job::new(Work::Lose, None, None);
+                if self.jobs.send(job).await.is_ok() && done.await.is_ok() {
+                    let (watch, mut live) = mpsc::channel(1);
+                    if self.commands.send(Command::Doubt(GapReason::Source, watch)).await.is_ok() {
+                        live.recv().await;
+                    }
+                }
+            }
+            Loss::Gap(reason) => {
+                let (reply, told) = oneshot::channel();
+                if self.commands.send(Command::Gap(reason, reply)).await.is_ok() {
+                    let _ = told.await;
+                }
+            }
+        }
+    }
+
+    fn is_up(&self) -> bool {
+        let away = *self.shared.away.lock().unwrap_or_else(PoisonError::into_inner);
+        away.is_none_or(|since| since.elapsed() < self.patience())
+    }
+}
+
+impl fmt::Debug for RedisBackplane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisBackplane")
+            .field("config", &self.shared.connector.config)
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    fn deliver(&self, entry: &Arc<Entry>) {
+        for sink in self.sinks.read().unwrap_or_else(PoisonError::into_inner).iter() {
+            sink.deliver(entry);
+        }
+    }
+
+    fn gap(&self, room: &RoomId, at: &Position, reason: GapReason) {
+        for sink in self.sinks.read().unwrap_or_else(PoisonError::into_inner).iter() {
+            sink.gap(room, at, reason);
+        }
+    }
+
+    fn take_left(&self) -> HashSet<RoomId> {
+        std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn set_up(&self, up: bool) {
+        let mut away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
+        *away = if up { None } else { away.or_else(|| Some(Instant::now())) };
+        metrics::gauge!("ws.backplane.up").set(f64::from(u8::from(up)));
+    }
+}
+
+fn away() -> Error {
+    Error::new(ErrorKind::Backplane)
+}
+
+fn describe() {
+    use metrics::Unit::Seconds;
+    use metrics::{describe_counter, describe_gauge, describe_histogram};
+    describe_gauge!("ws.backplane.up", "Whether this node hears Redis");
+    describe_gauge!("ws.backplane.queue", "Publications that wait for Redis");
+    describe_gauge!("ws.backplane.rooms", "Rooms that this node listens to");
+    describe_gauge!("ws.backplane.due", "Rooms whose history is to be read");
+    describe_histogram!("ws.backplane.write", Seconds, "One round trip of appends");
+    describe_counter!("ws.backplane.filled", "Events that came from a history and not from the channel");
+    describe_counter!("ws.backplane.gaps", "Gaps told to rooms");
+    describe_counter!("ws.backplane.dropped", "Messages that found no place, and were read again");
+    describe_counter!("ws.backplane.failures", "Connections lost, by task");
+    describe_counter!("ws.backplane.incarnations", "Redis was another one, or had started anew");
+}

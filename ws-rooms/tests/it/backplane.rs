@@ -1,0 +1,184 @@
+//! Backplanes: the suite, and Redis when it fails.
+
+mod faults;
+mod restart;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use redis::Value;
+use serde_json::json;
+use tramline_ws_rooms::backplane::RedisConfig;
+use tramline_ws_rooms::conformance::{Capabilities, Nodes, run};
+use tramline_ws_rooms::{Backplane, ErrorKind, Rooms};
+
+use crate::support::{Gatekeeper, Peer, config, publication, publish};
+
+/// Names of the test's own.
+pub(crate) fn settings(url: &str) -> RedisConfig {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let mut settings = RedisConfig::new(url);
+    settings.prefix = format!("test:{}:{}:", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    // A busy machine is no reason to give up here.
+    settings.patience = Duration::from_secs(8);
+    settings
+}
+
+pub(crate) fn node_on(settings: &RedisConfig) -> Rooms {
+    Rooms::new(config(), Gatekeeper::default(), Backplane::redis(settings.clone()).unwrap())
+}
+
+/// A connection beside the backplane's.
+pub(crate) async fn raw(url: &str) -> redis::aio::MultiplexedConnection {
+    redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap()
+}
+
+/// Waits for something that other tasks bring about.
+pub(crate) async fn until(reached: impl Fn() -> bool) {
+    let waited = async {
+        while !reached() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), waited).await.expect("reached in time");
+}
+
+/// The next events of `broadcast` are these, in this order and without a hole after `from`.
+pub(crate) async fn expect_events(peer: &mut Peer, from: u64, ids: &[&str]) {
+    for (offset, id) in (from + 1..).zip(ids) {
+        let event = peer.expect("event").await;
+        assert_eq!((&event["offset"], &event["event"]["id"]), (&json!(offset), &json!(id)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_memory_backplane_conforms() {
+    let make = || {
+        let backplane = Backplane::memory();
+        Nodes::new(backplane.clone(), backplane)
+    };
+    run(make, &Capabilities::default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_conforms() {
+    let Some(url) = devkit::engines::redis().await else { return };
+    for sharded in [true, false] {
+        let make = || {
+            let mut settings = settings(url);
+            settings.sharded = sharded;
+            let redis = || Backplane::redis(settings.clone()).unwrap();
+            Nodes::new(redis(), redis())
+        };
+        run(make, &Capabilities::default()).await;
+    }
+}
+
+/// A history of a few events: what is kept is recovered whole, what is not is not recovered in part.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_history_is_bounded_by_count_and_by_bytes() {
+    let Some(url) = devkit::engines::redis().await else { return };
+    let mut by_count = settings(url);
+    by_count.history.count = 3;
+    let mut by_bytes = settings(url);
+    by_bytes.history.bytes = 3 * 1_200;
+    for settings in [by_count, by_bytes] {
+        let rooms = node_on(&settings);
+        let mut ada = Peer::connect(&rooms, "ada/customer/s1").await;
+        let epoch = ada.place("broadcast")["epoch"].clone();
+        for number in 0..6 {
+            let event = crate::support::bulky(&["broadcast"], &format!("e{number}"), 1_000);
+            rooms.publish(event).await.unwrap();
+            ada.expect("event").await;
+        }
+        for (offset, whole) in [(2, false), (3, true), (5, true), (6, true)] {
+            let since = json!({"epoch": epoch, "offset": offset});
+            let answer = ada.ask(json!({"type": "subscribe", "room": "broadcast", "since": since})).await;
+            assert_eq!(answer["recovered"], json!(whole), "{answer}");
+            let events = answer["events"].as_array().unwrap().len();
+            assert_eq!(events, if whole { 6 - offset } else { 0 });
+        }
+        let mut redis = raw(url).await;
+        let stream = format!("{}{{broadcast}}s", settings.prefix);
+        let kept: usize = redis::cmd("XLEN").arg(stream).query_async(&mut redis).await.unwrap();
+        assert_eq!(kept, 3);
+    }
+}
+
+/// Rooms, ids and histories end some day; only the count of losses stays.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_in_redis_has_a_life() {
+    let Some(url) = devkit::engines::redis().await else { return };
+    let settings = settings(url);
+    let rooms = node_on(&settings);
+    let mut ada = Peer::connect(&rooms, "ada/customer/s1").await;
+    publish(&rooms, &["broadcast", "user:ada", "payment:1"], "e1").await;
+    ada.expect("event").await;
+    let mut redis = raw(url).await;
+    let keys: Vec<String> =
+        redis::cmd("KEYS").arg(format!("{}*", settings.prefix)).query_async(&mut redis).await.unwrap();
+    assert!(keys.len() >= 10, "{keys:?}");
+    for key in keys {
+        let life: i64 = redis::cmd("PTTL").arg(&key).query_async(&mut redis).await.unwrap();
+        assert!(life > 0 && life <= 3_600_000, "{key} {life}");
+    }
+}
+
+/// Redis gave up a history for want of memory, or a room's head with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_redis_evicts_is_told() {
+    let Some(url) = devkit::engines::redis().await else { return };
+    let settings = settings(url);
+    let rooms = node_on(&settings);
+    let mut ada = Peer::connect(&rooms, "ada/customer/s1").await;
+    let start = ada.place("broadcast");
+    publish(&rooms, &["broadcast"], "e1").await;
+    expect_events(&mut ada, 0, &["e1"]).await;
+    let mut redis = raw(url).await;
+    let key = |end: &str| format!("{}{{broadcast}}{end}", settings.prefix);
+    let _: Value = redis::cmd("DEL").arg(key("s")).query_async(&mut redis).await.unwrap();
+    publish(&rooms, &["broadcast"], "e2").await;
+    expect_events(&mut ada, 1, &["e2"]).await;
+    let answer = ada.ask(json!({"type": "subscribe", "room": "broadcast", "since": start})).await;
+    assert_eq!((&answer["recovered"], &answer["reason"]), (&json!(false), &json!("trimmed")));
+    let _: Value = redis::cmd("DEL").arg(key("m")).query_async(&mut redis).await.unwrap();
+    publish(&rooms, &["broadcast"], "e3").await;
+    let gap = ada.expect("gap").await;
+    assert_eq!(gap["reason"], "trimmed");
+    assert_ne!(gap["epoch"], start["epoch"]);
+    // The gap may stand before the event, or cover it.
+    if gap["offset"] == 0 {
+        expect_events(&mut ada, 0, &["e3"]).await;
+    }
+    publish(&rooms, &["broadcast"], "e3").await;
+    publish(&rooms, &["broadcast"], "e4").await;
+    expect_events(&mut ada, 1, &["e4"]).await;
+}
+
+/// Nodes that publish where the others do not listen would be silent for them: they get no connection.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_agree_on_how_to_publish() {
+    let Some(url) = devkit::engines::redis().await else { return };
+    let settings = settings(url);
+    let rooms = node_on(&settings);
+    Peer::connect(&rooms, "ada/customer/s1").await;
+    let mut other = settings.clone();
+    other.sharded = false;
+    other.patience = Duration::from_millis(300);
+    let backplane = Backplane::redis(other).unwrap();
+    let stranger = Rooms::new(config(), Gatekeeper::default(), backplane.clone());
+    let error = stranger.publish(publication(&["broadcast"], "e1")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Backplane);
+    assert!(!backplane.is_up());
+}
+
+#[test]
+fn settings_that_cannot_be_used_are_refused() {
+    let mut braces = RedisConfig::new("redis://127.0.0.1");
+    braces.prefix = "a{b}".to_owned();
+    for settings in [RedisConfig::new("http://127.0.0.1"), RedisConfig::new(""), braces] {
+        assert_eq!(Backplane::redis(settings).unwrap_err().kind(), ErrorKind::Config);
+    }
+    let secret = format!("{:?}", RedisConfig::new("redis://:secret@127.0.0.1"));
+    assert!(!secret.contains("secret"), "{secret}");
+}

@@ -1,0 +1,169 @@
+//! The way to Redis breaks, and Redis stays what it is.
+
+use std::time::Duration;
+
+use devkit::Fault;
+use serde_json::json;
+use tramline_ws_rooms::backplane::RedisConfig;
+use tramline_ws_rooms::{Backplane, Credential, ErrorKind, Rooms};
+
+use super::{expect_events, node_on, raw, settings, until};
+use crate::support::{Gatekeeper, Peer, config, peer, publication, publish};
+
+/// Two nodes on one Redis: the first behind a way that breaks.
+async fn pair() -> Option<(Fault, Rooms, Rooms, Backplane)> {
+    let url = devkit::engines::redis().await?;
+    let near = settings(url);
+    let (fault, through) = Fault::in_front_of(url).await.unwrap();
+    let mut far = behind_of(&near, through);
+    far.patience = Duration::from_secs(2);
+    let backplane = Backplane::redis(far).unwrap();
+    let behind = Rooms::new(config(), Gatekeeper::default(), backplane.clone());
+    Some((fault, behind, node_on(&near), backplane))
+}
+
+fn behind_of(near: &RedisConfig, url: String) -> RedisConfig {
+    let mut far = near.clone();
+    far.url = url;
+    far
+}
+
+/// The subscription is lost for a while: what was said meanwhile is read from the streams, and nobody hears of a gap.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_subscription_is_filled() {
+    let Some((fault, behind, beside, backplane)) = pair().await else { return };
+    let mut ada = Peer::connect(&behind, "ada/customer/s1").await;
+    publish(&beside, &["broadcast"], "e1").await;
+    expect_events(&mut ada, 0, &["e1"]).await;
+    fault.cut();
+    until(|| !backplane.is_up()).await;
+    for id in ["e2", "e3", "e4"] {
+        publish(&beside, &["broadcast"], id).await;
+    }
+    fault.heal();
+    expect_events(&mut ada, 1, &["e2", "e3", "e4"]).await;
+    publish(&beside, &["broadcast"], "e5").await;
+    expect_events(&mut ada, 4, &["e5"]).await;
+    ada.quiet().await;
+}
+
+/// More was missed than the history keeps: a gap says so, and what follows goes on from there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_filled_is_a_gap() {
+    let Some(url) = devkit::engines::redis().await else { return };
+    let (fault, through) = Fault::in_front_of(url).await.unwrap();
+    let mut near = settings(url);
+    near.history.count = 2;
+    let far = behind_of(&near, through);
+    let (behind, beside) = (node_on(&far), node_on(&near));
+    let mut ada = Peer::connect(&behind, "ada/customer/s1").await;
+    fault.cut();
+    for id in ["e1", "e2", "e3"] {
+        publish(&beside, &["broadcast"], id).await;
+    }
+    fault.heal();
+    let gap = ada.expect("gap").await;
+    let epoch = ada.place("broadcast")["epoch"].clone();
+    let told = json!({"type": "gap", "room": "broadcast", "epoch": epoch, "offset": 3, "reason": "trimmed"});
+    assert_eq!(gap, told);
+    publish(&beside, &["broadcast"], "e4").await;
+    expect_events(&mut ada, 3, &["e4"]).await;
+}
+
+/// As when a cable is pulled: nothing says that the connection is gone but its silence.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_connection_is_found_and_made_anew() {
+    let Some(url) = devkit::engines::redis().await else { return };
+    let (fault, through) = Fault::in_front_of(url).await.unwrap();
+    let near = settings(url);
+    let mut far = behind_of(&near, through);
+    far.patience = Duration::from_millis(500);
+    let backplane = Backplane::redis(far).unwrap();
+    let behind = Rooms::new(config(), Gatekeeper::default(), backplane.clone());
+    let beside = node_on(&near);
+    until(|| backplane.is_up()).await;
+    let mut ada = Peer::connect(&behind, "ada/customer/s1").await;
+    fault.half_open();
+    publish(&beside, &["broadcast"], "e1").await;
+    until(|| !backplane.is_up()).await;
+    fault.heal();
+    expect_events(&mut ada, 0, &["e1"]).await;
+    ada.quiet().await;
+}
+
+/// Redis is away for longer than people wait: publishers and those who want in hear of it, members hear nothing, and
+/// the same event counts once when it is published again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_redis_is_away() {
+    let Some(url) = devkit::engines::redis().await else { return };
+    let (fault, through) = Fault::in_front_of(url).await.unwrap();
+    let mut settings = settings(&through);
+    settings.patience = Duration::from_millis(500);
+    let backplane = Backplane::redis(settings).unwrap();
+    let rooms = Rooms::new(config(), Gatekeeper::default(), backplane.clone());
+    let mut ada = Peer::connect(&rooms, "ada/customer/s1").await;
+    fault.cut();
+    let error = rooms.publish(publication(&["broadcast"], "e1")).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Backplane, true));
+    let answer = ada.ask(json!({"type": "subscribe", "id": "1", "room": "payment:1"})).await;
+    assert_eq!((&answer["code"], &answer["retry"]), (&json!("UNAVAILABLE"), &json!(true)));
+    let since = ada.place("broadcast");
+    let answer = ada.ask(json!({"type": "subscribe", "id": "2", "room": "broadcast", "since": since})).await;
+    assert_eq!(answer["code"], "UNAVAILABLE");
+    until(|| !backplane.is_up()).await;
+    let refusal = rooms.admit(Credential::Bearer("bob/customer/s2".into()), peer()).await.unwrap_err();
+    assert_eq!(refusal.status, 503);
+    let again = refusal.retry_after.expect("a time to come back");
+    assert!((1..=5).contains(&again.as_secs()), "{again:?}");
+    fault.heal();
+    until(|| backplane.is_up()).await;
+    while rooms.publish(publication(&["broadcast"], "e1")).await.is_err() {}
+    publish(&rooms, &["broadcast"], "e2").await;
+    expect_events(&mut ada, 0, &["e1", "e2"]).await;
+    let answer = ada.ask(json!({"type": "subscribe", "id": "3", "room": "payment:1"})).await;
+    assert_eq!(answer["type"], "subscribed");
+}
+
+/// Connections break between an append and its answer: whoever publishes again under the same id doubles nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_answer_doubles_nothing() {
+    let Some((fault, behind, beside, _)) = pair().await else { return };
+    let mut ada = Peer::connect(&beside, "ada/customer/s1").await;
+    let cuts = async {
+        for _ in 0..40 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            fault.cut_once();
+        }
+    };
+    let publishing = async {
+        for number in 0..200 {
+            let id = format!("e{number}");
+            while behind.publish(publication(&["broadcast"], &id)).await.is_err() {}
+        }
+    };
+    let reading = async {
+        for number in 0..200 {
+            expect_events(&mut ada, number, &[&format!("e{number}")]).await;
+        }
+    };
+    tokio::join!(cuts, publishing, reading);
+    ada.quiet().await;
+}
+
+/// Somebody flushed the scripts of the server: they are loaded again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn scripts_that_are_gone_are_loaded_again() {
+    let Some((_fault, behind, beside, _)) = pair().await else { return };
+    let mut ada = Peer::connect(&behind, "ada/customer/s1").await;
+    let url = devkit::engines::redis().await.unwrap();
+    for round in 0..3 {
+        let mut redis = raw(url).await;
+        redis::cmd("SCRIPT").arg("FLUSH").exec_async(&mut redis).await.unwrap();
+        publish(&beside, &["broadcast"], &format!("e{round}")).await;
+        expect_events(&mut ada, round, &[&format!("e{round}")]).await;
+    }
+    // The reader's own scripts, too.
+    let answer =
+        ada.ask(json!({"type": "subscribe", "room": "broadcast", "since": ada.place("broadcast")})).await;
+    assert_eq!(answer["events"].as_array().unwrap().len(), 3, "{answer}");
+}
