@@ -43,6 +43,14 @@ pub struct Limits {
     pub rooms_per_connection: usize,
     /// Messages per second from a connection, also the burst. 20.
     pub messages_per_second: u32,
+    /// Bytes per second from a connection, frames' headers included; four seconds' worth may come at once. 64 KiB: the
+    /// largest frame each second, far more than any client of the protocol has to say.
+    pub bytes_per_second: u32,
+    /// Pings and pongs per second from a connection, also the burst. 10: a client that probes its link does so once in
+    /// seconds, and each ping costs an answer.
+    pub control_frames_per_second: u32,
+    /// Frames that a message may come in. 64: programs send one, streams of the largest message a few.
+    pub fragments: u32,
     /// Frames that are no request we know before the connection is cut. 10.
     pub bad_frames: u32,
     /// Connections per user. 20: a person's tabs and devices.
@@ -160,6 +168,9 @@ impl Default for Limits {
             frame_bytes: 64 * 1024,
             rooms_per_connection: 100,
             messages_per_second: 20,
+            bytes_per_second: 64 * 1024,
+            control_frames_per_second: 10,
+            fragments: 64,
             bad_frames: 10,
             connections_per_user: 20,
             connections_per_address: 100,

@@ -58,6 +58,19 @@ pub enum NotRecovered {
     Trimmed,
 }
 
+// === impl GapReason ===
+
+impl GapReason {
+    /// The reason of one gap that stands for two: the one that tells more.
+    pub(crate) fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Source, _) | (_, Self::Source) => Self::Source,
+            (Self::Trimmed, _) | (_, Self::Trimmed) => Self::Trimmed,
+            _ => Self::Slow,
+        }
+    }
+}
+
 // === impl Position ===
 
 impl Position {

@@ -1,5 +1,7 @@
 //! One connection: its shared half, which anybody may push into, and its one task.
 
+mod count;
+mod cursor;
 mod heartbeat;
 mod join;
 mod meter;
@@ -10,6 +12,7 @@ mod requests;
 mod task;
 mod wire;
 
+use self::count::Count;
 pub(crate) use self::heartbeat::{Heart, sweep};
 pub(crate) use self::join::leave_all;
 pub(crate) use self::outbox::Outbox;
@@ -43,7 +46,7 @@ pub(crate) struct Conn {
     pub(crate) peer: PeerInfo,
     pub(crate) heart: Heart,
     identity: Mutex<Arc<Identity>>,
-    rooms: Mutex<HashMap<RoomId, Membership>>,
+    rooms: Mutex<HashMap<RoomId, Seat>>,
     outbox: Mutex<Outbox>,
     /// Wakes the task: something was queued, or a close was asked for.
     pub(crate) wake: Notify,
@@ -55,6 +58,13 @@ pub(crate) struct Conn {
 pub(crate) enum Membership {
     Requested,
     Server,
+}
+
+/// A connection's place in a room.
+pub(crate) struct Seat {
+    by: Membership,
+    /// The backplane's count of this member, which may be on its way.
+    count: Arc<Count>,
 }
 
 // === impl Conn ===
@@ -91,8 +101,39 @@ impl Conn {
         *lock(&self.identity) = identity;
     }
 
-    pub(crate) fn rooms(&self) -> MutexGuard<'_, HashMap<RoomId, Membership>> {
-        lock(&self.rooms)
+    /// Who put the connection into a room, if it is there.
+    pub(crate) fn membership(&self, room: &RoomId) -> Option<Membership> {
+        lock(&self.rooms).get(room).map(|seat| seat.by)
+    }
+
+    /// The rooms, in no order.
+    pub(crate) fn rooms(&self) -> Vec<(RoomId, Membership)> {
+        lock(&self.rooms).iter().map(|(room, seat)| (room.clone(), seat.by)).collect()
+    }
+
+    /// In how many rooms it is.
+    pub(crate) fn room_count(&self) -> usize {
+        lock(&self.rooms).len()
+    }
+
+    /// Takes a place in a room; gives the count that is to be made when it had none.
+    fn sit_down(&self, room: &RoomId, by: Membership) -> Option<Arc<Count>> {
+        let mut rooms = lock(&self.rooms);
+        if let Some(seat) = rooms.get_mut(room) {
+            // A room that the server gives stays the server's.
+            if seat.by != Membership::Server {
+                seat.by = by;
+            }
+            return None;
+        }
+        let count = Arc::<Count>::default();
+        rooms.insert(room.clone(), Seat { by, count: Arc::clone(&count) });
+        Some(count)
+    }
+
+    /// Gives the place in a room up.
+    fn stand_up(&self, room: &RoomId) -> Option<Seat> {
+        lock(&self.rooms).remove(room)
     }
 
     /// Looks into or changes the outbox, accounts for its bytes, and wakes the task if there is

@@ -18,7 +18,7 @@ use crate::session::{Conn, Membership};
 /// # Cancel safety
 ///
 /// When dropped, the connection may be in the room with its frames held: only the end of the
-/// connection drops it, and that leaves all rooms.
+/// connection drops it, and that leaves all rooms, those too that the backplane has not counted yet.
 pub(super) async fn join(
     node: &Arc<Node>,
     conn: &Arc<Conn>,
@@ -28,27 +28,20 @@ pub(super) async fn join(
 ) -> Result<Joined, Error> {
     let lane = node.lane(room);
     conn.outbox(|outbox| outbox.hold(room));
-    let new = {
-        let mut rooms = conn.rooms();
-        let known = rooms.get(room).copied();
-        // A room that the server gives stays the server's.
-        if known != Some(Membership::Server) {
-            rooms.insert(room.clone(), membership);
-        }
-        known.is_none()
-    };
-    if new {
+    let count = conn.sit_down(room, membership);
+    let new = count.is_some();
+    if let Some(count) = count {
         node.registry.add(room, conn);
-        if let Err(error) = lane.join(room).await {
-            // The backplane did not count us, so it must not be told that we leave.
-            forget(node, conn, room);
+        if let Err(error) = count.make(node, room).await {
+            // The backplane did not count us, so it is not told that we leave.
+            leave(node, conn, room);
             return Err(error);
         }
     }
     let limits = &node.config.limits;
     let bounds = RecoveryBounds::new(limits.recovery_events, limits.recovery_bytes);
     match lane.recover(room, since, bounds).await {
-        Ok(_) if !conn.rooms().contains_key(room) => {
+        Ok(_) if conn.membership(room).is_none() => {
             // A renewal has taken the room away meanwhile, and has said so.
             Err(Error::new(ErrorKind::Backplane))
         }
@@ -73,15 +66,19 @@ pub(super) async fn join(
 
 /// Takes the connection out of a room; does nothing when it is not there.
 pub(super) fn leave(node: &Arc<Node>, conn: &Arc<Conn>, room: &RoomId) {
-    if forget(node, conn, room) {
-        node.lane(room).leave(room);
+    let seat = conn.stand_up(room);
+    if seat.is_some() {
+        node.registry.remove(room, conn);
+    }
+    conn.outbox(|outbox| outbox.forget(room));
+    if let Some(seat) = seat {
+        seat.count.leave(node, room);
     }
 }
 
 /// Takes the connection out of all rooms, at its end.
 pub(crate) fn leave_all(node: &Arc<Node>, conn: &Arc<Conn>) {
-    let rooms: Vec<RoomId> = conn.rooms().keys().cloned().collect();
-    for room in rooms {
+    for (room, _) in conn.rooms() {
         leave(node, conn, &room);
     }
 }
@@ -95,13 +92,4 @@ pub(super) fn release(
 ) {
     let dropped = conn.outbox(|outbox| outbox.release(conn.id, joined, answer));
     node.metrics.drop_frames(dropped);
-}
-
-fn forget(node: &Arc<Node>, conn: &Arc<Conn>, room: &RoomId) -> bool {
-    let known = conn.rooms().remove(room).is_some();
-    if known {
-        node.registry.remove(room, conn);
-    }
-    conn.outbox(|outbox| outbox.forget(room));
-    known
 }

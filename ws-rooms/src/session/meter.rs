@@ -1,4 +1,4 @@
-//! A stream that knows how much it has taken.
+//! A stream that knows how much it has taken, and how much its peer may send.
 
 use std::io;
 use std::pin::Pin;
@@ -6,17 +6,45 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Counts the bytes that the stream within has taken: a flush that is not done may have done something.
+use crate::config::Limits;
+use crate::protocol::Close;
+use crate::session::cursor::Cursor;
+use crate::session::pace::Pace;
+
+/// Counts the bytes that the stream within has taken: a flush that is not done may have done something. And counts what
+/// comes before anybody has it in memory as a message: bytes, control frames, fragments.
 pub(super) struct Meter<S> {
     inner: S,
     taken: u64,
+    cursor: Cursor,
+    bytes: Pace,
+    control: Pace,
+    fragments: u32,
+    /// The limit that the peer has gone beyond.
+    excess: Option<Close>,
 }
+
+/// Seconds of bytes that may come at once. Four are, by default, four of the largest frames.
+const BURST: u32 = 4;
 
 // === impl Meter ===
 
 impl<S> Meter<S> {
-    pub(super) fn new(inner: S) -> Self {
-        Self { inner, taken: 0 }
+    pub(super) fn new(inner: S, limits: &Limits) -> Self {
+        Self {
+            inner,
+            taken: 0,
+            cursor: Cursor::default(),
+            bytes: Pace::new(limits.bytes_per_second, BURST),
+            control: Pace::new(limits.control_frames_per_second, 1),
+            fragments: limits.fragments,
+            excess: None,
+        }
+    }
+
+    /// Why no more is read of this peer.
+    pub(super) fn excess(&self) -> Option<&Close> {
+        self.excess.as_ref()
     }
 
     /// Bytes taken since the start.
@@ -30,6 +58,18 @@ impl<S> Meter<S> {
         }
         written
     }
+
+    fn came(&mut self, bytes: &[u8]) {
+        let seen = self.cursor.feed(bytes);
+        #[allow(clippy::cast_precision_loss, reason = "the size of a read buffer")]
+        let within = self.bytes.allows(bytes.len() as f64)
+            && (seen.control == 0 || self.control.allows(f64::from(seen.control)));
+        if !within {
+            self.excess = Some(Close::TOO_MANY_MESSAGES);
+        } else if seen.fragments > self.fragments {
+            self.excess = Some(Close::TOO_BIG);
+        }
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Meter<S> {
@@ -38,7 +78,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Meter<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.inner).poll_read(cx, buf);
+        if read.is_ready() && self.excess.is_none() {
+            self.came(&buf.filled()[before..]);
+        }
+        read
     }
 }
 

@@ -213,8 +213,8 @@ impl Outbox {
             // The answer brings no events, so it must not claim those that wait here: they follow it.
             recovery.position = before;
         }
-        let reload = matches!(recovery.missed, Some(Err(_)));
-        hold.beyond(&recovery.position, reload).map(|item| (room.clone(), item)).collect()
+        let beyond = hold.beyond(&recovery.position, recovery.missed.as_ref());
+        beyond.map(|item| (room.clone(), item)).collect()
     }
 
     fn let_go(&mut self, conn: ConnId, held: Vec<(RoomId, Held)>) -> u64 {

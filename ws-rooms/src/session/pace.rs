@@ -1,10 +1,11 @@
-//! How many messages a connection may send.
+//! How much a connection may send.
 
 use tokio::time::Instant;
 
-/// A bucket that holds one second's messages.
-pub(crate) struct Pace {
+/// A bucket that fills by so much a second.
+pub(super) struct Pace {
     per_second: f64,
+    holds: f64,
     left: f64,
     at: Instant,
 }
@@ -12,21 +13,23 @@ pub(crate) struct Pace {
 // === impl Pace ===
 
 impl Pace {
-    pub(crate) fn new(per_second: u32) -> Self {
+    /// A full bucket, which holds what comes in so many seconds.
+    pub(super) fn new(per_second: u32, seconds: u32) -> Self {
         let per_second = f64::from(per_second.max(1));
-        Self { per_second, left: per_second, at: Instant::now() }
+        let holds = per_second * f64::from(seconds);
+        Self { per_second, holds, left: holds, at: Instant::now() }
     }
 
-    /// Whether one more message is within the limit.
-    pub(crate) fn allows(&mut self) -> bool {
+    /// Whether so much more is within the limit.
+    pub(super) fn allows(&mut self, cost: f64) -> bool {
         let now = Instant::now();
         let earned = now.duration_since(self.at).as_secs_f64() * self.per_second;
         self.at = now;
-        self.left = (self.left + earned).min(self.per_second);
-        if self.left < 1.0 {
+        self.left = (self.left + earned).min(self.holds);
+        if self.left < cost {
             return false;
         }
-        self.left -= 1.0;
+        self.left -= cost;
         true
     }
 }

@@ -24,7 +24,7 @@ pub(super) struct Renewed {
 /// Takes a new token of the same user: its end, its session, and what it may no longer be in.
 ///
 /// Other requests are answered meanwhile, so everything here holds beside them: what a renewal takes away is gone
-/// from `conn.rooms()`, where a join looks before it says that it has joined.
+/// from the connection's rooms, where a join looks before it says that it has joined.
 pub(super) async fn renew(node: Arc<Node>, conn: Arc<Conn>, id: Id, token: String) -> Option<Renewed> {
     let credential = Credential::Bearer(token);
     let started = Instant::now();
@@ -57,9 +57,8 @@ pub(super) async fn renew(node: Arc<Node>, conn: Arc<Conn>, id: Id, token: Strin
 /// An authority that does not say within its time leaves a user of the same role where they are. To another role it
 /// has never given anything, so rooms that it is silent about are left.
 async fn shrink(node: &Arc<Node>, conn: &Arc<Conn>, identity: &Identity, another_role: bool) {
-    let rooms: Vec<_> = conn.rooms().iter().map(|(room, by)| (room.clone(), *by)).collect();
     let mut requested = Vec::new();
-    for (room, by) in rooms {
+    for (room, by) in conn.rooms() {
         match by {
             Membership::Server if identity.rooms.contains(&room) => {}
             // ORDER: these go before anything is awaited.
@@ -81,7 +80,7 @@ async fn shrink(node: &Arc<Node>, conn: &Arc<Conn>, identity: &Identity, another
             Access::Forbidden => true,
             Access::Unavailable => another_role,
         };
-        if goes && conn.rooms().get(&room) == Some(&Membership::Requested) {
+        if goes && conn.membership(&room) == Some(Membership::Requested) {
             drop_room(node, conn, &room);
         }
     }

@@ -55,9 +55,9 @@ async fn subscribe(node: &Arc<Node>, conn: &Arc<Conn>, id: &Id, name: &str, sinc
     let Ok(room) = RoomId::parse(name) else {
         return forbidden(conn, id);
     };
-    let membership = conn.rooms().get(&room).copied();
+    let membership = conn.membership(&room);
     if membership != Some(Membership::Server) {
-        if membership.is_none() && conn.rooms().len() >= node.config.limits.rooms_per_connection {
+        if membership.is_none() && conn.room_count() >= node.config.limits.rooms_per_connection {
             let message = "this connection is in as many rooms as it may be";
             return conn.push(codec::error(id, "TOO_MANY_ROOMS", message, false));
         }
@@ -90,7 +90,7 @@ fn unsubscribe(node: &Arc<Node>, conn: &Arc<Conn>, id: &Id, name: &str) {
     let Ok(room) = RoomId::parse(name) else {
         return forbidden(conn, id);
     };
-    let membership = conn.rooms().get(&room).copied();
+    let membership = conn.membership(&room);
     if membership == Some(Membership::Server) {
         return forbidden(conn, id);
     }
@@ -101,7 +101,7 @@ fn unsubscribe(node: &Arc<Node>, conn: &Arc<Conn>, id: &Id, name: &str) {
 fn presence(node: &Arc<Node>, conn: &Arc<Conn>, id: &Id, name: &str) {
     let room = RoomId::parse(name).ok().filter(|room| {
         // Only members may ask, and only where it is on.
-        conn.rooms().contains_key(room) && node.config.rule(room).presence
+        conn.membership(room).is_some() && node.config.rule(room).presence
     });
     match room {
         Some(room) => conn.push(codec::presence(id, &room, &node.registry.members(&room))),

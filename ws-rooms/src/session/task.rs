@@ -47,7 +47,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let wire = Wire::new(io, &node.config.limits).await;
-    let pace = Pace::new(node.config.limits.messages_per_second);
+    let pace = Pace::new(node.config.limits.messages_per_second, 1);
     let work: Work = Box::pin(requests::open(Arc::clone(&node), Arc::clone(&conn)));
     let session = Session {
         node,
@@ -164,13 +164,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 self.conn.close(close);
                 return None;
             }
-            Step::Text(_) | Step::Binary | Step::Ping | Step::Alive => {}
+            Step::Text(_) | Step::Binary | Step::Alive => {}
         }
         self.conn.heart.read();
         if matches!(step, Step::Alive) {
             return None;
         }
-        if !self.pace.allows() {
+        if !self.pace.allows(1.0) {
             self.conn.close(Close::TOO_MANY_MESSAGES);
             return None;
         }

@@ -46,9 +46,7 @@ pub(crate) enum Step {
     Text(Text),
     /// A binary frame, which the protocol does not have.
     Binary,
-    /// A protocol ping; its pong is on its way already.
-    Ping,
-    /// A pong, or the peer's close frame: a sign of life.
+    /// A ping, whose pong is on its way already, a pong, or the peer's close frame: a sign of life.
     Alive,
     /// A socket that was full has taken some more: the peer reads, if slowly.
     Progress,
@@ -72,7 +70,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             .max_message_size(Some(limits.frame_bytes))
             .max_frame_size(Some(limits.frame_bytes));
         Self {
-            socket: WebSocketStream::from_raw_socket(Meter::new(io), Role::Server, Some(config)).await,
+            socket: WebSocketStream::from_raw_socket(Meter::new(io, limits), Role::Server, Some(config))
+                .await,
             dirty: false,
             full: false,
             taken: 0,
@@ -133,7 +132,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         if self.read_over && self.dirty {
             return Poll::Pending;
         }
-        let Poll::Ready(read) = Pin::new(&mut self.socket).poll_next(cx) else {
+        let read = Pin::new(&mut self.socket).poll_next(cx);
+        if let Some(close) = self.socket.get_ref().excess() {
+            return Poll::Ready(Step::Broken(close.clone()));
+        }
+        let Poll::Ready(read) = read else {
             return Poll::Pending;
         };
         self.read_over = !matches!(read, Some(Ok(_)));
@@ -141,12 +144,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             None => Step::Ended(self.peer_code),
             Some(Ok(Message::Text(text))) => Step::Text(text),
             Some(Ok(Message::Binary(_))) => Step::Binary,
-            Some(Ok(Message::Ping(_))) => Step::Ping,
             Some(Ok(Message::Close(frame))) => {
                 self.peer_code = Some(frame.map_or(1005, |frame| frame.code.into()));
                 Step::Alive
             }
-            Some(Ok(Message::Pong(_) | Message::Frame(_))) => Step::Alive,
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Step::Alive,
             Some(Err(WsError::Capacity(_))) => Step::Broken(Close::TOO_BIG),
             Some(Err(WsError::Utf8(_))) => Step::Broken(Close::NOT_UTF8),
             Some(Err(WsError::Protocol(error))) => {

@@ -20,7 +20,7 @@ use tramline_ws_rooms::{Close, ErrorKind, PeerInfo, Rooms, RoomsConfig};
 use crate::support::{config, node, node_with, publish};
 
 /// The upgrade as a service would mount it.
-async fn serve(rooms: Rooms) -> SocketAddr {
+pub(crate) async fn serve(rooms: Rooms) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -231,6 +231,17 @@ async fn a_draining_node_refuses_and_its_sockets_are_waited_for() {
     assert_eq!(source.downcast_ref::<Refused>().unwrap().status, 503);
 }
 
+/// A socket on which an upgrade has been asked for, with nothing read yet.
+pub(crate) async fn open(addr: SocketAddr) -> TcpStream {
+    let mut text = "GET /ws HTTP/1.1\r\nhost: x\r\n".to_owned();
+    for (name, value) in UPGRADE.iter().chain([&BEARER]) {
+        text.push_str(&format!("{name}: {value}\r\n"));
+    }
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    stream.write_all(format!("{text}\r\n").as_bytes()).await.unwrap();
+    stream
+}
+
 #[tokio::test]
 async fn frames_that_break_the_rules_of_websockets() {
     // An unmasked frame, reserved bits, a fragmented control frame, a long ping, bad UTF-8.
@@ -245,12 +256,7 @@ async fn frames_that_break_the_rules_of_websockets() {
         (&[0x81, 0x82, 0, 0, 0, 0, 0xC3, 0x28], 1007),
     ];
     for (bytes, code) in cases {
-        let mut text = "GET /ws HTTP/1.1\r\nhost: x\r\n".to_owned();
-        for (name, value) in UPGRADE.iter().chain([&BEARER]) {
-            text.push_str(&format!("{name}: {value}\r\n"));
-        }
-        let mut stream = TcpStream::connect(addr).await.unwrap();
-        stream.write_all(format!("{text}\r\n").as_bytes()).await.unwrap();
+        let mut stream = open(addr).await;
         stream.write_all(bytes).await.unwrap();
         let mut all = Vec::new();
         let _ = tokio::time::timeout(Duration::from_secs(8), stream.read_to_end(&mut all)).await;

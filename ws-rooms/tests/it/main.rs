@@ -10,8 +10,10 @@ mod backplane;
 #[cfg(feature = "event-hub")]
 mod bridge;
 mod client;
+mod counts;
 mod delivery;
 mod drain;
+mod floods;
 mod frames;
 mod heartbeat;
 mod http;

@@ -30,7 +30,7 @@ pub(super) struct Logs {
     /// All kept entries, oldest first, for trimming by age and by total bytes. May name entries
     /// that their room has dropped by itself; [`compact`](Self::compact) keeps those fewer than the rest.
     oldest: VecDeque<Kept>,
-    /// Rooms that the last member left, oldest first. A mark counts while the room's own agrees.
+    /// Rooms that the last member or, with nobody in, the last event has left, oldest first. A mark counts while the room's own agrees.
     idle: VecDeque<(RoomId, Instant)>,
     /// Entries kept by all rooms together; half of `oldest` at least.
     entries: usize,
@@ -53,7 +53,8 @@ struct Log {
     recent: Recent,
     /// Members of all nodes. A log with members is never forgotten.
     members: usize,
-    /// When the last member left; the room is remembered for as long as an event would be.
+    /// When the last member left, or the last event went from a room that nobody is in; the room is remembered for as
+    /// long as an event would be.
     left: Option<Instant>,
 }
 
@@ -109,6 +110,7 @@ impl Logs {
                 dropped += size;
                 self.entries -= 1;
             }
+            let emptied = log.kept.is_empty();
             self.bytes += size;
             self.total.add(size);
             self.shrink(dropped);
@@ -118,6 +120,10 @@ impl Logs {
                 offset: position.offset,
                 at: Instant::now(),
             });
+            if emptied {
+                // The event alone was more than the room may keep.
+                self.mark_idle(room);
+            }
             self.compact();
             self.announce();
         }
@@ -143,6 +149,7 @@ impl Logs {
         log.offset += 1;
         let position = log.position();
         self.shrink(dropped);
+        self.mark_idle(room);
         self.compact();
         self.announce();
         self.bound_ids();
@@ -160,12 +167,8 @@ impl Logs {
     pub(super) fn leave(&mut self, room: &RoomId) {
         if let Some(log) = self.rooms.get_mut(room) {
             log.members = log.members.saturating_sub(1);
-            if log.members == 0 {
-                let now = Instant::now();
-                log.left = Some(now);
-                self.idle.push_back((room.clone(), now));
-            }
         }
+        self.mark_idle(room);
         self.trim();
     }
 
@@ -248,6 +251,18 @@ impl Logs {
             self.forget_if_over(&kept.room, Instant::now());
         }
         self.announce();
+    }
+
+    /// From now on a room that nobody is in is kept for its number's sake, for a while. Whatever else kept it may be
+    /// gone without a trace in `oldest`, and then nobody else would forget it.
+    fn mark_idle(&mut self, room: &RoomId) {
+        if let Some(log) = self.rooms.get_mut(room)
+            && log.members == 0
+        {
+            let now = Instant::now();
+            log.left = Some(now);
+            self.idle.push_back((room.clone(), now));
+        }
     }
 
     fn forget_if_over(&mut self, room: &RoomId, now: Instant) {

@@ -236,3 +236,24 @@ async fn leaving_and_joining_again_keeps_the_number() {
     let start = Position::new(Arc::clone(&first.epoch), 0);
     assert_eq!(missed(&mut logs, "a", &start), None, "the first is too old by now");
 }
+
+/// An event that cannot be passed on empties a room at once, and so does one that is larger than a room may keep: with
+/// nobody in, nothing is left in the queue of ages that would ever forget the room.
+#[tokio::test(start_paused = true)]
+async fn a_room_emptied_before_its_time_is_forgotten_too() {
+    let mut logs = logs(|history| history.bytes = 1_000);
+    let (skipped, oversized) = (room("skipped"), room("oversized"));
+    for n in 0..200 {
+        // Enough of them that the marks of what the rooms have dropped are forgotten.
+        logs.append(&skipped, &publication(&format!("a{n}"), 1));
+        logs.append(&oversized, &publication(&format!("b{n}"), 5_000));
+    }
+    let before = logs.skip(&skipped, "gone").unwrap();
+    assert_eq!((logs.rooms(), logs.total.bytes()), (2, 0));
+    // The numbers are remembered for as long as an event would be.
+    advance(Duration::from_secs(299)).await;
+    assert_eq!(logs.recover(&skipped, None, all()).position, before);
+    advance(Duration::from_secs(1)).await;
+    logs.trim();
+    assert_eq!((logs.rooms(), logs.ids(), logs.marks()), (0, 0, 0));
+}

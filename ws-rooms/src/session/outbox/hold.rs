@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::backplane::Missed;
 use crate::config::SlowPolicy;
-use crate::protocol::{GapReason, Position, RoomId};
+use crate::protocol::{GapReason, NotRecovered, Position, RoomId};
 use crate::publication::Entry;
 
 /// The frames of a room that wait until its recovery is answered.
@@ -49,36 +50,53 @@ impl Hold {
         }
     }
 
-    /// The place just before the first frame that waits.
+    /// The place just before the first event that waits.
     pub(super) fn before_first(&self) -> Option<Position> {
-        match self.items.first()? {
+        self.items.iter().find_map(|item| match item {
             Held::Entry(entry, _) => {
                 let Position { epoch, offset, .. } = &entry.position;
                 Some(Position::new(Arc::clone(epoch), offset.saturating_sub(1)))
             }
             Held::Gap(..) => None,
-        }
+        })
     }
 
-    /// What the history read does not cover. Items stand in the order of the room.
+    /// What the answer does not cover, which says where the room stands and what was `missed`. Items stand in the order
+    /// of the room.
     ///
-    /// What the source itself lost is in no history: it is covered only by an answer that is to `reload` anyway.
-    pub(super) fn beyond(self, read: &Position, reload: bool) -> impl Iterator<Item = Held> + use<> {
+    /// A gap that stands before the answer's place is told behind it, at that place: places never go back.
+    pub(super) fn beyond(
+        self,
+        told: &Position,
+        missed: Option<&Result<Vec<Missed>, NotRecovered>>,
+    ) -> impl Iterator<Item = Held> + use<> {
         let covered = |item: &Held| {
             let at = item.position();
-            at.epoch == read.epoch && at.offset <= read.offset
+            at.epoch == told.epoch && at.offset <= told.offset
         };
         let skip = match self.items.iter().rposition(covered) {
             Some(last) => last + 1,
             // Nothing of it is covered: an older numbering before the one that was read is.
-            None => self.items.iter().position(|item| item.position().epoch == read.epoch).unwrap_or(0),
+            None => self.items.iter().position(|item| item.position().epoch == told.epoch).unwrap_or(0),
         };
-        let lost_at_source = move |item: &Held| !reload && matches!(item, Held::Gap(_, GapReason::Source));
-        self.items
-            .into_iter()
-            .enumerate()
-            .filter(move |(index, item)| *index >= skip || lost_at_source(item))
-            .map(|(_, item)| item)
+        let matters = move |reason| match missed {
+            // Whoever asked for what was missed is to load everything anew.
+            Some(Err(_)) => false,
+            // What the source itself has lost is in no history.
+            Some(Ok(_)) => reason == GapReason::Source,
+            // The answer says nothing about what was before it.
+            None => true,
+        };
+        let mut late: Option<GapReason> = None;
+        for item in &self.items[..skip] {
+            if let Held::Gap(_, reason) = item
+                && matters(*reason)
+            {
+                late = Some(late.map_or(*reason, |before| before.or(*reason)));
+            }
+        }
+        let late = late.map(|reason| Held::Gap(told.clone(), reason));
+        late.into_iter().chain(self.items.into_iter().skip(skip))
     }
 }
 

@@ -1,6 +1,9 @@
 //! Tests of [`Outbox`].
 
+use serde_json::Value;
+
 use super::*;
+use crate::backplane::Missed;
 use crate::publication::{Fanout, Publication};
 
 const ME: ConnId = ConnId(1);
@@ -99,4 +102,54 @@ fn a_burst_does_not_keep_its_memory() {
     }
     texts(&mut outbox);
     assert!(outbox.queue.capacity() <= 64);
+}
+
+/// What a hold has at the end of a question: the answer, then these.
+fn after_answer(
+    outbox: &mut Outbox,
+    read: Position,
+    missed: Option<Result<Vec<Missed>, NotRecovered>>,
+) -> Vec<Value> {
+    let joined = Joined { room: room("a"), recovery: Recovery::new(read, missed) };
+    outbox.release(ME, vec![joined], |joined| {
+        let Position { epoch, offset, .. } = &joined[0].recovery.position;
+        serde_json::json!({"type": "answer", "epoch": &**epoch, "offset": offset}).to_string().into()
+    });
+    texts(outbox).iter().map(|text| serde_json::from_str(text).unwrap()).collect()
+}
+
+/// The source's loss is in no history, so it is told though the history was read beyond its place; but a place never
+/// goes back, or the client would take events that it has had for new ones.
+#[test]
+fn a_held_gap_is_told_at_the_place_of_the_answer() {
+    let mut outbox = Outbox::new(1_000, 1_000);
+    outbox.hold(&room("a"));
+    outbox.gap(&room("a"), &Position::new("e", 4), GapReason::Source);
+    for offset in 5..=7 {
+        outbox.offer(ME, &entry("a", offset, 10), SlowPolicy::Close);
+    }
+    let frames = after_answer(&mut outbox, Position::new("e", 6), Some(Ok(Vec::new())));
+    let told: Vec<_> =
+        frames.iter().map(|frame| (frame["type"].as_str().unwrap(), frame["offset"].as_u64())).collect();
+    assert_eq!(told, [("answer", Some(6)), ("gap", Some(6)), ("event", Some(7))]);
+    assert_eq!(frames[1]["reason"], "source");
+}
+
+/// A member asked again without `since`, and the room lost its place meanwhile: what follows the gap is not hidden
+/// behind the place that the answer tells.
+#[test]
+fn an_answer_without_events_hides_none_behind_a_gap() {
+    for (reason, word) in [(GapReason::Source, "source"), (GapReason::Trimmed, "trimmed")] {
+        let mut outbox = Outbox::new(1_000, 1_000);
+        outbox.hold(&room("a"));
+        outbox.gap(&room("a"), &Position::new("e", 4), reason);
+        outbox.offer(ME, &entry("a", 5, 10), SlowPolicy::Close);
+        outbox.offer(ME, &entry("a", 6, 10), SlowPolicy::Close);
+        let frames = after_answer(&mut outbox, Position::new("e", 6), None);
+        let told: Vec<_> =
+            frames.iter().map(|frame| (frame["type"].as_str().unwrap(), frame["offset"].as_u64())).collect();
+        let expected = [("answer", Some(4)), ("gap", Some(4)), ("event", Some(5)), ("event", Some(6))];
+        assert_eq!(told, expected);
+        assert_eq!(frames[1]["reason"], word);
+    }
 }
