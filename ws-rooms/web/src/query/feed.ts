@@ -2,7 +2,7 @@
 
 import type { QueryCacheNotifyEvent, QueryClient, QueryKey } from "@tanstack/react-query";
 
-import type { Place, RoomEvent, State, Update } from "../index.js";
+import type { RoomEvent, State, Update } from "../index.js";
 import type { AnyRooms } from "../react/provider.js";
 import { LINGER } from "../react/shared.js";
 import { stay } from "../react/stay.js";
@@ -35,8 +35,8 @@ interface Entry {
 interface Flight {
   /** It has waited for its rooms, as much as it does. */
   begun: boolean;
-  /** Where the rooms stood then: its result holds at least what came before. */
-  places: Map<string, Place>;
+  /** The rooms' offsets then: its result holds at least what came before. Another epoch comes with a gap. */
+  places: Map<string, number>;
   /** Something has happened since that its result may lack. */
   stale: boolean;
   /** It took the place of one that was given up. */
@@ -52,8 +52,8 @@ export class Feed {
   readonly #entries = new Map<string, Entry>();
   readonly #stops: (() => void)[];
   readonly #ended: () => void;
-  /** What the cached data surely holds: the events of a room up to its place. */
-  #held = new Map<string, Place>();
+  /** What the cached data surely holds: the events of a room up to this offset. */
+  #held = new Map<string, number>();
   /** The cached data lacks something. */
   #stale = false;
   #flight: Flight | undefined;
@@ -106,7 +106,7 @@ export class Feed {
     flight.begun = true;
     for (const room of this.#entries.keys()) {
       const place = this.#rooms.place(room);
-      if (place) flight.places.set(room, place);
+      if (place) flight.places.set(room, place.offset);
     }
     return await read();
   }
@@ -138,12 +138,10 @@ export class Feed {
   #event(room: string, wish: Wish, offset: number, event: RoomEvent): void {
     const known = this.#flight ? this.#flight.places : this.#held;
     const from = known.get(room);
-    const now = this.#rooms.place(room);
-    const same = from && from.epoch === now?.epoch;
     // The data is newer than the event.
-    if (same && offset <= from.offset) return;
-    const next = same && offset === from.offset + 1;
-    const reached = () => next && known.set(room, { epoch: from.epoch, offset });
+    if (from !== undefined && offset <= from) return;
+    const next = from !== undefined && offset === from + 1;
+    const reached = () => next && known.set(room, offset);
     const data = this.#data();
     let done = false;
     try {
@@ -178,10 +176,11 @@ export class Feed {
     this.#postponed = this.#rooms.state.phase === "recovering";
     if (!this.#stale || this.#postponed) return;
     const flight = this.#flight;
-    // It began after what is lacking, or it is the first: TanStack Query gives no first one up. Or it has replaced
-    // another: if each were given up, a busy room would never show anything. In each case its end decides.
-    if (flight && (!flight.stale || flight.replaced || this.#data() === undefined)) return;
-    // Leaves `cancelRefetch` as it is: a result that is stale already is not waited for.
+    // It began after what is lacking. Or it has replaced another: if each were given up, a busy room would never show
+    // anything. Its end decides.
+    if (flight && (!flight.stale || flight.replaced)) return;
+    // Leaves `cancelRefetch` as it is: a result that is stale already is not waited for. But for the first: that one
+    // TanStack Query gives up for nobody, and its end decides too.
     void this.#client.invalidateQueries({ queryKey: this.#key, exact: true });
   }
 

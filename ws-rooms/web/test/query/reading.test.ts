@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { event } from "../support/world.js";
+import { event, settled, World } from "../support/world.js";
 import { guarded, happens } from "../react/support.js";
 import { Page, PLACE } from "./support.js";
 
@@ -59,6 +59,53 @@ test("without a connection it waits for nothing, nor for a room that is closed t
   const { id } = other.peer.next();
   await other.receive({ type: "error", id, code: "FORBIDDEN", message: "no", retry: false });
   assert.equal(other.reads, 1);
+  await other.answer("a");
+  await other.later(10_000);
+  assert.equal(other.reads, 1);
+});
+
+test("while the page connects for the first time it waits, later it does not", async () => {
+  const world = new World();
+  const client = world.client().open();
+  await settled();
+  const page = new Page({ world, client, peer: world.peer });
+  await page.show([{}]);
+  await page.later(400);
+  assert.equal(page.reads, 0);
+  await happens(() => page.peer.welcome([PLACE]));
+  assert.equal(page.reads, 1);
+  await page.answer("a");
+  await happens(() => page.peer.end(1006));
+  await page.later(1_000);
+  assert.equal(client.state.phase, "opening");
+  await happens(() => void page.queries.invalidateQueries());
+  assert.equal(page.reads, 2);
+});
+
+test("while rooms recover it waits for its own", async () => {
+  const page = await Page.open();
+  await page.show([{}]);
+  await page.answer("a");
+  await page.reconnect([{ ...PLACE, offset: 1 }]);
+  await happens(() => void page.queries.invalidateQueries());
+  assert.equal(page.reads, 1);
+  const events = [{ offset: 1, event: { id: "1", type: "t" } }];
+  await page.subscribed({ offset: 1, recovered: true, events });
+  assert.equal(page.reads, 2);
+  await page.answer("b");
+  await page.later(10_000);
+  assert.equal(page.reads, 2);
+});
+
+test("what somebody else asks for meanwhile is enough", async () => {
+  const page = await Page.open();
+  await page.show([{}]);
+  await page.answer("a");
+  await page.receive(event("broadcast", 1));
+  await happens(() => void page.queries.invalidateQueries());
+  await page.answer("b");
+  await page.later(10_000);
+  assert.equal(page.reads, 2);
 });
 
 test("a connection that breaks while it waits holds it no longer", async () => {
@@ -165,11 +212,11 @@ test("a gap costs one reading, and so do all gaps of a recovery", async () => {
   await page.answer("b");
 
   await page.reconnect([{ ...PLACE, epoch: "f" }, { ...PLACE, room: "role:vendor", epoch: "f" }]);
-  for (const _ of [1, 2, 3]) {
+  for (const missed of [{ recovered: false, reason: "epoch" }, { recovered: false, reason: "epoch" }, { recovered: true }]) {
     assert.equal(page.reads, 2);
     // One after another, and not all at once.
-    await page.subscribed({ epoch: "f", recovered: false, reason: "epoch" });
-    await page.later(1_000);
+    for (let tenths = 0; tenths < 10; tenths += 1) await page.later(100);
+    await page.subscribed({ ...(missed.recovered ? {} : { epoch: "f" }), ...missed });
   }
   assert.equal(page.client.state.phase, "open");
   assert.equal(page.reads, 3);
@@ -255,8 +302,45 @@ test("who leaves the page and comes back within a second has missed nothing; lat
   assert.equal(page.peer.next()["type"], "unsubscribe");
   await page.show([query]);
   await page.subscribed({ offset: 9 });
+  for (const reads of [3, 4, 5]) {
+    await page.later(300);
+    assert.equal(page.reads, reads);
+    await page.answer("c");
+    await page.receive(event("payment:1", 7 + reads));
+  }
+});
+
+test("a room that was not its own for a while may have changed it", async () => {
+  const page = await Page.open([PLACE]);
+  const show = (...rooms: string[]) => page.show([{ rooms, staleTime: Infinity }]);
+  await show("broadcast", "payment:1");
+  await page.subscribed();
+  await page.answer("a");
+  await show("broadcast");
+  await page.later(3_000);
+  const { type, id } = page.peer.next();
+  assert.equal(type, "unsubscribe");
+  await page.receive({ type: "unsubscribed", id, room: "payment:1" });
+  await show("broadcast", "payment:1");
+  await page.subscribed({ offset: 1 });
   await page.later(300);
-  assert.equal(page.reads, 3);
+  assert.equal(page.reads, 2);
+});
+
+test("what is gone listens to nothing", async () => {
+  const page = await Page.open();
+  let watchers = 0;
+  const watch = page.client.watch.bind(page.client);
+  page.client.watch = (watcher) => {
+    watchers += 1;
+    const stop = watch(watcher);
+    return () => ((watchers -= 1), stop());
+  };
+  await page.show([{}, {}]);
+  assert.equal(watchers, 2);
+  await page.show([]);
+  await page.later(1_000);
+  assert.deepEqual([watchers, page.queries.getQueryCache().hasListeners()], [0, false]);
 });
 
 test("the next user's rooms are another's: read anew", async () => {
