@@ -7,6 +7,7 @@ mod install;
 mod npm;
 mod test;
 mod torture;
+mod types;
 mod up;
 pub(crate) mod workspace;
 
@@ -37,6 +38,8 @@ enum Command {
     Fuzz(fuzz::Options),
     /// Mistreats a crate on servers that are killed and cut off, and accounts for every event.
     Torture(torture::Options),
+    /// Writes the TypeScript that Rust types are told in. `check` compares it.
+    Types(types::Options),
     /// Runs the servers, or the whole system, until Ctrl-C.
     Up(up::Options),
 }
@@ -58,6 +61,7 @@ pub async fn run() -> ExitCode {
         Command::Test(options) => or_interrupted(test::run(&options)).await,
         Command::Bench(options) => or_interrupted(bench::run(&options)).await,
         Command::Fuzz(options) => or_interrupted(fuzz::run(&options)).await,
+        Command::Types(options) => or_interrupted(types::run(&options)).await,
         Command::Check(options) => or_interrupted(check::run(&options)).await,
         // These end in good order by themselves.
         Command::Torture(options) => torture::run(&options).await,

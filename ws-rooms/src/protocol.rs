@@ -24,6 +24,7 @@ pub const SUBPROTOCOL: &str = "tramline.v1";
 
 /// A place in a room: offsets count from 1 within an epoch, 0 is «before the first».
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[non_exhaustive]
 pub struct Position {
     /// Which numbering the offset belongs to; opaque.
@@ -35,6 +36,7 @@ pub struct Position {
 /// Why something was dropped for a connection.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[non_exhaustive]
 pub enum GapReason {
     /// The connection did not read fast enough.
@@ -48,6 +50,7 @@ pub enum GapReason {
 /// Why a recovery came with nothing.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[non_exhaustive]
 pub enum NotRecovered {
     /// The room is numbered anew.

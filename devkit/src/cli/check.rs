@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time;
 
-use crate::cli::{npm, say, workspace};
+use crate::cli::{npm, say, types, workspace};
 
 /// What `cargo dev check` takes.
 #[derive(Debug, clap::Args)]
@@ -100,13 +100,13 @@ async fn docs() -> anyhow::Result<bool> {
     workspace::succeeds(&mut doc).await
 }
 
-/// Size and type checks of the browser packages, as each defines them.
+/// Types that are written from Rust, then size and type checks of the browser packages, as each defines them.
 async fn browser() -> anyhow::Result<bool> {
-    let mut good = true;
+    let mut good = types::current().await?;
     for (_, folder) in workspace::browser_packages() {
         // Without what it needs a check would only say so in other words.
         good &= workspace::succeeds(&mut npm::install(&folder)).await?
             && workspace::succeeds(&mut npm::script(&folder, "check")).await?;
     }
-    Ok(good)
+    Ok(good && types::compile().await?)
 }

@@ -6,6 +6,8 @@ mod money;
 mod payloads;
 mod role;
 mod topology;
+#[cfg(feature = "typescript")]
+pub mod typescript;
 
 pub use crate::event::{Payload, wrap};
 pub use crate::money::{Amount, InvalidAmount};

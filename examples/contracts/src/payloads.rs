@@ -17,6 +17,7 @@ macro_rules! payload {
         $(#[$doc])*
         #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
         #[serde(rename_all = "camelCase")]
+        #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
         #[allow(clippy::exhaustive_structs, reason = "the services build these; the contract closes them")]
         pub struct $name {
             $($(#[$fdoc])* pub $field: $type,)+
@@ -35,9 +36,11 @@ macro_rules! payload {
 /// A user as its owner, the auth service, sees it.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[allow(clippy::exhaustive_structs, reason = "the services build these; the contract closes them")]
 pub struct UserChanged {
     /// The user.
+    #[cfg_attr(feature = "typescript", ts(type = "string"))]
     pub user_id: Uuid,
     /// Grows with each change; copies take only newer ones.
     pub version: i64,
@@ -50,14 +53,17 @@ pub struct UserChanged {
     /// Whether the user may sign in.
     pub status: UserStatus,
     /// When the user registered.
+    #[cfg_attr(feature = "typescript", ts(type = "string"))]
     pub created_at: Timestamp,
     /// When this version was made.
+    #[cfg_attr(feature = "typescript", ts(type = "string"))]
     pub updated_at: Timestamp,
 }
 
 /// `auth.user.created`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(transparent)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[allow(clippy::exhaustive_structs, reason = "the services build these; the contract closes them")]
 pub struct UserCreated(
     /// The user.
@@ -67,6 +73,7 @@ pub struct UserCreated(
 /// `auth.user.updated`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(transparent)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[allow(clippy::exhaustive_structs, reason = "the services build these; the contract closes them")]
 pub struct UserUpdated(
     /// The user after the change.
@@ -93,10 +100,12 @@ payload! {
     /// A user is gone; copies keep a tombstone.
     UserDeleted = "auth.user.deleted", ordered by user_id {
         /// The user.
+        #[cfg_attr(feature = "typescript", ts(type = "string"))]
         user_id: Uuid,
         /// The version of the deletion.
         version: i64,
         /// When.
+        #[cfg_attr(feature = "typescript", ts(type = "string"))]
         deleted_at: Timestamp,
     }
 }
@@ -105,14 +114,17 @@ payload! {
     /// A session was opened.
     LoggedIn = "auth.user.login", ordered by user_id {
         /// Whose.
+        #[cfg_attr(feature = "typescript", ts(type = "string"))]
         user_id: Uuid,
         /// The session.
+        #[cfg_attr(feature = "typescript", ts(type = "string"))]
         session_id: Uuid,
         /// The device it runs on, where the client named one.
         device_id: Option<String>,
         /// The client's address.
         ip: Option<String>,
         /// When.
+        #[cfg_attr(feature = "typescript", ts(type = "string"))]
         at: Timestamp,
     }
 }
@@ -121,14 +133,17 @@ payload! {
     /// A session was closed by its user.
     LoggedOut = "auth.user.logout", ordered by user_id {
         /// Whose.
+        #[cfg_attr(feature = "typescript", ts(type = "string"))]
         user_id: Uuid,
         /// The session.
+        #[cfg_attr(feature = "typescript", ts(type = "string"))]
         session_id: Uuid,
         /// The device it ran on.
         device_id: Option<String>,
         /// The client's address.
         ip: Option<String>,
         /// When.
+        #[cfg_attr(feature = "typescript", ts(type = "string"))]
         at: Timestamp,
     }
 }
@@ -137,8 +152,10 @@ payload! {
     /// A password changed.
     PasswordChanged = "auth.user.password_changed", ordered by user_id {
         /// Whose.
+        #[cfg_attr(feature = "typescript", ts(type = "string"))]
         user_id: Uuid,
         /// When.
+        #[cfg_attr(feature = "typescript", ts(type = "string"))]
         at: Timestamp,
     }
 }
@@ -147,14 +164,17 @@ payload! {
     /// A session ended, for whatever reason: its tokens are refused and its sockets closed.
     SessionRevoked = "auth.session.revoked", ordered by user_id {
         /// Whose.
+        #[cfg_attr(feature = "typescript", ts(type = "string"))]
         user_id: Uuid,
         /// The session.
+        #[cfg_attr(feature = "typescript", ts(type = "string"))]
         session_id: Uuid,
         /// The device it ran on.
         device_id: Option<String>,
         /// Why.
         reason: RevokeReason,
         /// When.
+        #[cfg_attr(feature = "typescript", ts(type = "string"))]
         at: Timestamp,
     }
 }
@@ -162,15 +182,19 @@ payload! {
 /// A payment as its owner, the payments service, sees it.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[allow(clippy::exhaustive_structs, reason = "the services build these; the contract closes them")]
 pub struct PaymentChanged {
     /// The payment.
+    #[cfg_attr(feature = "typescript", ts(type = "string"))]
     pub payment_id: Uuid,
     /// Grows with each change; copies take only newer ones.
     pub version: i64,
     /// Who pays.
+    #[cfg_attr(feature = "typescript", ts(type = "string"))]
     pub sender_id: Uuid,
     /// Who is paid.
+    #[cfg_attr(feature = "typescript", ts(type = "string"))]
     pub recipient_id: Uuid,
     /// How much, as a decimal string.
     pub amount: String,
@@ -185,8 +209,10 @@ pub struct PaymentChanged {
     pub description: String,
     /// Why it failed, where it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "typescript", ts(optional))]
     pub failure_reason: Option<String>,
     /// When.
+    #[cfg_attr(feature = "typescript", ts(type = "string"))]
     pub occurred_at: Timestamp,
 }
 
@@ -236,10 +262,12 @@ payload! {
     /// A profile changed.
     ProfileUpdated = "profile.profile.updated", ordered by user_id {
         /// Whose.
+        #[cfg_attr(feature = "typescript", ts(type = "string"))]
         user_id: Uuid,
         /// Which fields; not their values, which are personal.
         fields: Vec<String>,
         /// When.
+        #[cfg_attr(feature = "typescript", ts(type = "string"))]
         at: Timestamp,
     }
 }
@@ -250,10 +278,13 @@ payload! {
         /// The setting.
         key: String,
         /// Its new value.
+        #[cfg_attr(feature = "typescript", ts(type = "unknown"))]
         value: serde_json::Value,
         /// Who changed it.
+        #[cfg_attr(feature = "typescript", ts(type = "string"))]
         updated_by: Uuid,
         /// When.
+        #[cfg_attr(feature = "typescript", ts(type = "string"))]
         at: Timestamp,
     }
 }
@@ -262,16 +293,19 @@ payload! {
     /// An audit row was written.
     AuditCreated = "admin.audit.created", ordered by resource_id {
         /// The row.
+        #[cfg_attr(feature = "typescript", ts(type = "string"))]
         audit_id: Uuid,
         /// The audited event's type.
         action: String,
         /// Who acted, where known.
+        #[cfg_attr(feature = "typescript", ts(type = "string | null"))]
         user_id: Option<Uuid>,
         /// What it is about.
         resource_type: ResourceType,
         /// Which one.
         resource_id: String,
         /// When.
+        #[cfg_attr(feature = "typescript", ts(type = "string"))]
         at: Timestamp,
     }
 }

@@ -23,6 +23,7 @@ macro_rules! vocabulary {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)+ }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+        #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
         #[allow(clippy::exhaustive_enums, reason = "the contract closes this vocabulary")]
         pub enum $name {
             $($(#[$vdoc])* #[serde(rename = $text)] $variant,)+

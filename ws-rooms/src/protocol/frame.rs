@@ -10,6 +10,11 @@ use crate::protocol::{GapReason, NotRecovered, RoomId};
 /// A frame from server to client. Unknown types and fields are kept out of the way, as the
 /// protocol asks: a newer server must not break an older client.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "typescript",
+    derive(ts_rs::TS),
+    ts(tag = "type", rename_all = "lowercase", rename_all_fields = "camelCase", optional_fields)
+)]
 #[non_exhaustive]
 pub enum ServerFrame {
     /// The first frame.
@@ -27,6 +32,7 @@ pub enum ServerFrame {
     /// A sign of life, with the token's end when that is near.
     Ping {
         /// When the token ends.
+        #[cfg_attr(feature = "typescript", ts(optional, type = "string"))]
         expires_at: Option<Timestamp>,
     },
     /// The answer to `ping`.
@@ -36,6 +42,7 @@ pub enum ServerFrame {
     /// The answer to `unsubscribe`, or a room that was taken away.
     Unsubscribed {
         /// The request's id.
+        #[cfg_attr(feature = "typescript", ts(optional, type = "string | number"))]
         id: Option<Value>,
         /// The room, as it was asked for.
         room: String,
@@ -51,6 +58,7 @@ pub enum ServerFrame {
     /// The connection is about to be closed.
     Goodbye(Goodbye),
     /// A type that this version does not know.
+    #[cfg_attr(feature = "typescript", ts(skip))]
     Unknown(String),
 }
 
@@ -59,6 +67,7 @@ macro_rules! frames {
         $(#[$doc])*
         #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
         #[serde(rename_all = "camelCase")]
+        #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
         #[non_exhaustive]
         pub struct $name { $($(#[$field])* pub $member: $ty,)* }
     )*};
@@ -76,6 +85,7 @@ frames! {
         /// After this many seconds without a frame the link is in doubt.
         heartbeat_seconds: u64,
         /// When the token ends.
+        #[cfg_attr(feature = "typescript", ts(type = "string"))]
         expires_at: Timestamp,
         /// What the server allows.
         limits: WireLimits,
@@ -107,6 +117,7 @@ frames! {
         /// The event's number in it.
         offset: u64,
         /// The event itself.
+        #[cfg_attr(feature = "typescript", ts(type = "RoomEvent"))]
         event: Value,
     }
     /// `position`.
@@ -140,6 +151,7 @@ frames! {
     Subscribed {
         /// The request's id.
         #[serde(default)]
+        #[cfg_attr(feature = "typescript", ts(optional, type = "string | number"))]
         id: Option<Value>,
         /// The room.
         room: RoomId,
@@ -162,12 +174,14 @@ frames! {
         /// The event's number.
         offset: u64,
         /// The event itself.
+        #[cfg_attr(feature = "typescript", ts(type = "RoomEvent"))]
         event: Value,
     }
     /// `presence`.
     PresenceList {
         /// The request's id.
         #[serde(default)]
+        #[cfg_attr(feature = "typescript", ts(optional, type = "string | number"))]
         id: Option<Value>,
         /// The room.
         room: RoomId,
@@ -185,8 +199,10 @@ frames! {
     Authenticated {
         /// The request's id.
         #[serde(default)]
+        #[cfg_attr(feature = "typescript", ts(optional, type = "string | number"))]
         id: Option<Value>,
         /// When the new token ends.
+        #[cfg_attr(feature = "typescript", ts(type = "string"))]
         expires_at: Timestamp,
         /// The rooms that the server has joined now.
         #[serde(default)]
@@ -196,6 +212,7 @@ frames! {
     ErrorFrame {
         /// The request's id.
         #[serde(default)]
+        #[cfg_attr(feature = "typescript", ts(optional, type = "string | number"))]
         id: Option<Value>,
         /// A stable code.
         code: String,

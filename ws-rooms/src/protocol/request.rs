@@ -13,6 +13,7 @@ const MAX_TOKEN: usize = 8 * 1024;
 /// A frame from client to server.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[non_exhaustive]
 pub enum Request {
     /// Joins a room, or recovers in one that the server joined.

@@ -15,6 +15,7 @@ const MAX_LEN: usize = 128;
 /// to normalise.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(transparent)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct RoomId(Arc<str>);
 
 /// The text is not a room's name.

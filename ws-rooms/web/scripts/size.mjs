@@ -6,7 +6,7 @@ import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
 /** Bytes, gzipped. A promise of the package, not a habit: raise it only together with the README. */
-const LIMITS = { ".": 6 * 1024, "./react": 1.5 * 1024, "./query": 2 * 1024 };
+const LIMITS = { ".": 6 * 1024, "./react": 1.5 * 1024, "./query": 2 * 1024, "./types": 32 };
 
 const { exports, peerDependencies } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
 let good = true;
