@@ -41,6 +41,15 @@ pub(crate) fn postgres(name: &str) -> Option<PathBuf> {
     versions.pop().map(|(_, program)| program).or_else(|| find(name))
 }
 
+/// A browser that devtools drive.
+pub(crate) fn chromium() -> Option<PathBuf> {
+    let mac = PathBuf::from("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome");
+    ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
+        .iter()
+        .find_map(|name| find(name))
+        .or_else(|| mac.is_file().then_some(mac))
+}
+
 /// Whom PostgreSQL runs as: itself refuses root.
 pub(crate) fn postgres_user() -> Option<User> {
     if !unistd::geteuid().is_root() {

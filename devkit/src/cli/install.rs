@@ -21,7 +21,7 @@ const NEEDS: [Need; 6] = [
     Need { package: "redis-server", there: Redis::installed },
     Need { package: "postgresql", there: Postgres::installed },
     Need { package: "nginx", there: Nginx::installed },
-    Need { package: "chromium", there: chromium },
+    Need { package: "chromium", there: || program::chromium().is_some() },
     Need { package: "python3-venv", there: python },
 ];
 
@@ -116,11 +116,4 @@ fn missing(needs: &[Need]) -> Vec<&'static str> {
 fn python() -> bool {
     let ask = |python| std::process::Command::new(python).args(["-c", "import ensurepip, venv"]).output();
     program::find("python3").is_some_and(|python| ask(python).is_ok_and(|output| output.status.success()))
-}
-
-fn chromium() -> bool {
-    ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
-        .iter()
-        .any(|name| program::find(name).is_some())
-        || cfg!(target_os = "macos") && std::path::Path::new("/Applications/Google Chrome.app").exists()
 }

@@ -11,7 +11,7 @@ use tokio::time;
 
 use self::report::Report;
 use crate::cli::{fuzz, install, npm, say, workspace};
-use crate::{Postgres, RabbitMq, Redis};
+use crate::{Postgres, RabbitMq, Redis, program};
 
 /// What `cargo dev test` takes.
 #[derive(Debug, clap::Args)]
@@ -106,11 +106,15 @@ pub(super) async fn run(options: &Options) -> super::Outcome {
     Ok(report.good())
 }
 
-/// Installs, builds and tests one.
+/// Installs, builds and tests one. Its tests find the browser and the programs that were built by their variables.
 async fn browser_package(folder: &Path, report: &mut Report) -> anyhow::Result<()> {
     let name = folder.strip_prefix(workspace::root()).unwrap_or(folder).display().to_string();
     say(&format!("── {name}"));
-    for step in [npm::install(folder), npm::script(folder, "build"), npm::script(folder, "test")] {
+    let mut tests = npm::script(folder, "test");
+    tests.env("TRAMLINE_TEST_ENGINES", "required");
+    tests.env("TRAMLINE_TEST_EXAMPLES", workspace::target_dir().await?.join("debug/examples"));
+    tests.envs(program::chromium().map(|chromium| ("TRAMLINE_TEST_CHROMIUM", chromium)));
+    for step in [npm::install(folder), npm::script(folder, "build"), tests] {
         let ended = watched::run(step, |line| {
             say(line);
             report.npm_line(line);
