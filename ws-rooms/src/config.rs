@@ -111,8 +111,10 @@ pub enum SlowPolicy {
     /// The connection is closed with 4108; it comes back and recovers.
     #[default]
     Close,
-    /// The room's events are dropped and a `gap` says so.
-    Gap,
+    /// The room's oldest events that wait are dropped, and a `gap` in their place says so.
+    DropOldest,
+    /// At most one event of the room waits for a connection, the newest; a `gap` stands for those before it.
+    Latest,
 }
 
 /// What applies to rooms of one name or one prefix.

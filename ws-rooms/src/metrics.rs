@@ -8,8 +8,8 @@ use metrics::{Counter, Gauge, Histogram};
 pub(crate) struct Metrics {
     pub(crate) connections: Gauge,
     pub(crate) rooms: Gauge,
-    pub(crate) delivered: Counter,
-    pub(crate) dropped: Counter,
+    delivered: Counter,
+    dropped: Counter,
     pub(crate) lag: Histogram,
     queued: Gauge,
     queued_bytes: AtomicUsize,
@@ -22,14 +22,14 @@ impl Metrics {
         metrics::describe_gauge!("ws.connections", "Open sockets");
         metrics::describe_gauge!("ws.rooms", "Rooms with members on this node");
         metrics::describe_gauge!("ws.queue.bytes", "Bytes that wait for sockets");
-        metrics::describe_counter!("ws.deliveries", "Event and position frames queued");
+        metrics::describe_counter!("ws.deliveries", "Event and position frames that sockets have taken");
         metrics::describe_counter!("ws.dropped", "Frames dropped for slow readers");
         metrics::describe_counter!("ws.closes", "Connections ended, by close code");
         metrics::describe_counter!("ws.refused", "Upgrades refused, by problem code");
         metrics::describe_histogram!(
             "ws.delivery.lag",
             metrics::Unit::Seconds,
-            "From publish to the write into the socket, of the oldest frame in a write"
+            "From publish until the socket has taken the frame, of the oldest in a write"
         );
         Self {
             connections: metrics::gauge!("ws.connections"),
@@ -58,6 +58,9 @@ impl Metrics {
     }
 
     pub(crate) fn drop_frames(&self, frames: u64) {
+        if frames == 0 {
+            return;
+        }
         self.dropped.increment(frames);
         self.dropped_total.fetch_add(frames, Ordering::Relaxed);
     }

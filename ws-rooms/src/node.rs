@@ -171,7 +171,8 @@ impl Sink {
     /// Tells the room's members on this node that something is missing before this place.
     pub fn gap(&self, room: &RoomId, at: &Position, reason: GapReason) {
         if let Some(node) = self.node.upgrade() {
-            node.registry.each(room, |conn| conn.gap(room, at, reason));
+            let policy = node.config.rule(room).slow;
+            node.registry.each(room, |conn| conn.gap(room, at, reason, policy));
         }
     }
 

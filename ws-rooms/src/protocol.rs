@@ -5,6 +5,7 @@ pub(crate) mod codec;
 mod frame;
 mod request;
 mod room;
+mod text;
 
 pub use self::close::{Advice, Close};
 pub use self::frame::{

@@ -1,8 +1,8 @@
 //! What is published, and its way to the connections.
 
-use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use serde_json::value::RawValue;
 use tokio::time::Instant;
@@ -10,7 +10,6 @@ use tokio::time::Instant;
 use crate::error::{Error, ErrorKind};
 use crate::protocol::codec::{self, Text};
 use crate::protocol::{Position, RoomId};
-use crate::session::ConnId;
 
 /// An event for some rooms, in order: a connection gets it in the first of its rooms.
 #[derive(Debug)]
@@ -24,13 +23,16 @@ pub struct Publication {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Delivery {
-    /// As `event`.
+    /// As `event`; some may be dropped later, for newer ones.
     pub events: u64,
     /// As `position`, having had it already.
     pub positions: u64,
-    /// Not at all: the connection was too slow, and was told or cut.
+    /// Not at all: the connection was too slow, and is told or cut.
     pub dropped: u64,
 }
+
+/// Drawn once for the process: nobody can make two ids look the same, and 64 bits do not by chance.
+static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 /// One publication on its way into several rooms. Clones share what has been delivered.
 #[derive(Clone, Debug)]
@@ -41,8 +43,8 @@ pub struct Fanout {
 #[derive(Debug)]
 struct Shared {
     publication: Arc<Publication>,
-    /// Who has it as `event`. Absent when there is one room: nobody can get it twice.
-    seen: Option<Mutex<HashSet<ConnId>>>,
+    /// By what connections know it again. Absent when there is one room: nobody can get it twice.
+    shared_id: Option<u64>,
     at: Instant,
     events: AtomicU64,
     positions: AtomicU64,
@@ -108,11 +110,11 @@ impl Fanout {
     /// The way of a publication that starts now.
     #[must_use]
     pub fn new(publication: Arc<Publication>) -> Self {
-        let seen = (publication.rooms.len() > 1).then(Mutex::default);
+        let shared_id = (publication.rooms.len() > 1).then(|| SEED.hash_one(publication.id()));
         Self {
             shared: Arc::new(Shared {
                 publication,
-                seen,
+                shared_id,
                 at: Instant::now(),
                 events: AtomicU64::new(0),
                 positions: AtomicU64::new(0),
@@ -141,18 +143,14 @@ impl Fanout {
         self.shared.at
     }
 
-    pub(crate) fn has(&self, conn: ConnId) -> bool {
-        self.shared
-            .seen
-            .as_ref()
-            .is_some_and(|seen| seen.lock().unwrap_or_else(PoisonError::into_inner).contains(&conn))
+    /// The same for the same event id on all of this process's nodes, however often it is passed on, where it goes to
+    /// several rooms.
+    pub(crate) fn shared_id(&self) -> Option<u64> {
+        self.shared.shared_id
     }
 
-    pub(crate) fn count_event(&self, conn: ConnId) {
+    pub(crate) fn count_event(&self) {
         self.shared.events.fetch_add(1, Ordering::Relaxed);
-        if let Some(seen) = &self.shared.seen {
-            seen.lock().unwrap_or_else(PoisonError::into_inner).insert(conn);
-        }
     }
 
     pub(crate) fn count_position(&self) {

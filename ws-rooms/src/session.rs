@@ -3,14 +3,15 @@
 mod count;
 mod cursor;
 mod heartbeat;
+mod intake;
 mod join;
-mod meter;
 mod outbox;
 mod pace;
 mod renewal;
 mod requests;
 mod task;
 mod wire;
+mod writer;
 
 use self::count::Count;
 pub(crate) use self::heartbeat::{Heart, sweep};
@@ -31,7 +32,7 @@ use crate::protocol::codec::Text;
 use crate::protocol::{Close, GapReason, Position, RoomId};
 use crate::publication::Entry;
 
-/// A connection's id; unique over all nodes, since fan-outs of several nodes share sets of them.
+/// A connection's id; unique over all nodes.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct ConnId(pub(crate) u128);
 
@@ -159,15 +160,14 @@ impl Conn {
 
     /// Queues an entry of a room, by the room's policy when the queue is full.
     pub(crate) fn deliver(&self, entry: &Arc<Entry>, policy: SlowPolicy) {
-        let dropped = self.outbox(|outbox| outbox.offer(self.id, entry, policy));
-        if dropped {
-            entry.fanout.count_dropped();
-            self.metrics.drop_frames(1);
-        }
+        let dropped = self.outbox(|outbox| outbox.offer(entry, policy));
+        self.metrics.drop_frames(dropped);
     }
 
-    pub(crate) fn gap(&self, room: &RoomId, at: &Position, reason: GapReason) {
-        self.outbox(|outbox| outbox.gap(room, at, reason));
+    /// Queues a gap of a room, by the room's policy when the queue is full.
+    pub(crate) fn gap(&self, room: &RoomId, at: &Position, reason: GapReason, policy: SlowPolicy) {
+        let dropped = self.outbox(|outbox| outbox.gap(room, at, reason, policy));
+        self.metrics.drop_frames(dropped);
     }
 
     /// Queues a frame that nobody asked for and that has no number.

@@ -39,8 +39,8 @@ impl Sockets {
             RoomRule::prefix("role:").server_only(),
             RoomRule::exact("broadcast").server_only(),
             RoomRule::prefix("payment:").with_presence(),
-            // Samples are worth nothing once the next is there: a slow reader misses some and is told.
-            RoomRule::exact(live::ROOM).local().on_slow(SlowPolicy::Gap),
+            // Samples are worth nothing once the next is there: a slow reader gets the newest, and is told.
+            RoomRule::exact(live::ROOM).local().on_slow(SlowPolicy::Latest),
         ];
         let gatekeeper = Gatekeeper::new(auth.verifier().clone(), tickets, cache, forwarder);
         Self { rooms: Rooms::new(rooms, gatekeeper, Backplane::memory()), auth: auth.clone() }

@@ -12,23 +12,19 @@ use crate::protocol::frame::{Member, RoomPosition, WireLimits};
 use crate::protocol::request::Id;
 use crate::protocol::{Close, GapReason, NotRecovered, Position, RoomId};
 
-/// A frame's text: cheap to clone, and what the socket takes without another copy.
-pub(crate) type Text = tokio_tungstenite::tungstenite::Utf8Bytes;
+pub(crate) use crate::protocol::text::Text;
 
 /// What a recovery found: the events with their offsets, or why there are none.
 pub(crate) type Found<'a> = Result<Vec<(u64, &'a str)>, NotRecovered>;
 
 pub(crate) fn event(room: &RoomId, offset: u64, event: &str) -> Text {
     // By hand: the event is JSON already, and a room's name needs no escapes.
-    let mut text = String::with_capacity(event.len() + room.as_str().len() + 64);
-    text.push_str(r#"{"type":"event","room":""#);
-    text.push_str(room.as_str());
-    text.push_str(r#"","offset":"#);
-    text.push_str(&offset.to_string());
-    text.push_str(r#","event":"#);
-    text.push_str(event);
-    text.push('}');
-    text.into()
+    let offset = offset.to_string();
+    let parts =
+        [r#"{"type":"event","room":""#, room.as_str(), r#"","offset":"#, &offset, r#","event":"#, event, "}"];
+    Text::build(parts.iter().map(|part| part.len()).sum(), |frame| {
+        parts.iter().for_each(|part| frame.extend_from_slice(part.as_bytes()));
+    })
 }
 
 pub(crate) fn position(room: &RoomId, offset: u64, id: &str) -> Text {
@@ -219,7 +215,9 @@ fn encode<T: Serialize>(kind: &'static str, id: &Id, frame: &T) -> Text {
         #[serde(flatten)]
         frame: &'a T,
     }
-    serde_json::to_string(&Tagged { r#type: kind, id: id.as_ref(), frame })
-        .expect("frames hold only what JSON can say")
-        .into()
+    // Most frames that are not events are this small, and the others grow.
+    Text::build(128, |text| {
+        serde_json::to_writer(text, &Tagged { r#type: kind, id: id.as_ref(), frame })
+            .expect("frames hold only what JSON can say");
+    })
 }

@@ -32,7 +32,7 @@ proptest! {
     fn ids_in_positions_are_escaped(id in ".{0,40}") {
         let room = RoomId::parse("a").unwrap();
         let text = codec::position(&room, 3, &id);
-        let Ok(ServerFrame::Position(moved)) = ServerFrame::parse(&text) else { panic!("{text}") };
+        let Ok(ServerFrame::Position(moved)) = ServerFrame::parse(text.as_str()) else { panic!("{text:?}") };
         prop_assert_eq!(moved.id, id);
     }
 }

@@ -27,7 +27,7 @@ pub(super) async fn join(
     since: Option<&Position>,
 ) -> Result<Joined, Error> {
     let lane = node.lane(room);
-    conn.outbox(|outbox| outbox.hold(room));
+    conn.outbox(|outbox| outbox.hold(room, node.config.rule(room).slow));
     let count = conn.sit_down(room, membership);
     let new = count.is_some();
     if let Some(count) = count {
@@ -57,7 +57,7 @@ pub(super) async fn join(
         }
         Err(error) => {
             // A member it was, and stays. What the hold has swallowed cannot be vouched for.
-            let dropped = conn.outbox(|outbox| outbox.release_blind(conn.id, room));
+            let dropped = conn.outbox(|outbox| outbox.release_blind(room));
             node.metrics.drop_frames(dropped);
             Err(error)
         }
@@ -90,6 +90,6 @@ pub(super) fn release(
     joined: Vec<Joined>,
     answer: impl FnOnce(&[Joined]) -> Text,
 ) {
-    let dropped = conn.outbox(|outbox| outbox.release(conn.id, joined, answer));
+    let dropped = conn.outbox(|outbox| outbox.release(joined, answer));
     node.metrics.drop_frames(dropped);
 }

@@ -1,6 +1,8 @@
 //! What waits for a connection: bounded in bytes, with a policy when full.
 
+mod full;
 mod hold;
+mod recent;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,13 +14,13 @@ use crate::config::SlowPolicy;
 use crate::protocol::codec::{self, Text};
 use crate::protocol::{Close, GapReason, NotRecovered, Position, RoomId};
 use crate::publication::Entry;
-use crate::session::ConnId;
 
 use self::hold::{Held, Hold};
+use self::recent::Recent;
 
 /// The bounded queue of one connection.
 ///
-/// Live frames count against the bound; answers do not, because a request is only taken up when
+/// Live frames and gaps count against the bound; answers do not, because a request is only taken up when
 /// there is room ([`Outbox::has_room`]), so at most one answer stands above it.
 pub(crate) struct Outbox {
     queue: VecDeque<Queued>,
@@ -26,8 +28,8 @@ pub(crate) struct Outbox {
     live_bytes: usize,
     /// Rooms whose frames wait until their recovery is answered; a handful at most.
     holds: Vec<Hold>,
-    /// Rooms of which frames were dropped and that have not been told yet.
-    gaps: Vec<Dropped>,
+    /// Which events of several rooms it has had.
+    recent: Recent,
     close: Option<Close>,
     queue_bound: usize,
     hold_bound: usize,
@@ -36,21 +38,32 @@ pub(crate) struct Outbox {
 /// A frame that waits.
 pub(crate) struct Queued {
     pub(crate) text: Text,
-    /// When its event was published, for the lag.
-    pub(crate) at: Option<Instant>,
-    /// Counts against the bound.
-    live: bool,
+    kind: Kind,
+}
+
+enum Kind {
+    /// Asked for, or a sign of life; does not count against the bound.
+    Answer,
+    /// Live, without a number.
+    Notice,
+    Gap(Box<Gap>),
+    /// A numbered entry, as `event` or as `position`.
+    Entry {
+        entry: Arc<Entry>,
+        as_event: bool,
+    },
+}
+
+struct Gap {
+    room: RoomId,
+    at: Position,
+    reason: GapReason,
 }
 
 /// A room that was joined or is being recovered, and what its history said.
 pub(crate) struct Joined {
     pub(crate) room: RoomId,
     pub(crate) recovery: Recovery,
-}
-
-struct Dropped {
-    room: RoomId,
-    at: Position,
 }
 
 // === impl Outbox ===
@@ -62,7 +75,7 @@ impl Outbox {
             bytes: 0,
             live_bytes: 0,
             holds: Vec::new(),
-            gaps: Vec::new(),
+            recent: Recent::default(),
             close: None,
             queue_bound,
             hold_bound,
@@ -92,7 +105,6 @@ impl Outbox {
             return;
         }
         self.holds.clear();
-        self.gaps.clear();
         if !close.sends_the_rest() {
             self.clear();
         }
@@ -109,8 +121,7 @@ impl Outbox {
     /// Queues an answer.
     pub(crate) fn push(&mut self, text: Text) {
         if self.close.is_none() {
-            self.bytes += text.len();
-            self.queue.push_back(Queued { text, at: None, live: false });
+            self.append(Queued { text, kind: Kind::Answer });
         }
     }
 
@@ -122,40 +133,37 @@ impl Outbox {
         if self.live_bytes + text.len() > self.queue_bound {
             return self.close(Close::TOO_SLOW);
         }
-        self.bytes += text.len();
-        self.live_bytes += text.len();
-        self.queue.push_back(Queued { text: text.clone(), at: None, live: true });
+        self.append(Queued { text: text.clone(), kind: Kind::Notice });
     }
 
-    /// Takes a live entry; says whether it was dropped.
-    pub(crate) fn offer(&mut self, conn: ConnId, entry: &Arc<Entry>, policy: SlowPolicy) -> bool {
+    /// Takes a live entry; says how many frames were dropped, this one or others for it.
+    pub(crate) fn offer(&mut self, entry: &Arc<Entry>, policy: SlowPolicy) -> u64 {
         if self.close.is_some() {
-            return false;
+            return 0;
         }
         if let Some(hold) = self.holds.iter_mut().find(|hold| hold.room == entry.room) {
-            hold.take(entry, policy, self.hold_bound);
-            return false;
+            hold.take(entry, self.hold_bound);
+            return 0;
         }
-        self.enqueue(conn, entry, policy)
+        self.enqueue(entry, policy)
     }
 
-    /// Tells of a gap, after what is queued.
-    pub(crate) fn gap(&mut self, room: &RoomId, at: &Position, reason: GapReason) {
+    /// Tells of a gap, after what is queued of the room; says how many frames were dropped for it.
+    pub(crate) fn gap(&mut self, room: &RoomId, at: &Position, reason: GapReason, policy: SlowPolicy) -> u64 {
         if self.close.is_some() {
-            return;
+            return 0;
         }
         if let Some(hold) = self.holds.iter_mut().find(|hold| hold.room == *room) {
-            return hold.take_gap(at, reason);
+            hold.take_gap(at, reason, self.hold_bound);
+            return 0;
         }
-        // It tells more than the drop that it follows.
-        self.gaps.retain(|gap| gap.room != *room);
-        self.push(codec::gap(room, at, reason));
+        self.enqueue_gap(room, at, reason, policy)
     }
 
     /// From here on, frames of the room wait for [`release`](Self::release).
-    pub(crate) fn hold(&mut self, room: &RoomId) {
+    pub(crate) fn hold(&mut self, room: &RoomId, policy: SlowPolicy) {
         if self.close.is_none() && !self.holds.iter().any(|hold| hold.room == *room) {
-            self.holds.push(Hold::new(room.clone()));
+            self.holds.push(Hold::new(room.clone(), policy));
         }
     }
 
@@ -163,48 +171,33 @@ impl Outbox {
     /// Says how many frames were dropped.
     ///
     /// A hold that overflowed turns its recovery into «too many», up to the newest place seen.
-    pub(crate) fn release(
-        &mut self,
-        conn: ConnId,
-        mut joined: Vec<Joined>,
-        answer: impl FnOnce(&[Joined]) -> Text,
-    ) -> u64 {
-        let held: Vec<_> = joined.iter_mut().flat_map(|joined| self.unhold(joined)).collect();
+    pub(crate) fn release(&mut self, mut joined: Vec<Joined>, answer: impl FnOnce(&[Joined]) -> Text) -> u64 {
+        let held: Vec<_> = joined.iter_mut().filter_map(|joined| self.unhold(joined)).collect();
         self.push(answer(&joined));
-        self.let_go(conn, held)
+        held.into_iter().map(|released| self.let_go(released)).sum()
     }
 
     /// Lets the frames of a room go whose history could not be read.
-    pub(crate) fn release_blind(&mut self, conn: ConnId, room: &RoomId) -> u64 {
+    pub(crate) fn release_blind(&mut self, room: &RoomId) -> u64 {
         let nowhere = Recovery::new(Position::new("", 0), None);
         let mut joined = Joined { room: room.clone(), recovery: nowhere };
-        let held = self.unhold(&mut joined);
-        let mut dropped = self.let_go(conn, held);
-        let at = joined.recovery.position;
-        if !at.epoch.is_empty() {
-            // The hold overflowed, and no history covers it.
-            dropped += 1;
-            self.gap(room, &at, GapReason::Slow);
-        }
-        dropped
+        self.unhold(&mut joined).map_or(0, |released| self.let_go(released))
     }
 
-    fn unhold(&mut self, joined: &mut Joined) -> Vec<(RoomId, Held)> {
+    fn unhold(&mut self, joined: &mut Joined) -> Option<Released> {
         let Joined { room, recovery } = joined;
-        let Some(index) = self.holds.iter().position(|hold| hold.room == *room) else {
-            return Vec::new();
-        };
-        if recovery.missed.is_some() {
-            // Whatever was dropped before is covered by the answer.
-            self.gaps.retain(|gap| gap.room != *room);
-        }
+        let index = self.holds.iter().position(|hold| hold.room == *room)?;
         let hold = self.holds.swap_remove(index);
-        if let Some(position) = hold.overflow {
-            recovery.position = position;
+        let policy = hold.policy;
+        let released = |items| Some(Released { room: room.clone(), policy, items });
+        if let Some((position, reason)) = &hold.overflow {
+            recovery.position = position.clone();
             if recovery.missed.is_some() {
                 recovery.missed = Some(Err(NotRecovered::TooMany));
+                return None;
             }
-            return Vec::new();
+            // The answer does not say that anything is missing before its place.
+            return released(vec![Held::Gap(position.clone(), *reason)]);
         }
         if recovery.missed.is_none()
             && let Some(before) = hold.before_first()
@@ -213,22 +206,17 @@ impl Outbox {
             // The answer brings no events, so it must not claim those that wait here: they follow it.
             recovery.position = before;
         }
-        let beyond = hold.beyond(&recovery.position, recovery.missed.as_ref());
-        beyond.map(|item| (room.clone(), item)).collect()
+        released(hold.beyond(&recovery.position, recovery.missed.as_ref()).collect())
     }
 
-    fn let_go(&mut self, conn: ConnId, held: Vec<(RoomId, Held)>) -> u64 {
+    fn let_go(&mut self, released: Released) -> u64 {
+        let Released { room, policy, items } = released;
         let mut dropped = 0;
-        for (room, item) in held {
-            match item {
-                Held::Entry(entry, policy) => {
-                    if self.offer(conn, &entry, policy) {
-                        entry.fanout.count_dropped();
-                        dropped += 1;
-                    }
-                }
-                Held::Gap(at, reason) => self.gap(&room, &at, reason),
-            }
+        for item in items {
+            dropped += match item {
+                Held::Entry(entry) => self.offer(&entry, policy),
+                Held::Gap(at, reason) => self.gap(&room, &at, reason, policy),
+            };
         }
         dropped
     }
@@ -236,7 +224,6 @@ impl Outbox {
     /// Forgets a room that was left.
     pub(crate) fn forget(&mut self, room: &RoomId) {
         self.holds.retain(|hold| hold.room != *room);
-        self.gaps.retain(|gap| gap.room != *room);
     }
 
     /// The next frames to write, some `bytes` of them, at least one if there is one.
@@ -246,52 +233,77 @@ impl Outbox {
             && let Some(queued) = self.queue.pop_front()
         {
             taken += queued.text.len();
-            self.bytes -= queued.text.len();
-            if queued.live {
-                self.live_bytes -= queued.text.len();
-            }
+            self.uncount(&queued);
             into.push(queued);
         }
-        if self.queue.is_empty() {
-            // Tell of drops as soon as there is room, even if the room stays silent from now on.
-            for gap in std::mem::take(&mut self.gaps) {
-                self.push(codec::gap(&gap.room, &gap.at, GapReason::Slow));
-            }
-            if self.queue.capacity() > 64 {
-                // A burst must not keep its memory for an idle connection's whole life.
-                self.queue.shrink_to(8);
-            }
+        if self.queue.is_empty() && self.queue.capacity() > 64 {
+            // A burst must not keep its memory for an idle connection's whole life.
+            self.queue.shrink_to(8);
         }
     }
 
-    fn enqueue(&mut self, conn: ConnId, entry: &Arc<Entry>, policy: SlowPolicy) -> bool {
-        let fanout = &entry.fanout;
-        let known = fanout.has(conn);
-        let text = if known { entry.position_frame() } else { entry.event_frame() };
-        let full = self.live_bytes + text.len() > self.queue_bound;
-        if full {
-            match policy {
-                SlowPolicy::Close => self.close(Close::TOO_SLOW),
-                SlowPolicy::Gap => match self.gaps.iter_mut().find(|gap| gap.room == entry.room) {
-                    Some(gap) => gap.at = entry.position.clone(),
-                    None => self.gaps.push(Dropped { room: entry.room.clone(), at: entry.position.clone() }),
-                },
-            }
-            return true;
+    fn append(&mut self, queued: Queued) {
+        self.count(&queued);
+        self.queue.push_back(queued);
+    }
+
+    fn count(&mut self, queued: &Queued) {
+        self.bytes += queued.text.len();
+        self.live_bytes += queued.live();
+    }
+
+    fn uncount(&mut self, queued: &Queued) {
+        self.bytes -= queued.text.len();
+        self.live_bytes -= queued.live();
+    }
+}
+
+/// What a hold lets go.
+struct Released {
+    room: RoomId,
+    policy: SlowPolicy,
+    items: Vec<Held>,
+}
+
+// === impl Queued ===
+
+impl Queued {
+    /// When its event was published, for the lag.
+    pub(crate) fn at(&self) -> Option<Instant> {
+        match &self.kind {
+            Kind::Entry { entry, .. } => Some(entry.fanout.at()),
+            _ => None,
         }
-        if let Some(index) = self.gaps.iter().position(|gap| gap.room == entry.room) {
-            let gap = self.gaps.swap_remove(index);
-            self.push(codec::gap(&gap.room, &gap.at, GapReason::Slow));
+    }
+
+    /// What of it counts against the bound.
+    fn live(&self) -> usize {
+        if matches!(self.kind, Kind::Answer) { 0 } else { self.text.len() }
+    }
+
+    fn event(entry: Arc<Entry>) -> Self {
+        Self { text: entry.event_frame().clone(), kind: Kind::Entry { entry, as_event: true } }
+    }
+
+    fn position(entry: Arc<Entry>) -> Self {
+        Self { text: entry.position_frame().clone(), kind: Kind::Entry { entry, as_event: false } }
+    }
+
+    fn gap(gap: Gap) -> Self {
+        Self { text: codec::gap(&gap.room, &gap.at, gap.reason), kind: Kind::Gap(Box::new(gap)) }
+    }
+
+    /// Whether it belongs to the numbers of this room.
+    fn is_of(&self, room: &RoomId) -> bool {
+        match &self.kind {
+            Kind::Entry { entry, .. } => entry.room == *room,
+            Kind::Gap(gap) => gap.room == *room,
+            Kind::Answer | Kind::Notice => false,
         }
-        self.bytes += text.len();
-        self.live_bytes += text.len();
-        self.queue.push_back(Queued { text: text.clone(), at: Some(fanout.at()), live: true });
-        if known {
-            fanout.count_position();
-        } else {
-            fanout.count_event(conn);
-        }
-        false
+    }
+
+    fn is_entry(&self) -> bool {
+        matches!(self.kind, Kind::Entry { .. })
     }
 }
 

@@ -46,7 +46,7 @@ pub(crate) async fn run<S>(node: Arc<Node>, conn: Arc<Conn>, io: S) -> u16
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let wire = Wire::new(io, &node.config.limits).await;
+    let wire = Wire::new(io, &node.config.limits, Arc::clone(&node.metrics));
     let pace = Pace::new(node.config.limits.messages_per_second, 1);
     let work: Work = Box::pin(requests::open(Arc::clone(&node), Arc::clone(&conn)));
     let session = Session {
@@ -76,9 +76,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             if let Some(close) = self.conn.outbox(|outbox| outbox.closing().cloned()) {
                 return self.finish(close).await;
             }
-            if self.write().is_err() {
-                return 1006;
-            }
+            self.write();
             self.next_work();
             tokio::select! {
                 // ORDER: the wake first, so that a close is seen before more is read; then the
@@ -100,30 +98,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     }
 
     /// Hands waiting frames to the socket once it has taken the last ones.
-    fn write(&mut self) -> Result<(), super::wire::Ended> {
-        let heart = &self.conn.heart;
-        if heart.take_ping() {
-            self.wire.ping()?;
-            heart.writing();
+    fn write(&mut self) {
+        if self.conn.heart.take_ping() {
+            self.wire.ping();
+            self.conn.heart.writing();
         }
-        if !self.wire.is_clear() {
-            return Ok(());
+        if self.wire.is_clear() && self.take() {
+            self.conn.heart.wrote();
         }
+    }
+
+    /// Moves the next frames from the queue to the wire; says if there were any.
+    fn take(&mut self) -> bool {
         let batch = &mut self.batch;
         self.conn.outbox(|outbox| outbox.take(BATCH, batch));
-        let Some(first) = batch.first() else { return Ok(()) };
-        if let Some(at) = batch.iter().find_map(|queued| queued.at) {
-            self.node.metrics.lag.record(at.elapsed().as_secs_f64());
-        }
-        debug_assert!(!first.text.is_empty());
-        let mut delivered = 0;
-        for queued in batch.drain(..) {
-            delivered += u64::from(queued.at.is_some());
-            self.wire.push(queued.text)?;
-        }
-        self.node.metrics.deliver(delivered);
-        heart.wrote();
-        Ok(())
+        let any = !batch.is_empty();
+        batch.drain(..).for_each(|queued| self.wire.push(queued));
+        any
     }
 
     fn next_work(&mut self) {
@@ -225,24 +216,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     }
 
     async fn say_goodbye(&mut self, close: &Close) {
-        while !self.flush().await {
-            let batch = &mut self.batch;
-            self.conn.outbox(|outbox| outbox.take(BATCH, batch));
-            if batch.is_empty() {
-                break;
+        loop {
+            if self.flush().await {
+                return;
             }
-            for queued in batch.drain(..) {
-                if self.wire.push(queued.text).is_err() {
-                    return;
-                }
+            if !self.take() {
+                break;
             }
         }
         // A peer that broke RFC 6455 may not find the next frame's start; it gets only the close.
-        let hears = !matches!(close.code, 1002 | 1007);
-        if hears && self.wire.push(codec::goodbye(close)).is_err() {
-            return;
+        if !matches!(close.code, 1002 | 1007) {
+            self.wire.push_text(codec::goodbye(close));
         }
-        if self.wire.close(close).is_err() || self.flush().await || close.code == 1009 {
+        self.wire.close(close);
+        if self.flush().await || close.code == 1009 {
             return;
         }
         // The echo; what else the peer still sends is of no interest.

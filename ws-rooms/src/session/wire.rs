@@ -1,39 +1,51 @@
 //! The socket: reads and writes at the same time on one task.
 
 use std::future::poll_fn;
+use std::io::{self, Read, Write};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::{Sink, Stream};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio_tungstenite::WebSocketStream;
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Bytes, Error as WsError, Message};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
+use tokio_tungstenite::tungstenite::{Error as WsError, Message, Utf8Bytes};
 
 use crate::config::Limits;
+use crate::metrics::Metrics;
 use crate::protocol::Close;
 use crate::protocol::codec::Text;
-use crate::session::meter::Meter;
+use crate::session::intake::Intake;
+use crate::session::outbox::Queued;
+use crate::session::writer::Writer;
 
 /// Enough for requests; the default of 128 KiB would be paid by every idle connection.
 const READ_BUFFER: usize = 4 * 1024;
-/// Frames up to here leave in one write; grows on demand.
-const WRITE_BUFFER: usize = 4 * 1024;
 /// How much of a refused frame is still read, so that the close frame is not lost to a reset.
 const LINGER_BYTES: u64 = 1024 * 1024;
 const LINGER_TIME: Duration = Duration::from_secs(1);
+/// An empty ping, and the first byte of a close frame (RFC 6455, section 5.5).
+const PING: &[u8] = &[0x89, 0];
+const CLOSE: u8 = 0x88;
 
 /// A WebSocket as a message pipe.
+///
+/// The rules of RFC 6455 for what comes, and the answers that they ask for, are tungstenite's; what we say is written by
+/// [`Writer`], without a copy for each connection.
 pub(crate) struct Wire<S> {
-    socket: WebSocketStream<Meter<S>>,
+    io: S,
+    reader: WebSocketContext,
+    intake: Intake,
+    /// A pong or a close frame that the reader has answered with; empty but for a moment.
+    reply: Vec<u8>,
+    writer: Writer,
     /// Something was pushed that the socket has not taken.
     dirty: bool,
     /// The socket was full: from here on it takes more only when the peer has taken some.
     full: bool,
-    /// What it had taken when it was last looked at.
-    taken: u64,
     /// The code of the peer's close frame.
     peer_code: Option<u16>,
     /// Nothing can be read any more; what was pushed may still leave.
@@ -43,7 +55,7 @@ pub(crate) struct Wire<S> {
 /// What happened on the socket.
 pub(crate) enum Step {
     /// A text frame.
-    Text(Text),
+    Text(Utf8Bytes),
     /// A binary frame, which the protocol does not have.
     Binary,
     /// A ping, whose pong is on its way already, a pong, or the peer's close frame: a sign of life.
@@ -61,20 +73,21 @@ pub(crate) enum Step {
 // === impl Wire ===
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
-    pub(crate) async fn new(io: S, limits: &Limits) -> Self {
+    pub(crate) fn new(io: S, limits: &Limits, metrics: Arc<Metrics>) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
-            .write_buffer_size(WRITE_BUFFER)
-            // A batch and the largest answer; the queue in front of it has its own bound.
-            .max_write_buffer_size(2 * (limits.queued_bytes + limits.recovery_bytes) + (1 << 20))
+            // Only replies are written by the reader, and each leaves it at once.
+            .write_buffer_size(0)
             .max_message_size(Some(limits.frame_bytes))
             .max_frame_size(Some(limits.frame_bytes));
         Self {
-            socket: WebSocketStream::from_raw_socket(Meter::new(io, limits), Role::Server, Some(config))
-                .await,
+            io,
+            reader: WebSocketContext::new(Role::Server, Some(config)),
+            intake: Intake::new(limits),
+            reply: Vec::new(),
+            writer: Writer::new(metrics),
             dirty: false,
             full: false,
-            taken: 0,
             peer_code: None,
             read_over: false,
         }
@@ -85,93 +98,106 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         !self.dirty
     }
 
-    pub(crate) fn push(&mut self, text: Text) -> Result<(), Ended> {
-        self.feed(Message::Text(text))
+    pub(crate) fn push(&mut self, queued: Queued) {
+        let at = queued.at();
+        self.writer.push(queued.text.into_bytes(), at);
+        self.dirty = true;
     }
 
-    pub(crate) fn ping(&mut self) -> Result<(), Ended> {
-        self.feed(Message::Ping(Bytes::new()))
+    /// Pushes what no queue has bounded: the last word.
+    pub(crate) fn push_text(&mut self, text: Text) {
+        self.writer.push(text.into_bytes(), None);
+        self.dirty = true;
     }
 
-    pub(crate) fn close(&mut self, close: &Close) -> Result<(), Ended> {
+    pub(crate) fn ping(&mut self) {
+        self.writer.push_urgent(Bytes::from_static(PING));
+        self.dirty = true;
+    }
+
+    pub(crate) fn close(&mut self, close: &Close) {
         let frame = CloseFrame { code: CloseCode::from(close.code), reason: close.wire_reason().into() };
-        self.feed(Message::Close(Some(frame)))
+        // Fails only when the peer has closed, and then its own close has been answered.
+        let _ = self.reader.close(&mut Reply(&mut self.reply), Some(frame));
+        self.take_reply();
     }
 
     /// Waits for the next thing to happen, writing what is pushed meanwhile.
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost when dropped: all state is in the socket.
+    /// Nothing is lost when dropped: all state is here.
     pub(crate) async fn step(&mut self) -> Step {
         poll_fn(|cx| self.poll_step(cx)).await
     }
 
     /// Says goodbye at the transport's level to a peer that may still be sending.
     pub(crate) async fn linger(mut self) {
-        let io = self.socket.get_mut();
         let read = async {
-            let _ = io.shutdown().await;
-            let mut rest = io.take(LINGER_BYTES);
+            let _ = self.io.shutdown().await;
+            let mut rest = self.io.take(LINGER_BYTES);
             tokio::io::copy(&mut rest, &mut tokio::io::sink()).await
         };
         let _ = tokio::time::timeout(LINGER_TIME, read).await;
     }
 
-    fn feed(&mut self, message: Message) -> Result<(), Ended> {
-        self.dirty = true;
-        Pin::new(&mut self.socket).start_send(message).map_err(|_| Ended)
-    }
-
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
-        if self.dirty
-            && let Poll::Ready(step) = self.poll_written(cx)
-        {
-            return Poll::Ready(step);
-        }
-        if self.read_over && self.dirty {
-            return Poll::Pending;
-        }
-        let read = Pin::new(&mut self.socket).poll_next(cx);
-        if let Some(close) = self.socket.get_ref().excess() {
-            return Poll::Ready(Step::Broken(close.clone()));
-        }
-        let Poll::Ready(read) = read else {
-            return Poll::Pending;
-        };
-        self.read_over = !matches!(read, Some(Ok(_)));
-        Poll::Ready(match read {
-            None => Step::Ended(self.peer_code),
-            Some(Ok(Message::Text(text))) => Step::Text(text),
-            Some(Ok(Message::Binary(_))) => Step::Binary,
-            Some(Ok(Message::Close(frame))) => {
-                self.peer_code = Some(frame.map_or(1005, |frame| frame.code.into()));
-                Step::Alive
+        loop {
+            if self.dirty
+                && let Poll::Ready(step) = self.poll_written(cx)
+            {
+                return Poll::Ready(step);
             }
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Step::Alive,
-            Some(Err(WsError::Capacity(_))) => Step::Broken(Close::TOO_BIG),
-            Some(Err(WsError::Utf8(_))) => Step::Broken(Close::NOT_UTF8),
-            Some(Err(WsError::Protocol(error))) => {
-                use tokio_tungstenite::tungstenite::error::ProtocolError;
-                match error {
-                    // The link broke; nobody is there to hear a close frame.
-                    ProtocolError::ResetWithoutClosingHandshake => Step::Ended(None),
-                    _ => Step::Broken(Close::MALFORMED),
+            if self.read_over {
+                // The answer to the peer's close is the last thing that leaves.
+                return if self.dirty { Poll::Pending } else { Poll::Ready(Step::Ended(self.peer_code)) };
+            }
+            let mut tap = Tap { io: &mut self.io, cx, intake: &mut self.intake, reply: &mut self.reply };
+            let read = self.reader.read(&mut tap);
+            let replied = self.take_reply();
+            if let Some(close) = self.intake.excess() {
+                return Poll::Ready(Step::Broken(close.clone()));
+            }
+            return Poll::Ready(match read {
+                Ok(Message::Text(text)) => Step::Text(text),
+                Ok(Message::Binary(_)) => Step::Binary,
+                Ok(Message::Close(frame)) => {
+                    self.peer_code = Some(frame.map_or(1005, |frame| frame.code.into()));
+                    Step::Alive
                 }
-            }
-            Some(Err(_)) => Step::Ended(None),
-        })
+                Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Step::Alive,
+                Err(WsError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if replied {
+                        continue;
+                    }
+                    return Poll::Pending;
+                }
+                Err(error) => {
+                    self.read_over = true;
+                    match error {
+                        WsError::ConnectionClosed if self.dirty => continue,
+                        WsError::Capacity(_) => Step::Broken(Close::TOO_BIG),
+                        WsError::Utf8(_) => Step::Broken(Close::NOT_UTF8),
+                        // The link broke; nobody is there to hear a close frame.
+                        WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Step::Ended(None),
+                        WsError::Protocol(_) => Step::Broken(Close::MALFORMED),
+                        WsError::ConnectionClosed | WsError::AlreadyClosed => Step::Ended(self.peer_code),
+                        _ => Step::Ended(None),
+                    }
+                }
+            });
+        }
     }
 
     fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
-        let flushed = Pin::new(&mut self.socket).poll_flush(cx);
-        let taken = self.socket.get_ref().taken();
-        let progress = self.full && taken > self.taken;
-        self.taken = taken;
+        let before = self.writer.taken();
+        let flushed = self.writer.poll(&mut self.io, cx);
+        let progress = self.full && self.writer.taken() > before;
         self.full = flushed.is_pending();
         match flushed {
             Poll::Ready(Err(_)) => {
                 self.dirty = false;
+                self.read_over = true;
                 Poll::Ready(Step::Ended(self.peer_code))
             }
             // The end of a long flush is progress too; what is left to do is looked at again.
@@ -183,8 +209,75 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             Poll::Pending => Poll::Pending,
         }
     }
+
+    /// Hands the reader's reply to the writer; says whether there was one.
+    fn take_reply(&mut self) -> bool {
+        if self.reply.is_empty() {
+            return false;
+        }
+        let reply = Bytes::from(std::mem::take(&mut self.reply));
+        if reply.first() == Some(&CLOSE) {
+            // After what was pushed: nothing may follow it.
+            self.writer.push(reply, None);
+        } else {
+            self.writer.push_urgent(reply);
+        }
+        self.dirty = true;
+        true
+    }
 }
 
-/// The socket takes nothing more.
-#[derive(Debug)]
-pub(crate) struct Ended;
+/// The socket as the reader sees it, within one poll.
+struct Tap<'a, 'b, S> {
+    io: &'a mut S,
+    cx: &'a mut Context<'b>,
+    intake: &'a mut Intake,
+    reply: &'a mut Vec<u8>,
+}
+
+/// A socket on which there is nothing to read.
+struct Reply<'a>(&'a mut Vec<u8>);
+
+// === impl Tap ===
+
+impl<S: AsyncRead + Unpin> Read for Tap<'_, '_, S> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let mut buffer = ReadBuf::new(into);
+        match Pin::new(&mut *self.io).poll_read(self.cx, &mut buffer) {
+            Poll::Ready(read) => read?,
+            Poll::Pending => return Err(io::ErrorKind::WouldBlock.into()),
+        }
+        self.intake.came(buffer.filled());
+        Ok(buffer.filled().len())
+    }
+}
+
+impl<S> Write for Tap<'_, '_, S> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.reply.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+// === impl Reply ===
+
+impl Read for Reply<'_> {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+}
+
+impl Write for Reply<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

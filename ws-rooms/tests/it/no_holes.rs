@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use tramline_ws_rooms::Rooms;
+use tramline_ws_rooms::{RoomRule, Rooms, SlowPolicy};
 
 use crate::support::{Peer, config, node_with, publication, settle};
 
@@ -102,8 +102,8 @@ impl Reader {
     }
 }
 
-async fn connect(rooms: &Rooms, reader: &mut Reader) -> Peer {
-    let mut peer = Peer::connect(rooms, "ada/customer/s1").await;
+async fn connect(rooms: &Rooms, reader: &mut Reader, pipe: usize) -> Peer {
+    let mut peer = Peer::connect_with_pipe(rooms, "ada/customer/s1", pipe).await;
     reader.live.clear();
     let places: Vec<(String, Value)> = ROOMS
         .iter()
@@ -155,12 +155,19 @@ async fn read(peer: &mut Peer, reader: &mut Reader) {
     }
 }
 
-async fn play(steps: Vec<Step>) {
+async fn play(steps: Vec<Step>, drops: Option<SlowPolicy>) {
     let mut config = config();
     config.limits.messages_per_second = 10_000;
+    let mut pipe = 64 * 1024;
+    if let Some(policy) = drops {
+        // Some ten events wait at most, and the link holds two.
+        config.rules.insert(0, RoomRule::prefix("").on_slow(policy));
+        config.limits.queued_bytes = 1_500;
+        pipe = 256;
+    }
     let rooms = node_with(config);
     let mut reader = Reader::default();
-    let mut peer = connect(&rooms, &mut reader).await;
+    let mut peer = connect(&rooms, &mut reader, pipe).await;
     let mut expected: HashMap<&str, u64> = HashMap::new();
     for (number, step) in steps.into_iter().enumerate() {
         match step {
@@ -175,7 +182,7 @@ async fn play(steps: Vec<Step>) {
             Step::Reconnect => {
                 drop(peer);
                 settle().await;
-                peer = connect(&rooms, &mut reader).await;
+                peer = connect(&rooms, &mut reader, pipe).await;
             }
             Step::Read => read(&mut peer, &mut reader).await,
             Step::Recover(index) => {
@@ -215,12 +222,15 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn offsets_have_no_holes(steps in steps()) {
+    fn offsets_have_no_holes(
+        steps in steps(),
+        drops in proptest::option::of(prop_oneof![Just(SlowPolicy::DropOldest), Just(SlowPolicy::Latest)]),
+    ) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .start_paused(true)
             .build()
             .unwrap();
-        runtime.block_on(play(steps));
+        runtime.block_on(play(steps, drops));
     }
 }

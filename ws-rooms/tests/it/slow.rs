@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tramline_ws_rooms::{Publication, Rooms};
+use tramline_ws_rooms::{Publication, RoomRule, Rooms, SlowPolicy};
 
-use crate::support::{Peer, bulky, node, publish, room, settle};
+use crate::support::{Peer, bulky, config, node, node_with, publish, room, settle};
 
 fn sample(rooms: &Rooms, id: &str, bytes: usize) -> tramline_ws_rooms::Delivery {
     let event = json!({"id": id, "data": "x".repeat(bytes)}).to_string();
@@ -38,59 +38,61 @@ async fn a_full_queue_cuts_the_connection_and_nobody_else() {
     assert_eq!(rooms.stats().connections, 1);
 }
 
+/// Reads up to an event; the offsets that came and those that gaps stood for, in order.
+async fn read_up_to(peer: &mut Peer, last: u64) -> (Vec<u64>, Vec<u64>) {
+    let (mut came, mut missing, mut place) = (Vec::new(), Vec::new(), 0);
+    while place < last {
+        let frame = peer.next().await;
+        let offset = frame["offset"].as_u64().unwrap();
+        if frame["type"] == "gap" {
+            assert_eq!(frame["reason"], "slow");
+            missing.extend(place + 1..=offset);
+        } else {
+            assert_eq!(offset, place + 1, "a hole: {frame}");
+            came.push(offset);
+        }
+        place = offset;
+    }
+    (came, missing)
+}
+
 #[tokio::test(start_paused = true)]
-async fn a_room_whose_rule_says_so_drops_and_tells() {
+async fn a_room_whose_rule_says_so_drops_its_oldest() {
     let rooms = node();
     let mut ada = Peer::connect_with_pipe(&rooms, "ada/admin/s1", 1024).await;
     ada.ask(json!({"type": "subscribe", "room": "system:live"})).await;
-    let mut dropped = 0;
     for n in 0..20 {
-        dropped += sample(&rooms, &format!("s{n}"), 20_000).dropped;
+        sample(&rooms, &format!("s{n}"), 20_000);
         settle().await;
+        assert!(rooms.stats().queued_bytes <= 256 * 1024);
     }
-    assert!(dropped > 0);
-    // Silence after the drop: the gap is told all the same.
-    let mut offsets = Vec::new();
-    loop {
-        let frame = ada.next().await;
-        if frame["type"] == "gap" {
-            assert_eq!((&frame["reason"], &frame["offset"]), (&json!("slow"), &json!(20)));
-            break;
-        }
-        offsets.push(frame["offset"].as_u64().unwrap());
-    }
-    let expected: Vec<u64> = (1..=20 - dropped).collect();
-    assert_eq!(offsets, expected);
+    let (came, missing) = read_up_to(&mut ada, 20).await;
+    assert_eq!(rooms.stats().dropped, missing.len() as u64);
+    assert!(
+        !missing.is_empty() && missing.iter().all(|offset| *offset < 12),
+        "the oldest that waited: {missing:?}"
+    );
+    assert_eq!(came.len() + missing.len(), 20);
     sample(&rooms, "next", 10);
     assert_eq!(ada.expect("event").await["offset"], 21);
     ada.quiet().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_gap_comes_before_the_rooms_next_event() {
-    let rooms = node();
+async fn a_room_of_which_only_the_latest_counts_keeps_that() {
+    let mut config = config();
+    config.rules.insert(0, RoomRule::exact("system:live").local().on_slow(SlowPolicy::Latest));
+    let rooms = node_with(config);
     let mut ada = Peer::connect_with_pipe(&rooms, "ada/admin/s1", 1024).await;
     ada.ask(json!({"type": "subscribe", "room": "system:live"})).await;
-    for n in 0..17 {
-        sample(&rooms, &format!("s{n}"), 20_000);
+    for n in 0..20 {
+        sample(&rooms, &format!("s{n}"), 2_000);
         settle().await;
+        assert!(rooms.stats().queued_bytes <= 3_000, "one event and one gap");
     }
-    // A small one still fits where a large one did not.
-    sample(&rooms, "small", 10);
-    let mut expected = 1;
-    let mut gaps = 0;
-    while expected <= 18 {
-        let frame = ada.next().await;
-        let offset = frame["offset"].as_u64().unwrap();
-        if frame["type"] == "gap" {
-            gaps += 1;
-            expected = offset + 1;
-        } else {
-            assert_eq!(offset, expected);
-            expected += 1;
-        }
-    }
-    assert_eq!(gaps, 1);
+    let (came, missing) = read_up_to(&mut ada, 20).await;
+    assert_eq!((came, missing), (vec![1, 20], (2..20).collect()));
+    ada.quiet().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -75,7 +75,7 @@ pub(crate) fn config() -> RoomsConfig {
     let mut config = RoomsConfig::default();
     config.origins = vec!["http://localhost:3000".into()];
     config.rules = vec![
-        RoomRule::exact("system:live").local().on_slow(SlowPolicy::Gap),
+        RoomRule::exact("system:live").local().on_slow(SlowPolicy::DropOldest),
         RoomRule::prefix("payment:").with_presence(),
         RoomRule::prefix("user:").server_only(),
         RoomRule::prefix("role:").server_only(),

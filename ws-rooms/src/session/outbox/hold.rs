@@ -10,50 +10,63 @@ use crate::publication::Entry;
 /// The frames of a room that wait until its recovery is answered.
 pub(super) struct Hold {
     pub(super) room: RoomId,
+    pub(super) policy: SlowPolicy,
     items: Vec<Held>,
     bytes: usize,
-    /// Set when the bound was reached: the newest place seen, up to which nothing can be told.
-    pub(super) overflow: Option<Position>,
+    /// Set when the bound was reached: the newest place seen, up to which nothing can be told, and why.
+    pub(super) overflow: Option<(Position, GapReason)>,
 }
 
 /// A frame that waits.
 pub(super) enum Held {
-    Entry(Arc<Entry>, SlowPolicy),
+    Entry(Arc<Entry>),
     Gap(Position, GapReason),
 }
+
+/// What a gap counts for against the bound: about its frame.
+const GAP_BYTES: usize = 128;
 
 // === impl Hold ===
 
 impl Hold {
-    pub(super) fn new(room: RoomId) -> Self {
-        Self { room, items: Vec::new(), bytes: 0, overflow: None }
+    pub(super) fn new(room: RoomId, policy: SlowPolicy) -> Self {
+        Self { room, policy, items: Vec::new(), bytes: 0, overflow: None }
     }
 
-    pub(super) fn take_gap(&mut self, at: &Position, reason: GapReason) {
-        match &mut self.overflow {
-            Some(seen) => *seen = at.clone(),
-            None => self.items.push(Held::Gap(at.clone(), reason)),
+    pub(super) fn take_gap(&mut self, at: &Position, reason: GapReason, bound: usize) {
+        if let Some(Held::Gap(place, before)) = self.items.last_mut() {
+            // Nothing comes between the two: the later one says it all.
+            (*place, *before) = (at.clone(), reason.or(*before));
+        } else {
+            self.push(Held::Gap(at.clone(), reason), GAP_BYTES, bound);
         }
     }
 
-    pub(super) fn take(&mut self, entry: &Arc<Entry>, policy: SlowPolicy, bound: usize) {
-        if let Some(seen) = &mut self.overflow {
-            *seen = entry.position.clone();
+    pub(super) fn take(&mut self, entry: &Arc<Entry>, bound: usize) {
+        let bytes = entry.fanout.publication().event().len();
+        self.push(Held::Entry(Arc::clone(entry)), bytes, bound);
+    }
+
+    fn push(&mut self, item: Held, bytes: usize, bound: usize) {
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.overflow.is_none() && self.bytes <= bound {
+            self.items.push(item);
             return;
         }
-        self.bytes += entry.fanout.publication().event().len();
-        if self.bytes > bound {
-            self.items = Vec::new();
-            self.overflow = Some(entry.position.clone());
-        } else {
-            self.items.push(Held::Entry(Arc::clone(entry), policy));
-        }
+        // What was held is as lost as this one.
+        let lost = std::mem::take(&mut self.items);
+        let reason = lost.iter().chain([&item]).fold(GapReason::Slow, |reason, item| match item {
+            Held::Gap(_, other) => reason.or(*other),
+            Held::Entry(_) => reason,
+        });
+        let before = self.overflow.take().map_or(reason, |(_, before)| before.or(reason));
+        self.overflow = Some((item.position().clone(), before));
     }
 
     /// The place just before the first event that waits.
     pub(super) fn before_first(&self) -> Option<Position> {
         self.items.iter().find_map(|item| match item {
-            Held::Entry(entry, _) => {
+            Held::Entry(entry) => {
                 let Position { epoch, offset, .. } = &entry.position;
                 Some(Position::new(Arc::clone(epoch), offset.saturating_sub(1)))
             }
@@ -105,7 +118,7 @@ impl Hold {
 impl Held {
     fn position(&self) -> &Position {
         match self {
-            Self::Entry(entry, _) => &entry.position,
+            Self::Entry(entry) => &entry.position,
             Self::Gap(at, _) => at,
         }
     }

@@ -1,12 +1,13 @@
 //! Tests of [`Outbox`].
 
+use std::collections::HashMap;
+
+use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
 use crate::backplane::Missed;
 use crate::publication::{Fanout, Publication};
-
-const ME: ConnId = ConnId(1);
 
 fn room(name: &str) -> RoomId {
     RoomId::parse(name).unwrap()
@@ -32,10 +33,10 @@ fn texts(outbox: &mut Outbox) -> Vec<String> {
 #[test]
 fn bytes_are_accounted_for() {
     let mut outbox = Outbox::new(1_000, 1_000);
-    assert!(!outbox.offer(ME, &entry("a", 1, 100), SlowPolicy::Close));
+    assert_eq!(outbox.offer(&entry("a", 1, 100), SlowPolicy::Close), 0);
     outbox.push("answer".into());
     let queued = outbox.bytes();
-    assert!(queued > 100 && outbox.live_bytes == queued - 6);
+    assert!(queued > 100 && outbox.live_bytes == queued - 8);
     assert_eq!(texts(&mut outbox).len(), 2);
     assert_eq!((outbox.bytes(), outbox.live_bytes), (0, 0));
     assert!(outbox.is_idle());
@@ -46,7 +47,7 @@ fn answers_do_not_count_against_live_frames() {
     let mut outbox = Outbox::new(1_000, 1_000);
     outbox.push("x".repeat(5_000).into());
     assert!(!outbox.has_room(), "no further request is taken up");
-    assert!(!outbox.offer(ME, &entry("a", 1, 100), SlowPolicy::Close));
+    assert_eq!(outbox.offer(&entry("a", 1, 100), SlowPolicy::Close), 0);
     assert!(outbox.closing().is_none());
 }
 
@@ -54,13 +55,13 @@ fn answers_do_not_count_against_live_frames() {
 fn the_first_close_stands_and_empties_the_queue() {
     let mut outbox = Outbox::new(1_000, 1_000);
     outbox.push("x".into());
-    outbox.hold(&room("a"));
+    outbox.hold(&room("a"), SlowPolicy::Close);
     outbox.close(Close::SESSION_REVOKED);
     outbox.close(Close::DRAIN);
     outbox.push("y".into());
-    outbox.gap(&room("b"), &Position::new("e", 1), GapReason::Source);
+    outbox.gap(&room("b"), &Position::new("e", 1), GapReason::Source, SlowPolicy::Close);
     outbox.notice(&"z".into());
-    assert!(!outbox.offer(ME, &entry("a", 1, 10), SlowPolicy::Close));
+    assert_eq!(outbox.offer(&entry("a", 1, 10), SlowPolicy::Close), 0);
     assert_eq!(outbox.closing(), Some(&Close::SESSION_REVOKED));
     assert_eq!((texts(&mut outbox).len(), outbox.bytes()), (0, 0));
 }
@@ -73,21 +74,131 @@ fn a_drain_sends_what_waits() {
     assert_eq!(texts(&mut outbox), ["x"]);
 }
 
+/// What waits, each frame as `type offset` of its room.
+fn told(outbox: &mut Outbox) -> Vec<String> {
+    let frames = texts(outbox).into_iter().map(|text| serde_json::from_str::<Value>(&text).unwrap());
+    let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    frames
+        .map(|frame| format!("{} {} {}", word(&frame["type"]), word(&frame["room"]), frame["offset"]))
+        .collect()
+}
+
 #[test]
-fn drops_are_told_once_with_the_newest_place() {
+fn the_oldest_goes_and_a_gap_stands_in_its_place() {
+    // Five entries of 148 bytes and a gap of 76 fit.
+    let mut outbox = Outbox::new(850, 1_000);
+    let dropped: Vec<u64> =
+        (1..=7).map(|offset| outbox.offer(&entry("a", offset, 100), SlowPolicy::DropOldest)).collect();
+    assert_eq!(dropped, [0, 0, 0, 0, 0, 3, 0]);
+    // Other rooms' frames stay, in their place.
+    assert_eq!(outbox.offer(&entry("b", 1, 1), SlowPolicy::Close), 0);
+    assert!(outbox.offer(&entry("a", 8, 100), SlowPolicy::DropOldest) > 0);
+    assert_eq!(told(&mut outbox), ["gap a 5", "event a 6", "event a 7", "event b 1", "event a 8"]);
+    assert_eq!((outbox.bytes(), outbox.live_bytes), (0, 0));
+}
+
+#[test]
+fn the_latest_alone_waits() {
+    let mut outbox = Outbox::new(1_000, 1_000);
+    for offset in 1..=3 {
+        outbox.offer(&entry("a", offset, 10), SlowPolicy::Latest);
+        outbox.offer(&entry("b", offset, 10), SlowPolicy::Close);
+    }
+    assert_eq!(told(&mut outbox), ["gap a 2", "event b 1", "event b 2", "event a 3", "event b 3"]);
+    outbox.offer(&entry("a", 4, 10), SlowPolicy::Latest);
+    assert_eq!(told(&mut outbox), ["event a 4"]);
+}
+
+/// Others fill the queue: a room that may drop its own has nothing to drop, and cuts nobody.
+#[test]
+fn what_finds_no_room_at_all_is_told_by_one_gap() {
     let mut outbox = Outbox::new(300, 1_000);
-    let gap = SlowPolicy::Gap;
-    assert!(!outbox.offer(ME, &entry("a", 1, 200), gap));
-    assert!(outbox.offer(ME, &entry("a", 2, 200), gap));
-    assert!(outbox.offer(ME, &entry("a", 3, 200), gap));
-    let texts = texts(&mut outbox);
-    assert_eq!(texts.len(), 2);
-    assert!(texts[1].contains("\"gap\"") && texts[1].contains("\"offset\":3"), "{}", texts[1]);
+    outbox.offer(&entry("full", 1, 200), SlowPolicy::Close);
+    for offset in 1..=9 {
+        assert_eq!(outbox.offer(&entry("a", offset, 100), SlowPolicy::DropOldest), 1);
+    }
+    assert!(outbox.live_bytes < 400);
+    assert_eq!(told(&mut outbox), ["event full 1", "gap a 9"]);
+}
+
+/// An event of two rooms was to come in the first, where it is dropped: it comes in the second.
+#[test]
+fn an_event_that_is_dropped_in_one_room_comes_in_the_next() {
+    let publication = |id: &str| {
+        let event = format!("{{\"id\":\"{id}\"}}");
+        Fanout::new(Arc::new(Publication::new(id, vec![room("a"), room("b")], event).unwrap()))
+    };
+    let both = |outbox: &mut Outbox, offset: u64, second: bool| {
+        let fanout = publication(&format!("e{offset}"));
+        for name in ["a", "b"].iter().take(1 + usize::from(second)) {
+            let entry = Arc::new(Entry::new(fanout.clone(), room(name), Position::new("e", offset)));
+            let policy = if *name == "a" { SlowPolicy::Latest } else { SlowPolicy::Close };
+            outbox.offer(&entry, policy);
+        }
+    };
+    let mut outbox = Outbox::new(1_000, 1_000);
+    both(&mut outbox, 1, true);
+    both(&mut outbox, 2, true);
+    assert_eq!(told(&mut outbox), ["gap a 1", "event b 1", "event a 2", "position b 2"]);
+    // And when the second was not there yet.
+    both(&mut outbox, 3, false);
+    both(&mut outbox, 4, false);
+    let late = Arc::new(Entry::new(publication("e3"), room("b"), Position::new("e", 3)));
+    outbox.offer(&late, SlowPolicy::Close);
+    assert_eq!(told(&mut outbox), ["gap a 3", "event a 4", "event b 3"]);
+}
+
+/// A source that comes and goes tells of it each time: one gap says it all, and counts as what it is.
+#[test]
+fn gaps_are_folded_and_count() {
+    let mut outbox = Outbox::new(300, 300);
+    let gap = |outbox: &mut Outbox, offset, reason| {
+        outbox.gap(&room("a"), &Position::new("e", offset), reason, SlowPolicy::Close);
+    };
+    gap(&mut outbox, 1, GapReason::Source);
+    let one = outbox.live_bytes;
+    assert!(one > 50);
+    for offset in 2..=1_000 {
+        gap(&mut outbox, offset, GapReason::Slow);
+    }
+    assert!(outbox.live_bytes < one + 5);
+    let text = texts(&mut outbox).pop().unwrap();
+    assert!(text.contains("\"offset\":1000") && text.contains("source"), "{text}");
+    // With events between them they are several, within the bound like all else.
+    for offset in 1..=10 {
+        gap(&mut outbox, 2 * offset - 1, GapReason::Source);
+        outbox.offer(&entry("a", 2 * offset, 1), SlowPolicy::Close);
+    }
+    assert_eq!(outbox.closing(), Some(&Close::TOO_SLOW));
+}
+
+#[test]
+fn gaps_in_a_hold_are_folded_and_count() {
+    let mut outbox = Outbox::new(10_000, 1_000);
+    let gap = |outbox: &mut Outbox, offset| {
+        outbox.gap(&room("a"), &Position::new("e", offset), GapReason::Source, SlowPolicy::Close);
+    };
+    outbox.hold(&room("a"), SlowPolicy::Close);
+    for offset in 1..=100 {
+        gap(&mut outbox, offset);
+    }
+    let frames = after_answer(&mut outbox, Position::new("e", 0), Some(Ok(Vec::new())));
+    assert_eq!((frames.len(), &frames[1]["offset"]), (2, &Value::from(100)));
+
+    outbox.hold(&room("a"), SlowPolicy::Close);
+    for offset in 1..=100 {
+        gap(&mut outbox, 2 * offset - 1);
+        outbox.offer(&entry("a", 2 * offset, 1), SlowPolicy::Close);
+    }
+    // Nobody asked for what was missed, so the answer alone would hide that it is.
+    let frames = after_answer(&mut outbox, Position::new("e", 0), None);
+    assert_eq!((frames.len(), &frames[0]["offset"]), (2, &Value::from(200)));
+    assert_eq!((&frames[1]["offset"], &frames[1]["reason"]), (&Value::from(200), &Value::from("source")));
 }
 
 #[test]
 fn a_notice_that_does_not_fit_cuts() {
-    let mut outbox = Outbox::new(10, 10);
+    let mut outbox = Outbox::new(12, 10);
     outbox.notice(&"0123456789".into());
     assert!(outbox.closing().is_none());
     outbox.notice(&"0".into());
@@ -98,7 +209,7 @@ fn a_notice_that_does_not_fit_cuts() {
 fn a_burst_does_not_keep_its_memory() {
     let mut outbox = Outbox::new(1 << 20, 1_000);
     for offset in 1..=1_000 {
-        outbox.offer(ME, &entry("a", offset, 1), SlowPolicy::Close);
+        outbox.offer(&entry("a", offset, 1), SlowPolicy::Close);
     }
     texts(&mut outbox);
     assert!(outbox.queue.capacity() <= 64);
@@ -111,7 +222,7 @@ fn after_answer(
     missed: Option<Result<Vec<Missed>, NotRecovered>>,
 ) -> Vec<Value> {
     let joined = Joined { room: room("a"), recovery: Recovery::new(read, missed) };
-    outbox.release(ME, vec![joined], |joined| {
+    outbox.release(vec![joined], |joined| {
         let Position { epoch, offset, .. } = &joined[0].recovery.position;
         serde_json::json!({"type": "answer", "epoch": &**epoch, "offset": offset}).to_string().into()
     });
@@ -123,10 +234,10 @@ fn after_answer(
 #[test]
 fn a_held_gap_is_told_at_the_place_of_the_answer() {
     let mut outbox = Outbox::new(1_000, 1_000);
-    outbox.hold(&room("a"));
-    outbox.gap(&room("a"), &Position::new("e", 4), GapReason::Source);
+    outbox.hold(&room("a"), SlowPolicy::Close);
+    outbox.gap(&room("a"), &Position::new("e", 4), GapReason::Source, SlowPolicy::Close);
     for offset in 5..=7 {
-        outbox.offer(ME, &entry("a", offset, 10), SlowPolicy::Close);
+        outbox.offer(&entry("a", offset, 10), SlowPolicy::Close);
     }
     let frames = after_answer(&mut outbox, Position::new("e", 6), Some(Ok(Vec::new())));
     let told: Vec<_> =
@@ -141,15 +252,116 @@ fn a_held_gap_is_told_at_the_place_of_the_answer() {
 fn an_answer_without_events_hides_none_behind_a_gap() {
     for (reason, word) in [(GapReason::Source, "source"), (GapReason::Trimmed, "trimmed")] {
         let mut outbox = Outbox::new(1_000, 1_000);
-        outbox.hold(&room("a"));
-        outbox.gap(&room("a"), &Position::new("e", 4), reason);
-        outbox.offer(ME, &entry("a", 5, 10), SlowPolicy::Close);
-        outbox.offer(ME, &entry("a", 6, 10), SlowPolicy::Close);
+        outbox.hold(&room("a"), SlowPolicy::Close);
+        outbox.gap(&room("a"), &Position::new("e", 4), reason, SlowPolicy::Close);
+        outbox.offer(&entry("a", 5, 10), SlowPolicy::Close);
+        outbox.offer(&entry("a", 6, 10), SlowPolicy::Close);
         let frames = after_answer(&mut outbox, Position::new("e", 6), None);
         let told: Vec<_> =
             frames.iter().map(|frame| (frame["type"].as_str().unwrap(), frame["offset"].as_u64())).collect();
         let expected = [("answer", Some(4)), ("gap", Some(4)), ("event", Some(5)), ("event", Some(6))];
         assert_eq!(told, expected);
         assert_eq!(frames[1]["reason"], word);
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// Into the rooms of this mask.
+    Publish {
+        mask: usize,
+        bytes: usize,
+    },
+    Gap(usize),
+    /// A reader takes so many bytes.
+    Take(usize),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        6 => (1_usize..8, 0_usize..300).prop_map(|(mask, bytes)| Step::Publish { mask, bytes }),
+        1 => (0_usize..3).prop_map(Step::Gap),
+        1 => (1_usize..2_000).prop_map(Step::Take),
+    ];
+    proptest::collection::vec(step, 1..80)
+}
+
+/// What a client has to see, whatever is dropped.
+#[derive(Default)]
+struct Client {
+    places: HashMap<String, u64>,
+    /// Ids that came as `event`.
+    events: HashMap<String, u32>,
+}
+
+impl Client {
+    fn take(&mut self, frame: &Value) {
+        let room = frame["room"].as_str().unwrap().to_owned();
+        let offset = frame["offset"].as_u64().unwrap();
+        let place = self.places.entry(room).or_default();
+        match frame["type"].as_str().unwrap() {
+            "gap" => assert!(offset > *place || frame["reason"] == "source", "a gap that goes back: {frame}"),
+            kind => {
+                assert_eq!(offset, *place + 1, "a hole: {frame}");
+                let id = if kind == "event" { &frame["event"]["id"] } else { &frame["id"] };
+                let times = self.events.entry(id.as_str().unwrap().to_owned()).or_default();
+                *times += u32::from(kind == "event");
+                assert_eq!(*times, 1, "not once, or a position before its event: {frame}");
+            }
+        }
+        *place = offset;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Rooms of all three policies and events that go to several of them.
+    #[test]
+    fn whatever_is_dropped_is_told(steps in steps(), close in any::<bool>()) {
+        const ROOMS: [&str; 3] = ["oldest", "latest", "third"];
+        let policies =
+            [SlowPolicy::DropOldest, SlowPolicy::Latest, if close { SlowPolicy::Close } else { SlowPolicy::DropOldest }];
+        const BOUND: usize = 2_000;
+        let mut outbox = Outbox::new(BOUND, 1_000);
+        let (mut client, mut offsets, mut number) = (Client::default(), [0_u64; 3], 0);
+        for step in steps {
+            let mut taken = Vec::new();
+            match step {
+                Step::Publish { mask, bytes } => {
+                    number += 1;
+                    let to: Vec<usize> = (0..3).filter(|index| mask & (1 << index) != 0).collect();
+                    let rooms = to.iter().map(|index| room(ROOMS[*index])).collect();
+                    let event = format!("{{\"id\":\"{number}\",\"x\":\"{}\"}}", "x".repeat(bytes));
+                    let fanout = Fanout::new(Arc::new(Publication::new(number.to_string(), rooms, event).unwrap()));
+                    for index in to {
+                        offsets[index] += 1;
+                        let position = Position::new("e", offsets[index]);
+                        let entry = Arc::new(Entry::new(fanout.clone(), room(ROOMS[index]), position));
+                        outbox.offer(&entry, policies[index]);
+                    }
+                }
+                Step::Gap(index) => {
+                    let at = Position::new("e", offsets[index]);
+                    outbox.gap(&room(ROOMS[index]), &at, GapReason::Source, policies[index]);
+                }
+                Step::Take(bytes) => outbox.take(bytes, &mut taken),
+            }
+            if outbox.closing().is_some() {
+                prop_assert!(close, "nobody is cut for rooms that drop");
+                return Ok(());
+            }
+            taken.iter().for_each(|queued| client.take(&serde_json::from_str(queued.text.as_str()).unwrap()));
+            // A gap for each room, and events that moved to their second room.
+            prop_assert!(outbox.live_bytes <= BOUND + 3 * 100 + 400, "{} bytes wait", outbox.live_bytes);
+            let counted: usize = outbox.queue.iter().map(|queued| queued.text.len()).sum();
+            prop_assert_eq!(counted, outbox.bytes());
+        }
+        texts(&mut outbox).iter().for_each(|text| client.take(&serde_json::from_str(text).unwrap()));
+        for (index, name) in ROOMS.iter().enumerate() {
+            let place = client.places.get(*name).copied().unwrap_or_default();
+            prop_assert_eq!(place, offsets[index], "the end of {}", name);
+        }
+        prop_assert_eq!((outbox.bytes(), outbox.live_bytes), (0, 0));
     }
 }

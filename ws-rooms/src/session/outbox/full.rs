@@ -1,0 +1,175 @@
+//! What goes when there is no room: nobody, the oldest of the room, or all but the latest.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::config::SlowPolicy;
+use crate::protocol::{Close, GapReason, Position, RoomId};
+use crate::publication::Entry;
+
+use super::{Gap, Kind, Outbox, Queued};
+
+/// How much of what waits of a room goes.
+#[derive(Clone, Copy)]
+enum Goes {
+    All,
+    /// The older half, one at least: a queue that is full stays so for a while, and is not walked for each event.
+    OlderHalf,
+}
+
+impl Outbox {
+    /// Queues an entry; says how many were dropped, this one or others for it.
+    pub(super) fn enqueue(&mut self, entry: &Arc<Entry>, policy: SlowPolicy) -> u64 {
+        let mut dropped = 0;
+        if policy == SlowPolicy::Latest {
+            dropped += self.drop_waiting(&entry.room, Goes::All);
+        }
+        loop {
+            let id = entry.fanout.shared_id();
+            let known = id.is_some_and(|id| self.recent.has(id));
+            let make = if known { Queued::position } else { Queued::event };
+            let queued = make(Arc::clone(entry));
+            if self.live_bytes + queued.live() <= self.queue_bound {
+                if known {
+                    entry.fanout.count_position();
+                } else {
+                    entry.fanout.count_event();
+                    id.into_iter().for_each(|id| self.recent.push(id));
+                }
+                self.append(queued);
+                return dropped;
+            }
+            if policy == SlowPolicy::Close {
+                entry.fanout.count_dropped();
+                self.close(Close::TOO_SLOW);
+                return 1;
+            }
+            // What makes room may be what this entry would have been the second of: then it is the first.
+            let gone = self.drop_waiting(&entry.room, Goes::OlderHalf);
+            dropped += gone;
+            if gone == 0 {
+                // Nothing of the room waits any more, so others fill the queue.
+                entry.fanout.count_dropped();
+                self.enqueue_gap(&entry.room, &entry.position, GapReason::Slow, policy);
+                return dropped + 1;
+            }
+        }
+    }
+
+    /// Queues a gap behind what waits of the room; says how many entries were dropped for it.
+    pub(super) fn enqueue_gap(
+        &mut self,
+        room: &RoomId,
+        at: &Position,
+        reason: GapReason,
+        policy: SlowPolicy,
+    ) -> u64 {
+        let mut gap = Gap { room: room.clone(), at: at.clone(), reason };
+        if let Some(index) = self.queue.iter().rposition(|queued| queued.is_of(room))
+            && let Kind::Gap(before) = &self.queue[index].kind
+        {
+            // Nothing comes between the two: the later one says it all.
+            gap.reason = reason.or(before.reason);
+            self.replace(index, Queued::gap(gap));
+            return 0;
+        }
+        let queued = Queued::gap(gap);
+        let mut dropped = 0;
+        if self.live_bytes + queued.live() > self.queue_bound {
+            if policy == SlowPolicy::Close {
+                self.close(Close::TOO_SLOW);
+                return 0;
+            }
+            dropped = self.drop_waiting(room, Goes::All);
+            if dropped > 0 {
+                // Into the gap that stands in their place now.
+                return dropped + self.enqueue_gap(room, at, reason, policy);
+            }
+            // The only frame of its room, so all rooms of a connection have one each at most.
+        }
+        self.append(queued);
+        dropped
+    }
+
+    /// Drops waiting entries of a room, the oldest first, and puts one gap in the place of the first; says how many.
+    fn drop_waiting(&mut self, room: &RoomId, goes: Goes) -> u64 {
+        let waiting = self.queue.iter().filter(|queued| queued.is_entry() && queued.is_of(room)).count();
+        let mut left = match goes {
+            Goes::All => waiting,
+            Goes::OlderHalf => waiting.div_ceil(2),
+        };
+        if left == 0 {
+            return 0;
+        }
+        let gone = left as u64;
+        let mut kept = VecDeque::with_capacity(self.queue.len());
+        // Where the gap goes, and what it says: everything of the room up to the last that is dropped is in it.
+        let mut gap: Option<(usize, Gap)> = None;
+        let mut orphans = Vec::new();
+        for queued in std::mem::take(&mut self.queue) {
+            // A gap right behind the last dropped one is told with it.
+            let drops = queued.is_of(room) && (left > 0 || !queued.is_entry() && gap.is_some());
+            if !drops {
+                if queued.is_entry() && queued.is_of(room) {
+                    // From here on the room goes on as it was.
+                    if let Some((index, gap)) = gap.take() {
+                        kept.insert(index, Queued::gap(gap));
+                    }
+                }
+                kept.push_back(queued);
+                continue;
+            }
+            let (at, reason) = match queued.kind {
+                Kind::Gap(gap) => (gap.at, gap.reason),
+                Kind::Entry { entry, as_event } => {
+                    left -= 1;
+                    entry.fanout.count_dropped();
+                    let at = entry.position.clone();
+                    if as_event {
+                        orphans.push(entry);
+                    }
+                    (at, GapReason::Slow)
+                }
+                Kind::Answer | Kind::Notice => continue,
+            };
+            match &mut gap {
+                Some((_, gap)) => (gap.at, gap.reason) = (at, gap.reason.or(reason)),
+                None => gap = Some((kept.len(), Gap { room: room.clone(), at, reason })),
+            }
+        }
+        if let Some((index, gap)) = gap {
+            kept.insert(index, Queued::gap(gap));
+        }
+        self.queue = kept;
+        self.bytes = self.queue.iter().map(|queued| queued.text.len()).sum();
+        self.live_bytes = self.queue.iter().map(Queued::live).sum();
+        for orphan in orphans {
+            self.comes_elsewhere(&orphan);
+        }
+        gone
+    }
+
+    /// An event was dropped in the first of its rooms: it comes in the next, whose policy may be another.
+    fn comes_elsewhere(&mut self, orphan: &Arc<Entry>) {
+        let Some(id) = orphan.fanout.shared_id() else { return };
+        let next = self.queue.iter().position(|queued| match &queued.kind {
+            Kind::Entry { entry, as_event } => !as_event && entry.fanout.shared_id() == Some(id),
+            _ => false,
+        });
+        match next {
+            Some(index) => {
+                if let Kind::Entry { entry, .. } = &self.queue[index].kind {
+                    let entry = Arc::clone(entry);
+                    self.replace(index, Queued::event(entry));
+                }
+            }
+            None => self.recent.forget(id),
+        }
+    }
+
+    fn replace(&mut self, index: usize, queued: Queued) {
+        self.count(&queued);
+        let before = std::mem::replace(&mut self.queue[index], queued);
+        self.uncount(&before);
+    }
+}

@@ -1,0 +1,158 @@
+//! What is being written: frames that are shared with other connections, in as few writes as the socket allows.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use tokio::io::AsyncWrite;
+use tokio::time::Instant;
+
+use crate::metrics::Metrics;
+
+/// Frames in one vectored write; systems take 1,024 at least, and this many fit the stack.
+const SLICES: usize = 64;
+/// Frames that are together no larger are copied into one buffer: for a system call this is as good, and a stream that
+/// encrypts makes one record of them.
+const COPIED: usize = 4 * 1024;
+/// A whole pong (RFC 6455, section 5.5.3).
+const PONG: u8 = 0x8A;
+
+/// Frames on their way into a socket.
+pub(super) struct Writer {
+    queue: VecDeque<Frame>,
+    /// Bytes of the first frame that have left: nothing may come before the rest of it.
+    part: usize,
+    /// Bytes that the socket has taken since the start.
+    taken: u64,
+    metrics: Arc<Metrics>,
+}
+
+struct Frame {
+    bytes: Bytes,
+    /// When its event was published.
+    at: Option<Instant>,
+    /// Goes before frames that have not begun.
+    urgent: bool,
+}
+
+// === impl Writer ===
+
+impl Writer {
+    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+        Self { queue: VecDeque::new(), part: 0, taken: 0, metrics }
+    }
+
+    pub(super) fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// Adds a frame behind all others; with the moment of its publication, it counts as a delivery once it has left.
+    pub(super) fn push(&mut self, bytes: Bytes, at: Option<Instant>) {
+        self.queue.push_back(Frame { bytes, at, urgent: false });
+    }
+
+    /// Adds a ping or a pong before all frames that have not begun. Of pongs the newest is enough, section 5.5.3.
+    pub(super) fn push_urgent(&mut self, bytes: Bytes) {
+        let begun = usize::from(self.part > 0);
+        let waiting = self.queue.iter_mut().skip(begun).take_while(|frame| frame.urgent);
+        let pong = bytes.first() == Some(&PONG);
+        let mut index = begun;
+        for frame in waiting {
+            if pong && frame.bytes.first() == Some(&PONG) {
+                frame.bytes = bytes;
+                return;
+            }
+            index += 1;
+        }
+        self.queue.insert(index, Frame { bytes, at: None, urgent: true });
+    }
+
+    /// Writes until the socket has taken everything.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost: what has left of a frame is remembered.
+    pub(super) fn poll<S: AsyncWrite + Unpin>(
+        &mut self,
+        io: &mut S,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        while !self.queue.is_empty() {
+            let bytes = ready!(self.poll_some(Pin::new(io), cx))?;
+            if bytes == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.left(bytes);
+        }
+        Pin::new(io).poll_flush(cx)
+    }
+
+    fn poll_some<S: AsyncWrite>(&self, io: Pin<&mut S>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut rest = self.rest();
+        let first = rest.next().unwrap_or_default();
+        let together = rest.take(SLICES - 1).try_fold(first.len(), |sum, frame| {
+            let sum = sum + frame.len();
+            (sum <= COPIED).then_some(sum)
+        });
+        let vectored = io.is_write_vectored();
+        if self.queue.len() == 1 || first.len() >= COPIED && !vectored {
+            return io.poll_write(cx, first);
+        }
+        if together.is_none() && vectored {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let mut count = 0;
+            for (slice, frame) in slices.iter_mut().zip(self.rest()) {
+                *slice = IoSlice::new(frame);
+                count += 1;
+            }
+            return io.poll_write_vectored(cx, &slices[..count]);
+        }
+        let mut buffer = [0; COPIED];
+        let mut filled = 0;
+        for frame in self.rest().take(SLICES) {
+            let bytes = frame.len().min(COPIED - filled);
+            buffer[filled..filled + bytes].copy_from_slice(&frame[..bytes]);
+            filled += bytes;
+            if filled == COPIED {
+                break;
+            }
+        }
+        io.poll_write(cx, &buffer[..filled])
+    }
+
+    /// What has not left, frame by frame.
+    fn rest(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(self.part).chain(std::iter::repeat(0));
+        self.queue.iter().zip(starts).map(|(frame, start)| &frame.bytes[start..])
+    }
+
+    fn left(&mut self, bytes: usize) {
+        self.taken += bytes as u64;
+        self.part += bytes;
+        let (mut delivered, mut oldest) = (0, None::<Instant>);
+        while let Some(frame) = self.queue.front()
+            && self.part >= frame.bytes.len()
+        {
+            self.part -= frame.bytes.len();
+            if let Some(at) = frame.at {
+                delivered += 1;
+                oldest = Some(oldest.map_or(at, |oldest| oldest.min(at)));
+            }
+            self.queue.pop_front();
+        }
+        if let Some(at) = oldest {
+            self.metrics.deliver(delivered);
+            self.metrics.lag.record(at.elapsed().as_secs_f64());
+        }
+        if self.queue.is_empty() && self.queue.capacity() > SLICES {
+            // A burst must not keep its memory for an idle connection's whole life.
+            self.queue.shrink_to(8);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
