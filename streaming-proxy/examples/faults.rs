@@ -15,7 +15,7 @@ use anyhow::{Context, bail};
 use clap::Parser;
 use http::{Request, Response};
 use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use tower::Layer;
 use tramline_streaming_proxy::config::{Balance, Timeouts};
 use tramline_streaming_proxy::layer::respond::RespondLayer;
-use tramline_streaming_proxy::server::{ServerConfig, serve};
+use tramline_streaming_proxy::server::{RequestBody, ServerConfig, serve};
 use tramline_streaming_proxy::{Forwarder, ProxyConfig, Route, Routes, Upstream, UpstreamConfig};
 
 /// Compares the two, fault by fault.
@@ -121,7 +121,7 @@ fn origin(listener: TcpListener, third: Third) -> Option<AbortHandle> {
         // Its port is closed with the listener.
         Third::Dead => return None,
     };
-    let service = tower::service_fn(move |_: Request<Incoming>| async move {
+    let service = tower::service_fn(move |_: Request<RequestBody>| async move {
         match pause {
             Some(Duration::ZERO) => {}
             Some(pause) => tokio::time::sleep(pause).await,

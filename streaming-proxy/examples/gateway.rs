@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use clap::Parser;
 use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
@@ -28,7 +27,7 @@ use tramline_streaming_proxy::layer::body_rate::BodyRateLayer;
 use tramline_streaming_proxy::layer::rate_limit::{Decision, Limiter, LimiterConfig, Quota, RateLimitLayer};
 use tramline_streaming_proxy::layer::respond::RespondLayer;
 use tramline_streaming_proxy::layer::security_headers::security_headers;
-use tramline_streaming_proxy::server::{ServerConfig, serve};
+use tramline_streaming_proxy::server::{RequestBody, ServerConfig, serve};
 use tramline_streaming_proxy::{Forwarder, Peer, ProxyBody, ProxyConfig, Routes, TrustedProxies};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -104,11 +103,11 @@ async fn main() -> Result<(), BoxError> {
 fn edge(
     args: &Args,
     forwarder: Forwarder,
-) -> impl Service<Request<Incoming>, Response = Response<ProxyBody>, Error = Infallible, Future: Send>
+) -> impl Service<Request<RequestBody>, Response = Response<ProxyBody>, Error = Infallible, Future: Send>
 + Clone
 + use<> {
     let trusted = Arc::new(args.trusted.clone());
-    let address = move |request: &Request<Incoming>| {
+    let address = move |request: &Request<RequestBody>| {
         let peer = request.extensions().get::<Peer>()?;
         Some(trusted.client(request.headers(), peer.addr.ip()).to_string())
     };
@@ -125,7 +124,7 @@ fn edge(
         .service(forwarder)
 }
 
-fn too_many(_: &Decision, _: Request<Incoming>) -> Response<ProxyBody> {
+fn too_many(_: &Decision, _: Request<RequestBody>) -> Response<ProxyBody> {
     let mut response = Response::new(ProxyBody::from("too many requests\n".to_owned()));
     *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
     response

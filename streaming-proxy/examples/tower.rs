@@ -12,7 +12,6 @@ use std::net::SocketAddr;
 
 use anyhow::Context;
 use clap::Parser;
-use hyper::body::Incoming;
 use hyper::header::CONTENT_TYPE;
 use hyper::http::HeaderValue;
 use hyper::{Request, Response, StatusCode};
@@ -26,7 +25,7 @@ use tramline_streaming_proxy::layer::rate_limit::{Decision, Limiter, LimiterConf
 use tramline_streaming_proxy::layer::respond::RespondLayer;
 use tramline_streaming_proxy::layer::security_headers::security_headers;
 use tramline_streaming_proxy::respond::Inbound;
-use tramline_streaming_proxy::server::{ServerConfig, serve};
+use tramline_streaming_proxy::server::{RequestBody, ServerConfig, serve};
 use tramline_streaming_proxy::{
     Forwarder, Peer, ProxyBody, ProxyConfig, ProxyError, Route, Routes, Upstream, UpstreamConfig,
 };
@@ -81,12 +80,12 @@ async fn main() -> anyhow::Result<()> {
 }
 
 /// Whose bucket a request takes from. Behind a proxy it would be `TrustedProxies::client`, or all would share one.
-fn address(request: &Request<Incoming>) -> Option<String> {
+fn address(request: &Request<RequestBody>) -> Option<String> {
     request.extensions().get::<Peer>().map(|peer| peer.addr.ip().to_string())
 }
 
 /// `Retry-After` and `RateLimit` are the layer's.
-fn too_many(_: &Decision, _: Request<Incoming>) -> Response<ProxyBody> {
+fn too_many(_: &Decision, _: Request<RequestBody>) -> Response<ProxyBody> {
     plain(StatusCode::TOO_MANY_REQUESTS, "too many requests\n".to_owned())
 }
 

@@ -143,6 +143,7 @@ async fn exchange(
     });
     let upgrading = prepare(shared, found, outgoing.request_mut())?;
     outgoing.limit_idle(route.timeouts.request_idle);
+    outgoing.is_upgrade = upgrading.is_some();
     let mut sending = pin!(send::send(route, &shared.config, &shared.replay, outgoing, key, trail));
     let answered = match total {
         Some(deadline) => timeout_at(deadline, sending.as_mut())
@@ -167,7 +168,7 @@ impl<'a> Found<'a> {
             via.check(headers)?;
         }
         let path = path::normal(request.uri().path())?;
-        let host = authority.as_ref().map(Authority::host);
+        let host = authority.as_ref().map(framing::host);
         let matched = routes.find(host, &path, request.method(), headers)?;
         let target = matched.target(request.uri(), &path)?;
         Ok(Self { authority, scan, matched, target })

@@ -7,6 +7,7 @@ mod h2;
 mod linger;
 mod park;
 mod refuse;
+mod request_body;
 #[cfg(feature = "http2")]
 mod sniff;
 mod stall;
@@ -21,7 +22,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use hyper::body::Incoming;
 use metrics::Gauge;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -38,6 +38,7 @@ use crate::server::drain::Drain;
 
 #[cfg(feature = "http2")]
 pub use crate::server::h2::Http2Config;
+pub use crate::server::request_body::RequestBody;
 
 /// How [`serve`] behaves.
 #[derive(Clone, Debug)]
@@ -154,7 +155,7 @@ pub async fn serve<S, B>(
     config: ServerConfig,
     shutdown: impl Future<Output = ()>,
 ) where
-    S: tower::Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S: tower::Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
     S::Error: Into<BoxError>,
     S::Future: Send,
     B: http_body::Body<Data = Bytes> + Send + 'static,

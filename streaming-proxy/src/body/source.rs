@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::Version;
@@ -13,15 +13,13 @@ use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 
 use crate::body::replay::Reading;
-use crate::error::{BoxError, ErrorKind, ProxyError};
+use crate::error::BoxError;
+use crate::server::RequestBody;
 
 /// A client's body. One type, so that connections can be shared.
 pub(crate) enum Source {
-    Empty,
-    /// hyper's own, the usual case: no box.
-    Incoming(Incoming),
-    /// The same of HTTP/2.
-    Stream(Incoming),
+    /// The server's, or that of a hyper server, the usual case: no box.
+    Request(RequestBody),
     Boxed(UnsyncBoxBody<Bytes, BoxError>),
     /// One of those, which may be sent again.
     Replayed(Reading),
@@ -30,22 +28,24 @@ pub(crate) enum Source {
 // === impl Source ===
 
 impl Source {
-    pub(crate) fn new<B>(body: B, version: Version) -> Self
+    /// `None` if there is nothing in it.
+    pub(crate) fn new<B>(body: B, version: Version) -> Option<Self>
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
         if body.is_end_stream() {
-            return Self::Empty;
+            return None;
         }
         let mut body = Some(body);
-        let incoming = (&mut body as &mut dyn Any).downcast_mut::<Option<Incoming>>().and_then(Option::take);
-        match (incoming, body) {
-            (Some(incoming), _) if version == Version::HTTP_2 => Self::Stream(incoming),
-            (Some(incoming), _) => Self::Incoming(incoming),
-            (None, Some(body)) => Self::Boxed(body.map_err(Into::into).boxed_unsync()),
-            (None, None) => Self::Empty,
+        let any = &mut body as &mut dyn Any;
+        if let Some(body) = any.downcast_mut::<Option<RequestBody>>().and_then(Option::take) {
+            return Some(Self::Request(body));
         }
+        if let Some(body) = any.downcast_mut::<Option<Incoming>>().and_then(Option::take) {
+            return Some(Self::Request(RequestBody::new(body, version)));
+        }
+        body.map(|body| Self::Boxed(body.map_err(Into::into).boxed_unsync()))
     }
 }
 
@@ -58,17 +58,7 @@ impl Body for Source {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match &mut *self {
-            Self::Empty => Poll::Ready(None),
-            Self::Incoming(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
-            Self::Stream(body) => match ready!(Pin::new(&mut *body).poll_frame(cx)) {
-                // hyper takes a reset with NO_ERROR for an end, which it is for answers (RFC 9113, 8.1). A client that
-                // has not ended its stream has taken its request back.
-                None if !body.is_end_stream() => {
-                    let error = ProxyError::new(ErrorKind::ClientGone).because("the stream was reset");
-                    Poll::Ready(Some(Err(error.into())))
-                }
-                polled => Poll::Ready(polled.map(|frame| frame.map_err(Into::into))),
-            },
+            Self::Request(body) => Pin::new(body).poll_frame(cx),
             Self::Boxed(body) => Pin::new(body).poll_frame(cx),
             Self::Replayed(body) => Pin::new(body).poll_frame(cx),
         }
@@ -76,8 +66,7 @@ impl Body for Source {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Empty => true,
-            Self::Incoming(body) | Self::Stream(body) => body.is_end_stream(),
+            Self::Request(body) => body.is_end_stream(),
             Self::Boxed(body) => body.is_end_stream(),
             Self::Replayed(body) => body.is_end_stream(),
         }
@@ -85,8 +74,7 @@ impl Body for Source {
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Empty => SizeHint::with_exact(0),
-            Self::Incoming(body) | Self::Stream(body) => body.size_hint(),
+            Self::Request(body) => body.size_hint(),
             Self::Boxed(body) => body.size_hint(),
             Self::Replayed(body) => body.size_hint(),
         }
@@ -96,9 +84,7 @@ impl Body for Source {
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Empty => "Empty",
-            Self::Incoming(_) => "Incoming",
-            Self::Stream(_) => "Stream",
+            Self::Request(_) => "Request",
             Self::Boxed(_) => "Boxed",
             Self::Replayed(_) => "Replayed",
         })

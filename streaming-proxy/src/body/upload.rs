@@ -23,10 +23,16 @@ use crate::error::{BoxError, ErrorKind, ProxyError, Sent};
 use crate::headers::trailers;
 
 /// A client's body as hyper's client takes it. One type, so that connections can be shared.
+///
+/// On the heap: requests go through many hands, and most requests have no body.
 pub(crate) struct Upload {
+    story: Option<Box<Story>>,
+}
+
+/// A body that is not empty.
+struct Story {
     source: Source,
-    /// Absent for an empty body, which has no story to tell.
-    progress: Option<Arc<Progress>>,
+    progress: Arc<Progress>,
     idle: Option<Idle>,
     gate: Option<Gate>,
     /// How many bytes are still to come, where that is known.
@@ -50,7 +56,7 @@ pub(crate) struct Progress {
 
 impl Upload {
     pub(crate) fn empty() -> Self {
-        Self { source: Source::Empty, progress: None, idle: None, gate: None, rest: None }
+        Self { story: None }
     }
 
     /// The body of a request of this version.
@@ -59,14 +65,16 @@ impl Upload {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        Self::from(Source::new(body, version))
+        Source::new(body, version).map_or_else(Self::empty, Self::from)
     }
 
     /// The same body, which can be sent again as long as what was passed on of it is not more than `max` bytes, and has
-    /// `room`.
-    pub(crate) fn replayed(self, max: usize, room: &Arc<Room>) -> (Self, Replay) {
-        let (replay, reading) = Replay::new(self.source, max, room);
-        (Self { source: Source::Replayed(reading), ..self }, replay)
+    /// `room`. An empty one can be without that.
+    pub(crate) fn replayed(self, max: usize, room: &Arc<Room>) -> (Self, Option<Replay>) {
+        let Some(story) = self.story else { return (self, None) };
+        let (replay, reading) = Replay::new(story.source, max, room);
+        let story = Box::new(Story { source: Source::Replayed(reading), ..*story });
+        (Self { story: Some(story) }, Some(replay))
     }
 
     /// Another try's, from its start, with a story of its own.
@@ -78,36 +86,39 @@ impl Upload {
 
     /// The same body, which fails when the client gives nothing for `limit`.
     pub(crate) fn limit_idle(&mut self, limit: Option<Duration>) {
-        self.idle = limit.filter(|_| !self.is_empty()).map(Idle::new);
+        if let Some(story) = &mut self.story {
+            story.idle = limit.map(Idle::new);
+        }
     }
 
     /// The same body, of which nothing is read before the gate is open.
     pub(crate) fn behind(&mut self, gate: Gate) {
-        self.gate = Some(gate);
+        if let Some(story) = &mut self.story {
+            story.gate = Some(gate);
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        matches!(self.source, Source::Empty)
+        self.story.is_none()
     }
 
+    /// How far it is. An empty one has no story to tell.
     pub(crate) fn progress(&self) -> Option<Arc<Progress>> {
-        self.progress.clone()
+        self.story.as_ref().map(|story| story.progress.clone())
     }
 }
 
 impl From<Source> for Upload {
     fn from(source: Source) -> Self {
-        let progress = (!matches!(source, Source::Empty)).then(|| {
-            Arc::new(Progress {
-                start: Instant::now(),
-                moved: AtomicU64::new(0),
-                waits_for_client: AtomicBool::new(false),
-                done: AtomicBool::new(false),
-                fault: OnceLock::new(),
-            })
+        let progress = Arc::new(Progress {
+            start: Instant::now(),
+            moved: AtomicU64::new(0),
+            waits_for_client: AtomicBool::new(false),
+            done: AtomicBool::new(false),
+            fault: OnceLock::new(),
         });
         let rest = source.size_hint().exact();
-        Self { source, progress, idle: None, gate: None, rest }
+        Self { story: Some(Box::new(Story { source, progress, idle: None, gate: None, rest })) }
     }
 }
 
@@ -119,6 +130,31 @@ impl Body for Upload {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ProxyError>>> {
+        match &mut self.story {
+            Some(story) => story.poll_frame(cx),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.story.as_ref().is_none_or(|story| story.source.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.story.as_ref().map_or(SizeHint::with_exact(0), |story| story.source.size_hint())
+    }
+}
+
+impl fmt::Debug for Upload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upload").field("progress", &self.progress()).finish_non_exhaustive()
+    }
+}
+
+// === impl Story ===
+
+impl Story {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ProxyError>>> {
         if let Some(gate) = &mut self.gate {
             ready!(gate.poll_open(cx));
             self.gate = None;
@@ -126,23 +162,19 @@ impl Body for Upload {
                 idle.touch();
             }
         }
-        let polled =
-            Pin::new(&mut self.source).poll_frame(cx).map(|polled| polled.map(|frame| frame.map(clean)));
-        let this = &mut *self;
-        let Some(progress) = &this.progress else {
-            return polled.map_err(fault);
-        };
-        match polled {
+        let progress = &self.progress;
+        match Pin::new(&mut self.source).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
+                let frame = clean(frame);
                 progress.moved();
-                if let Some(idle) = &mut this.idle {
+                if let Some(idle) = &mut self.idle {
                     idle.touch();
                 }
-                if let (Some(rest), Some(data)) = (&mut this.rest, frame.data_ref()) {
+                if let (Some(rest), Some(data)) = (&mut self.rest, frame.data_ref()) {
                     *rest = rest.saturating_sub(u64::try_from(data.len()).unwrap_or(u64::MAX));
                 }
                 // hyper drops a body after its trailers, and does not ask for more.
-                if frame.is_trailers() || this.is_end_stream() {
+                if frame.is_trailers() || self.source.is_end_stream() {
                     progress.done.store(true, Ordering::Release);
                 }
                 Poll::Ready(Some(Ok(frame)))
@@ -152,8 +184,8 @@ impl Body for Upload {
                 let _ = progress.fault.set(error.kind());
                 Poll::Ready(Some(Err(error)))
             }
-            Poll::Ready(None) if this.rest.is_some_and(|rest| rest > 0) => {
-                // What a body of another kind makes of a stream that was reset, see `Source`.
+            Poll::Ready(None) if self.rest.is_some_and(|rest| rest > 0) => {
+                // What a body of another kind makes of a stream that was reset, see `RequestBody`.
                 let error =
                     ProxyError::new(ErrorKind::ClientGone).because("the body is shorter than its length");
                 let _ = progress.fault.set(error.kind());
@@ -166,7 +198,7 @@ impl Body for Upload {
             }
             Poll::Pending => {
                 progress.waits_for_client.store(true, Ordering::Release);
-                if let Some(idle) = &mut this.idle {
+                if let Some(idle) = &mut self.idle {
                     ready!(idle.poll_over(cx));
                     let _ = progress.fault.set(ErrorKind::ClientTimeout);
                     return Poll::Ready(Some(Err(ProxyError::new(ErrorKind::ClientTimeout))));
@@ -174,20 +206,6 @@ impl Body for Upload {
                 Poll::Pending
             }
         }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.source.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.source.size_hint()
-    }
-}
-
-impl fmt::Debug for Upload {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Upload").field("progress", &self.progress).finish_non_exhaustive()
     }
 }
 

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::header::UPGRADE;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio::time::Instant;
@@ -57,7 +56,7 @@ pub(super) async fn attempt(
     let unsafe_within = route.upstream.config().unsafe_reuse_within;
     let mut needs = Needs {
         fresh_within: Some(if retry.is_repeatable() { Duration::MAX } else { unsafe_within }),
-        upgrade: outgoing.request().headers().contains_key(UPGRADE),
+        upgrade: outgoing.is_upgrade,
     };
     let mut refused = 0;
     loop {

@@ -4,6 +4,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 
 use crate::body::replay::{Replay, Room};
@@ -20,6 +21,8 @@ pub(crate) struct Outgoing {
     replay: Option<Replay>,
     /// How long the client's body may pause.
     idle: Option<Duration>,
+    /// Whether it wants its connection for another protocol.
+    pub(super) is_upgrade: bool,
 }
 
 /// Where a request is.
@@ -34,16 +37,25 @@ struct Head {
     method: Method,
     uri: Uri,
     version: Version,
-    /// In their order. They become a map again in the rare case that they are needed.
-    fields: Vec<(HeaderName, HeaderValue)>,
+    fields: Vec<Field>,
+    /// The values of all fields, one after the other: one copy of them costs less than a handle to each, and they become
+    /// a map again in the rare case that they are needed.
+    values: Vec<u8>,
     has_body: bool,
+}
+
+/// One field of a [`Head`].
+struct Field {
+    name: HeaderName,
+    length: usize,
+    is_sensitive: bool,
 }
 
 // === impl Outgoing ===
 
 impl Outgoing {
     pub(crate) fn new(request: Request<Upload>) -> Self {
-        Self { request, place: Place::Here, replay: None, idle: None }
+        Self { request, place: Place::Here, replay: None, idle: None, is_upgrade: false }
     }
 
     /// The request; an empty one while a connection has it.
@@ -66,7 +78,7 @@ impl Outgoing {
         let upload = mem::replace(self.request.body_mut(), Upload::empty());
         let (upload, replay) = upload.replayed(max, room);
         *self.request.body_mut() = upload;
-        self.replay = Some(replay);
+        self.replay = replay;
     }
 
     /// Whether its body is written down, as far as there is room.
@@ -111,7 +123,8 @@ impl Outgoing {
             None if head.has_body => return false,
             None => Upload::empty(),
         };
-        self.give_back(head.with(upload));
+        let Some(request) = head.with(upload) else { return false };
+        self.give_back(request);
         true
     }
 }
@@ -120,26 +133,41 @@ impl Outgoing {
 
 impl Head {
     fn of(request: &Request<Upload>) -> Self {
-        let fields = request.headers().iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        let headers = request.headers();
+        let mut fields = Vec::with_capacity(headers.len());
+        let mut values = Vec::with_capacity(headers.values().map(HeaderValue::len).sum());
+        for (name, value) in headers {
+            values.extend_from_slice(value.as_bytes());
+            let (length, is_sensitive) = (value.len(), value.is_sensitive());
+            fields.push(Field { name: name.clone(), length, is_sensitive });
+        }
         Self {
             method: request.method().clone(),
             uri: request.uri().clone(),
             version: request.version(),
             fields,
+            values,
             has_body: !request.body().is_empty(),
         }
     }
 
-    fn with(self, upload: Upload) -> Request<Upload> {
+    /// `None` if a value is none, which a layer may have made unchecked: better lost than another request.
+    fn with(self, upload: Upload) -> Option<Request<Upload>> {
         let mut request = Request::new(upload);
         *request.method_mut() = self.method;
         *request.uri_mut() = self.uri;
         *request.version_mut() = self.version;
         let mut headers = HeaderMap::with_capacity(self.fields.len());
-        for (name, value) in self.fields {
+        let mut values = Bytes::from(self.values);
+        for Field { name, length, is_sensitive } in self.fields {
+            let mut value = HeaderValue::from_maybe_shared(values.split_to(length)).ok()?;
+            value.set_sensitive(is_sensitive);
             headers.append(name, value);
         }
         *request.headers_mut() = headers;
-        request
+        Some(request)
     }
 }
+
+#[cfg(test)]
+mod tests;

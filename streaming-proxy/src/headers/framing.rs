@@ -118,10 +118,21 @@ pub(crate) fn plain_authority(text: &str) -> Option<Authority> {
 
 /// Neither user information nor anything that would need escaping in `Forwarded`.
 fn is_plain(authority: &Authority) -> bool {
-    !authority.host().is_empty()
+    !authority.as_str().is_empty()
+        && !authority.as_str().starts_with(':')
         && authority.as_str().bytes().all(|byte| {
             byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']' | b'~')
         })
+}
+
+/// The host of a [plain](is_plain) authority: there is no user information to look for, which `Authority` would.
+pub(crate) fn host(authority: &Authority) -> &str {
+    let text = authority.as_str();
+    let end = match text.starts_with('[') {
+        true => text.bytes().position(|byte| byte == b']').map(|bracket| bracket + 1),
+        false => text.bytes().position(|byte| byte == b':'),
+    };
+    end.and_then(|end| text.get(..end)).unwrap_or(text)
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ use crate::server::drain::Drain;
 use crate::server::linger::{Linger, Rest};
 use crate::server::park;
 use crate::server::refuse::Checks;
+use crate::server::request_body::RequestBody;
 use crate::server::stall::Stall;
 use crate::server::timer::HeadTimer;
 use crate::trust::Peer;
@@ -44,7 +45,7 @@ const HYPERS_MAX_HEADERS: usize = 100;
 
 impl<S, B> Connection<S>
 where
-    S: tower::Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S: tower::Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
     S::Error: Into<BoxError>,
     S::Future: Send,
     B: http_body::Body<Data = Bytes> + Send + 'static,
@@ -144,6 +145,8 @@ where
                 return Either::Left(async { Ok(refusal.map(EitherBody::Right)) });
             }
             let messages = messages.clone();
+            let version = request.version();
+            let request = request.map(|body| RequestBody::new(body, version));
             Either::Right(service.clone().oneshot(request).map_ok(move |response| {
                 if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                     messages.switched();

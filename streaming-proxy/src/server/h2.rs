@@ -9,7 +9,7 @@ use std::pin::pin;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH};
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, Version};
 use http_body_util::Either;
 use hyper::body::Incoming;
 use hyper::rt::{Read, Write};
@@ -28,6 +28,7 @@ use crate::server::h2::pulse::Pulsing;
 use crate::server::h2::streams::Streams;
 use crate::server::linger::{Linger, SILENCE};
 use crate::server::refuse::Checks;
+use crate::server::request_body::RequestBody;
 use crate::server::sniff::{Sniffed, sniff};
 use crate::trust::Peer;
 
@@ -47,7 +48,7 @@ const ERROR_RESETS: usize = 128;
 
 impl<S, B> Connection<S>
 where
-    S: tower::Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S: tower::Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
     S::Error: Into<BoxError>,
     S::Future: Send,
     B: http_body::Body<Data = Bytes> + Send + 'static,
@@ -108,7 +109,7 @@ async fn serve<I, S, B>(
 ) -> hyper::Result<()>
 where
     I: Read + Write + Unpin + Send + 'static,
-    S: tower::Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S: tower::Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
     S::Error: Into<BoxError>,
     S::Future: Send,
     B: http_body::Body<Data = Bytes> + Send + 'static,
@@ -134,7 +135,7 @@ where
         let asks_for_head = request.method() == Method::HEAD;
         let answer = match checks.refuse_http2(&request, max_headers) {
             Some(refusal) => Err(refusal),
-            None => Ok(service.clone().oneshot(request)),
+            None => Ok(service.clone().oneshot(request.map(|body| RequestBody::new(body, Version::HTTP_2)))),
         };
         async move {
             let mut response = match answer {

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty, Limited};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -13,10 +15,11 @@ use tramline_streaming_proxy::edge::MinRate;
 use tramline_streaming_proxy::layer::body_limit::BodyLimitLayer;
 use tramline_streaming_proxy::layer::body_rate::BodyRateLayer;
 use tramline_streaming_proxy::layer::respond::RespondLayer;
-use tramline_streaming_proxy::server::{ServerConfig, serve};
+use tramline_streaming_proxy::server::{RequestBody, ServerConfig, serve};
 use tramline_streaming_proxy::{Forwarder, Route, Routes, Upstream, UpstreamConfig};
 
 use crate::client::{Answer, Client, read_head};
+use crate::h2raw::{DATA, END_STREAM, NO_ERROR, RST_STREAM, Raw};
 use crate::origin::{listen, raw, soon};
 
 /// An upstream that reads to the end of a chunked body, or the connection's, and then answers.
@@ -58,7 +61,7 @@ async fn front<L>(layer: L, sink: &Sink) -> std::net::SocketAddr
 where
     L: Layer<Forwarder>,
     L::Service: tower::Service<
-            http::Request<hyper::body::Incoming>,
+            http::Request<RequestBody>,
             Response = http::Response<tramline_streaming_proxy::ProxyBody>,
             Error = tramline_streaming_proxy::ProxyError,
             Future: Send,
@@ -118,4 +121,37 @@ async fn a_dripping_body_is_cut() {
     let answer = post(addr, "Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n").await;
     assert_eq!((answer.status, answer.code().as_str()), (408, "REQUEST_TIMEOUT"));
     soon("the upstream sees a request that broke off", sink.broken.0.acquire()).await.unwrap().forget();
+}
+
+#[tokio::test]
+async fn a_reset_is_no_end_behind_any_layer() {
+    // Scenario: a client of HTTP/2 takes its upload back with NO_ERROR, which hyper calls an end. Wrapped by a layer it
+    // must not pass for a whole body.
+    let (pass, mut passed) = tokio::sync::mpsc::channel(1);
+    let service = tower::service_fn(move |request: http::Request<RequestBody>| {
+        let pass = pass.clone();
+        // Beside the answer, which ends with its stream.
+        tokio::spawn(async move {
+            let mut body = Limited::new(request.into_body(), 100);
+            let begun = body.frame().await.unwrap().unwrap().into_data().unwrap();
+            pass.send(Ok(begun)).await.unwrap();
+            let rest = body.collect().await.map(|rest| rest.to_bytes());
+            pass.send(rest.map_err(|error| error.to_string())).await.unwrap();
+        });
+        std::future::pending::<Result<http::Response<Empty<Bytes>>, std::convert::Infallible>>()
+    });
+    let (listener, addr) = listen().await;
+    tokio::spawn(serve(listener, service, crate::h2_server::h2c(), std::future::pending()));
+    let mut client = Raw::client(addr, &[]).await;
+    let post = [(":method", "POST"), (":scheme", "http"), (":authority", "a"), (":path", "/")];
+    client.headers(1, 0, &post).await;
+    client.send(DATA, 0, 1, b"some").await;
+    assert_eq!(soon("its start", passed.recv()).await.unwrap().unwrap(), "some");
+    client.send(RST_STREAM, 0, 1, &NO_ERROR.to_be_bytes()).await;
+    soon("its end", passed.recv()).await.unwrap().unwrap_err();
+    client.headers(3, 0, &post).await;
+    client.send(DATA, 0, 3, b"some").await;
+    assert_eq!(soon("its start", passed.recv()).await.unwrap().unwrap(), "some");
+    client.send(DATA, END_STREAM, 3, b"more").await;
+    assert_eq!(soon("its end", passed.recv()).await.unwrap().unwrap(), "more");
 }

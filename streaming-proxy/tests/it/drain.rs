@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Bytes;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, oneshot};
-use tramline_streaming_proxy::server::{ServerConfig, serve};
+use tramline_streaming_proxy::server::{RequestBody, ServerConfig, serve};
 use tramline_streaming_proxy::{Forwarder, ProxyConfig, Route, Routes, Upstream, UpstreamConfig};
 
 use crate::client::Client;
@@ -69,7 +69,7 @@ async fn a_drain_answers_what_is_under_way_and_takes_nothing_new() {
 async fn a_drain_ends_though_a_client_that_was_answered_sends_on() {
     let (listener, addr) = listen().await;
     let (stop, stopped) = oneshot::channel::<()>();
-    let refuse = tower::service_fn(|_: Request<Incoming>| async {
+    let refuse = tower::service_fn(|_: Request<RequestBody>| async {
         let mut response = Response::new(Full::new(Bytes::from_static(b"no")));
         *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
         Ok::<_, Infallible>(response)

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tower::Layer;
 use tramline_streaming_proxy::config::Timeouts;
 use tramline_streaming_proxy::layer::respond::RespondLayer;
-use tramline_streaming_proxy::server::{ServerConfig, serve};
+use tramline_streaming_proxy::server::{RequestBody, ServerConfig, serve};
 use tramline_streaming_proxy::{Forwarder, Peer, ProxyConfig, Route, Routes, Upstream, UpstreamConfig};
 
 /// What a wait for something that must happen may take. Nothing waits for it to pass.
@@ -147,7 +147,7 @@ impl Bare {
     ) -> Self {
         let (listener, addr) = listen().await;
         let (stop, stopped) = oneshot::channel::<()>();
-        let service = tower::service_fn(move |request: Request<Incoming>| {
+        let service = tower::service_fn(move |request: Request<RequestBody>| {
             let text = answer(*request.extensions().get::<Peer>().unwrap());
             async move { Ok::<_, Infallible>(Response::new(text)) }
         });

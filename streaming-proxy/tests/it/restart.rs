@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Bytes;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tramline_streaming_proxy::config::Timeouts;
-use tramline_streaming_proxy::server::{ServerConfig, serve};
+use tramline_streaming_proxy::server::{RequestBody, ServerConfig, serve};
 use tramline_streaming_proxy::{ProxyConfig, UpstreamConfig};
 
 use crate::client::Client;
@@ -29,7 +29,7 @@ impl Origin {
     fn start(listener: TcpListener) -> Self {
         let (addr, served) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
         let count = served.clone();
-        let service = tower::service_fn(move |request: Request<Incoming>| {
+        let service = tower::service_fn(move |request: Request<RequestBody>| {
             let count = count.clone();
             async move {
                 let path = request.uri().path().to_owned();

@@ -6,11 +6,10 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use http::Request;
-use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tower::ServiceExt;
 use tramline_streaming_proxy::Peer;
-use tramline_streaming_proxy::server::{ServerConfig, serve};
+use tramline_streaming_proxy::server::{RequestBody, ServerConfig, serve};
 
 pub(super) fn config() -> ServerConfig {
     let mut config = ServerConfig::default();
@@ -26,7 +25,7 @@ pub(super) async fn run(
     config: ServerConfig,
     shutdown: impl Future<Output = ()> + Send,
 ) {
-    let service = tower::service_fn(move |request: Request<Incoming>| {
+    let service = tower::service_fn(move |request: Request<RequestBody>| {
         let mut request = request.map(Body::new);
         if let Some(peer) = request.extensions().get::<Peer>().copied() {
             request.extensions_mut().insert(ConnectInfo(peer.addr));

@@ -31,7 +31,7 @@ fn source(pieces: &[Vec<u8>], trailers: bool) -> Source {
     if trailers {
         frames.push_back(Frame::trailers(fields()));
     }
-    Source::new(Pieces(frames), Version::HTTP_11)
+    Source::new(Pieces(frames), Version::HTTP_11).unwrap()
 }
 
 fn fields() -> HeaderMap {
@@ -157,7 +157,8 @@ fn a_body_that_breaks_is_broken_for_all() {
             Poll::Ready(Some(Err(std::io::ErrorKind::ConnectionReset.into())))
         }
     }
-    let (replay, mut first) = Replay::new(Source::new(Broken, Version::HTTP_11), 50, &Room::new(100));
+    let (replay, mut first) =
+        Replay::new(Source::new(Broken, Version::HTTP_11).unwrap(), 50, &Room::new(100));
     assert!(next(&mut first).unwrap().is_err());
     assert!(replay.again().is_none());
 }
@@ -177,7 +178,7 @@ fn the_newest_try_is_the_one_that_is_woken() {
         }
     }
     let (replay, mut first) =
-        Replay::new(Source::new(Channel(receiver), Version::HTTP_11), 50, &Room::new(100));
+        Replay::new(Source::new(Channel(receiver), Version::HTTP_11).unwrap(), 50, &Room::new(100));
     let flags = [Arc::new(Flag::default()), Arc::new(Flag::default())];
     let wakers = flags.clone().map(Waker::from);
     let [first_waker, second_waker] = &wakers;

@@ -9,7 +9,6 @@ use std::time::Duration;
 use http::header::{CONNECTION, UPGRADE};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use tokio::io::{AsyncReadExt as _, DuplexStream, duplex};
@@ -18,10 +17,10 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, advance};
 
 use super::*;
-use crate::server::ServerConfig;
 use crate::server::connection::Connection;
 use crate::server::refuse::Checks;
 use crate::server::timer::SILENCE;
+use crate::server::{RequestBody, ServerConfig};
 use crate::trust::Peer;
 
 /// A client's end, and what serves the other one.
@@ -53,7 +52,7 @@ fn get(path: &str) -> String {
 
 /// Answers with the path; has the body read by somebody else; and echoes what follows an upgrade.
 async fn answer(
-    mut request: Request<Incoming>,
+    mut request: Request<RequestBody>,
     gate: Arc<Semaphore>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     gate.acquire().await.unwrap().forget();
