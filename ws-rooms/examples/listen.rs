@@ -1,27 +1,35 @@
-//! Prints each frame of a socket as one line of JSON, and at the end the close code.
+//! Listens to rooms for as long as it is let, whatever happens to connections: one line of JSON for each update and
+//! each change of state.
 //!
 //! ```sh
-//! cargo run -p tramline-ws-rooms --example listen --features client -- \
-//!     --url ws://127.0.0.1:3000/ws --token "$TOKEN" --subscribe payment:42
+//! cargo run -p tramline-ws-rooms --example listen --features client-tls -- \
+//!     --url ws://127.0.0.1:3000/ws --token-file token --room payment:42
 //! ```
 //!
-//! Exits with 0 after a close frame, 1 when the link broke, 2 when the server refused, 64 when
-//! called wrongly. `--count N` ends after N frames.
+//! Without `--room` it listens to every room that the server puts one into. The file is read again for each
+//! connection and before the token ends, so that whoever writes a new token there keeps it going. Ctrl-C closes;
+//! `--count N` ends after N events. Exits with 0 when it was told to end, 2 when the server or the file ended it, 64 when called wrongly.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for the command line")]
 
+use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use tramline_ws_rooms::client::{Client, Options, Refused};
-use tramline_ws_rooms::protocol::Request;
-use tramline_ws_rooms::{Error, ErrorKind};
+use futures_util::StreamExt;
+use futures_util::stream::SelectAll;
+use serde_json::{Value, json};
+use tramline_ws_rooms::client::{Session, SessionConfig, State, StopReason, Update, Why};
+use tramline_ws_rooms::{Credential, Error};
 
-const USAGE: &str = "usage: listen --url ws://HOST:PORT/ws --token TOKEN [--subscribe ROOM]… [--count N]";
+const USAGE: &str =
+    "usage: listen --url ws://HOST:PORT/ws (--token TOKEN | --token-file FILE) [--room ROOM]… [--count N]";
 
 #[derive(Default)]
 struct Args {
     url: String,
     token: Option<String>,
+    token_file: Option<PathBuf>,
     rooms: Vec<String>,
     count: Option<u64>,
 }
@@ -33,48 +41,91 @@ async fn main() -> ExitCode {
         return ExitCode::from(64);
     };
     match listen(args).await {
-        Ok(Some(code)) => {
-            println!(r#"{{"closed":{code}}}"#);
-            ExitCode::SUCCESS
-        }
-        Ok(None) => ExitCode::SUCCESS,
+        Ok(StopReason::Closed) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::from(2),
         Err(error) => {
-            use std::error::Error as _;
-            let refused = error.source().and_then(|source| source.downcast_ref::<Refused>());
-            match refused {
-                Some(Refused { status, body, .. }) => eprintln!("refused: {status} {body}"),
-                None => match error.source() {
-                    Some(source) => eprintln!("{error}: {source}"),
-                    None => eprintln!("{error}"),
-                },
-            }
-            ExitCode::from(if error.kind() == ErrorKind::Refused { 2 } else { 1 })
+            eprintln!("{error}");
+            ExitCode::from(64)
         }
     }
 }
 
-async fn listen(args: Args) -> Result<Option<u16>, Error> {
-    let mut options = Options::default();
-    options.token = args.token;
-    let mut client = Client::connect(&args.url, options).await?;
-    for (index, room) in args.rooms.iter().enumerate() {
-        let id = (index + 1).to_string();
-        client.send(&Request::subscribe(room), Some(&id)).await?;
+async fn listen(args: Args) -> Result<StopReason, Error> {
+    let Args { url, token, token_file, rooms, count } = args;
+    let tokens = move |_: Why| {
+        let (token, file) = (token.clone(), token_file.clone());
+        async move {
+            let token = match file {
+                None => token,
+                // No file: nobody is signed in.
+                Some(file) => match tokio::fs::read_to_string(file).await {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                    read => Some(read?.trim().to_owned()),
+                },
+            };
+            Ok(token.map(Credential::Bearer))
+        }
+    };
+    let session = Session::open(SessionConfig::new(url), tokens)?;
+    let mut updates = SelectAll::new();
+    for room in &rooms {
+        updates.push(session.subscribe(room)?);
     }
-    let mut left = args.count.unwrap_or(u64::MAX);
+    if rooms.is_empty() {
+        updates.push(session.subscribe_all());
+    }
+    let mut states = session.states();
+    let mut left = count.unwrap_or(u64::MAX);
     while left > 0 {
         tokio::select! {
-            frame = client.next_text() => match frame? {
-                Some(text) => println!("{text}"),
-                None => return Ok(Some(client.close_code().unwrap_or(1006))),
+            // What was heard before the end is printed before it.
+            biased;
+            Some(update) = updates.next() => {
+                left -= u64::from(matches!(update, Update::Event { .. }));
+                println!("{}", line(&update));
+            }
+            state = states.next() => match state {
+                Some(State::Stopped { reason, code }) => {
+                    println!("{}", json!({"state": "stopped", "reason": format!("{reason:?}"), "code": code}));
+                    return Ok(reason);
+                }
+                Some(state) => println!("{}", told(&state)),
+                None => break,
             },
             _ = tokio::signal::ctrl_c() => break,
         }
-        left -= 1;
     }
-    client.close().await?;
-    while client.next_text().await?.is_some() {}
-    Ok(None)
+    session.close().await;
+    Ok(StopReason::Closed)
+}
+
+fn line(update: &Update) -> Value {
+    match update {
+        Update::Event { room, offset, event } => json!({"room": room, "offset": offset, "event": event}),
+        Update::Gap { room, cause } => json!({"room": room, "gap": cause.to_string()}),
+        Update::Live { room, place } => json!({"room": room, "live": place}),
+        Update::Joined { room, user_id } => json!({"room": room, "joined": user_id}),
+        Update::Left { room, user_id } => json!({"room": room, "left": user_id}),
+        Update::Ended { room, code, message } => json!({"room": room, "ended": code, "message": message}),
+        other => json!({"unknown": format!("{other:?}")}),
+    }
+}
+
+fn told(state: &State) -> Value {
+    match state {
+        State::Opening { attempt } => json!({"state": "opening", "attempt": attempt}),
+        State::Recovering { user_id, .. } => json!({"state": "recovering", "userId": &**user_id}),
+        State::Open { user_id, .. } => json!({"state": "open", "userId": &**user_id}),
+        State::Waiting { attempt, delay, code, cause } => {
+            let cause = cause.as_ref().map(|cause| {
+                use std::error::Error as _;
+                cause.source().map_or_else(|| cause.to_string(), |source| format!("{cause}: {source}"))
+            });
+            let ms = delay.as_secs_f64() * 1_000.0;
+            json!({"state": "waiting", "attempt": attempt, "delayMs": ms.round(), "code": code, "cause": cause})
+        }
+        other => json!({"state": format!("{other:?}")}),
+    }
 }
 
 fn parse(mut args: impl Iterator<Item = String>) -> Option<Args> {
@@ -84,10 +135,11 @@ fn parse(mut args: impl Iterator<Item = String>) -> Option<Args> {
         match name.as_str() {
             "--url" => parsed.url = value,
             "--token" => parsed.token = Some(value),
-            "--subscribe" => parsed.rooms.push(value),
+            "--token-file" => parsed.token_file = Some(value.into()),
+            "--room" => parsed.rooms.push(value),
             "--count" => parsed.count = Some(value.parse().ok()?),
             _ => return None,
         }
     }
-    (!parsed.url.is_empty()).then_some(parsed)
+    (!parsed.url.is_empty() && parsed.token.is_some() != parsed.token_file.is_some()).then_some(parsed)
 }

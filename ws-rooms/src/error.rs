@@ -16,18 +16,28 @@ pub struct Error {
 pub enum ErrorKind {
     /// The backplane could not be reached, or did not answer in time.
     Backplane,
+    /// The session has stopped.
+    Closed,
     /// A setting cannot be used.
     Config,
     /// The connection could not be opened.
     Connect,
+    /// The source of credentials failed, or what it gave cannot be sent.
+    Credential,
     /// The event is not one JSON object.
     InvalidEvent,
     /// The room's name is not well formed, or the room is of the wrong kind for this call.
     InvalidRoom,
     /// The other side broke the protocol, or the connection.
     Protocol,
+    /// Too many requests wait already.
+    QueueFull,
     /// The server refused the upgrade.
     Refused,
+    /// The server answered a request with an error.
+    Rejected,
+    /// No answer came in time.
+    Timeout,
     /// The event is larger than the node passes on.
     TooLarge,
 }
@@ -56,7 +66,10 @@ impl Error {
     /// Whether the same call may succeed later.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(self.kind, ErrorKind::Backplane | ErrorKind::Connect)
+        matches!(
+            self.kind,
+            ErrorKind::Backplane | ErrorKind::Connect | ErrorKind::QueueFull | ErrorKind::Timeout
+        )
     }
 }
 
@@ -65,12 +78,17 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
             ErrorKind::Backplane => "the backplane is unavailable",
+            ErrorKind::Closed => "the session has stopped",
             ErrorKind::Config => "a setting cannot be used",
             ErrorKind::Connect => "the connection could not be opened",
+            ErrorKind::Credential => "no credential that can be sent",
             ErrorKind::InvalidEvent => "the event is not a JSON object",
             ErrorKind::InvalidRoom => "the room's name is not valid here",
             ErrorKind::Protocol => "the connection broke the protocol",
+            ErrorKind::QueueFull => "too many requests wait already",
             ErrorKind::Refused => "the server refused the upgrade",
+            ErrorKind::Rejected => "the server answered with an error",
+            ErrorKind::Timeout => "no answer came in time",
             ErrorKind::TooLarge => "the event is too large",
         })
     }

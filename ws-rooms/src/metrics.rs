@@ -66,27 +66,7 @@ impl Metrics {
     }
 
     pub(crate) fn closed(&self, code: u16) {
-        // An application's own codes share one label, or each would be a series.
-        let label = match code {
-            1000 => "1000",
-            1001 => "1001",
-            1002 => "1002",
-            1006 => "1006",
-            1007 => "1007",
-            1009 => "1009",
-            4001 => "4001",
-            4003 => "4003",
-            4004 => "4004",
-            4009 => "4009",
-            4101 => "4101",
-            4108 => "4108",
-            4129 => "4129",
-            4200 => "4200",
-            4201 => "4201",
-            4202 => "4202",
-            _ => "other",
-        };
-        metrics::counter!("ws.closes", "code" => label).increment(1);
+        metrics::counter!("ws.closes", "code" => code_label(code)).increment(1);
     }
 
     pub(crate) fn refused(&self, code: &'static str) {
@@ -110,5 +90,28 @@ impl Metrics {
 
     pub(crate) fn dropped_total(&self) -> u64 {
         self.dropped_total.load(Ordering::Relaxed)
+    }
+}
+
+/// A close code as a label. An application's own codes share one, or each would be a series.
+pub(crate) fn code_label(code: u16) -> &'static str {
+    match code {
+        1000 => "1000",
+        1001 => "1001",
+        1002 => "1002",
+        1006 => "1006",
+        1007 => "1007",
+        1009 => "1009",
+        4001 => "4001",
+        4003 => "4003",
+        4004 => "4004",
+        4009 => "4009",
+        4101 => "4101",
+        4108 => "4108",
+        4129 => "4129",
+        4200 => "4200",
+        4201 => "4201",
+        4202 => "4202",
+        _ => "other",
     }
 }

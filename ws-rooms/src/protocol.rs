@@ -46,6 +46,10 @@ pub enum GapReason {
     Source,
     /// What was missed is no longer kept.
     Trimmed,
+    /// A reason of a later version, as a client reads it; servers do not say it.
+    #[serde(other)]
+    #[cfg_attr(feature = "typescript", ts(skip))]
+    Unknown,
 }
 
 /// Why a recovery came with nothing.
@@ -60,6 +64,10 @@ pub enum NotRecovered {
     TooMany,
     /// Part of what was missed is no longer kept.
     Trimmed,
+    /// A reason of a later version, as a client reads it; servers do not say it.
+    #[serde(other)]
+    #[cfg_attr(feature = "typescript", ts(skip))]
+    Unknown,
 }
 
 // === impl GapReason ===

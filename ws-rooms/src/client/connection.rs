@@ -1,17 +1,20 @@
 //! One connection, typed frames.
 
+use std::collections::VecDeque;
 use std::fmt;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use http::{HeaderValue, header};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
-use super::transport::Transport;
+use super::transport::{Transport, Watched};
 use crate::error::{Error, ErrorKind};
 use crate::protocol::{Request, SUBPROTOCOL, ServerFrame};
 
@@ -34,8 +37,10 @@ pub struct Options {
 
 /// One connection. Frames wait in the socket until [`next`](Client::next) takes them.
 pub struct Client<S = Transport> {
-    socket: WebSocketStream<S>,
+    socket: WebSocketStream<Watched<S>>,
     close: Option<(u16, String)>,
+    /// Something was handed to the socket that it may not have sent.
+    unflushed: bool,
 }
 
 /// The answer of a server that refused the upgrade; the source of an error of kind
@@ -129,10 +134,11 @@ impl Client {
         let uri = request.uri().clone();
         let connecting = Box::pin(async {
             let transport = Transport::open(&uri, &options).await?;
-            tokio_tungstenite::client_async_with_config(request, transport, Some(config())).await
+            tokio_tungstenite::client_async_with_config(request, Watched::new(transport), Some(config()))
+                .await
         });
         match tokio::time::timeout(options.connect_timeout, connecting).await {
-            Ok(Ok((socket, _))) => Ok(Self { socket, close: None }),
+            Ok(Ok((socket, _))) => Ok(Self { socket, close: None, unflushed: false }),
             Ok(Err(WsError::Http(response))) => {
                 let status = response.status().as_u16();
                 let retry_after = response.headers().get(header::RETRY_AFTER);
@@ -150,7 +156,8 @@ impl Client {
 impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     /// Takes over a connection whose handshake is done, for instance one end of a pipe in memory.
     pub async fn over(io: S) -> Self {
-        Self { socket: WebSocketStream::from_raw_socket(io, Role::Client, Some(config())).await, close: None }
+        let socket = WebSocketStream::from_raw_socket(Watched::new(io), Role::Client, Some(config())).await;
+        Self { socket, close: None, unflushed: false }
     }
 
     /// The next frame, or `None` when the connection has ended; then
@@ -180,20 +187,61 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     ///
     /// No frame is lost when dropped.
     pub async fn next_text(&mut self) -> Result<Option<String>, Error> {
+        std::future::poll_fn(|cx| self.poll_text(cx)).await
+    }
+
+    /// The same, while what waits in `out` is sent as far as the socket takes it. Nothing is lost when dropped.
+    pub(super) async fn exchange(&mut self, out: &mut VecDeque<String>) -> Result<Option<String>, Error> {
+        std::future::poll_fn(|cx| {
+            let written = self.poll_write(cx, out);
+            match self.poll_text(cx) {
+                // Only then: what the server said before it closed the link counts.
+                Poll::Pending => match written {
+                    Poll::Ready(Err(error)) => Poll::Ready(Err(Error::with(ErrorKind::Protocol, error))),
+                    Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+                },
+                ready @ Poll::Ready(_) => ready,
+            }
+        })
+        .await
+    }
+
+    /// When bytes last came.
+    pub(super) fn last_read(&self) -> Instant {
+        self.socket.get_ref().last_read()
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, out: &mut VecDeque<String>) -> Poll<Result<(), WsError>> {
+        while !out.is_empty() {
+            ready!(self.socket.poll_ready_unpin(cx))?;
+            if let Some(text) = out.pop_front() {
+                self.unflushed = true;
+                self.socket.start_send_unpin(Message::text(text))?;
+            }
+        }
+        if self.unflushed {
+            ready!(self.socket.poll_flush_unpin(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_text(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<String>, Error>> {
         loop {
-            match self.socket.next().await {
-                Some(Ok(Message::Text(text))) => return Ok(Some(text.as_str().to_owned())),
+            return Poll::Ready(match ready!(self.socket.poll_next_unpin(cx)) {
+                Some(Ok(Message::Text(text))) => Ok(Some(text.as_str().to_owned())),
                 Some(Ok(Message::Close(frame))) => {
                     self.close = Some(frame.map_or((1005, String::new()), |frame| {
                         (frame.code.into(), frame.reason.as_str().to_owned())
                     }));
+                    continue;
                 }
-                Some(Ok(_)) => {}
+                Some(Ok(_)) => continue,
                 // After the close frame the server may end the link in any way.
-                Some(Err(_)) if self.close.is_some() => return Ok(None),
-                None => return Ok(None),
-                Some(Err(error)) => return Err(Error::with(ErrorKind::Protocol, error)),
-            }
+                Some(Err(_)) if self.close.is_some() => Ok(None),
+                None => Ok(None),
+                Some(Err(error)) => Err(Error::with(ErrorKind::Protocol, error)),
+            });
         }
     }
 

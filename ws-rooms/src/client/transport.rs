@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use http::Uri;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use super::connection::Options;
 
@@ -22,24 +23,36 @@ enum Io {
     Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
 }
 
+/// Knows when bytes last came. Frames are no measure: a large one takes its time on a slow link.
+#[derive(Debug)]
+pub(super) struct Watched<S> {
+    io: S,
+    last_read: Instant,
+}
+
 // === impl Transport ===
 
 impl Transport {
-    /// Connects to the host of a `ws` or `wss` URL.
-    pub(super) async fn open(uri: &Uri, options: &Options) -> io::Result<Self> {
+    /// Whether a URL is `wss`, its host and its port.
+    pub(super) fn target(uri: &Uri) -> io::Result<(bool, &str, u16)> {
         let invalid = |what| io::Error::new(io::ErrorKind::InvalidInput, what);
         let secure = match uri.scheme_str() {
             Some("ws") => false,
             Some("wss") => true,
             _ => return Err(invalid("the URL begins with neither ws:// nor wss://")),
         };
-        let host = uri.host().ok_or_else(|| invalid("the URL names no host"))?;
-        // An IPv6 address stands in brackets in a URL (RFC 3986, 3.2.2), and nowhere else.
-        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
         if secure && cfg!(not(feature = "client-tls")) {
             return Err(invalid("wss:// needs the feature `client-tls`"));
         }
+        let host = uri.host().ok_or_else(|| invalid("the URL names no host"))?;
+        // An IPv6 address stands in brackets in a URL (RFC 3986, 3.2.2), and nowhere else.
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        Ok((secure, host, uri.port_u16().unwrap_or(if secure { 443 } else { 80 })))
+    }
+
+    /// Connects to the host of a `ws` or `wss` URL.
+    pub(super) async fn open(uri: &Uri, options: &Options) -> io::Result<Self> {
+        let (secure, host, port) = Self::target(uri)?;
         let stream = TcpStream::connect((host, port)).await?;
         // Requests are small and wait for answers: nothing is gained by collecting them.
         stream.set_nodelay(true)?;
@@ -48,7 +61,7 @@ impl Transport {
             return Ok(Self(Io::Tls(Box::new(super::tls::connect(host, &options.roots, stream).await?))));
         }
         #[cfg(not(feature = "client-tls"))]
-        let _ = options;
+        let _ = (options, secure);
         Ok(Self(Io::Plain(stream)))
     }
 }
@@ -90,5 +103,46 @@ impl AsyncWrite for Transport {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         on_io!(self, io => io.poll_shutdown(cx))
+    }
+}
+
+// === impl Watched ===
+
+impl<S> Watched<S> {
+    pub(super) fn new(io: S) -> Self {
+        Self { io, last_read: Instant::now() }
+    }
+
+    pub(super) fn last_read(&self) -> Instant {
+        self.last_read
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.io).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.last_read = Instant::now();
+        }
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }

@@ -263,6 +263,7 @@ pub(super) fn word(reason: GapReason) -> &'static str {
         GapReason::Slow => "slow",
         GapReason::Source => "source",
         GapReason::Trimmed => "trimmed",
+        GapReason::Unknown => "unknown",
     }
 }
 

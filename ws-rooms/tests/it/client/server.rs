@@ -17,16 +17,25 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::task::AbortOnDropHandle;
 use tramline_ws_rooms::{PeerInfo, Rooms};
 
-/// Rooms behind a port. Dropped, it closes the port and every connection.
+/// Rooms behind a port. Connections that were upgraded are the rooms' affair.
 pub(super) struct Server {
     pub(super) rooms: Rooms,
     pub(super) addr: SocketAddr,
-    _accepting: AbortOnDropHandle<()>,
+    accepting: AbortOnDropHandle<()>,
 }
 
 // === impl Server ===
 
 impl Server {
+    pub(super) async fn start(rooms: Rooms) -> Self {
+        Self::listen(rooms, 0, None).await
+    }
+
+    /// On a port that another one had.
+    pub(super) async fn start_at(rooms: Rooms, port: u16) -> Self {
+        Self::listen(rooms, port, None).await
+    }
+
     pub(super) async fn start_with_tls(rooms: Rooms, config: rustls::ServerConfig) -> Self {
         Self::listen(rooms, 0, Some(TlsAcceptor::from(Arc::new(config)))).await
     }
@@ -36,7 +45,17 @@ impl Server {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.unwrap();
         let addr = listener.local_addr().unwrap();
         let accepting = tokio::spawn(accept(listener, tls, rooms.clone()));
-        Self { rooms, addr, _accepting: AbortOnDropHandle::new(accepting) }
+        Self { rooms, addr, accepting: AbortOnDropHandle::new(accepting) }
+    }
+
+    /// Closes the port, which is free then.
+    pub(super) async fn stop(self) {
+        self.accepting.abort();
+        let _ = self.accepting.await;
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("ws://{}/ws", self.addr)
     }
 }
 
