@@ -5,6 +5,8 @@ use chassis::config::ConfigError;
 use tramline_cache::{Cache, CacheConfig};
 use tramline_observability::metrics::{MetricsHandle, Recorder, RecorderConfig};
 use tramline_session_sync::tickets::{Tickets, TicketsConfig};
+use tramline_ws_rooms::Backplane;
+use tramline_ws_rooms::backplane::RedisConfig;
 
 /// What [`build`](crate::build) gets beside the configuration.
 #[derive(Clone)]
@@ -16,15 +18,17 @@ pub struct Deps {
     pub cache: Cache,
     /// Socket tickets; none where nobody could tell that one was used.
     pub tickets: Option<Tickets>,
+    /// Where events of rooms are numbered.
+    pub backplane: Backplane,
     /// What the live room shows; none where the process records no metrics.
     pub metrics: Option<MetricsHandle>,
 }
 
 impl Deps {
-    /// These engines.
+    /// These engines, and rooms of this node alone until [`backplane`](Self::backplane) says something else.
     #[must_use]
     pub fn new(shell: Shell, cache: Cache, tickets: Option<Tickets>, metrics: Option<MetricsHandle>) -> Self {
-        Self { shell, cache, tickets, metrics }
+        Self { shell, cache, tickets, backplane: Backplane::memory(), metrics }
     }
 
     /// The engines that the configuration names.
@@ -41,8 +45,22 @@ impl Deps {
             ),
             None => (Cache::memory(CacheConfig::default()), None),
         };
+        let backplane = Self::backplane(shell)?;
         let metrics = Recorder::global(&RecorderConfig::default()).ok();
-        Ok(Self { shell: shell.clone(), cache, tickets, metrics })
+        Ok(Self { shell: shell.clone(), cache, tickets, backplane, metrics })
+    }
+
+    /// The rooms of the Redis that the configuration names, or of this node alone.
+    ///
+    /// # Errors
+    ///
+    /// A URL that does not parse.
+    pub fn backplane(shell: &Shell) -> Result<Backplane, ConfigError> {
+        match &shell.common().redis_url {
+            Some(url) => Backplane::redis(RedisConfig::new(url.expose()))
+                .map_err(|error| ConfigError::new("REDIS_URL", error)),
+            None => Ok(Backplane::memory()),
+        }
     }
 }
 

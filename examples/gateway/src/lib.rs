@@ -24,7 +24,7 @@ use crate::health::SystemHealth;
 use crate::limits::Limits;
 use crate::live::Sampler;
 use crate::routes::Watch;
-use crate::sockets::Sockets;
+use crate::sockets::{Engines, Sockets};
 
 /// How long sockets may take to leave: each is told a moment of its own to come back at.
 const SOCKETS_LEAVE: Duration = Duration::from_secs(5);
@@ -39,12 +39,18 @@ const SOCKETS_LEAVE: Duration = Duration::from_secs(5);
     reason = "every service is built this way: it owns what it is built of"
 )]
 pub fn build(config: Config, deps: Deps) -> Result<Service, ConfigError> {
-    let Deps { shell, cache, tickets, metrics } = deps;
+    let Deps { shell, cache, tickets, backplane, metrics } = deps;
     let auth = shell.auth()?;
     let limits = Limits::open(&config.rate_limits, shell.common(), auth.clone())?;
     let forwarder = proxying::forwarder(routes::load(&config)?, shell.common())?;
     let watch = Watch::new(&config, forwarder.clone())?;
-    let sockets = Sockets::open(&config, &auth, tickets, cache.clone(), forwarder.clone());
+    let sockets = Sockets::open(
+        &config,
+        &shell,
+        &auth,
+        Engines { tickets, cache: cache.clone(), backplane },
+        forwarder.clone(),
+    );
 
     let lifecycle = shell.lifecycle();
     sockets.bridge(&shell);

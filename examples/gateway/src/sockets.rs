@@ -6,6 +6,7 @@ mod bridge;
 use chassis::Shell;
 use chassis::auth::Auth;
 use tramline_cache::Cache;
+use tramline_observability::health::Need;
 use tramline_session_sync::tickets::Tickets;
 use tramline_streaming_proxy::Forwarder;
 use tramline_ws_rooms::{Backplane, RoomRule, Rooms, RoomsConfig, SlowPolicy};
@@ -23,15 +24,23 @@ pub(crate) struct Sockets {
     auth: Auth,
 }
 
+/// What the sockets share with other processes, if anything.
+pub(crate) struct Engines {
+    pub(crate) tickets: Option<Tickets>,
+    pub(crate) cache: Cache,
+    pub(crate) backplane: Backplane,
+}
+
 impl Sockets {
     /// The rooms of the contract on this node.
     pub(crate) fn open(
         config: &Config,
+        shell: &Shell,
         auth: &Auth,
-        tickets: Option<Tickets>,
-        cache: Cache,
+        engines: Engines,
         forwarder: Forwarder,
     ) -> Self {
+        let Engines { tickets, cache, backplane } = engines;
         let mut rooms = RoomsConfig::default();
         rooms.origins.clone_from(&config.origins);
         rooms.rules = vec![
@@ -42,8 +51,14 @@ impl Sockets {
             // Samples are worth nothing once the next is there: a slow reader gets the newest, and is told.
             RoomRule::exact(live::ROOM).local().on_slow(SlowPolicy::Latest),
         ];
+        let numbered = backplane.clone();
+        // Optional: without it sockets are refused or wait, and all else goes on.
+        shell.health().check("rooms", Need::Optional, move || {
+            let up = numbered.is_up();
+            async move { if up { Ok(()) } else { Err("the rooms' backplane is away") } }
+        });
         let gatekeeper = Gatekeeper::new(auth.verifier().clone(), tickets, cache, forwarder);
-        Self { rooms: Rooms::new(rooms, gatekeeper, Backplane::memory()), auth: auth.clone() }
+        Self { rooms: Rooms::new(rooms, gatekeeper, backplane), auth: auth.clone() }
     }
 
     pub(crate) fn rooms(&self) -> &Rooms {

@@ -209,12 +209,10 @@ impl Engines {
             profile: format!("http://{}", ports.profile),
         };
         let config = gateway::Config::new(upstreams, origins, self.options.rate_limits);
-        let deps = gateway::Deps::new(
-            self.shell(&Process::gateway()),
-            self.cache("gateway")?,
-            Some(tickets),
-            metrics,
-        );
+        let shell = self.shell(&Process::gateway());
+        let backplane = gateway::Deps::backplane(&shell)?;
+        let mut deps = gateway::Deps::new(shell, self.cache("gateway")?, Some(tickets), metrics);
+        deps.backplane = backplane;
         let gateway = gateway::build(config, deps)?;
         Ok(vec![gateway, auth, payments, admin, profile])
     }

@@ -6,6 +6,7 @@ mod edge;
 mod edges;
 mod limits;
 mod proxying;
+mod rooms_on_redis;
 mod routes;
 mod sockets;
 mod support;

@@ -10,11 +10,11 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use axum::{Json, Router};
-use chassis::Shell;
 use chassis::config::{Common, ConfigError, Process};
 use chassis::problem::{Code, Problem};
 use chassis::service::{ServeConfig, serve};
 use chassis::testing::Issuer;
+use chassis::{Service, Shell};
 use contracts::Role;
 use futures_util::stream;
 use gateway::{Config, Deps, RateLimits, Upstreams, build};
@@ -31,6 +31,7 @@ use tramline_session_sync::tickets::{Tickets, TicketsConfig};
 use tramline_streaming_proxy::edge::tls::Tls;
 use tramline_streaming_proxy::layer::rate_limit::Quota;
 use tramline_streaming_proxy::server::{self, ServerConfig};
+use tramline_ws_rooms::Backplane;
 use tramline_ws_rooms::client::{Client as Socket, Options, Refused};
 use uuid::Uuid;
 
@@ -67,6 +68,7 @@ pub(crate) struct Setup {
     pub(crate) profile: Option<String>,
     pub(crate) routes_file: Option<std::path::PathBuf>,
     pub(crate) tls: Option<Tls>,
+    pub(crate) backplane: Option<Backplane>,
 }
 
 pub(crate) struct World {
@@ -77,6 +79,7 @@ pub(crate) struct World {
     pub(crate) tickets: Tickets,
     pub(crate) hub: Hub,
     pub(crate) client: Client,
+    pub(crate) service: Service,
     feed: String,
     stop: oneshot::Sender<()>,
     run: JoinHandle<chassis::service::End>,
@@ -127,6 +130,7 @@ impl Default for Setup {
             profile: None,
             routes_file: None,
             tls: None,
+            backplane: None,
         }
     }
 }
@@ -219,7 +223,8 @@ impl World {
         };
         let mut config = Config::new(upstreams, vec![ORIGIN.to_owned()], setup.limits);
         config.routes_file = setup.routes_file;
-        let deps = Deps::new(shell, Cache::memory(CacheConfig::default()), Some(tickets.clone()), None);
+        let mut deps = Deps::new(shell, Cache::memory(CacheConfig::default()), Some(tickets.clone()), None);
+        deps.backplane = setup.backplane.unwrap_or_else(Backplane::memory);
         let service = build(config, deps)?;
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -237,7 +242,8 @@ impl World {
         });
         let client = Client::builder().no_proxy().build().unwrap();
         let url = format!("http://{addr}");
-        let world = Self { url, addr, services, issuer, tickets, hub, client, feed, stop, run };
+        let service = health.clone();
+        let world = Self { url, addr, services, issuer, tickets, hub, client, service, feed, stop, run };
         until("the gateway is ready", async || health.is_well().await.then_some(())).await;
         let heard = async || {
             let feed = world.hub.queue(&world.feed).await.ok().flatten();
