@@ -24,5 +24,6 @@ mod recovery;
 mod refusals;
 mod renewal;
 mod slow;
+mod storm;
 mod support;
 mod vectors;
