@@ -18,10 +18,11 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::HistoryConfig;
 use crate::error::Error;
-use crate::protocol::{GapReason, NotRecovered, Position, RoomId};
+use crate::protocol::{GapReason, Member, NotRecovered, Position, RoomId};
 use crate::publication::Publication;
 
 /// A cheap handle to the place where events are numbered.
@@ -70,6 +71,17 @@ pub trait Driver: Send + Sync + 'static {
 
     /// The events that feed the rooms were lost for a while: tells the members of every room.
     fn lose_place(&self, loss: Loss) -> impl Future<Output = ()> + Send;
+
+    /// A connection of this user has come into a room that shows who is there. The sinks are told of the user's first,
+    /// once over all nodes; one who comes back before the leave was due has never left. Must not wait.
+    fn enter(&self, room: &RoomId, user: &Arc<str>);
+
+    /// Takes one [`enter`](Self::enter) back; the sinks are told of the user's last, `after` so long. The connections
+    /// of a node that is gone are taken back by the others. Must not wait.
+    fn exit(&self, room: &RoomId, user: &Arc<str>, after: Duration);
+
+    /// Who is in the room, on all nodes, by user id. One who may come back in time is among them, with no connections.
+    fn present(&self, room: &RoomId) -> impl Future<Output = Result<Vec<Member>, Error>> + Send;
 
     /// Called about once a second by each node with connections: for what has to go with time, also when nothing
     /// else happens. Must not wait. Does nothing unless a driver has something to do.
@@ -222,6 +234,9 @@ pub(crate) trait ErasedDriver: Send + Sync {
         reason: GapReason,
     ) -> BoxFuture<'a, Result<(), Error>>;
     fn lose_place(&self, loss: Loss) -> BoxFuture<'_, ()>;
+    fn enter(&self, room: &RoomId, user: &Arc<str>);
+    fn exit(&self, room: &RoomId, user: &Arc<str>, after: Duration);
+    fn present<'a>(&'a self, room: &'a RoomId) -> BoxFuture<'a, Result<Vec<Member>, Error>>;
     fn tidy(&self);
     fn is_up(&self) -> bool;
 }
@@ -263,6 +278,18 @@ impl<D: Driver> ErasedDriver for D {
 
     fn lose_place(&self, loss: Loss) -> BoxFuture<'_, ()> {
         Box::pin(Driver::lose_place(self, loss))
+    }
+
+    fn enter(&self, room: &RoomId, user: &Arc<str>) {
+        Driver::enter(self, room, user);
+    }
+
+    fn exit(&self, room: &RoomId, user: &Arc<str>, after: Duration) {
+        Driver::exit(self, room, user, after);
+    }
+
+    fn present<'a>(&'a self, room: &'a RoomId) -> BoxFuture<'a, Result<Vec<Member>, Error>> {
+        Box::pin(Driver::present(self, room))
     }
 
     fn tidy(&self) {

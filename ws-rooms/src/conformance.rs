@@ -19,6 +19,7 @@
 
 mod alone;
 mod harness;
+mod presence;
 mod together;
 
 use crate::backplane::Backplane;
@@ -87,6 +88,9 @@ pub async fn run(make: impl Fn() -> Nodes, can: &Capabilities) {
     }
     if let Some((first, second)) = pair() {
         together::a_place_lost_on_one_node_is_told_on_both(first, second).await;
+    }
+    if let Some((first, second)) = pair() {
+        presence::people_come_and_go_once(first, second).await;
     }
     if let Some((first, second)) = pair() {
         together::what_one_node_kept_another_recovers(first, second, can).await;

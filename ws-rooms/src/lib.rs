@@ -14,6 +14,7 @@ mod upgrade;
 
 mod directory;
 mod node;
+mod presence;
 mod publication;
 mod registry;
 mod session;

@@ -14,6 +14,7 @@ use crate::backplane::{Backplane, ErasedDriver, MemoryBackplane};
 use crate::config::{HistoryConfig, RoomsConfig};
 use crate::directory::{Denied, Directory, Place};
 use crate::metrics::Metrics;
+use crate::presence::LINGER;
 use crate::protocol::{GapReason, Position, RoomId};
 use crate::publication::{Entry, Fanout};
 use crate::refusal::Refusal;
@@ -75,6 +76,17 @@ impl Node {
     /// Passes an event to local rooms.
     pub(crate) fn append_local(&self, fanout: &Fanout) {
         self.local.append(fanout);
+    }
+
+    /// How long a user stays after their last connection. In a drain everybody comes back elsewhere, a little later.
+    pub(crate) fn linger(&self) -> Duration {
+        if self.directory.is_draining() { LINGER + self.config.drain_spread } else { LINGER }
+    }
+
+    /// What has to go with time.
+    pub(crate) fn tidy(&self) {
+        self.backplane.driver().tidy();
+        self.local.settle();
     }
 
     /// The backplane that numbers a room.
@@ -173,6 +185,20 @@ impl Sink {
         if let Some(node) = self.node.upgrade() {
             let policy = node.config.rule(room).slow;
             node.registry.each(room, |conn| conn.gap(room, at, reason, policy));
+        }
+    }
+
+    /// Tells the room's members on this node that a user has come, all but the user's own connections.
+    pub fn joined(&self, room: &RoomId, user: &str) {
+        if let Some(node) = self.node.upgrade() {
+            node.registry.tell("joined", room, user);
+        }
+    }
+
+    /// Tells the room's members on this node that a user has left.
+    pub fn left(&self, room: &RoomId, user: &str) {
+        if let Some(node) = self.node.upgrade() {
+            node.registry.tell("left", room, user);
         }
     }
 

@@ -7,13 +7,16 @@ mod total;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 use metrics::Gauge;
+use tokio::time::Instant;
 
 use crate::backplane::{Driver, Entry, Fanout, Loss, Recovery, RecoveryBounds, Sink};
 use crate::config::HistoryConfig;
 use crate::error::Error;
-use crate::protocol::{GapReason, Position, RoomId};
+use crate::presence::Presence;
+use crate::protocol::{GapReason, Member, Position, RoomId};
 
 use self::log::Logs;
 use self::total::Total;
@@ -36,6 +39,7 @@ struct Shared {
     hasher: RandomState,
     sinks: RwLock<Vec<Sink>>,
     kept: Gauge,
+    presence: Mutex<Presence>,
 }
 
 // === impl MemoryBackplane ===
@@ -59,6 +63,7 @@ impl MemoryBackplane {
                 hasher: RandomState::new(),
                 sinks: RwLock::new(Vec::new()),
                 kept: metrics::gauge!("ws.history.bytes"),
+                presence: Mutex::default(),
             }),
         }
     }
@@ -106,6 +111,22 @@ impl MemoryBackplane {
 
     fn sinks(&self) -> std::sync::RwLockReadGuard<'_, Vec<Sink>> {
         self.shared.sinks.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets those leave whose time has come.
+    pub(crate) fn settle(&self) {
+        drop(self.settled());
+    }
+
+    /// Who is there, after those who are due have left.
+    fn settled(&self) -> MutexGuard<'_, Presence> {
+        let mut presence = self.shared.presence.lock().unwrap_or_else(PoisonError::into_inner);
+        for (room, user) in presence.settle(Instant::now()) {
+            for sink in self.sinks().iter() {
+                sink.left(&room, &user);
+            }
+        }
+        presence
     }
 
     pub(crate) fn lose_place_now(&self, loss: Loss) {
@@ -175,8 +196,27 @@ impl Driver for MemoryBackplane {
         self.lose_place_now(loss);
     }
 
+    fn enter(&self, room: &RoomId, user: &Arc<str>) {
+        let mut presence = self.settled();
+        if presence.enter(room, user) {
+            // ORDER: as in `append`, or a user could be told to leave before they come.
+            for sink in self.sinks().iter() {
+                sink.joined(room, user);
+            }
+        }
+    }
+
+    fn exit(&self, room: &RoomId, user: &Arc<str>, after: Duration) {
+        self.settled().exit(room, user, Instant::now() + after);
+    }
+
+    async fn present(&self, room: &RoomId) -> Result<Vec<Member>, Error> {
+        Ok(self.settled().members(room))
+    }
+
     #[allow(clippy::cast_precision_loss, reason = "a gauge of bytes far below 2^52")]
     fn tidy(&self) {
+        self.settle();
         for shard in &self.shared.shards {
             // One that is busy is trimmed by whoever is at it.
             if let Ok(mut logs) = shard.try_lock() {

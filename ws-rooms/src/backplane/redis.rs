@@ -7,10 +7,12 @@ mod config;
 mod connection;
 mod fanouts;
 mod feed;
+mod presence;
 mod reader;
 mod room;
 mod scripts;
 mod session;
+mod there;
 mod wire;
 mod writer;
 
@@ -23,13 +25,16 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::backplane::{Driver, Entry, Fanout, Loss, Recovery, RecoveryBounds, Sink};
 use crate::error::{Error, ErrorKind};
-use crate::protocol::{GapReason, Position, RoomId};
+use crate::protocol::{GapReason, Member, Position, RoomId};
 
 use self::connection::Connector;
+use self::presence::{Attendance, Keeper};
 use self::reader::{Command, Reader, Recover};
+use self::there::Moved;
 use self::writer::{Job, Work, Writer};
 
 /// Publications that wait for Redis; further publishers wait for a place.
@@ -47,7 +52,9 @@ pub struct RedisBackplane {
     bytes: Arc<Semaphore>,
     commands: mpsc::Sender<Command>,
     /// Taken by the first node.
-    tasks: Arc<Mutex<Option<(Writer, Reader)>>>,
+    tasks: Arc<Mutex<Option<(Writer, Reader, Keeper)>>>,
+    /// Ends the keeper with the last handle; the others end with their queues.
+    end: Arc<DropGuard>,
 }
 
 /// What the handle and the tasks share.
@@ -58,6 +65,7 @@ struct Shared {
     members: Mutex<HashMap<RoomId, usize>>,
     /// Rooms whose last member has left since the reader looked.
     left: Mutex<HashSet<RoomId>>,
+    attendance: Arc<Attendance>,
     /// Since when Redis is away.
     away: Mutex<Option<Instant>>,
 }
@@ -81,18 +89,21 @@ impl RedisBackplane {
             sinks: RwLock::default(),
             members: Mutex::default(),
             left: Mutex::default(),
+            attendance: Arc::default(),
             away: Mutex::new(Some(Instant::now())),
         });
         let (jobs, queue) = mpsc::channel(QUEUED);
         let (commands, asked) = mpsc::channel(ASKED);
         let writer = Writer::new(Arc::clone(&shared.connector), queue);
         let reader = Reader::new(Arc::clone(&shared), asked);
+        let keeper = Keeper::new(Arc::clone(&shared.connector), Arc::clone(&shared.attendance));
         Ok(Self {
             shared,
             jobs,
             bytes: Arc::new(Semaphore::new(QUEUED_BYTES)),
             commands,
-            tasks: Arc::new(Mutex::new(Some((writer, reader)))),
+            tasks: Arc::new(Mutex::new(Some((writer, reader, keeper)))),
+            end: Arc::new(CancellationToken::new().drop_guard()),
         })
     }
 
@@ -133,10 +144,11 @@ impl Driver for RedisBackplane {
         sinks.push(sink);
         drop(sinks);
         let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some((writer, reader)) = tasks {
+        if let Some((writer, reader, keeper)) = tasks {
             // They end when the last handle is gone.
             tokio::spawn(writer.run());
             tokio::spawn(reader.run());
+            tokio::spawn(keeper.run(self.end.token().clone()));
         }
     }
 
@@ -208,6 +220,18 @@ impl Driver for RedisBackplane {
         }
     }
 
+    fn enter(&self, room: &RoomId, user: &Arc<str>) {
+        self.shared.attendance.enter(room, user);
+    }
+
+    fn exit(&self, room: &RoomId, user: &Arc<str>, after: Duration) {
+        self.shared.attendance.exit(room, user, after);
+    }
+
+    async fn present(&self, room: &RoomId) -> Result<Vec<Member>, Error> {
+        self.ask(|reply| Command::Present(room.clone(), reply)).await
+    }
+
     fn is_up(&self) -> bool {
         let away = *self.shared.away.lock().unwrap_or_else(PoisonError::into_inner);
         away.is_none_or(|since| since.elapsed() < self.patience())
@@ -234,6 +258,15 @@ impl Shared {
     fn gap(&self, room: &RoomId, at: &Position, reason: GapReason) {
         for sink in self.sinks.read().unwrap_or_else(PoisonError::into_inner).iter() {
             sink.gap(room, at, reason);
+        }
+    }
+
+    fn moved(&self, room: &RoomId, moved: &Moved) {
+        for sink in self.sinks.read().unwrap_or_else(PoisonError::into_inner).iter() {
+            match moved {
+                Moved::Joined(user) => sink.joined(room, user),
+                Moved::Left(user) => sink.left(room, user),
+            }
         }
     }
 

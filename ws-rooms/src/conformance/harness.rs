@@ -9,7 +9,7 @@ use tokio::io::DuplexStream;
 use crate::auth::{Access, Authority, Credential, Identity, PeerInfo};
 use crate::backplane::Backplane;
 use crate::client::Client;
-use crate::config::RoomsConfig;
+use crate::config::{RoomRule, RoomsConfig};
 use crate::protocol::{Position, Request, RoomId, ServerFrame, Subscribed};
 use crate::publication::Publication;
 use crate::refusal::Refusal;
@@ -19,9 +19,10 @@ use crate::rooms::Rooms;
 pub(super) struct Open;
 
 impl Authority for Open {
-    async fn authenticate(&self, _: Credential, _: &PeerInfo) -> Result<Identity, Refusal> {
+    async fn authenticate(&self, credential: Credential, _: &PeerInfo) -> Result<Identity, Refusal> {
         let end = Timestamp::now() + Duration::from_secs(900);
-        let mut identity = Identity::new("user", "session", end);
+        let Credential::Bearer(user) = credential else { return Err(Refusal::unauthenticated()) };
+        let mut identity = Identity::new(user, "session", end);
         identity.rooms = vec![room("a"), room("b")];
         Ok(identity)
     }
@@ -32,7 +33,9 @@ impl Authority for Open {
 }
 
 pub(super) fn node(backplane: Backplane) -> Rooms {
-    Rooms::new(RoomsConfig::default(), Open, backplane)
+    let rules = vec![RoomRule::exact("people").with_presence()];
+    let config = RoomsConfig { rules, ..RoomsConfig::default() };
+    Rooms::new(config, Open, backplane)
 }
 
 pub(super) fn room(name: &str) -> RoomId {
@@ -45,8 +48,13 @@ pub(super) async fn connect(node: &Rooms) -> Client<DuplexStream> {
 
 /// A connection, and where a room stood at its welcome.
 pub(super) async fn connect_at(node: &Rooms, room: &str) -> (Client<DuplexStream>, Position) {
+    connect_as(node, "user", room).await
+}
+
+/// The same for a user.
+pub(super) async fn connect_as(node: &Rooms, user: &str, room: &str) -> (Client<DuplexStream>, Position) {
     let peer = PeerInfo::new([127, 0, 0, 1].into());
-    let admitted = node.admit(Credential::Bearer(String::new()), peer).await;
+    let admitted = node.admit(Credential::Bearer(user.to_owned()), peer).await;
     let admission = admitted.expect("everybody is let in");
     let (near, far) = tokio::io::duplex(256 * 1024);
     let node = node.clone();

@@ -132,13 +132,16 @@ pub(crate) fn unsubscribed(id: &Id, room: &str, reason: Option<&'static str>) ->
     encode("unsubscribed", id, &Frame { room, reason })
 }
 
-pub(crate) fn presence(id: &Id, room: &RoomId, members: &[Member]) -> Text {
+/// `total`: when `members` are not all.
+pub(crate) fn presence(id: &Id, room: &RoomId, members: &[Member], total: Option<usize>) -> Text {
     #[derive(Serialize)]
     struct Frame<'a> {
         room: &'a RoomId,
         members: &'a [Member],
+        #[serde(skip_serializing_if = "Option::is_none")]
+        total: Option<usize>,
     }
-    encode("presence", id, &Frame { room, members })
+    encode("presence", id, &Frame { room, members, total })
 }
 
 pub(crate) fn authenticated(id: &Id, expires_at: Timestamp, rooms: &[RoomPosition]) -> Text {

@@ -125,7 +125,7 @@ pub(crate) async fn sweep(node: Weak<Node>, config: HeartbeatConfig) {
         let conns = node.directory.all();
         node.metrics.show(conns.len(), node.registry.rooms());
         // Rooms of this node only have no history to tidy up.
-        node.backplane().driver().tidy();
+        node.tidy();
         for conn in conns {
             check(&conn, &config);
         }

@@ -46,8 +46,9 @@ pub(super) async fn join(
             Err(Error::new(ErrorKind::Backplane))
         }
         Ok(recovery) => {
-            if node.config.rule(room).presence {
-                node.registry.show(room, conn);
+            // One step of the connection's task, as a leave is: neither comes between the two.
+            if node.config.rule(room).presence && node.registry.show(room, conn) {
+                lane.enter(room, &conn.user);
             }
             Ok(Joined { room: room.clone(), recovery })
         }
@@ -67,8 +68,8 @@ pub(super) async fn join(
 /// Takes the connection out of a room; does nothing when it is not there.
 pub(super) fn leave(node: &Arc<Node>, conn: &Arc<Conn>, room: &RoomId) {
     let seat = conn.stand_up(room);
-    if seat.is_some() {
-        node.registry.remove(room, conn);
+    if seat.is_some() && node.registry.remove(room, conn) {
+        node.lane(room).exit(room, &conn.user, node.linger());
     }
     conn.outbox(|outbox| outbox.forget(room));
     if let Some(seat) = seat {

@@ -17,6 +17,9 @@ use crate::session::{Conn, Membership};
 const AGAIN: Duration = Duration::from_secs(1);
 const AGAIN_SPREAD: Duration = Duration::from_secs(4);
 
+/// Members in one answer, by user id: some 64 KiB of them. The answer says when there are more.
+const LISTED: usize = 1_000;
+
 /// Joins the rooms that the identity names and says welcome.
 pub(super) async fn open(node: Arc<Node>, conn: Arc<Conn>) {
     let identity = conn.identity();
@@ -45,7 +48,7 @@ pub(super) async fn answer(node: Arc<Node>, conn: Arc<Conn>, id: Id, request: Re
             subscribe(&node, &conn, &id, &room, since.as_ref()).await;
         }
         Request::Unsubscribe { room } => unsubscribe(&node, &conn, &id, &room),
-        Request::Presence { room } => presence(&node, &conn, &id, &room),
+        Request::Presence { room } => presence(&node, &conn, &id, &room).await,
         // Has a slot of its own, since it asks about many rooms.
         Request::Auth { .. } => {}
     }
@@ -98,14 +101,19 @@ fn unsubscribe(node: &Arc<Node>, conn: &Arc<Conn>, id: &Id, name: &str) {
     conn.push(codec::unsubscribed(id, room.as_str(), None));
 }
 
-fn presence(node: &Arc<Node>, conn: &Arc<Conn>, id: &Id, name: &str) {
+async fn presence(node: &Arc<Node>, conn: &Arc<Conn>, id: &Id, name: &str) {
     let room = RoomId::parse(name).ok().filter(|room| {
         // Only members may ask, and only where it is on.
         conn.membership(room).is_some() && node.config.rule(room).presence
     });
-    match room {
-        Some(room) => conn.push(codec::presence(id, &room, &node.registry.members(&room))),
-        None => forbidden(conn, id),
+    let Some(room) = room else { return forbidden(conn, id) };
+    match node.lane(&room).present(&room).await {
+        Ok(mut members) => {
+            let total = members.len();
+            members.truncate(LISTED);
+            conn.push(codec::presence(id, &room, &members, (total > LISTED).then_some(total)));
+        }
+        Err(_) => unavailable(conn, id),
     }
 }
 

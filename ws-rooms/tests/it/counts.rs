@@ -1,11 +1,12 @@
 //! A backplane's count of members, which takes its time.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::json;
 use tokio::sync::Semaphore;
 use tramline_ws_rooms::backplane::{Driver, Fanout, Loss, MemoryBackplane, Recovery, RecoveryBounds, Sink};
-use tramline_ws_rooms::protocol::Position;
+use tramline_ws_rooms::protocol::{Member, Position};
 use tramline_ws_rooms::{Backplane, Error, ErrorKind, GapReason, HistoryConfig, RoomId, Rooms};
 
 use crate::support::{Gatekeeper, Peer, config, settle};
@@ -80,6 +81,18 @@ impl Driver for Counting {
 
     async fn lose_place(&self, loss: Loss) {
         self.inner.lose_place(loss).await;
+    }
+
+    fn enter(&self, room: &RoomId, user: &Arc<str>) {
+        self.inner.enter(room, user);
+    }
+
+    fn exit(&self, room: &RoomId, user: &Arc<str>, after: Duration) {
+        self.inner.exit(room, user, after);
+    }
+
+    async fn present(&self, room: &RoomId) -> Result<Vec<Member>, Error> {
+        self.inner.present(room).await
     }
 }
 

@@ -1,8 +1,12 @@
 //! Who is there.
 
-use serde_json::json;
+mod redis;
 
-use crate::support::{Peer, node, publish, settle};
+use serde_json::json;
+use tramline_ws_rooms::backplane::{Driver, MemoryBackplane};
+use tramline_ws_rooms::{Backplane, HistoryConfig, Rooms};
+
+use crate::support::{Gatekeeper, Peer, config, node, publish, room, settle};
 
 #[tokio::test(start_paused = true)]
 async fn first_and_last_connections_are_told_once() {
@@ -43,4 +47,21 @@ async fn only_members_ask_and_only_where_it_is_on() {
     let _bob = Peer::connect(&rooms, "bob/customer/s2").await;
     publish(&rooms, &["broadcast"], "e1").await;
     ada.expect("event").await;
+}
+
+/// More people than one answer takes: the first by id, and how many there are.
+#[tokio::test(start_paused = true)]
+async fn a_long_list_says_how_long_it_is() {
+    let backplane = MemoryBackplane::new(HistoryConfig::default());
+    let rooms = Rooms::new(config(), Gatekeeper::default(), Backplane::new(backplane.clone()));
+    let mut ada = Peer::connect(&rooms, "ada/customer/s1").await;
+    ada.ask(json!({"type": "subscribe", "room": "payment:1"})).await;
+    for number in 0..1_200 {
+        backplane.enter(&room("payment:1"), &format!("b{number:04}").into());
+        ada.expect("joined").await;
+    }
+    let answer = ada.ask(json!({"type": "presence", "room": "payment:1"})).await;
+    let members = answer["members"].as_array().unwrap();
+    assert_eq!((members.len(), &answer["total"]), (1_000, &json!(1_201)));
+    assert_eq!((&members[0]["userId"], &members[999]["userId"]), (&json!("ada"), &json!("b0998")));
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tramline_ws_rooms::backplane::{Driver, Fanout, Loss, MemoryBackplane, Recovery, RecoveryBounds, Sink};
 use tramline_ws_rooms::client::Client;
-use tramline_ws_rooms::protocol::Position;
+use tramline_ws_rooms::protocol::{Member, Position};
 use tramline_ws_rooms::{Backplane, Credential, Error, ErrorKind, GapReason, HistoryConfig, RoomId, Rooms};
 
 use crate::support::{Gatekeeper, Peer, config, peer, publish};
@@ -79,6 +79,18 @@ impl Driver for Fickle {
 
     async fn lose_place(&self, loss: Loss) {
         self.inner.lose_place(loss).await;
+    }
+
+    fn enter(&self, room: &RoomId, user: &Arc<str>) {
+        self.inner.enter(room, user);
+    }
+
+    fn exit(&self, room: &RoomId, user: &Arc<str>, after: Duration) {
+        self.inner.exit(room, user, after);
+    }
+
+    async fn present(&self, room: &RoomId) -> Result<Vec<Member>, Error> {
+        self.inner.present(room).await
     }
 
     fn tidy(&self) {

@@ -25,6 +25,9 @@ pub struct RedisConfig {
     pub check_every: Duration,
     /// How long a room is listened to after its last member left. 10 s: a connection that breaks comes back to it.
     pub linger: Duration,
+    /// How long a node that says nothing more counts as there, for presence. 15 s: three of its renewals. Then its users
+    /// leave as if their connections had broken.
+    pub lease: Duration,
     /// Whether to use sharded Pub/Sub where the server has it (Redis 7). On. Off for what stands before Redis and does
     /// not know it.
     pub sharded: bool,
@@ -43,6 +46,7 @@ impl RedisConfig {
             patience: Duration::from_secs(2),
             check_every: Duration::from_secs(30),
             linger: Duration::from_secs(10),
+            lease: Duration::from_secs(15),
             sharded: true,
         }
     }

@@ -15,6 +15,7 @@ use ::redis::{
 use tokio::time::timeout;
 
 use super::config::RedisConfig;
+use super::presence;
 use super::scripts::Scripts;
 
 /// How long the word for how nodes publish is kept. Nodes renew it every few seconds.
@@ -28,6 +29,7 @@ pub(super) struct Connector {
     client: Client,
     pub(super) config: RedisConfig,
     pub(super) scripts: Scripts,
+    pub(super) presence: presence::scripts::Scripts,
     incarnation: Mutex<Arc<str>>,
 }
 
@@ -46,7 +48,8 @@ impl Connector {
         // What a channel says comes beside the answers only in the third version of the protocol.
         let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
         let client = Client::open(info.set_redis_settings(settings))?;
-        Ok(Self { client, config, scripts: Scripts::new(), incarnation: Mutex::new("".into()) })
+        let (scripts, presence) = (Scripts::new(), presence::scripts::Scripts::new());
+        Ok(Self { client, config, scripts, presence, incarnation: Mutex::new("".into()) })
     }
 
     /// Connects, loads the scripts, and reads the incarnation.

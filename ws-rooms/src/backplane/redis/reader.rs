@@ -9,7 +9,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::backplane::{Entry, Missed, Recovery, RecoveryBounds};
 use crate::error::{Error, ErrorKind};
-use crate::protocol::{GapReason, NotRecovered, Position, RoomId};
+use crate::protocol::{GapReason, Member, NotRecovered, Position, RoomId};
 
 use super::Shared;
 use super::fanouts::Fanouts;
@@ -17,6 +17,7 @@ use super::feed::{Dropped, Said};
 use super::room::{Next, Room, State, Told, Waiting};
 use super::scripts::{self, Answer};
 use super::session::{Done, Session, connect};
+use super::there::{Moved, There};
 use super::wire;
 
 /// Histories that are read at once.
@@ -36,6 +37,8 @@ pub(super) struct Reader {
     parked: Vec<Recover>,
     session: Option<Session>,
     fanouts: Fanouts,
+    /// Rooms of this node that show who is there.
+    there: HashMap<RoomId, There>,
 }
 
 /// What is asked of the reader.
@@ -43,6 +46,8 @@ pub(super) enum Command {
     /// Be there: answered once the room is live.
     Join(RoomId, oneshot::Sender<Result<(), Error>>),
     Recover(Recover),
+    /// Who is in the room.
+    Present(RoomId, oneshot::Sender<Result<Vec<Member>, Error>>),
     /// The source was lost: read every room again. The sender is dropped when that is done.
     Doubt(GapReason, mpsc::Sender<()>),
     /// Tell the members of every room of a gap.
@@ -61,6 +66,7 @@ enum Heard {
     Said(Option<Said>),
     Dropped(Dropped),
     Done(Done),
+    Fresh,
     Second,
 }
 
@@ -76,6 +82,7 @@ impl Reader {
             parked: Vec::new(),
             session: None,
             fanouts: Fanouts::default(),
+            there: HashMap::new(),
         }
     }
 
@@ -111,9 +118,11 @@ impl Reader {
                 },
                 Some(session) => {
                     let overrun = session.feed.overrun();
+                    let fresh = self.shared.attendance.fresh.notified();
                     tokio::select! {
                         command = self.commands.recv() => Heard::Command(command),
                         said = session.feed.next() => Heard::Said(said),
+                        () = fresh => Heard::Fresh,
                         dropped = overrun => Heard::Dropped(dropped),
                         Some(done) = session.work.next() => Heard::Done(done),
                         _ = seconds.tick() => Heard::Second,
@@ -136,6 +145,10 @@ impl Reader {
                     true
                 }
                 Heard::Done(done) => self.done(done),
+                Heard::Fresh => {
+                    self.list_fresh();
+                    true
+                }
                 Heard::Second => {
                     if renewed.elapsed() >= 2 * self.shared.connector.config.patience
                         && let Some(session) = &mut self.session
@@ -179,6 +192,10 @@ impl Reader {
                     }
                 }
             },
+            Command::Present(name, reply) => match &self.session {
+                Some(session) => session.present(&self.shared, name, reply),
+                None => drop(reply.send(Err(Error::new(ErrorKind::Backplane)))),
+            },
             Command::Doubt(why, watch) => {
                 for (name, room) in &mut self.rooms {
                     if room.doubt(Some(why)) == Next::Read {
@@ -217,15 +234,18 @@ impl Reader {
         tracing::warn!(rooms = self.rooms.len(), "Redis is away: rooms are filled when it is back");
         self.shared.set_up(false);
         self.due.clear();
-        for room in self.rooms.values_mut() {
-            room.deafen();
-        }
+        self.rooms.values_mut().for_each(Room::deafen);
+        self.there.values_mut().for_each(There::unask);
     }
 
     fn take(&mut self, said: Said) {
         let prefix = &self.shared.connector.config.prefix;
         let Some(name) = scripts::room_of(prefix, &said.channel) else { return };
         let Some(room) = self.rooms.get_mut(name) else { return };
+        if let Some(moved) = Moved::read(&said.text) {
+            let Ok(name) = RoomId::parse(name) else { return };
+            return self.moved(&name, |there, tell| there.said(moved, tell));
+        }
         let mut told = Vec::new();
         let next = room.said(said.text, Instant::now(), &mut told);
         let Ok(name) = RoomId::parse(name) else { return };
@@ -261,9 +281,24 @@ impl Reader {
                         if let Some(room) = self.rooms.get_mut(&name) {
                             let next = room.subscribed();
                             self.after(&name, next);
+                            if self.there.contains_key(&name) || self.shared.attendance.has(&name) {
+                                self.list(name);
+                            }
                         }
                     }
                 }
+                result
+            }
+            Done::Listed(name, result) => result.map(|members| {
+                let users = members.into_iter().map(|member| member.user_id).collect();
+                self.moved(&name, |there, tell| there.list(users, tell));
+            }),
+            Done::Present(reply, result) => {
+                let (answer, result) = match result {
+                    Ok(members) => (Ok(members), Ok(())),
+                    Err(error) => (Err(Error::new(ErrorKind::Backplane)), Err(error)),
+                };
+                drop(reply.send(answer));
                 result
             }
             Done::Read(name, result) => {
@@ -288,6 +323,33 @@ impl Reader {
             tracing::warn!(error = error as &dyn std::error::Error, "Redis did not answer the rooms");
         }
         result.is_ok()
+    }
+
+    /// Rooms that show people now. One that is not subscribed asks when it is.
+    fn list_fresh(&mut self) {
+        for name in self.shared.attendance.take_fresh() {
+            match self.rooms.get(&name).map(|room| room.state) {
+                Some(State::Deaf) | None => self.there.entry(name).or_default().unask(),
+                Some(_) => self.list(name),
+            }
+        }
+    }
+
+    /// Asks who is there, to tell what is new of it.
+    fn list(&mut self, name: RoomId) {
+        if let Some(session) = &self.session {
+            self.there.entry(name.clone()).or_default().ask();
+            session.list(&self.shared, name);
+        }
+    }
+
+    /// Tells the members who has come and left.
+    fn moved(&mut self, name: &RoomId, change: impl FnOnce(&mut There, &mut Vec<Moved>)) {
+        let mut tell = Vec::new();
+        change(self.there.entry(name.clone()).or_default(), &mut tell);
+        for moved in tell {
+            self.shared.moved(name, &moved);
+        }
     }
 
     fn filled(&mut self, name: &RoomId, answer: Answer) {
@@ -393,6 +455,7 @@ impl Reader {
         gone.retain(|name| !members.contains_key(name));
         drop(members);
         for name in &gone {
+            self.there.remove(name);
             if let Some(mut room) = self.rooms.remove(name) {
                 room.refuse(|| Error::new(ErrorKind::Backplane));
             }

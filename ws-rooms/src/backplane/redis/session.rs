@@ -6,14 +6,17 @@ use ::redis::{Cmd, RedisError, RedisResult, Value};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use crate::backplane::RecoveryBounds;
-use crate::protocol::{GapReason, Position, RoomId};
+use crate::error::Error;
+use crate::protocol::{GapReason, Member, Position, RoomId};
 
 use super::Shared;
 use super::connection::{Link, pause};
 use super::feed::Feed;
+use super::presence::scripts::{Place, members};
 use super::reader::Recover;
 use super::scripts::{self, Answer, Ground};
 
@@ -34,6 +37,10 @@ pub(super) enum Done {
     Read(RoomId, RedisResult<Answer>),
     Recovered(Recover, RedisResult<Answer>),
     Renewed(RedisResult<()>),
+    /// Who is in a room, for what was told of it.
+    Listed(RoomId, RedisResult<Vec<Member>>),
+    /// Who is in a room, for somebody who asked.
+    Present(oneshot::Sender<Result<Vec<Member>, Error>>, RedisResult<Vec<Member>>),
 }
 
 // === impl Session ===
@@ -89,6 +96,21 @@ impl Session {
         self.work.push(async move { Done::Recovered(recover, read.await) }.boxed());
     }
 
+    pub(super) fn list(&self, shared: &Arc<Shared>, name: RoomId) {
+        let list = list(Arc::clone(shared), self.link.clone(), name.clone());
+        self.work.push(async move { Done::Listed(name, list.await) }.boxed());
+    }
+
+    pub(super) fn present(
+        &self,
+        shared: &Arc<Shared>,
+        name: RoomId,
+        reply: oneshot::Sender<Result<Vec<Member>, Error>>,
+    ) {
+        let list = list(Arc::clone(shared), self.link.clone(), name);
+        self.work.push(async move { Done::Present(reply, list.await) }.boxed());
+    }
+
     pub(super) fn renew(&self, shared: &Arc<Shared>) {
         let (shared, ears, link) = (Arc::clone(shared), self.ears.clone(), self.link.clone());
         let renew = async move {
@@ -115,6 +137,13 @@ pub(super) fn connect(
         Ok::<_, RedisError>(Session { feed, ears, link, reads: 0, work: FuturesUnordered::new() })
     };
     connect.boxed()
+}
+
+async fn list(shared: Arc<Shared>, link: Link, name: RoomId) -> RedisResult<Vec<Member>> {
+    let prefix = &shared.connector.config.prefix;
+    let place = Place { prefix, room: name.as_str(), sharded: link.sharded };
+    let list = shared.connector.presence.list(&place);
+    members(list.query_async(&mut link.connection.clone()).await?)
 }
 
 async fn read(

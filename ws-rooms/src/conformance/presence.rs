@@ -1,0 +1,84 @@
+//! Who is there.
+
+use tokio::io::DuplexStream;
+
+use super::harness::{connect_as, next, node};
+use crate::backplane::Backplane;
+use crate::client::Client;
+use crate::protocol::{Request, ServerFrame};
+use crate::rooms::Rooms;
+
+const ROOM: &str = "people";
+
+/// A user's first connection and last are told, once over both nodes; who comes back in time has never left.
+pub(super) async fn people_come_and_go_once(first: Backplane, second: Backplane) {
+    let (east, west) = (node(first), node(second));
+    let mut ada = enter(&east, "ada").await;
+    let bob = enter(&west, "bob").await;
+    assert_eq!(news(&mut ada).await, ("joined", "bob".to_owned()));
+    let tab = enter(&east, "bob").await;
+    let mut cyd = enter(&west, "cyd").await;
+    assert_eq!(news(&mut ada).await, ("joined", "cyd".to_owned()), "a second connection is no news");
+    for reader in [&mut ada, &mut cyd] {
+        let list = [("ada", 1), ("bob", 2), ("cyd", 1)];
+        until_listed(reader, &list).await;
+    }
+    // From one node to the other, and with a moment in between.
+    drop(bob);
+    until_listed(&mut ada, &[("ada", 1), ("bob", 1), ("cyd", 1)]).await;
+    drop(tab);
+    until_listed(&mut cyd, &[("ada", 1), ("bob", 0), ("cyd", 1)]).await;
+    let bob = enter(&west, "bob").await;
+    until_listed(&mut ada, &[("ada", 1), ("bob", 1), ("cyd", 1)]).await;
+    let dan = enter(&east, "dan").await;
+    for reader in [&mut ada, &mut cyd] {
+        assert_eq!(news(reader).await, ("joined", "dan".to_owned()), "who came back has never left");
+    }
+    drop(bob);
+    for reader in [&mut ada, &mut cyd] {
+        assert_eq!(news(reader).await, ("left", "bob".to_owned()));
+    }
+    drop(dan);
+    for reader in [&mut ada, &mut cyd] {
+        assert_eq!(news(reader).await, ("left", "dan".to_owned()));
+        until_listed(reader, &[("ada", 1), ("cyd", 1)]).await;
+    }
+    let bob = enter(&east, "bob").await;
+    for reader in [&mut ada, &mut cyd] {
+        assert_eq!(news(reader).await, ("joined", "bob".to_owned()), "anew");
+    }
+    drop(bob);
+}
+
+async fn enter(node: &Rooms, user: &str) -> Client<DuplexStream> {
+    let (mut client, _) = connect_as(node, user, "a").await;
+    client.send(&Request::subscribe(ROOM), None).await.expect("an open connection");
+    while !matches!(next(&mut client).await, ServerFrame::Subscribed(_)) {}
+    client
+}
+
+async fn news(client: &mut Client<DuplexStream>) -> (&'static str, String) {
+    match next(client).await {
+        ServerFrame::Joined(moved) => ("joined", moved.user_id),
+        ServerFrame::Left(moved) => ("left", moved.user_id),
+        other => panic!("no news of people: {other:?}"),
+    }
+}
+
+/// Asks until the list is this one: what happened on a connection reaches the others a little later.
+async fn until_listed(client: &mut Client<DuplexStream>, expected: &[(&str, u32)]) {
+    for _ in 0..2_000 {
+        client.send(&Request::presence(ROOM), None).await.expect("an open connection");
+        let list = match next(client).await {
+            ServerFrame::Presence(list) => list,
+            other => panic!("a list is due, not {other:?}"),
+        };
+        let list: Vec<_> =
+            list.members.iter().map(|member| (member.user_id.as_str(), member.connections)).collect();
+        if list == expected {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(60)).await;
+    }
+    panic!("never listed: {expected:?}");
+}
