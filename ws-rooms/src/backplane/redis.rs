@@ -5,7 +5,6 @@
 
 mod config;
 mod connection;
-mod fanouts;
 mod feed;
 mod presence;
 mod reader;

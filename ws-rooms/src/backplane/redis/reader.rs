@@ -7,12 +7,11 @@ use futures_util::StreamExt as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::backplane::{Entry, Missed, Recovery, RecoveryBounds};
+use crate::backplane::{Entry, Fanout, Missed, Recovery, RecoveryBounds};
 use crate::error::{Error, ErrorKind};
 use crate::protocol::{GapReason, Member, NotRecovered, Position, RoomId};
 
 use super::Shared;
-use super::fanouts::Fanouts;
 use super::feed::{Dropped, Said};
 use super::room::{Next, Room, State, Told, Waiting};
 use super::scripts::{self, Answer};
@@ -36,7 +35,6 @@ pub(super) struct Reader {
     /// Recoveries that wait for a connection.
     parked: Vec<Recover>,
     session: Option<Session>,
-    fanouts: Fanouts,
     /// Rooms of this node that show who is there.
     there: HashMap<RoomId, There>,
 }
@@ -81,7 +79,6 @@ impl Reader {
             due: VecDeque::new(),
             parked: Vec::new(),
             session: None,
-            fanouts: Fanouts::default(),
             there: HashMap::new(),
         }
     }
@@ -392,11 +389,11 @@ impl Reader {
     }
 
     /// Gives the nodes what the members are to be told.
-    fn tell(&mut self, name: &RoomId, told: Vec<Told>) {
+    fn tell(&self, name: &RoomId, told: Vec<Told>) {
         for told in told {
             match told {
                 Told::Entry(at, publication) => {
-                    let fanout = self.fanouts.of(publication);
+                    let fanout = Fanout::new(publication);
                     self.shared.deliver(&Arc::new(Entry::new(fanout, name.clone(), at)));
                 }
                 Told::Gap(at, reason) => {
