@@ -356,6 +356,9 @@ impl Reader {
         let next = room.read(at, missed, Instant::now(), &mut told);
         metrics::counter!("ws.backplane.filled").increment(told.len() as u64);
         self.tell(name, told);
+        if let Some(room) = self.rooms.get_mut(name) {
+            room.answer();
+        }
         self.after(name, next);
     }
 

@@ -25,8 +25,10 @@ pub(super) struct Room {
     /// Up to where members have been told; `None` before the first answer.
     pub(super) last: Option<Position>,
     pub(super) state: State,
-    /// Who waits until the room is live.
-    waiting: Vec<Waiting>,
+    /// Who waits for a reading.
+    waiting: Vec<Waiter>,
+    /// Who has waited for long enough.
+    ready: Vec<Waiting>,
     held: Vec<Vec<u8>>,
     held_bytes: usize,
     /// Another reading must follow the one that is out.
@@ -73,6 +75,13 @@ pub(super) enum Waiting {
     Watch(mpsc::Sender<()>),
 }
 
+#[derive(Debug)]
+struct Waiter {
+    waiting: Waiting,
+    /// Was there when the reading that is out began, which so covers what it waits for.
+    is_covered: bool,
+}
+
 // === impl Room ===
 
 impl Room {
@@ -81,6 +90,7 @@ impl Room {
             last: None,
             state: State::Deaf,
             waiting: Vec::new(),
+            ready: Vec::new(),
             held: Vec::new(),
             held_bytes: 0,
             again: false,
@@ -90,30 +100,31 @@ impl Room {
         }
     }
 
-    /// Lets someone wait until the room is live; at once if it is.
+    /// Lets someone wait for a reading; not at all if the members have been told enough.
     pub(super) fn wait(&mut self, waiting: Waiting) -> Next {
-        match (self.state, &waiting) {
-            (State::Live, Waiting::Join(_) | Waiting::Watch(_)) => waiting.answer(),
-            (State::Live, Waiting::Recover(recovery, _)) => {
-                if self.has(&recovery.position) {
-                    waiting.answer();
-                } else {
-                    // The history is ahead of the channel, or the channel has lost something: the answer must not
-                    // stand before what members are told later.
-                    self.waiting.push(waiting);
-                    self.state = State::Due;
-                    return Next::Read;
-                }
-            }
-            _ => {
-                self.waiting.retain(|waiting| !waiting.is_gone());
-                if matches!(waiting, Waiting::Recover(..)) && self.state == State::Reading {
-                    self.again = true;
-                }
-                self.waiting.push(waiting);
-            }
+        let is_over = match &waiting {
+            Waiting::Join(_) | Waiting::Watch(_) => self.state == State::Live,
+            Waiting::Recover(recovery, _) => self.state != State::Deaf && self.has(&recovery.position),
+        };
+        if is_over {
+            waiting.answer();
+            return Next::Nothing;
+        }
+        self.waiting.retain(|waiter| !waiter.waiting.is_gone());
+        self.waiting.push(Waiter { waiting, is_covered: false });
+        if self.state == State::Live {
+            // The history is ahead of the channel, or the channel has lost something: the answer must not stand before
+            // what members are told later.
+            self.state = State::Due;
+            return Next::Read;
         }
         Next::Nothing
+    }
+
+    /// Answers those who need not wait any longer. To be called once members have been told what
+    /// [`read`](Self::read) gave: an answer stands behind that.
+    pub(super) fn answer(&mut self) {
+        self.ready.drain(..).for_each(Waiting::answer);
     }
 
     /// The connection is gone: what is said from now on is not heard.
@@ -153,6 +164,9 @@ impl Room {
         self.state = State::Reading;
         self.again = false;
         self.drop_held();
+        for waiter in &mut self.waiting {
+            waiter.is_covered = true;
+        }
         Some((self.last.clone(), self.hint.unwrap_or(GapReason::Trimmed)))
     }
 
@@ -181,7 +195,7 @@ impl Room {
         }
     }
 
-    /// Takes the answer of the reading.
+    /// Takes the answer of the reading. [`answer`](Self::answer) is to follow.
     pub(super) fn read(
         &mut self,
         at: Position,
@@ -214,20 +228,28 @@ impl Room {
             self.again = held.iter().any(|text| self.follow(text, told) == Next::Read);
         }
         self.drop_held();
+        let (ready, left): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|waiter| match &waiter.waiting {
+                // Subscribed, and at a place: all that follows reaches the members, read or said.
+                Waiting::Join(_) => true,
+                Waiting::Recover(recovery, _) => waiter.is_covered || self.has(&recovery.position),
+                Waiting::Watch(_) => !self.again,
+            });
+        self.ready.extend(ready.into_iter().map(|waiter| waiter.waiting));
+        // Who came meanwhile with a place beyond this one waits for another reading, and keeps nobody else waiting.
+        self.again |= left.iter().any(|waiter| matches!(waiter.waiting, Waiting::Recover(..)));
+        self.waiting = left;
         if self.again {
             self.state = State::Due;
             return Next::Read;
         }
         self.state = State::Live;
-        for waiting in self.waiting.drain(..) {
-            waiting.answer();
-        }
         Next::Nothing
     }
 
     /// Whoever waits is told that it was in vain.
     pub(super) fn refuse(&mut self, why: impl Fn() -> Error) {
-        for waiting in self.waiting.drain(..) {
+        for Waiter { waiting, .. } in self.waiting.drain(..) {
             waiting.refuse(why());
         }
     }

@@ -28,6 +28,10 @@ enum Step {
     /// The connection breaks, and everything on it; it is made anew.
     Break,
     Check,
+    /// Somebody asked where the room stands, and the answer comes now.
+    Recover,
+    /// One more member.
+    Join,
 }
 
 #[derive(Default)]
@@ -121,6 +125,8 @@ struct Bed {
     due: bool,
     joined: oneshot::Receiver<Result<(), Error>>,
     live: bool,
+    recoveries: Vec<oneshot::Receiver<Result<Recovery, Error>>>,
+    joins: Vec<oneshot::Receiver<Result<(), Error>>>,
 }
 
 impl Bed {
@@ -130,7 +136,16 @@ impl Bed {
         assert_eq!(room.wait(Waiting::Join(join)), Next::Nothing);
         let due = room.subscribed() == Next::Read;
         let model = Model { first: 1, ..Model::default() };
-        Self { room, model, member: Member::default(), due, joined, live: false }
+        Self {
+            room,
+            model,
+            member: Member::default(),
+            due,
+            joined,
+            live: false,
+            recoveries: Vec::new(),
+            joins: Vec::new(),
+        }
     }
 
     fn next(&mut self, next: Next) {
@@ -186,9 +201,35 @@ impl Bed {
                 let next = self.room.doubt(None);
                 self.next(next);
             }
+            Step::Recover => {
+                let (reply, recovery) = oneshot::channel();
+                let next = self.room.wait(Waiting::Recover(Recovery::new(self.model.at(), None), reply));
+                self.next(next);
+                self.recoveries.push(recovery);
+            }
+            Step::Join => {
+                let (reply, join) = oneshot::channel();
+                let next = self.room.wait(Waiting::Join(reply));
+                self.next(next);
+                self.joins.push(join);
+            }
         }
         self.member.hear(told);
+        if matches!(step, Step::Answer) {
+            self.room.answer();
+        }
         self.pump();
+        self.recoveries.retain_mut(|recovery| {
+            let Ok(recovery) = recovery.try_recv() else { return true };
+            let (position, at) = (recovery.unwrap().position, self.member.at.as_ref().unwrap());
+            let epoch = |position: &Position| position.epoch.parse::<u64>().unwrap();
+            assert!(
+                (epoch(&position), position.offset) <= (epoch(at), at.offset),
+                "what members are told later would come again"
+            );
+            false
+        });
+        self.joins.retain_mut(|join| join.try_recv().is_err());
         if self.joined.try_recv().is_ok() {
             self.live = true;
             // Whoever joins now asks where the room stands, and must not be told less later.
@@ -209,6 +250,8 @@ fn steps() -> impl Strategy<Value = Step> {
         5 => Just(Step::Answer),
         1 => Just(Step::Break),
         1 => Just(Step::Check),
+        3 => Just(Step::Recover),
+        2 => Just(Step::Join),
     ]
 }
 
@@ -228,7 +271,7 @@ proptest! {
                 bed.step(&step);
             }
         }
-        prop_assert!(bed.live, "joined");
+        prop_assert!(bed.live && bed.joins.is_empty() && bed.recoveries.is_empty(), "nobody waits");
         prop_assert_eq!(bed.room.state, State::Live);
         prop_assert_eq!(bed.member.at, Some(bed.model.at()));
     }
@@ -310,4 +353,28 @@ fn a_foreign_entry_is_a_gap() {
     bodies[0] = b"not ours".to_vec();
     bed.step(&Step::Answer);
     assert_eq!((bed.member.told, bed.member.at), (2, Some(bed.model.at())));
+}
+
+/// Members join and come back all the time: nobody waits for longer than two readings, and the room is not read for ever.
+#[test]
+fn those_who_come_keep_nobody_waiting() {
+    let mut bed = Bed::new();
+    bed.pump();
+    for step in [Step::Recover, Step::Join, Step::Serve, Step::Recover, Step::Join, Step::Answer] {
+        bed.step(&step);
+    }
+    assert_eq!((bed.joins.len(), bed.recoveries.len()), (0, 0), "the reading covers all of them");
+    assert_eq!(bed.room.state, State::Live);
+    // One whose answer is ahead has the room read; those who come meanwhile are answered by that, and not by the next.
+    for _ in 0..10 {
+        for step in [Step::Append, Step::Recover, Step::Join, Step::Serve, Step::Append, Step::Recover] {
+            bed.step(&step);
+        }
+        bed.step(&Step::Answer);
+        assert_eq!((bed.joins.len(), bed.recoveries.len()), (0, 1), "but for one that is ahead of it");
+        for step in [Step::Serve, Step::Answer] {
+            bed.step(&step);
+        }
+        assert_eq!((bed.recoveries.len(), bed.room.state), (0, State::Live));
+    }
 }
