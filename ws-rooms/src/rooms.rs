@@ -89,10 +89,10 @@ impl Rooms {
         self.node.tasks.track_future(admission.serve(io)).await
     }
 
-    /// Passes an event to its rooms. On return every connection of this node has it queued, or
-    /// was told or cut for being slow; other nodes get it through the backplane.
+    /// Passes an event to its rooms. On return the backplane has numbered and kept it, and passes it on to all nodes.
     ///
-    /// The counts are of this process's nodes, as far as the backplane delivers before it returns.
+    /// The memory backplane has done so by then: every connection of its nodes has the event queued, or was told or cut
+    /// for being slow. With Redis the nodes hear of it from there, a little later, and the counts are none.
     ///
     /// # Errors
     ///

@@ -56,6 +56,9 @@ pub struct RedisBackplane {
     end: Arc<DropGuard>,
 }
 
+/// Nobody waits that long for an answer, and timers are made of it.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(600);
+
 /// What the handle and the tasks share.
 struct Shared {
     connector: Arc<Connector>,
@@ -76,10 +79,13 @@ impl RedisBackplane {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] when the URL or the prefix cannot be used.
+    /// [`ErrorKind::Config`] when the URL, the prefix or the patience (none, or beyond ten minutes) cannot be used.
     pub fn new(config: RedisConfig) -> Result<Self, Error> {
         if config.prefix.contains(['{', '}']) {
             return Err(Error::with(ErrorKind::Config, "the prefix has braces, which are the rooms' own"));
+        }
+        if config.patience.is_zero() || config.patience > LONGEST_PATIENCE {
+            return Err(Error::with(ErrorKind::Config, "the patience is none, or beyond ten minutes"));
         }
         describe();
         let connector = Connector::new(config).map_err(|error| Error::with(ErrorKind::Config, error))?;
@@ -248,6 +254,10 @@ impl fmt::Debug for RedisBackplane {
 // === impl Shared ===
 
 impl Shared {
+    fn has_members(&self, room: &RoomId) -> bool {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner).contains_key(room)
+    }
+
     fn deliver(&self, entry: &Arc<Entry>) {
         for sink in self.sinks.read().unwrap_or_else(PoisonError::into_inner).iter() {
             sink.deliver(entry);

@@ -155,6 +155,31 @@ async fn what_redis_evicts_is_told() {
     expect_events(&mut ada, 1, &["e4"]).await;
 }
 
+/// A deploy has everybody come back at once: more recoveries than are asked for at a time wait for their turn, and all of
+/// them are whole.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_who_come_back_at_once_are_answered() {
+    let Some(url) = devkit::engines::redis().await else { return };
+    let rooms = node_on(&settings(url));
+    let mut first = Peer::connect(&rooms, "ada/customer/s0").await;
+    let answer = first.ask(json!({"type": "subscribe", "room": "broadcast"})).await;
+    let since = json!({"epoch": answer["epoch"], "offset": answer["offset"]});
+    publish(&rooms, &["broadcast"], "e1").await;
+    let mut peers = Vec::new();
+    for user in 0..10 {
+        for session in 1..10 {
+            peers.push(Peer::connect(&rooms, &format!("user{user}/customer/s{session}")).await);
+        }
+    }
+    let asks = peers.iter_mut().map(async |peer| {
+        let answer = peer.ask(json!({"type": "subscribe", "room": "broadcast", "since": since})).await;
+        (answer["recovered"] == json!(true), answer["events"].as_array().map(Vec::len))
+    });
+    for answer in futures_util::future::join_all(asks).await {
+        assert_eq!(answer, (true, Some(1)));
+    }
+}
+
 /// Nodes that publish where the others do not listen would be silent for them: they get no connection.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_agree_on_how_to_publish() {
@@ -176,7 +201,13 @@ async fn nodes_agree_on_how_to_publish() {
 fn settings_that_cannot_be_used_are_refused() {
     let mut braces = RedisConfig::new("redis://127.0.0.1");
     braces.prefix = "a{b}".to_owned();
-    for settings in [RedisConfig::new("http://127.0.0.1"), RedisConfig::new(""), braces] {
+    let with_patience = |patience| {
+        let mut settings = RedisConfig::new("redis://127.0.0.1");
+        settings.patience = patience;
+        settings
+    };
+    let (none, endless) = (with_patience(Duration::ZERO), with_patience(Duration::MAX));
+    for settings in [RedisConfig::new("http://127.0.0.1"), RedisConfig::new(""), braces, none, endless] {
         assert_eq!(Backplane::redis(settings).unwrap_err().kind(), ErrorKind::Config);
     }
     let secret = format!("{:?}", RedisConfig::new("redis://:secret@127.0.0.1"));

@@ -14,7 +14,8 @@ pub struct RedisConfig {
     /// What all keys and channels begin with. `tramline:ws:`. No braces: they are the rooms' own.
     pub prefix: String,
     /// How much of a room is kept. [`HistoryConfig::total_bytes`] does not count here: what all rooms
-    /// may use together is Redis's `maxmemory`, and a history that it evicts is answered with `trimmed`.
+    /// may use together is Redis's `maxmemory` with a policy that evicts, and a history that it evicts is answered with
+    /// `trimmed`.
     pub history: HistoryConfig,
     /// How long a publisher, a join or a recovery waits for a Redis that is away, and how long one answer of Redis may
     /// take before the connection counts as dead. 2 s: a restart on the same machine, and as long as people wait. A

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use tokio::sync::{mpsc, oneshot};
@@ -23,7 +24,10 @@ use super::wire;
 const READS: usize = 64;
 /// Channels in one round trip of subscribing.
 const CHANNELS: usize = 256;
-/// Recoveries that wait for a Redis that is away. Beyond it they are refused, and the clients come back.
+/// Recoveries that are asked for at once: their answers are as long as a history, and share a connection with what
+/// fills the rooms.
+const RECOVERIES: usize = 64;
+/// Recoveries that wait for their turn, or for a Redis that is away. Beyond it they are refused, and the clients come back.
 const PARKED: usize = 4_096;
 
 pub(super) struct Reader {
@@ -32,8 +36,8 @@ pub(super) struct Reader {
     rooms: HashMap<RoomId, Room>,
     /// Rooms whose reading waits for its turn.
     due: VecDeque<RoomId>,
-    /// Recoveries that wait for a connection.
-    parked: Vec<Recover>,
+    /// Recoveries that wait for their turn, or for a connection.
+    parked: VecDeque<Recover>,
     session: Option<Session>,
     /// Rooms of this node that show who is there.
     there: HashMap<RoomId, There>,
@@ -77,7 +81,7 @@ impl Reader {
             commands,
             rooms: HashMap::new(),
             due: VecDeque::new(),
-            parked: Vec::new(),
+            parked: VecDeque::new(),
             session: None,
             there: HashMap::new(),
         }
@@ -86,7 +90,7 @@ impl Reader {
     /// Listens until nobody can ask any more.
     pub(super) async fn run(mut self) {
         // A second, or less where patience is short.
-        let mut seconds = interval(self.shared.connector.config.patience / 2);
+        let mut seconds = interval((self.shared.connector.config.patience / 2).min(Duration::from_secs(1)));
         seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut attempt = 0;
         let mut connecting = connect(&self.shared, None);
@@ -171,24 +175,15 @@ impl Reader {
             Command::Join(name, reply) => {
                 let new = !self.rooms.contains_key(&name);
                 let room = self.rooms.entry(name.clone()).or_insert_with(|| Room::new(Instant::now()));
-                room.left = None;
+                // Whoever asked may have given up and left before it is heard here.
+                room.left = (!self.shared.has_members(&name)).then(Instant::now);
                 let next = room.wait(Waiting::Join(reply));
                 self.after(&name, next);
                 if new && let Some(session) = &mut self.session {
                     session.subscribe(&self.shared, vec![name]);
                 }
             }
-            Command::Recover(recover) => match &mut self.session {
-                Some(session) => session.recover(&self.shared, recover),
-                None => {
-                    self.parked.retain(|recover| !recover.reply.is_closed());
-                    if self.parked.len() < PARKED {
-                        self.parked.push(recover);
-                    } else {
-                        drop(recover.reply.send(Err(Error::new(ErrorKind::Backplane))));
-                    }
-                }
-            },
+            Command::Recover(recover) => self.park(recover),
             Command::Present(name, reply) => match &self.session {
                 Some(session) => session.present(&self.shared, name, reply),
                 None => drop(reply.send(Err(Error::new(ErrorKind::Backplane)))),
@@ -213,13 +208,22 @@ impl Reader {
         }
     }
 
+    /// Has a recovery wait for its turn, which [`pump`](Self::pump) gives.
+    fn park(&mut self, recover: Recover) {
+        if self.parked.len() >= PARKED {
+            self.parked.retain(|recover| !recover.reply.is_closed());
+        }
+        if self.parked.len() < PARKED {
+            self.parked.push_back(recover);
+        } else {
+            drop(recover.reply.send(Err(Error::new(ErrorKind::Backplane))));
+        }
+    }
+
     fn open(&mut self, session: Session) {
         let names: Vec<RoomId> = self.rooms.keys().cloned().collect();
         for names in names.chunks(CHANNELS) {
             session.subscribe(&self.shared, names.to_vec());
-        }
-        for recover in self.parked.drain(..) {
-            session.recover(&self.shared, recover);
         }
         self.session = Some(session);
         self.shared.set_up(true);
@@ -304,17 +308,27 @@ impl Reader {
                 }
                 result.map(|answer| self.filled(&name, answer))
             }
-            Done::Recovered(recover, result) => match result {
-                Ok(answer) => {
-                    self.recovered(recover, answer);
-                    Ok(())
+            Done::Recovered(recover, result) => {
+                if let Some(session) = &mut self.session {
+                    session.recoveries -= 1;
                 }
-                Err(error) => {
-                    // It may be answered by the next session.
-                    self.parked.push(recover);
-                    Err(error)
+                match result {
+                    Ok(answer) => {
+                        self.recovered(recover, answer);
+                        Ok(())
+                    }
+                    // Late is not gone: whether the connection is, the next renewal finds out.
+                    Err(error) if error.is_timeout() => {
+                        drop(recover.reply.send(Err(Error::with(ErrorKind::Backplane, error))));
+                        Ok(())
+                    }
+                    Err(error) => {
+                        // It may be answered by the next session.
+                        self.park(recover);
+                        Err(error)
+                    }
                 }
-            },
+            }
         };
         if let Err(error) = &result {
             tracing::warn!(error = error as &dyn std::error::Error, "Redis did not answer the rooms");
@@ -413,7 +427,7 @@ impl Reader {
         }
     }
 
-    /// Starts the readings that are due, as many as may be out.
+    /// Starts the readings that are due and the recoveries that wait, as many as may be out.
     fn pump(&mut self) {
         let Some(session) = &mut self.session else { return };
         while session.reads < READS
@@ -423,6 +437,14 @@ impl Reader {
                 && let Some((since, reason)) = room.begin()
             {
                 session.read(&self.shared, name, since, reason);
+            }
+        }
+        while session.recoveries < RECOVERIES
+            && let Some(recover) = self.parked.pop_front()
+        {
+            // Who has given up need not be read for.
+            if !recover.reply.is_closed() {
+                session.recover(&self.shared, recover);
             }
         }
     }

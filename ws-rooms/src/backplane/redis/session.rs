@@ -27,6 +27,8 @@ pub(super) struct Session {
     link: Link,
     /// Readings that are out.
     pub(super) reads: usize,
+    /// Recoveries that are out.
+    pub(super) recoveries: usize,
     pub(super) work: FuturesUnordered<BoxFuture<'static, Done>>,
 }
 
@@ -88,10 +90,11 @@ impl Session {
         self.work.push(async move { Done::Read(name, read.await) }.boxed());
     }
 
-    pub(super) fn recover(&self, shared: &Arc<Shared>, recover: Recover) {
+    pub(super) fn recover(&mut self, shared: &Arc<Shared>, recover: Recover) {
         let RecoveryBounds { events, bytes } = recover.bounds;
         let (name, since) = (recover.room.clone(), recover.since.clone());
         let reason = GapReason::Trimmed;
+        self.recoveries += 1;
         let read = read(Arc::clone(shared), self.link.clone(), name, since, events, bytes, reason);
         self.work.push(async move { Done::Recovered(recover, read.await) }.boxed());
     }
@@ -134,7 +137,14 @@ pub(super) fn connect(
         let (feed, put) = Feed::new();
         let ears = shared.connector.connect(Some(put)).await?;
         let link = shared.connector.connect(None::<fn(::redis::PushInfo) -> Result<(), ()>>).await?;
-        Ok::<_, RedisError>(Session { feed, ears, link, reads: 0, work: FuturesUnordered::new() })
+        Ok::<_, RedisError>(Session {
+            feed,
+            ears,
+            link,
+            reads: 0,
+            recoveries: 0,
+            work: FuturesUnordered::new(),
+        })
     };
     connect.boxed()
 }
