@@ -92,6 +92,12 @@ pub trait Driver: Send + Sync + 'static {
     fn is_up(&self) -> bool {
         true
     }
+
+    /// Whether nodes of other processes feed the same histories, so that what one of them missed another may have
+    /// brought. Never, unless a driver knows better.
+    fn is_shared(&self) -> bool {
+        false
+    }
 }
 
 /// How much one recovery may hold.
@@ -239,6 +245,7 @@ pub(crate) trait ErasedDriver: Send + Sync {
     fn present<'a>(&'a self, room: &'a RoomId) -> BoxFuture<'a, Result<Vec<Member>, Error>>;
     fn tidy(&self);
     fn is_up(&self) -> bool;
+    fn is_shared(&self) -> bool;
 }
 
 impl<D: Driver> ErasedDriver for D {
@@ -298,5 +305,9 @@ impl<D: Driver> ErasedDriver for D {
 
     fn is_up(&self) -> bool {
         Driver::is_up(self)
+    }
+
+    fn is_shared(&self) -> bool {
+        Driver::is_shared(self)
     }
 }

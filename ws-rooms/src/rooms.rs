@@ -155,6 +155,20 @@ impl Rooms {
         self.node.backplane().driver().lose_place(Loss::NewEpochs).await;
     }
 
+    /// What feeds this node's rooms was lost for a while, its queue for example.
+    ///
+    /// Where this process numbers, nothing of before looks whole any more: [`new_epochs`](Self::new_epochs). Where nodes
+    /// share their histories (Redis), the others have brought what this one missed, and its members alone are told to
+    /// reload: a `gap`, `source`.
+    pub async fn lose_source(&self) {
+        let driver = self.node.backplane().driver();
+        let loss = match driver.is_shared() {
+            true => Loss::Gap(GapReason::Source),
+            false => Loss::NewEpochs,
+        };
+        driver.lose_place(loss).await;
+    }
+
     /// Something may have been lost for the members of all rooms: tells them to reload.
     pub async fn gap_all(&self, reason: GapReason) {
         self.node.backplane().driver().lose_place(Loss::Gap(reason)).await;

@@ -241,6 +241,10 @@ impl Driver for RedisBackplane {
         let away = *self.shared.away.lock().unwrap_or_else(PoisonError::into_inner);
         away.is_none_or(|since| since.elapsed() < self.patience())
     }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
 }
 
 impl fmt::Debug for RedisBackplane {

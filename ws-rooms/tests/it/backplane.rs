@@ -180,6 +180,35 @@ async fn all_who_come_back_at_once_are_answered() {
     }
 }
 
+/// A room that everybody leaves and somebody joins at once is compared with its head like any other, which keeps it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_room_that_was_left_for_a_moment_is_still_compared() {
+    let Some(url) = devkit::engines::redis().await else { return };
+    let mut settings = settings(url);
+    (settings.linger, settings.check_every) = (Duration::from_millis(10), Duration::from_millis(10));
+    let rooms = node_on(&settings);
+    let mut ada = Peer::connect(&rooms, "ada/customer/s1").await;
+    for kind in ["subscribe", "unsubscribe", "subscribe"] {
+        ada.ask(json!({"type": kind, "room": "payment:1"})).await;
+    }
+    let mut redis = raw(url).await;
+    let head = format!("{}{{payment:1}}m", settings.prefix);
+    // Long enough for the second in which rooms are looked over.
+    for _ in 0..2 {
+        let _: Value = redis::cmd("PEXPIRE").arg(&head).arg(60_000).query_async(&mut redis).await.unwrap();
+        let renewed = async {
+            loop {
+                let life: i64 = redis::cmd("PTTL").arg(&head).query_async(&mut redis).await.unwrap();
+                if life > 60_000 {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), renewed).await.expect("it is read again");
+    }
+}
+
 /// Nodes that publish where the others do not listen would be silent for them: they get no connection.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_agree_on_how_to_publish() {

@@ -43,9 +43,8 @@ pub(super) fn spawn(shell: &Shell, rooms: Rooms, revocations: Revocations) {
         config.concurrency = 1;
         let place = move |place: tramline_event_hub::feed::Place| {
             if place.is_lost() {
-                // What was missed cannot be told any more: positions of before must not look whole.
                 let rooms = rooms.clone();
-                tokio::spawn(async move { rooms.new_epochs().await });
+                tokio::spawn(async move { rooms.lose_source().await });
             }
         };
         if let Err(error) = shell.hub().consume_feed(feed, config, carrier, place, stop.cancelled()).await {

@@ -9,7 +9,7 @@ use serde_json::json;
 use tramline_observability::health::{Outcome, Status};
 use tramline_ws_rooms::Backplane;
 use tramline_ws_rooms::backplane::RedisConfig;
-use tramline_ws_rooms::client::Options;
+use tramline_ws_rooms::client::{Client, Options};
 use uuid::Uuid;
 
 use crate::support::{Setup, World, frame_of, until};
@@ -76,6 +76,40 @@ async fn an_event_of_both_feeds_counts_once() {
     let missed = answer["events"].as_array().unwrap();
     assert_eq!((&answer["recovered"], missed.len()), (&json!(true), 2), "{answer}");
     drop((sockets, late));
+    east.stop().await;
+    west.stop().await;
+}
+
+/// The feed of a gateway that starts is new, so its place is lost: that is nothing to the sockets of the others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_gateway_renumbers_nobody() {
+    let Some(url) = devkit::engines::redis().await else { return };
+    let prefix = format!("test:{}:", Uuid::now_v7());
+    let east = gateway(on(url, &prefix)).await;
+    let user = Uuid::now_v7();
+    let token = east.token(user, Role::Customer).await;
+    let mut socket = east.socket(&token).await;
+    let room = format!("user:{user}");
+    let place = async |socket: &mut Client| {
+        let ask = json!({ "type": "subscribe", "id": "1", "room": room });
+        socket.send_text(ask.to_string()).await.unwrap();
+        frame_of(socket, "subscribed").await["epoch"].clone()
+    };
+    let before = place(&mut socket).await;
+    let west = gateway(on(url, &prefix)).await;
+    // It has opened its feed when an event comes through it.
+    let revoked = SessionRevoked {
+        user_id: user,
+        session_id: Uuid::now_v7(),
+        device_id: None,
+        reason: RevokeReason::Logout,
+        at: Timestamp::now(),
+    };
+    let mut there = west.socket(&west.token(user, Role::Customer).await).await;
+    west.publish(&wrap("/auth-service", &revoked).unwrap()).await;
+    frame_of(&mut there, "event").await;
+    assert_eq!(place(&mut socket).await, before);
+    drop((socket, there));
     east.stop().await;
     west.stop().await;
 }

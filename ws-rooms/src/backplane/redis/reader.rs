@@ -453,11 +453,16 @@ impl Reader {
     fn second(&mut self) {
         let now = Instant::now();
         let left: HashSet<RoomId> = self.shared.take_left();
+        let members = self.shared.members.lock().unwrap_or_else(PoisonError::into_inner);
         for name in left {
-            if let Some(room) = self.rooms.get_mut(&name) {
+            // Somebody may be in it again.
+            if !members.contains_key(&name)
+                && let Some(room) = self.rooms.get_mut(&name)
+            {
                 room.left = Some(now);
             }
         }
+        drop(members);
         let config = &self.shared.connector.config;
         let (linger, check) = (config.linger, config.check_every);
         let mut gone = Vec::new();
