@@ -208,7 +208,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             // A drain's deadline is shorter than our patience.
             () = killed(&conn) => false,
         };
-        if said && close == Close::TOO_BIG {
+        // Of these more may be on its way, and closing on unread bytes is a reset.
+        if said && [Close::TOO_BIG, Close::TOO_MANY_MESSAGES].contains(&close) {
             self.wire.linger().await;
         }
         tracing::debug!(code = close.code, said, "connection closed");

@@ -50,6 +50,8 @@ pub(crate) struct Wire<S> {
     peer_code: Option<u16>,
     /// Nothing can be read any more; what was pushed may still leave.
     read_over: bool,
+    /// A close frame was pushed, and nothing may follow it (RFC 6455, section 5.5.1).
+    closing: bool,
 }
 
 /// What happened on the socket.
@@ -90,6 +92,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             full: false,
             peer_code: None,
             read_over: false,
+            closing: false,
         }
     }
 
@@ -98,7 +101,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         !self.dirty
     }
 
+    /// Pushes a frame. Once the connection closes there is nobody to have it.
     pub(crate) fn push(&mut self, queued: Queued) {
+        if self.closing {
+            return;
+        }
         let at = queued.at();
         self.writer.push(queued.text.into_bytes(), at);
         self.dirty = true;
@@ -106,17 +113,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     /// Pushes what no queue has bounded: the last word.
     pub(crate) fn push_text(&mut self, text: Text) {
+        if self.closing {
+            return;
+        }
         self.writer.push(text.into_bytes(), None);
         self.dirty = true;
     }
 
     pub(crate) fn ping(&mut self) {
+        if self.closing {
+            return;
+        }
         self.writer.push_urgent(Bytes::from_static(PING));
         self.dirty = true;
     }
 
     pub(crate) fn close(&mut self, close: &Close) {
         let frame = CloseFrame { code: CloseCode::from(close.code), reason: close.wire_reason().into() };
+        // A pong may still be with the reader, and would leave behind the close frame.
+        let _ = self.reader.flush(&mut Reply(&mut self.reply));
+        self.take_reply();
         // Fails only when the peer has closed, and then its own close has been answered.
         let _ = self.reader.close(&mut Reply(&mut self.reply), Some(frame));
         self.take_reply();
@@ -156,6 +172,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             let read = self.reader.read(&mut tap);
             let replied = self.take_reply();
             if let Some(close) = self.intake.excess() {
+                // What was begun, and the reason, may still leave.
+                self.read_over = true;
                 return Poll::Ready(Step::Broken(close.clone()));
             }
             return Poll::Ready(match read {
@@ -217,8 +235,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
         let reply = Bytes::from(std::mem::take(&mut self.reply));
         if reply.first() == Some(&CLOSE) {
-            // After what was pushed: nothing may follow it.
+            // After what was pushed.
             self.writer.push(reply, None);
+            self.closing = true;
         } else {
             self.writer.push_urgent(reply);
         }
@@ -281,3 +300,6 @@ impl Write for Reply<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
