@@ -128,7 +128,7 @@ export class Feed {
         this.#lacks();
         break;
       case "ended":
-        this.#held.delete(room);
+        this.#forget(room);
         this.#wakePatient();
         break;
       default:
@@ -214,7 +214,7 @@ export class Feed {
       const entry = this.#entries.get(name);
       if (!entry?.users.delete(user) || entry.users.size > 0) continue;
       this.#entries.delete(name);
-      this.#held.delete(name);
+      this.#forget(name);
       entry.stop();
     }
     if (this.#entries.size > 0) return;
@@ -222,6 +222,12 @@ export class Feed {
     for (const stop of this.#stops) stop();
     this.#wakePatient();
     this.#ended();
+  }
+
+  /** What is held, and what is being read, is of a room that was: nothing says what comes before it is one again. */
+  #forget(room: string): void {
+    this.#held.delete(room);
+    this.#flight?.places.delete(room);
   }
 
   // === Waiting for rooms ===

@@ -327,6 +327,24 @@ test("a room that was not its own for a while may have changed it", async () => 
   assert.equal(page.reads, 2);
 });
 
+test("nor is a room that went while it was read where it was then", async () => {
+  const page = await Page.open([PLACE]);
+  const show = (...rooms: string[]) => page.show([{ rooms, staleTime: Infinity }]);
+  await show("broadcast", "payment:1");
+  await page.subscribed();
+  assert.equal(page.reads, 1);
+  await show("broadcast");
+  await page.later(3_000);
+  const { type, id } = page.peer.next();
+  assert.equal(type, "unsubscribe");
+  await page.receive({ type: "unsubscribed", id, room: "payment:1" });
+  await page.answer("a");
+  await show("broadcast", "payment:1");
+  await page.subscribed({ offset: 1 });
+  await page.later(300);
+  assert.equal(page.reads, 2);
+});
+
 test("what is gone listens to nothing", async () => {
   const page = await Page.open();
   let watchers = 0;
