@@ -57,8 +57,6 @@ export class Feed {
   /** The cached data lacks something. */
   #stale = false;
   #flight: Flight | undefined;
-  /** The last reading was somebody else's. */
-  #foreign = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** Its time came while rooms were recovering. */
   #postponed = false;
@@ -198,10 +196,7 @@ export class Feed {
       this.#held = flight?.places ?? new Map();
       this.#stale = false;
       const uncovered = [...this.#entries].some(([room, { settled }]) => settled && !this.#held.has(room) && this.#rooms.place(room));
-      // Read anew once: where that goes through somebody else's function again, it would never end.
-      const again = this.#foreign && !flight;
-      this.#foreign = !flight;
-      if (flight?.stale || (uncovered && !again)) this.#lacks();
+      if (flight?.stale || uncovered) this.#lacks();
     } else if (event.query.state.fetchStatus === "idle") {
       // Failed, or given up by somebody: it is left to whatever reads next.
       this.#flight = undefined;

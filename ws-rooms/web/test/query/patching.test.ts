@@ -179,22 +179,6 @@ test("what somebody else has read is not patched: nobody knows where the room st
   assert.equal(page.text, "1 2 ");
 });
 
-test("what somebody else reads, and reads again in our place, is not read for ever", async () => {
-  const page = await Page.open();
-  await page.show([{ patch: append, staleTime: Infinity }]);
-  await page.answer("0");
-  let reads = 0;
-  // The same text: nothing renders anew, and the cache keeps this function.
-  const elsewhere = () => ((reads += 1), "0");
-  await happens(() => page.queries.fetchQuery({ queryKey: ["balance"], queryFn: elsewhere }));
-  await page.later(10_000);
-  assert.ok(reads <= 2, `${reads}`);
-  await page.receive(event("broadcast", 1, "1"));
-  await page.later(10_000);
-  assert.ok(reads + page.reads <= 5, "an event is still a reason");
-  assert.ok(reads + page.reads > 3, `${reads} ${page.reads}`);
-});
-
 test("a query that is skipped stays so, and a default function is read through as well", async () => {
   const page = await Page.open([]);
   await page.show([{ queryFn: skipToken } as object]);
