@@ -36,7 +36,7 @@ where
 
     /// Publishes one event into its rooms, for a handler that does more than that.
     ///
-    /// One that no room can take, being too large or for a local room, is rejected, which a feed drops. Its rooms are
+    /// One that no room can take, being too large, for too many rooms or for a local one, is rejected, which a feed drops. Its rooms are
     /// told: members get a `gap` in its place, reason `source`.
     pub async fn carry(&self, event: &Event) -> Outcome {
         let rooms = (self.route)(event);

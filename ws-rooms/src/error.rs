@@ -40,6 +40,8 @@ pub enum ErrorKind {
     Timeout,
     /// The event is larger than the node passes on.
     TooLarge,
+    /// The event is for more rooms than one event may be for.
+    TooManyRooms,
 }
 
 // === impl Error ===
@@ -90,6 +92,7 @@ impl fmt::Display for Error {
             ErrorKind::Rejected => "the server answered with an error",
             ErrorKind::Timeout => "no answer came in time",
             ErrorKind::TooLarge => "the event is too large",
+            ErrorKind::TooManyRooms => "the event is for too many rooms",
         })
     }
 }

@@ -11,6 +11,10 @@ use crate::error::{Error, ErrorKind};
 use crate::protocol::codec::{self, Text};
 use crate::protocol::{Position, RoomId};
 
+/// Rooms of one event: as many as a connection may be in. Each room keeps the event with the names of all of them, and
+/// what is for more people than that has a room of its own.
+const ROOMS: usize = 100;
+
 /// An event for some rooms, in order: a connection gets it in the first of its rooms.
 #[derive(Debug)]
 pub struct Publication {
@@ -68,7 +72,8 @@ impl Publication {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidEvent`] when the text is not one JSON object.
+    /// [`ErrorKind::InvalidEvent`] when the text is not one JSON object, [`ErrorKind::TooManyRooms`] for more than 100
+    /// rooms.
     pub fn new(id: impl Into<Arc<str>>, rooms: Vec<RoomId>, event: impl AsRef<[u8]>) -> Result<Self, Error> {
         let event: &RawValue = serde_json::from_slice(event.as_ref())
             .map_err(|error| Error::with(ErrorKind::InvalidEvent, error))?;
@@ -76,11 +81,15 @@ impl Publication {
         if !event.get().starts_with('{') {
             return Err(Error::new(ErrorKind::InvalidEvent));
         }
-        let mut unique: Vec<RoomId> = Vec::with_capacity(rooms.len());
+        let mut unique: Vec<RoomId> = Vec::with_capacity(rooms.len().min(ROOMS));
         for room in rooms {
-            if !unique.contains(&room) {
-                unique.push(room);
+            if unique.contains(&room) {
+                continue;
             }
+            if unique.len() == ROOMS {
+                return Err(Error::new(ErrorKind::TooManyRooms));
+            }
+            unique.push(room);
         }
         Ok(Self { id: id.into(), rooms: unique, event: event.get().into() })
     }

@@ -86,3 +86,16 @@ async fn an_event_that_no_room_can_take_leaves_a_gap() {
     assert!(matches!(bridge.carry(&event).await, Outcome::Ack));
     assert_eq!(ada.expect("event").await["offset"], 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_event_for_too_many_rooms_leaves_a_gap_in_each() {
+    let rooms = node();
+    let mut ada = Peer::connect(&rooms, "ada/customer/s1").await;
+    let many =
+        |_: &Event| (0..200).map(|user| room(&format!("user:u{user}"))).chain([room("user:ada")]).collect();
+    let bridge = Bridge::new(rooms.clone(), many);
+    let event = Event::new("payments.payment.created", "payments", &json!({})).unwrap();
+    assert!(matches!(bridge.carry(&event).await, Outcome::Reject { .. }));
+    let gap = ada.expect("gap").await;
+    assert_eq!((&gap["room"], &gap["reason"]), (&json!("user:ada"), &json!("source")));
+}

@@ -61,6 +61,11 @@ async fn events_that_are_none_or_too_large_are_refused() {
     }
     let bulky = crate::support::bulky(&["broadcast"], "e", 70_000);
     assert_eq!(rooms.publish(bulky).await.unwrap_err().kind(), ErrorKind::TooLarge);
+    // Each room once, and as many as there may be.
+    let names = |count: usize| (0..count).chain(0..count).map(|number| room(&format!("payment:{number}")));
+    assert_eq!(Publication::new("e", names(100).collect(), "{}").unwrap().rooms().len(), 100);
+    let error = Publication::new("e", names(101).collect(), "{}").unwrap_err();
+    assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::TooManyRooms, false));
     let local = publication(&["system:live"], "e");
     assert_eq!(rooms.publish(local).await.unwrap_err().kind(), ErrorKind::InvalidRoom);
     let shared = publication(&["broadcast"], "e");
