@@ -93,6 +93,9 @@ pub async fn run(make: impl Fn() -> Nodes, can: &Capabilities) {
         presence::people_come_and_go_once(first, second).await;
     }
     if let Some((first, second)) = pair() {
+        presence::a_room_lists_so_many_people(first, second).await;
+    }
+    if let Some((first, second)) = pair() {
         together::what_one_node_kept_another_recovers(first, second, can).await;
     }
 }

@@ -6,8 +6,12 @@
 mod config;
 mod connection;
 mod feed;
+mod lists;
+mod people;
 mod presence;
+mod reach;
 mod reader;
+mod recoveries;
 mod room;
 mod scripts;
 mod session;
@@ -32,7 +36,8 @@ use crate::protocol::{GapReason, Member, Position, RoomId};
 
 use self::connection::Connector;
 use self::presence::{Attendance, Keeper};
-use self::reader::{Command, Reader, Recover};
+use self::reader::{Command, Reader};
+use self::recoveries::Recover;
 use self::there::Moved;
 use self::writer::{Job, Work, Writer};
 
@@ -112,10 +117,10 @@ impl RedisBackplane {
         })
     }
 
-    async fn write(&self, work: Work, bytes: usize) -> Result<(), Error> {
+    async fn write(&self, work: Work) -> Result<(), Error> {
         let until = Instant::now() + self.patience();
         let written = async {
-            let bytes = u32::try_from(bytes.min(QUEUED_BYTES)).unwrap_or(u32::MAX);
+            let bytes = u32::try_from(work.bytes().min(QUEUED_BYTES)).unwrap_or(u32::MAX);
             let held = Arc::clone(&self.bytes).acquire_many_owned(bytes).await.ok();
             let (job, answer) = Job::new(work, Some(until), held);
             self.jobs.send(job).await.map_err(|_| away())?;
@@ -158,9 +163,7 @@ impl Driver for RedisBackplane {
     }
 
     async fn publish(&self, fanout: Fanout) -> Result<(), Error> {
-        let publication = Arc::clone(fanout.publication());
-        let bytes = publication.event().len() * publication.rooms().len();
-        self.write(Work::Append(publication), bytes).await
+        self.write(Work::Append(Arc::clone(fanout.publication()))).await
     }
 
     async fn join(&self, room: &RoomId) -> Result<(), Error> {
@@ -201,7 +204,7 @@ impl Driver for RedisBackplane {
     }
 
     async fn skip(&self, room: &RoomId, id: &str, reason: GapReason) -> Result<(), Error> {
-        self.write(Work::Skip(room.clone(), id.to_owned(), reason), 0).await
+        self.write(Work::Skip(room.clone(), id.to_owned(), reason)).await
     }
 
     async fn lose_place(&self, loss: Loss) {
@@ -234,7 +237,8 @@ impl Driver for RedisBackplane {
     }
 
     async fn present(&self, room: &RoomId) -> Result<Vec<Member>, Error> {
-        self.ask(|reply| Command::Present(room.clone(), reply)).await
+        let members = self.ask(|reply| Command::Present(room.clone(), reply)).await?;
+        Ok(members.to_vec())
     }
 
     fn is_up(&self) -> bool {
@@ -310,5 +314,9 @@ fn describe() {
     describe_counter!("ws.backplane.gaps", "Gaps told to rooms");
     describe_counter!("ws.backplane.dropped", "Messages that found no place, and were read again");
     describe_counter!("ws.backplane.failures", "Connections lost, by task");
+    describe_counter!(
+        "ws.backplane.refused",
+        "Readings, lists and events that Redis refused or was late with"
+    );
     describe_counter!("ws.backplane.incarnations", "Redis was another one, or had started anew");
 }

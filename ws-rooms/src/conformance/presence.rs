@@ -1,11 +1,15 @@
 //! Who is there.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use tokio::io::DuplexStream;
 
-use super::harness::{connect_as, next, node};
+use super::harness::{connect_as, next, node, room};
 use crate::backplane::Backplane;
 use crate::client::Client;
-use crate::protocol::{Request, ServerFrame};
+use crate::presence::USERS;
+use crate::protocol::{Member, Request, ServerFrame};
 use crate::rooms::Rooms;
 
 const ROOM: &str = "people";
@@ -50,6 +54,53 @@ pub(super) async fn people_come_and_go_once(first: Backplane, second: Backplane)
     drop(bob);
 }
 
+/// The bound counts people: not their connections, nor the nodes that they are on, but those too who may come back.
+pub(super) async fn a_room_lists_so_many_people(first: Backplane, second: Backplane) {
+    let _nodes = [node(first.clone()), node(second.clone())];
+    let (east, west, room) = (first.driver(), second.driver(), room(ROOM));
+    let user = |number: usize| -> Arc<str> { format!("u{number:05}").into() };
+    for number in 0..USERS {
+        east.enter(&room, &user(number));
+        if number % 2 == 0 {
+            west.enter(&room, &user(number));
+        }
+    }
+    let two = |list: &[Member]| list.iter().filter(|member| member.connections == 2).count();
+    until_present(&first, |list| list.len() == USERS && two(list) == USERS / 2).await;
+    // Beyond it nobody is seen, also where one of them is only about to leave. Each time somebody known follows, so that
+    // the answer is one of later.
+    let unseen = async |late: &str, connections: u32| {
+        west.enter(&room, &late.into());
+        until_present(&first, |_| true).await;
+        west.enter(&room, &user(0));
+        let list = until_present(&first, |list| list[0].connections == connections).await;
+        assert!(list.len() == USERS && list.iter().all(|member| member.user_id != late), "{late} is seen");
+    };
+    unseen("late", 3).await;
+    east.exit(&room, &user(1), Duration::from_secs(3_600));
+    until_present(&first, |list| list[1].connections == 0).await;
+    unseen("later", 4).await;
+    east.enter(&room, &user(1));
+    until_present(&first, |list| list[1].connections == 1).await;
+    east.exit(&room, &user(1), Duration::ZERO);
+    until_present(&first, |list| list.len() == USERS - 1).await;
+    west.enter(&room, &"new".into());
+    let list = until_present(&first, |list| list.len() == USERS).await;
+    assert!(list.iter().any(|member| member.user_id == "new"), "somebody has left, and one has place");
+}
+
+/// Asks the backplane until the list is as expected.
+async fn until_present(backplane: &Backplane, expected: impl Fn(&[Member]) -> bool) -> Vec<Member> {
+    for _ in 0..2_000 {
+        let list = backplane.driver().present(&room(ROOM)).await.expect("the backplane is there");
+        if expected(&list) {
+            return list;
+        }
+        tokio::time::sleep(Duration::from_millis(60)).await;
+    }
+    panic!("never listed");
+}
+
 async fn enter(node: &Rooms, user: &str) -> Client<DuplexStream> {
     let (mut client, _) = connect_as(node, user, "a").await;
     client.send(&Request::subscribe(ROOM), None).await.expect("an open connection");
@@ -78,7 +129,7 @@ async fn until_listed(client: &mut Client<DuplexStream>, expected: &[(&str, u32)
         if list == expected {
             return;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(60)).await;
+        tokio::time::sleep(Duration::from_millis(60)).await;
     }
     panic!("never listed: {expected:?}");
 }

@@ -1,7 +1,9 @@
 //! Backplanes: the suite, and Redis when it fails.
 
+mod apart;
 mod faults;
 mod restart;
+mod split;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

@@ -1,5 +1,6 @@
 //! Who is there.
 
+mod lost;
 mod redis;
 
 use serde_json::json;

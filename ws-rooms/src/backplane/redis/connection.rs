@@ -3,6 +3,9 @@
 //! An incarnation is a server's process, its replication history, and how often a node has lost its source since. A
 //! restarted or promoted Redis may have lost its last writes and would give their numbers again; under
 //! another incarnation every room gets another epoch instead.
+//!
+//! Each connection knows the server that it has itself asked. While a name moves from one server to another, connections
+//! to both may be open: only those to the one that was found last are used, the others are made anew.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,12 +13,15 @@ use std::time::Duration;
 
 use ::redis::aio::{AsyncPushSender, MultiplexedConnection};
 use ::redis::{
-    AsyncConnectionConfig, Client, ErrorKind, IntoConnectionInfo, ProtocolVersion, RedisError, RedisResult,
+    AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, IntoConnectionInfo, Pipeline, ProtocolVersion,
+    RedisError, RedisResult, Value, from_redis_value,
 };
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::config::RedisConfig;
 use super::presence;
+use super::reach::Reach;
 use super::scripts::Scripts;
 
 /// How long the word for how nodes publish is kept. Nodes renew it every few seconds.
@@ -24,20 +30,30 @@ const MODE_LIFE: Duration = Duration::from_secs(60);
 /// The first Redis with sharded Pub/Sub.
 const SHARDED_SINCE: u32 = 7;
 
-/// Makes connections, and knows what the newest one said.
+/// Makes connections, and knows what was found last.
 pub(super) struct Connector {
     client: Client,
     pub(super) config: RedisConfig,
     pub(super) scripts: Scripts,
     pub(super) presence: presence::scripts::Scripts,
-    incarnation: Mutex<Arc<str>>,
+    newest: watch::Sender<Incarnation>,
 }
 
-/// A connection on which the scripts are loaded.
+/// A connection on which the scripts are loaded. Clones are the same connection.
 #[derive(Clone)]
 pub(super) struct Link {
     pub(super) connection: MultiplexedConnection,
     pub(super) sharded: bool,
+    /// The server's process and its replication history, as this connection read them last.
+    server: Arc<Mutex<Arc<str>>>,
+}
+
+/// What numbers belong to.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Incarnation {
+    server: Arc<str>,
+    /// How often a node has lost its source.
+    losses: u64,
 }
 
 // === impl Connector ===
@@ -49,7 +65,7 @@ impl Connector {
         let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
         let client = Client::open(info.set_redis_settings(settings))?;
         let (scripts, presence) = (Scripts::new(), presence::scripts::Scripts::new());
-        Ok(Self { client, config, scripts, presence, incarnation: Mutex::new("".into()) })
+        Ok(Self { client, config, scripts, presence, newest: watch::Sender::default() })
     }
 
     /// Connects, loads the scripts, and reads the incarnation.
@@ -70,22 +86,52 @@ impl Connector {
             let major = version.and_then(|major| major.parse::<u32>().ok()).unwrap_or(0);
             self.config.sharded && major >= SHARDED_SINCE
         };
-        let mut link = Link { connection, sharded };
+        let link = Link { connection, sharded, server: Arc::default() };
         let mut pipe = ::redis::pipe();
         self.scripts.load(&mut pipe);
-        pipe.exec_async(&mut link.connection).await?;
-        self.agree(&mut link).await?;
-        self.look(&link).await?;
+        pipe.exec_async(&mut link.connection.clone()).await?;
+        self.agree(&link).await?;
+        let read = self.read(&link).await?;
+        link.found(&read.server);
+        self.note(read);
         Ok(link)
     }
 
-    /// The incarnation that was read last.
-    pub(super) fn incarnation(&self) -> Arc<str> {
-        Arc::clone(&self.incarnation.lock().unwrap_or_else(PoisonError::into_inner))
+    /// The incarnation on this connection.
+    ///
+    /// An error when another connection has found another server since: this one is not to be used any more.
+    pub(super) fn incarnation(&self, link: &Link) -> RedisResult<Arc<str>> {
+        let newest = self.newest.borrow();
+        if newest.server != link.server() {
+            return Err(RedisError::from((ErrorKind::Io, "another connection has found another Redis")));
+        }
+        Ok(newest.name())
     }
 
-    /// Reads the incarnation of the server at the other end.
+    /// Hears of other incarnations.
+    pub(super) fn incarnations(&self) -> watch::Receiver<Incarnation> {
+        self.newest.subscribe()
+    }
+
+    /// Asks the server at the other end for the incarnation.
+    ///
+    /// An error as of [`incarnation`](Self::incarnation).
     pub(super) async fn look(&self, link: &Link) -> RedisResult<Arc<str>> {
+        self.incarnation(link)?;
+        let read = self.read(link).await?;
+        let name = read.name();
+        if link.found(&read.server) {
+            // The same connection, and its server is another one now.
+            self.note(read);
+        } else {
+            // ORDER: another connection may have found another server while this one was asked.
+            self.incarnation(link)?;
+            self.note(read);
+        }
+        Ok(name)
+    }
+
+    async fn read(&self, link: &Link) -> RedisResult<Incarnation> {
         let mut pipe = ::redis::pipe();
         pipe.cmd("INFO").arg("server").cmd("INFO").arg("replication").cmd("GET").arg(self.losses());
         let (server, replication, losses): (String, String, Option<u64>) =
@@ -93,16 +139,21 @@ impl Connector {
         let part =
             |info, name| field(info, name).ok_or_else(|| strange("INFO without what tells servers apart"));
         let (process, history) = (part(&server, "run_id")?, part(&replication, "master_replid")?);
-        let read: Arc<str> = format!("{process}:{history}:{}", losses.unwrap_or(0)).into();
-        let mut known = self.incarnation.lock().unwrap_or_else(PoisonError::into_inner);
-        if *known != read {
-            if !known.is_empty() {
+        Ok(Incarnation { server: format!("{process}:{history}").into(), losses: losses.unwrap_or(0) })
+    }
+
+    fn note(&self, read: Incarnation) {
+        self.newest.send_if_modified(|newest| {
+            if *newest == read {
+                return false;
+            }
+            if !newest.server.is_empty() {
                 metrics::counter!("ws.backplane.incarnations").increment(1);
                 tracing::warn!("another Redis, or one that started anew: rooms are numbered anew");
             }
-            *known = Arc::clone(&read);
-        }
-        Ok(read)
+            *newest = read;
+            true
+        });
     }
 
     /// Counts a loss of the source: from here on there is another incarnation for all nodes.
@@ -112,20 +163,27 @@ impl Connector {
         self.look(link).await.map(drop)
     }
 
-    /// Asks the connection whether it lives, and keeps the word for how nodes publish.
+    /// Asks the connection whether it lives and where it leads, and keeps the word for how nodes publish.
     pub(super) async fn renew(&self, link: &Link) -> RedisResult<()> {
-        let mut command = ::redis::cmd("EXPIRE");
-        command.arg(self.mode()).arg(MODE_LIFE.as_secs());
-        command.exec_async(&mut link.connection.clone()).await
+        self.look(link).await?;
+        self.agree(link).await
     }
 
     /// Nodes that publish where others do not listen would never be heard: all do as the first one.
-    async fn agree(&self, link: &mut Link) -> RedisResult<()> {
+    async fn agree(&self, link: &Link) -> RedisResult<()> {
         let ours = if link.sharded { "sharded" } else { "plain" };
+        let mut redis = link.connection.clone();
         let mut pipe = ::redis::pipe();
-        pipe.cmd("SET").arg(self.mode()).arg(ours).arg("NX").arg("EX").arg(MODE_LIFE.as_secs()).ignore();
+        // ORDER: asked for before it is set, which a Redis without memory refuses also when it is there.
+        pipe.cmd("EXPIRE").arg(self.mode()).arg(MODE_LIFE.as_secs()).ignore();
         pipe.cmd("GET").arg(self.mode());
-        let (theirs,): (Option<String>,) = pipe.query_async(&mut link.connection).await?;
+        let (mut theirs,): (Option<String>,) = pipe.query_async(&mut redis).await?;
+        if theirs.is_none() {
+            let mut pipe = ::redis::pipe();
+            pipe.cmd("SET").arg(self.mode()).arg(ours).arg("NX").arg("EX").arg(MODE_LIFE.as_secs()).ignore();
+            pipe.cmd("GET").arg(self.mode());
+            (theirs,) = pipe.query_async(&mut redis).await?;
+        }
         if theirs.is_some_and(|theirs| theirs != ours) {
             return Err(strange("other nodes of this Redis publish in another way: `sharded` must be alike"));
         }
@@ -138,6 +196,45 @@ impl Connector {
 
     fn mode(&self) -> String {
         format!("{}publish", self.config.prefix)
+    }
+}
+
+// === impl Link ===
+
+impl Link {
+    fn server(&self) -> Arc<str> {
+        Arc::clone(&self.server.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Sends all commands, and says what became of each. An error is of the connection: of all of them.
+    pub(super) async fn each<T: FromRedisValue>(
+        &self,
+        pipe: &mut Pipeline,
+    ) -> RedisResult<Vec<RedisResult<T>>> {
+        if pipe.is_empty() {
+            return Ok(Vec::new());
+        }
+        let answers: Vec<RedisResult<Value>> =
+            pipe.ignore_errors().query_async(&mut self.connection.clone()).await?;
+        let read = |answer: RedisResult<Value>| match answer.and_then(|value| Ok(from_redis_value(value)?)) {
+            Err(error) if Reach::of(&error) == Reach::Connection => Err(error),
+            result => Ok(result),
+        };
+        answers.into_iter().map(read).collect()
+    }
+
+    /// Says whether it was another one before.
+    fn found(&self, server: &Arc<str>) -> bool {
+        let mut known = self.server.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *known, Arc::clone(server)) != *server
+    }
+}
+
+// === impl Incarnation ===
+
+impl Incarnation {
+    fn name(&self) -> Arc<str> {
+        format!("{}:{}", self.server, self.losses).into()
     }
 }
 

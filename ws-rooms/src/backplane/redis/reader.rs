@@ -4,43 +4,42 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use ::redis::{RedisError, RedisResult};
 use futures_util::StreamExt as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::backplane::{Entry, Fanout, Missed, Recovery, RecoveryBounds};
+use crate::backplane::{Entry, Fanout, Missed, Recovery};
 use crate::error::{Error, ErrorKind};
-use crate::protocol::{GapReason, Member, NotRecovered, Position, RoomId};
+use crate::protocol::{GapReason, NotRecovered, RoomId};
 
 use super::Shared;
 use super::feed::{Dropped, Said};
+use super::lists::Reply;
+use super::people::People;
+use super::reach::Reach;
+use super::recoveries::{Recover, Recoveries};
 use super::room::{Next, Room, State, Told, Waiting};
 use super::scripts::{self, Answer};
 use super::session::{Done, Session, connect};
-use super::there::{Moved, There};
+use super::there::Moved;
 use super::wire;
 
 /// Histories that are read at once.
 const READS: usize = 64;
 /// Channels in one round trip of subscribing.
 const CHANNELS: usize = 256;
-/// Recoveries that are asked for at once: their answers are as long as a history, and share a connection with what
-/// fills the rooms.
-const RECOVERIES: usize = 64;
-/// Recoveries that wait for their turn, or for a Redis that is away. Beyond it they are refused, and the clients come back.
-const PARKED: usize = 4_096;
-
 pub(super) struct Reader {
     shared: Arc<Shared>,
     commands: mpsc::Receiver<Command>,
     rooms: HashMap<RoomId, Room>,
     /// Rooms whose reading waits for its turn.
     due: VecDeque<RoomId>,
-    /// Recoveries that wait for their turn, or for a connection.
-    parked: VecDeque<Recover>,
+    /// Rooms whose reading was refused: they have a pause.
+    refused: HashSet<RoomId>,
+    recoveries: Recoveries,
+    people: People,
     session: Option<Session>,
-    /// Rooms of this node that show who is there.
-    there: HashMap<RoomId, There>,
 }
 
 /// What is asked of the reader.
@@ -49,18 +48,11 @@ pub(super) enum Command {
     Join(RoomId, oneshot::Sender<Result<(), Error>>),
     Recover(Recover),
     /// Who is in the room.
-    Present(RoomId, oneshot::Sender<Result<Vec<Member>, Error>>),
+    Present(RoomId, Reply),
     /// The source was lost: read every room again. The sender is dropped when that is done.
     Doubt(GapReason, mpsc::Sender<()>),
     /// Tell the members of every room of a gap.
     Gap(GapReason, oneshot::Sender<()>),
-}
-
-pub(super) struct Recover {
-    pub(super) room: RoomId,
-    pub(super) since: Option<Position>,
-    pub(super) bounds: RecoveryBounds,
-    pub(super) reply: oneshot::Sender<Result<Recovery, Error>>,
 }
 
 enum Heard {
@@ -81,9 +73,10 @@ impl Reader {
             commands,
             rooms: HashMap::new(),
             due: VecDeque::new(),
-            parked: VecDeque::new(),
+            refused: HashSet::new(),
+            recoveries: Recoveries::default(),
+            people: People::default(),
             session: None,
-            there: HashMap::new(),
         }
     }
 
@@ -183,11 +176,8 @@ impl Reader {
                     session.subscribe(&self.shared, vec![name]);
                 }
             }
-            Command::Recover(recover) => self.park(recover),
-            Command::Present(name, reply) => match &self.session {
-                Some(session) => session.present(&self.shared, name, reply),
-                None => drop(reply.send(Err(Error::new(ErrorKind::Backplane)))),
-            },
+            Command::Recover(recover) => self.recoveries.ask(recover),
+            Command::Present(name, reply) => self.people.ask(&name, reply),
             Command::Doubt(why, watch) => {
                 for (name, room) in &mut self.rooms {
                     if room.doubt(Some(why)) == Next::Read {
@@ -208,18 +198,6 @@ impl Reader {
         }
     }
 
-    /// Has a recovery wait for its turn, which [`pump`](Self::pump) gives.
-    fn park(&mut self, recover: Recover) {
-        if self.parked.len() >= PARKED {
-            self.parked.retain(|recover| !recover.reply.is_closed());
-        }
-        if self.parked.len() < PARKED {
-            self.parked.push_back(recover);
-        } else {
-            drop(recover.reply.send(Err(Error::new(ErrorKind::Backplane))));
-        }
-    }
-
     fn open(&mut self, session: Session) {
         let names: Vec<RoomId> = self.rooms.keys().cloned().collect();
         for names in names.chunks(CHANNELS) {
@@ -235,8 +213,10 @@ impl Reader {
         tracing::warn!(rooms = self.rooms.len(), "Redis is away: rooms are filled when it is back");
         self.shared.set_up(false);
         self.due.clear();
+        self.refused.clear();
         self.rooms.values_mut().for_each(Room::deafen);
-        self.there.values_mut().for_each(There::unask);
+        self.recoveries.unask();
+        self.people.unask();
     }
 
     fn take(&mut self, said: Said) {
@@ -245,7 +225,7 @@ impl Reader {
         let Some(room) = self.rooms.get_mut(name) else { return };
         if let Some(moved) = Moved::read(&said.text) {
             let Ok(name) = RoomId::parse(name) else { return };
-            return self.moved(&name, |there, tell| there.said(moved, tell));
+            return self.people.said(&self.shared, &name, moved);
         }
         let mut told = Vec::new();
         let next = room.said(said.text, Instant::now(), &mut told);
@@ -268,6 +248,8 @@ impl Reader {
             if let Some(room) = self.rooms.get_mut(&name) {
                 let next = room.doubt(None);
                 self.after(&name, next);
+                // Who came and went was said on the same channel.
+                self.people.doubt(&name);
             }
         }
     }
@@ -276,58 +258,23 @@ impl Reader {
     fn done(&mut self, done: Done) -> bool {
         let result = match done {
             Done::Renewed(result) | Done::Unsubscribed(result) => result,
-            Done::Subscribed(names, result) => {
-                if result.is_ok() {
-                    for name in names {
-                        if let Some(room) = self.rooms.get_mut(&name) {
-                            let next = room.subscribed();
-                            self.after(&name, next);
-                            if self.there.contains_key(&name) || self.shared.attendance.has(&name) {
-                                self.list(name);
-                            }
-                        }
-                    }
-                }
-                result
-            }
-            Done::Listed(name, result) => result.map(|members| {
-                let users = members.into_iter().map(|member| member.user_id).collect();
-                self.moved(&name, |there, tell| there.list(users, tell));
-            }),
-            Done::Present(reply, result) => {
-                let (answer, result) = match result {
-                    Ok(members) => (Ok(members), Ok(())),
-                    Err(error) => (Err(Error::new(ErrorKind::Backplane)), Err(error)),
-                };
-                drop(reply.send(answer));
-                result
-            }
+            Done::Subscribed(names, result) => result.map(|()| self.subscribed(names)),
             Done::Read(name, result) => {
                 if let Some(session) = &mut self.session {
                     session.reads -= 1;
                 }
-                result.map(|answer| self.filled(&name, answer))
+                let filled = result.map(|answer| self.filled(&name, answer));
+                filled.or_else(|error| self.pardon(error, &name).map(|reach| self.unread(name, reach)))
             }
-            Done::Recovered(recover, result) => {
-                if let Some(session) = &mut self.session {
-                    session.recoveries -= 1;
-                }
-                match result {
-                    Ok(answer) => {
-                        self.recovered(recover, answer);
-                        Ok(())
-                    }
-                    // Late is not gone: whether the connection is, the next renewal finds out.
-                    Err(error) if error.is_timeout() => {
-                        drop(recover.reply.send(Err(Error::with(ErrorKind::Backplane, error))));
-                        Ok(())
-                    }
-                    Err(error) => {
-                        // It may be answered by the next session.
-                        self.park(recover);
-                        Err(error)
-                    }
-                }
+            Done::Recovered(ticket, result) => {
+                let recovered = result.map(|answer| self.recovered(ticket, answer));
+                recovered.or_else(|error| self.unrecovered(ticket, error))
+            }
+            Done::Listed(name, result) => {
+                let listed = result.map(|members| self.people.listed(&self.shared, &name, members));
+                listed.or_else(|error| {
+                    self.pardon(error, &name).map(|_| self.people.failed(&self.shared, &name))
+                })
             }
         };
         if let Err(error) = &result {
@@ -336,30 +283,57 @@ impl Reader {
         result.is_ok()
     }
 
-    /// Rooms that show people now. One that is not subscribed asks when it is.
-    fn list_fresh(&mut self) {
-        for name in self.shared.attendance.take_fresh() {
-            match self.rooms.get(&name).map(|room| room.state) {
-                Some(State::Deaf) | None => self.there.entry(name).or_default().unask(),
-                Some(_) => self.list(name),
+    /// A failure that is one room's own ends nobody else's session.
+    fn pardon(&self, error: RedisError, room: &RoomId) -> RedisResult<Reach> {
+        let reach = Reach::of(&error);
+        if reach == Reach::Connection {
+            return Err(error);
+        }
+        metrics::counter!("ws.backplane.refused").increment(1);
+        let error: &dyn std::error::Error = &error;
+        tracing::warn!(error, room = room.as_str(), "Redis did not answer a room");
+        Ok(reach)
+    }
+
+    /// One that is refused or late is answered so; one whose connection is gone is asked for again on the next.
+    fn unrecovered(&mut self, ticket: u64, error: RedisError) -> RedisResult<()> {
+        if Reach::of(&error) == Reach::Connection {
+            return Err(error);
+        }
+        if let Some(recover) = self.recoveries.take(ticket) {
+            drop(recover.reply.send(Err(Error::with(ErrorKind::Backplane, error))));
+        }
+        Ok(())
+    }
+
+    fn subscribed(&mut self, names: Vec<RoomId>) {
+        for name in names {
+            if let Some(room) = self.rooms.get_mut(&name) {
+                let next = room.subscribed();
+                self.after(&name, next);
+                self.people.subscribed(&self.shared, &name);
             }
         }
     }
 
-    /// Asks who is there, to tell what is new of it.
-    fn list(&mut self, name: RoomId) {
-        if let Some(session) = &self.session {
-            self.there.entry(name.clone()).or_default().ask();
-            session.list(&self.shared, name);
+    /// Rooms that show people now.
+    fn list_fresh(&mut self) {
+        for name in self.shared.attendance.take_fresh() {
+            if let Some(room) = self.rooms.get(&name) {
+                self.people.fresh(&name, room.state == State::Deaf);
+            }
         }
     }
 
-    /// Tells the members who has come and left.
-    fn moved(&mut self, name: &RoomId, change: impl FnOnce(&mut There, &mut Vec<Moved>)) {
-        let mut tell = Vec::new();
-        change(self.there.entry(name.clone()).or_default(), &mut tell);
-        for moved in tell {
-            self.shared.moved(name, &moved);
+    /// A reading brought nothing. One that was late is repeated, one that was refused has a pause.
+    fn unread(&mut self, name: RoomId, reach: Reach) {
+        let Some(room) = self.rooms.get_mut(&name) else { return };
+        let next = room.fail();
+        if reach == Reach::Answer {
+            self.after(&name, next);
+        } else {
+            room.refuse(|| Error::new(ErrorKind::Backplane));
+            self.refused.insert(name);
         }
     }
 
@@ -376,8 +350,8 @@ impl Reader {
         self.after(name, next);
     }
 
-    fn recovered(&mut self, recover: Recover, answer: Answer) {
-        let Recover { room: name, reply, .. } = recover;
+    fn recovered(&mut self, ticket: u64, answer: Answer) {
+        let Some(Recover { room: name, reply, .. }) = self.recoveries.take(ticket) else { return };
         let Answer::Read { at, missed } = answer else { return };
         let first = at.offset + 1;
         let missed = missed.map(|missed| {
@@ -427,7 +401,7 @@ impl Reader {
         }
     }
 
-    /// Starts the readings that are due and the recoveries that wait, as many as may be out.
+    /// Starts what is due and what waits, as much as may be out.
     fn pump(&mut self) {
         let Some(session) = &mut self.session else { return };
         while session.reads < READS
@@ -439,13 +413,11 @@ impl Reader {
                 session.read(&self.shared, name, since, reason);
             }
         }
-        while session.recoveries < RECOVERIES
-            && let Some(recover) = self.parked.pop_front()
-        {
-            // Who has given up need not be read for.
-            if !recover.reply.is_closed() {
-                session.recover(&self.shared, recover);
-            }
+        while let Some((ticket, recover)) = self.recoveries.next() {
+            session.recover(&self.shared, ticket, recover);
+        }
+        while let Some(name) = self.people.next() {
+            session.list(&self.shared, name);
         }
     }
 
@@ -482,7 +454,7 @@ impl Reader {
         gone.retain(|name| !members.contains_key(name));
         drop(members);
         for name in &gone {
-            self.there.remove(name);
+            self.people.forget(name);
             if let Some(mut room) = self.rooms.remove(name) {
                 room.refuse(|| Error::new(ErrorKind::Backplane));
             }
@@ -492,8 +464,13 @@ impl Reader {
                 session.unsubscribe(&self.shared, names);
             }
         }
+        self.due.extend(self.refused.drain());
+        self.people.second(now);
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         metrics::gauge!("ws.backplane.rooms").set(count(self.rooms.len()));
         metrics::gauge!("ws.backplane.due").set(count(self.due.len()));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -247,6 +247,15 @@ impl Room {
         Next::Nothing
     }
 
+    /// The reading that was out brings nothing: another one is to follow.
+    pub(super) fn fail(&mut self) -> Next {
+        if self.state != State::Reading {
+            return Next::Nothing;
+        }
+        self.state = State::Due;
+        Next::Read
+    }
+
     /// Whoever waits is told that it was in vain.
     pub(super) fn refuse(&mut self, why: impl Fn() -> Error) {
         for Waiter { waiting, .. } in self.waiting.drain(..) {

@@ -20,6 +20,9 @@ const TURNS: usize = 64;
 /// The head, made anew when it is not there, or when the server may have lost what it said: a number is never given
 /// twice in an epoch. A room is renumbered only for a caller who knows the incarnation for certain; another one
 /// is told to look.
+///
+/// ORDER: the first write of each script that adds to a room is an `HSET`. A Redis without memory refuses it, and the
+/// script with it, before anything is done; what comes after a first write it lets pass, beyond its bound.
 const HEAD: &str = r"
 local head = redis.call('HMGET', KEYS[1], 'i', 'e', 'o', 'b')
 local epoch, offset, bytes = head[2], tonumber(head[3] or '0'), tonumber(head[4] or '0')
@@ -31,11 +34,11 @@ if not epoch or head[1] ~= ARGV[1] then
     return {'unknown'}
   end
   epoch, offset, bytes = ARGV[3], 0, 0
-  redis.call('DEL', KEYS[2])
   redis.call('HSET', KEYS[1], 'i', ARGV[1], 'e', epoch, 'o', 0, 'b', 0)
+  redis.call('DEL', KEYS[2])
   redis.call(ARGV[4], KEYS[4], 'G ' .. epoch .. ' 0 ' .. ARGV[6] .. '\n')
 end
-redis.call('PEXPIRE', KEYS[1], ARGV[5])
+local function keep() redis.call('PEXPIRE', KEYS[1], ARGV[5]) end
 local function text(number) return string.format('%.0f', number) end
 local function remember(id, now)
   redis.call('ZADD', KEYS[3], now[1] * 1000000 + now[2], id)
@@ -47,8 +50,11 @@ end
 /// ARGV from 7 on: id, body, count, bytes and age in ms of the history.
 const APPEND: &str = r"
 if redis.call('ZSCORE', KEYS[3], ARGV[7]) then
+  keep()
   return {'had'}
 end
+redis.call('HSET', KEYS[1], 'i', ARGV[1])
+keep()
 local now = redis.call('TIME')
 local ms = now[1] * 1000 + math.floor(now[2] / 1000)
 local body, count, most, oldest = ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10]), ms - tonumber(ARGV[11])
@@ -73,8 +79,11 @@ return {'new'}
 /// ARGV from 7 on: id, reason. What was kept before leads nowhere any more.
 const SKIP: &str = r"
 if redis.call('ZSCORE', KEYS[3], ARGV[7]) then
+  keep()
   return {'had'}
 end
+redis.call('HSET', KEYS[1], 'i', ARGV[1])
+keep()
 offset = offset + 1
 redis.call('DEL', KEYS[2])
 redis.call('HSET', KEYS[1], 'o', text(offset), 'b', 0)
@@ -85,6 +94,7 @@ return {'new'}
 
 /// ARGV from 7 on: epoch and offset of the place (empty: none), events and bytes at most.
 const READ: &str = r"
+keep()
 local at = {'read', epoch, text(offset)}
 local function found(what) at[4] = what; return at end
 if ARGV[7] == '' then return found('nothing') end

@@ -6,18 +6,16 @@ use ::redis::{Cmd, RedisError, RedisResult, Value};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use crate::backplane::RecoveryBounds;
-use crate::error::Error;
 use crate::protocol::{GapReason, Member, Position, RoomId};
 
 use super::Shared;
 use super::connection::{Link, pause};
 use super::feed::Feed;
 use super::presence::scripts::{Place, members};
-use super::reader::Recover;
+use super::recoveries::Recover;
 use super::scripts::{self, Answer, Ground};
 
 /// Two connections to one Redis: one that is told, one that asks. They live and end together.
@@ -27,8 +25,6 @@ pub(super) struct Session {
     link: Link,
     /// Readings that are out.
     pub(super) reads: usize,
-    /// Recoveries that are out.
-    pub(super) recoveries: usize,
     pub(super) work: FuturesUnordered<BoxFuture<'static, Done>>,
 }
 
@@ -37,12 +33,11 @@ pub(super) enum Done {
     Subscribed(Vec<RoomId>, RedisResult<()>),
     Unsubscribed(RedisResult<()>),
     Read(RoomId, RedisResult<Answer>),
-    Recovered(Recover, RedisResult<Answer>),
+    /// By the recovery's ticket.
+    Recovered(u64, RedisResult<Answer>),
     Renewed(RedisResult<()>),
-    /// Who is in a room, for what was told of it.
+    /// Who is in a room.
     Listed(RoomId, RedisResult<Vec<Member>>),
-    /// Who is in a room, for somebody who asked.
-    Present(oneshot::Sender<Result<Vec<Member>, Error>>, RedisResult<Vec<Member>>),
 }
 
 // === impl Session ===
@@ -90,13 +85,12 @@ impl Session {
         self.work.push(async move { Done::Read(name, read.await) }.boxed());
     }
 
-    pub(super) fn recover(&mut self, shared: &Arc<Shared>, recover: Recover) {
+    pub(super) fn recover(&self, shared: &Arc<Shared>, ticket: u64, recover: &Recover) {
         let RecoveryBounds { events, bytes } = recover.bounds;
         let (name, since) = (recover.room.clone(), recover.since.clone());
         let reason = GapReason::Trimmed;
-        self.recoveries += 1;
         let read = read(Arc::clone(shared), self.link.clone(), name, since, events, bytes, reason);
-        self.work.push(async move { Done::Recovered(recover, read.await) }.boxed());
+        self.work.push(async move { Done::Recovered(ticket, read.await) }.boxed());
     }
 
     pub(super) fn list(&self, shared: &Arc<Shared>, name: RoomId) {
@@ -104,21 +98,11 @@ impl Session {
         self.work.push(async move { Done::Listed(name, list.await) }.boxed());
     }
 
-    pub(super) fn present(
-        &self,
-        shared: &Arc<Shared>,
-        name: RoomId,
-        reply: oneshot::Sender<Result<Vec<Member>, Error>>,
-    ) {
-        let list = list(Arc::clone(shared), self.link.clone(), name);
-        self.work.push(async move { Done::Present(reply, list.await) }.boxed());
-    }
-
     pub(super) fn renew(&self, shared: &Arc<Shared>) {
         let (shared, ears, link) = (Arc::clone(shared), self.ears.clone(), self.link.clone());
         let renew = async move {
             shared.connector.renew(&link).await?;
-            ::redis::cmd("PING").exec_async(&mut ears.connection.clone()).await
+            shared.connector.look(&ears).await.map(drop)
         };
         self.work.push(async move { Done::Renewed(renew.await) }.boxed());
     }
@@ -137,14 +121,9 @@ pub(super) fn connect(
         let (feed, put) = Feed::new();
         let ears = shared.connector.connect(Some(put)).await?;
         let link = shared.connector.connect(None::<fn(::redis::PushInfo) -> Result<(), ()>>).await?;
-        Ok::<_, RedisError>(Session {
-            feed,
-            ears,
-            link,
-            reads: 0,
-            recoveries: 0,
-            work: FuturesUnordered::new(),
-        })
+        // Both lead to the same server, or what one is told is not what the other reads.
+        shared.connector.incarnation(&ears)?;
+        Ok::<_, RedisError>(Session { feed, ears, link, reads: 0, work: FuturesUnordered::new() })
     };
     connect.boxed()
 }
@@ -179,7 +158,8 @@ async fn read(
         connector.scripts.read(&ground, name.as_str(), since.as_ref(), events, bytes)
     };
     let mut connection = link.connection.clone();
-    let first: Value = command(&connector.incarnation(), false).query_async(&mut connection).await?;
+    let known = connector.incarnation(&link)?;
+    let first: Value = command(&known, false).query_async(&mut connection).await?;
     let first = scripts::answer(first)?;
     if first != Answer::Look {
         return Ok(first);

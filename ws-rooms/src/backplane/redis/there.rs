@@ -1,9 +1,18 @@
 //! Whom a node has told its members of.
 //!
 //! Who comes and goes is said on the room's channel, without numbers. After a subscription was lost, the room's list is
-//! compared with what was told.
+//! compared with what was told. Who is new in it has come. Who is missing may be about to be written again, by a node
+//! that has just found a Redis without its users: whoever is missing still a moment later has left.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::presence::LINGER;
+
+/// What is held while a list is out. Beyond it another list follows.
+const HELD: usize = 1_024;
 
 /// A user who came or left.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -17,10 +26,14 @@ pub(super) enum Moved {
 pub(super) struct There {
     /// `None` until the first list.
     told: Option<HashSet<String>>,
-    /// What was said while a list is awaited.
+    /// Those of them whom the lists have missed, and since when.
+    missed: HashMap<String, Instant>,
+    /// What was said while a list is out.
     held: Vec<Moved>,
-    /// Lists that are out; the newest counts.
-    asked: u32,
+    /// A list is out.
+    asked: bool,
+    /// More was said meanwhile than is held.
+    overrun: bool,
     /// The subscription was lost before the first list: nobody knows what was told.
     lost: bool,
 }
@@ -42,42 +55,75 @@ impl Moved {
 // === impl There ===
 
 impl There {
-    /// A list is asked for.
+    /// A list is asked for, the only one.
     pub(super) fn ask(&mut self) {
-        self.asked += 1;
+        self.asked = true;
+        self.overrun = false;
         self.held.clear();
     }
 
     /// The connection is gone, and the list with it.
     pub(super) fn unask(&mut self) {
-        self.asked = 0;
+        self.asked = false;
         self.held = Vec::new();
+        // What comes next may be another Redis, which has had no time yet.
+        self.missed.clear();
         self.lost = self.told.is_none();
     }
 
-    /// Takes what the channel says.
-    pub(super) fn said(&mut self, moved: Moved, tell: &mut Vec<Moved>) {
-        if self.asked > 0 {
-            self.held.push(moved);
-        } else {
+    /// The list does not come.
+    pub(super) fn fail(&mut self, tell: &mut Vec<Moved>) {
+        self.asked = false;
+        for moved in std::mem::take(&mut self.held) {
             self.follow(moved, tell);
         }
     }
 
-    /// Takes the list. What was said since it was asked for comes after it, however much of that the list has.
-    pub(super) fn list(&mut self, users: HashSet<String>, tell: &mut Vec<Moved>) {
-        self.asked = self.asked.saturating_sub(1);
-        if self.asked > 0 {
-            return;
+    /// Takes what the channel says.
+    pub(super) fn said(&mut self, moved: Moved, tell: &mut Vec<Moved>) {
+        if !self.asked {
+            self.follow(moved, tell);
+        } else if self.held.len() < HELD && !self.overrun {
+            self.held.push(moved);
+        } else {
+            self.overrun = true;
+            self.held = Vec::new();
         }
-        if let Some(told) = &self.told {
-            tell.extend(told.difference(&users).cloned().map(Moved::Left));
-            tell.extend(users.difference(told).cloned().map(Moved::Joined));
+    }
+
+    /// Takes the list, and says whether another one must follow. What was said since it was asked for comes after it,
+    /// however much of that the list has. Users of this node's own are there, whatever the list says.
+    pub(super) fn list(
+        &mut self,
+        mut users: HashSet<String>,
+        own: impl FnOnce() -> HashSet<Arc<str>>,
+        now: Instant,
+        tell: &mut Vec<Moved>,
+    ) -> bool {
+        self.asked = false;
+        let first = self.told.is_none();
+        if let Some(told) = self.told.take() {
+            tell.extend(users.difference(&told).cloned().map(Moved::Joined));
+            let absent: Vec<String> = told.into_iter().filter(|user| !users.contains(user)).collect();
+            let own = if absent.is_empty() { HashSet::new() } else { own() };
+            let before = std::mem::take(&mut self.missed);
+            for user in absent {
+                let since = match before.get(&user) {
+                    Some(since) if !own.contains(&*user) => *since,
+                    _ => now,
+                };
+                if now.duration_since(since) >= LINGER {
+                    tell.push(Moved::Left(user));
+                } else {
+                    self.missed.insert(user.clone(), since);
+                    users.insert(user);
+                }
+            }
         } else if std::mem::take(&mut self.lost) {
             // Better twice than never.
             tell.extend(users.iter().cloned().map(Moved::Joined));
         }
-        let first = self.told.replace(users).is_none();
+        self.told = Some(users);
         for moved in std::mem::take(&mut self.held) {
             let before = tell.len();
             self.follow(moved.clone(), tell);
@@ -86,9 +132,17 @@ impl There {
                 tell.push(moved);
             }
         }
+        std::mem::take(&mut self.overrun)
+    }
+
+    /// Whether it is time to look whether those are back whom the last list has missed.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        !self.asked && self.missed.values().any(|since| now.duration_since(*since) >= LINGER)
     }
 
     fn follow(&mut self, moved: Moved, tell: &mut Vec<Moved>) {
+        let (Moved::Joined(user) | Moved::Left(user)) = &moved;
+        self.missed.remove(user);
         let news = match (&mut self.told, &moved) {
             (None, _) => true,
             (Some(told), Moved::Joined(user)) => told.insert(user.clone()),
@@ -101,77 +155,4 @@ impl There {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn joined(user: &str) -> Moved {
-        Moved::read(format!("J {user}").as_bytes()).unwrap()
-    }
-
-    fn left(user: &str) -> Moved {
-        Moved::read(format!("L {user}").as_bytes()).unwrap()
-    }
-
-    fn users(names: &[&str]) -> HashSet<String> {
-        names.iter().map(|name| (*name).to_owned()).collect()
-    }
-
-    #[test]
-    fn after_a_loss_the_difference_is_told() {
-        let (mut there, mut tell) = (There::default(), Vec::new());
-        there.ask();
-        there.list(users(&["ada", "bob"]), &mut tell);
-        assert!(tell.is_empty(), "those who were there before us are no news");
-        there.said(joined("bob"), &mut tell);
-        there.said(left("nobody"), &mut tell);
-        assert!(tell.is_empty());
-        there.ask();
-        there.said(left("cyd"), &mut tell);
-        there.said(joined("dan"), &mut tell);
-        assert!(tell.is_empty(), "held");
-        there.list(users(&["ada", "cyd"]), &mut tell);
-        assert_eq!(tell, [left("bob"), joined("cyd"), left("cyd"), joined("dan")]);
-    }
-
-    /// The answer of an older question must not undo what was said since.
-    #[test]
-    fn of_two_lists_the_newer_counts() {
-        let (mut there, mut tell) = (There::default(), Vec::new());
-        there.ask();
-        there.ask();
-        there.list(users(&[]), &mut tell);
-        there.said(joined("ada"), &mut tell);
-        there.list(users(&[]), &mut tell);
-        there.said(joined("bob"), &mut tell);
-        assert_eq!(tell, [joined("ada"), joined("bob")]);
-        assert_eq!(there.told, Some(users(&["ada", "bob"])));
-    }
-
-    #[test]
-    fn a_loss_before_the_first_list_tells_everybody() {
-        let (mut there, mut tell) = (There::default(), Vec::new());
-        there.said(joined("ada"), &mut tell);
-        there.ask();
-        there.unask();
-        there.ask();
-        there.list(users(&["bob"]), &mut tell);
-        assert_eq!(tell, [joined("ada"), joined("bob")]);
-        tell.clear();
-        there.unask();
-        there.ask();
-        there.list(users(&["bob"]), &mut tell);
-        assert!(tell.is_empty());
-    }
-
-    #[test]
-    fn before_the_first_list_everything_is_told() {
-        let (mut there, mut tell) = (There::default(), Vec::new());
-        there.said(joined("ada"), &mut tell);
-        there.ask();
-        there.said(joined("bob"), &mut tell);
-        there.said(left("ada"), &mut tell);
-        there.list(users(&["bob"]), &mut tell);
-        assert_eq!(tell, [joined("ada"), joined("bob"), left("ada")]);
-        assert_eq!(Moved::read(b"E 1 2 x"), None);
-    }
-}
+mod tests;

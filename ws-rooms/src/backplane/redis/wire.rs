@@ -21,10 +21,16 @@ pub(super) enum What<'a> {
     Gap(GapReason),
 }
 
+/// How long a [`body`] may be, which is little less.
+pub(super) fn size(publication: &Publication) -> usize {
+    let rooms = publication.rooms().iter().map(|room| room.as_str().len() + 1);
+    publication.event().len() + publication.id().len() + 24 + rooms.sum::<usize>()
+}
+
 /// The text of an event for its streams.
 pub(super) fn body(publication: &Publication) -> Vec<u8> {
     let (id, event) = (publication.id(), publication.event());
-    let mut body = Vec::with_capacity(event.len() + id.len() + 16 + 48 * publication.rooms().len());
+    let mut body = Vec::with_capacity(size(publication));
     body.extend_from_slice(id.len().to_string().as_bytes());
     for (index, room) in publication.rooms().iter().enumerate() {
         body.push(if index == 0 { b' ' } else { b',' });

@@ -6,7 +6,7 @@ use ::redis::{RedisResult, Value};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{Instant, sleep};
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::protocol::{GapReason, RoomId};
 use crate::publication::Publication;
 
@@ -89,10 +89,18 @@ impl Writer {
                 return;
             }
             match self.attempt(&batch).await {
-                Ok(()) => {
-                    for job in batch {
+                Ok(results) => {
+                    for (job, result) in batch.into_iter().zip(results) {
+                        let result = result.map_err(|error| {
+                            metrics::counter!("ws.backplane.refused").increment(1);
+                            tracing::warn!(
+                                error = &error as &dyn std::error::Error,
+                                "Redis refused an event"
+                            );
+                            Error::with(ErrorKind::Backplane, error)
+                        });
                         // Who has given up waiting is not there to hear it.
-                        drop(job.reply.send(Ok(())));
+                        drop(job.reply.send(result));
                     }
                     return;
                 }
@@ -109,34 +117,52 @@ impl Writer {
         }
     }
 
-    async fn attempt(&mut self, batch: &[Job]) -> RedisResult<()> {
-        let link = match &self.link {
-            Some(link) => link.clone(),
-            None => {
-                let link = self.connector.connect(None::<fn(::redis::PushInfo) -> Result<(), ()>>).await?;
-                self.link.insert(link).clone()
-            }
+    /// What became of each job. An error is of the connection.
+    async fn attempt(&mut self, batch: &[Job]) -> RedisResult<Vec<RedisResult<()>>> {
+        // A connection to a server that is not the one any more is none.
+        let link = self.link.take().filter(|link| self.connector.incarnation(link).is_ok());
+        let link = match link {
+            Some(link) => link,
+            None => self.connector.connect(None::<fn(::redis::PushInfo) -> Result<(), ()>>).await?,
         };
+        self.link = Some(link.clone());
+        let known = self.connector.incarnation(&link)?;
         if matches!(batch[0].work, Work::Lose) {
-            return self.connector.lose(&link).await;
+            self.connector.lose(&link).await?;
+            return Ok(vec![Ok(())]);
         }
-        let looked = self.send(&link, &self.connector.incarnation(), false, batch, None).await?;
-        if looked.contains(&Put::Look) {
+        let mut puts = self.send(&link, &known, false, batch, |_| true).await?;
+        let is_look = |put: &RedisResult<Put>| matches!(put, Ok(Put::Look));
+        if puts.iter().any(is_look) {
             let certain = self.connector.look(&link).await?;
-            self.send(&link, &certain, true, batch, Some(&looked)).await?;
+            let again = self.send(&link, &certain, true, batch, |index| puts.get(index).is_some_and(is_look));
+            let mut again = again.await?.into_iter();
+            for put in puts.iter_mut().filter(|put| is_look(put)) {
+                if let Some(new) = again.next() {
+                    *put = new;
+                }
+            }
         }
-        Ok(())
+        let mut puts = puts.into_iter();
+        let results = batch.iter().map(|job| {
+            let mut result = Ok(());
+            for put in puts.by_ref().take(job.rooms()) {
+                result = result.and(put.map(drop));
+            }
+            result
+        });
+        Ok(results.collect())
     }
 
-    /// Sends one script for each event and room; of those that were sent before, only what is to be seen again.
+    /// Sends one script for each event and room, or those of them that are wanted, and says what became of each.
     async fn send(
         &self,
         link: &Link,
         incarnation: &str,
         certain: bool,
         batch: &[Job],
-        before: Option<&[Put]>,
-    ) -> RedisResult<Vec<Put>> {
+        wanted: impl Fn(usize) -> bool,
+    ) -> RedisResult<Vec<RedisResult<Put>>> {
         let config = &self.connector.config;
         let ground = Ground {
             prefix: &config.prefix,
@@ -148,12 +174,12 @@ impl Writer {
         };
         let scripts = &self.connector.scripts;
         let mut pipe = ::redis::pipe();
-        let mut count = 0;
+        let mut index = 0;
         let mut add = |cmd: &dyn Fn() -> ::redis::Cmd| {
-            if before.is_none_or(|before| before.get(count) == Some(&Put::Look)) {
+            if wanted(index) {
                 pipe.add_command(cmd());
             }
-            count += 1;
+            index += 1;
         };
         for job in batch {
             match &job.work {
@@ -167,23 +193,27 @@ impl Writer {
                 Work::Lose => {}
             }
         }
-        if pipe.is_empty() {
-            return Ok(Vec::new());
-        }
         let started = Instant::now();
-        let answers: Vec<Value> = pipe.query_async(&mut link.connection.clone()).await?;
+        let answers = link.each::<Value>(&mut pipe).await?;
         metrics::histogram!("ws.backplane.write").record(started.elapsed().as_secs_f64());
-        answers.into_iter().map(scripts::put).collect()
+        Ok(answers.into_iter().map(|answer| answer.and_then(scripts::put)).collect())
     }
 }
 
 // === impl Job ===
 
 impl Job {
+    /// As the work says.
     fn bytes(&self) -> usize {
+        self.work.bytes()
+    }
+
+    /// How many scripts it takes.
+    fn rooms(&self) -> usize {
         match &self.work {
-            Work::Append(publication) => publication.event().len() * publication.rooms().len(),
-            Work::Skip(..) | Work::Lose => 0,
+            Work::Append(publication) => publication.rooms().len(),
+            Work::Skip(..) => 1,
+            Work::Lose => 0,
         }
     }
 
@@ -195,5 +225,17 @@ impl Job {
     ) -> (Self, oneshot::Receiver<Result<(), Error>>) {
         let (reply, answer) = oneshot::channel();
         (Self { work, until, reply, _bytes: bytes }, answer)
+    }
+}
+
+// === impl Work ===
+
+impl Work {
+    /// Bytes on their way to Redis: each room has the whole text.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Append(publication) => wire::size(publication) * publication.rooms().len(),
+            Self::Skip(..) | Self::Lose => 0,
+        }
     }
 }

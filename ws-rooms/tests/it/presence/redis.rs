@@ -8,10 +8,10 @@ use serde_json::json;
 use tokio::runtime::Builder;
 use tramline_ws_rooms::{Backplane, Rooms};
 
-use crate::backplane::{node_on, raw, settings};
+use crate::backplane::{node_on, raw, settings, until};
 use crate::support::{Gatekeeper, Peer, config};
 
-async fn enter(rooms: &Rooms, user: &str) -> Peer {
+pub(super) async fn enter(rooms: &Rooms, user: &str) -> Peer {
     let mut peer = Peer::connect(rooms, &format!("{user}/customer/s-{user}")).await;
     peer.ask(json!({"type": "subscribe", "room": "payment:1"})).await;
     peer
@@ -78,14 +78,17 @@ async fn nothing_is_forgotten_while_redis_is_away() {
     let near = settings(url);
     let mut far = near.clone();
     far.url = through;
+    far.patience = Duration::from_millis(500);
     let backplane = Backplane::redis(far).unwrap();
-    let behind = Rooms::new(config(), Gatekeeper::default(), backplane);
+    let behind = Rooms::new(config(), Gatekeeper::default(), backplane.clone());
     let beside = node_on(&near);
     let mut ada = enter(&beside, "ada").await;
     let bob = enter(&behind, "bob").await;
     assert_eq!(ada.expect("joined").await["userId"], "bob");
     fault.cut();
     drop(bob);
+    // For so long that it was tried, and failed.
+    until(|| !backplane.is_up()).await;
     fault.heal();
     assert_eq!(ada.expect("left").await["userId"], "bob");
     let mut redis = raw(url).await;
@@ -94,5 +97,5 @@ async fn nothing_is_forgotten_while_redis_is_away() {
         .query_async(&mut redis)
         .await
         .unwrap();
-    assert_eq!(left.len(), 4, "ada, and ada on one node: {left:?}");
+    assert_eq!(left.len(), 6, "ada, ada on one node, and how many there are: {left:?}");
 }

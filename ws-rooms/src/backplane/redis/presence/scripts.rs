@@ -1,13 +1,16 @@
 //! What must happen in Redis at once, for who is where.
 //!
-//! A room's hash has `t<user>` the connections on all nodes and `n<node>:<user>` those on one; a sorted set has the users
-//! whose leave waits, by its time in ms. KEYS of each: hash, sorted set, channel. ARGV of each: how to publish, life of
-//! the keys in ms.
+//! A room's hash has `t<user>` the connections on all nodes, `n<node>:<user>` those on one, and `c` how many users have
+//! any; a sorted set has the users whose leave waits, by its time in ms. KEYS of each: hash, sorted set, channel. ARGV of
+//! each: how to publish, life of the keys in ms.
 
 use ::redis::{Cmd, RedisResult, Value};
 
 use crate::presence::USERS;
 use crate::protocol::Member;
+
+/// Leaves in one step, so that no script is long.
+const STEP: usize = 1_000;
 
 const HEAD: &str = r"
 local people, leaving, channel = KEYS[1], KEYS[2], KEYS[3]
@@ -18,36 +21,50 @@ local function keep()
   redis.call('PEXPIRE', leaving, ARGV[2])
 end
 local function settle()
-  for _, user in ipairs(redis.call('ZRANGEBYSCORE', leaving, '-inf', now)) do
+  for _, user in ipairs(redis.call('ZRANGEBYSCORE', leaving, '-inf', now, 'LIMIT', 0, STEP)) do
     redis.call('ZREM', leaving, user)
     redis.call(ARGV[1], channel, 'L ' .. user)
   end
 end
+local function leave(user, after)
+  redis.call('HDEL', people, 't' .. user)
+  redis.call('HINCRBY', people, 'c', -1)
+  redis.call('ZADD', leaving, now + after, user)
+end
 ";
 
 /// ARGV from 3 on: user, node, connections there, how long a leave waits in ms. Says the same again as often as asked.
+///
+/// ORDER: as in the scripts of rooms, a Redis without memory refuses the first write of a user who comes. Whoever leaves
+/// is let out.
 const PUT: &str = r"
-settle()
-local user, field = ARGV[3], 'n' .. ARGV[4] .. ':' .. ARGV[3]
-local count, old = tonumber(ARGV[5]), tonumber(redis.call('HGET', people, field) or '0')
-local was = tonumber(redis.call('HGET', people, 't' .. user) or '0')
-local sum = was + count - old
-if count > 0 and was == 0 and redis.call('HLEN', people) >= 2 * USERS then
-  return 'full'
-end
+local user, field, count = ARGV[3], 'n' .. ARGV[4] .. ':' .. ARGV[3], tonumber(ARGV[5])
+local known = redis.call('HMGET', people, field, 't' .. user, 'c')
+local old, was, listed = tonumber(known[1] or '0'), tonumber(known[2] or '0'), tonumber(known[3] or '0')
 if count > 0 then
   redis.call('HSET', people, field, count)
 else
   redis.call('HDEL', people, field)
 end
+settle()
+local sum = was + count - old
 if sum > 0 then
+  local waits = redis.call('ZSCORE', leaving, user)
+  if was <= 0 and not waits and listed + redis.call('ZCARD', leaving) >= USERS then
+    redis.call('HDEL', people, field)
+    return 'full'
+  end
   redis.call('HSET', people, 't' .. user, sum)
-  if redis.call('ZREM', leaving, user) == 0 and was <= 0 then
+  if was <= 0 then
+    redis.call('HINCRBY', people, 'c', 1)
+  end
+  if waits then
+    redis.call('ZREM', leaving, user)
+  elseif was <= 0 then
     redis.call(ARGV[1], channel, 'J ' .. user)
   end
 elseif was > 0 then
-  redis.call('HDEL', people, 't' .. user)
-  redis.call('ZADD', leaving, now + ARGV[6], user)
+  leave(user, ARGV[6])
 end
 keep()
 return 'done'
@@ -61,9 +78,9 @@ for n = 1, #all, 2 do
   if string.sub(all[n], 1, #prefix) == prefix then
     local user = string.sub(all[n], #prefix + 1)
     redis.call('HDEL', people, all[n])
-    if redis.call('HINCRBY', people, 't' .. user, -tonumber(all[n + 1])) <= 0 then
-      redis.call('HDEL', people, 't' .. user)
-      redis.call('ZADD', leaving, now + ARGV[4], user)
+    if redis.call('HEXISTS', people, 't' .. user) == 1
+        and redis.call('HINCRBY', people, 't' .. user, -tonumber(all[n + 1])) <= 0 then
+      leave(user, ARGV[4])
     end
   end
 end
@@ -71,9 +88,11 @@ keep()
 return 'done'
 ";
 
+/// Answers when the next leave is due, in ms; -1 when none waits.
 const SETTLE: &str = r"
 settle()
-return 'done'
+local first = redis.call('ZRANGE', leaving, 0, 0, 'WITHSCORES')
+return first[2] and math.max(0, tonumber(first[2]) - now) or -1
 ";
 
 const LIST: &str = r"
@@ -92,19 +111,35 @@ end
 return list
 ";
 
+/// Answers which nodes have anybody in the room.
+const NODES: &str = r"
+local list, seen = {}, {}
+for _, field in ipairs(redis.call('HKEYS', people)) do
+  local node = string.match(field, '^n([^:]*):')
+  if node and not seen[node] then
+    seen[node] = true
+    list[#list + 1] = node
+  end
+end
+return list
+";
+
 /// KEYS: the nodes' leases. ARGV: node, how long a lease lasts in ms, life of the key in ms. Answers whether the lease
-/// stood until now, and nodes whose lease has ended.
+/// stood until now, some nodes whose lease has ended, and all nodes.
+///
+/// ORDER: a Redis without memory does not refuse a script whose first write needs none: nodes do not die of it.
 const LEASE: &str = r"
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local mine = redis.call('ZSCORE', KEYS[1], ARGV[1])
 redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
-local answer = {mine and tonumber(mine) >= now and 'stood' or 'ended'}
-for _, node in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, 16)) do
-  answer[#answer + 1] = node
-end
-return answer
+return {
+  mine and tonumber(mine) >= now and 'stood' or 'ended',
+  redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, 16),
+  redis.call('ZRANGE', KEYS[1], 0, -1),
+}
 ";
 
 /// The scripts. Asked for seldom, they travel whole.
@@ -114,6 +149,7 @@ pub(in super::super) struct Scripts {
     bury: String,
     settle: String,
     list: String,
+    nodes: String,
 }
 
 /// What the scripts of a room are told.
@@ -130,8 +166,17 @@ pub(super) const LIFE_MS: u64 = 3_600_000;
 
 impl Scripts {
     pub(in super::super) fn new() -> Self {
-        let script = |body: &str| [HEAD, body].concat().replace("USERS", &USERS.to_string());
-        Self { put: script(PUT), bury: script(BURY), settle: script(SETTLE), list: script(LIST) }
+        let script = |body: &str| {
+            let text = [HEAD, body].concat();
+            text.replace("USERS", &USERS.to_string()).replace("STEP", &STEP.to_string())
+        };
+        Self {
+            put: script(PUT),
+            bury: script(BURY),
+            settle: script(SETTLE),
+            list: script(LIST),
+            nodes: script(NODES),
+        }
     }
 
     pub(super) fn put(&self, place: &Place<'_>, user: &str, node: &str, count: u32, after_ms: u64) -> Cmd {
@@ -148,6 +193,10 @@ impl Scripts {
 
     pub(super) fn settle(&self, place: &Place<'_>) -> Cmd {
         place.call(&self.settle)
+    }
+
+    pub(super) fn nodes(&self, place: &Place<'_>) -> Cmd {
+        place.call(&self.nodes)
     }
 
     pub(in super::super) fn list(&self, place: &Place<'_>) -> Cmd {

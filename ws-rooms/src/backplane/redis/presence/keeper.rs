@@ -1,0 +1,352 @@
+//! The task that writes who is here, keeps the node's lease, and sees to what nodes that are gone have left behind.
+
+use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::redis::{Pipeline, RedisResult};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::presence::LINGER;
+use crate::protocol::RoomId;
+
+use super::attendance::{Attendance, BATCH, Change};
+use super::scripts::{LIFE_MS, Place, Scripts};
+use super::sweep::Sweep;
+use crate::backplane::redis::connection::{Connector, Link, pause};
+use crate::backplane::redis::reach::Reach;
+
+/// How often all is written again, so that Redis keeps it.
+pub(super) const AGAIN: Duration = Duration::from_secs(600);
+/// How long who buries a node has it alone, from the last step on.
+const CLAIM_MS: u64 = 10_000;
+
+/// The task that writes.
+pub(in super::super) struct Keeper {
+    pub(super) connector: Arc<Connector>,
+    pub(super) attendance: Arc<Attendance>,
+    link: Option<Link>,
+    node: String,
+    leased: bool,
+    /// When the lease was renewed; `None`: at once.
+    renewed: Option<Instant>,
+    /// All nodes with a lease, by the last renewal.
+    pub(super) nodes: HashSet<String>,
+    /// Those of them whose lease has ended.
+    ended: VecDeque<String>,
+    /// Rooms in which leaves are due.
+    dues: BTreeSet<(Instant, RoomId)>,
+    /// Rooms in which leaves may wait that no living node has among its own.
+    orphaned: HashSet<RoomId>,
+    pub(super) sweep: Sweep,
+}
+
+// === impl Keeper ===
+
+impl Keeper {
+    pub(in super::super) fn new(connector: Arc<Connector>, attendance: Arc<Attendance>) -> Self {
+        Self {
+            connector,
+            attendance,
+            link: None,
+            node: name(),
+            leased: false,
+            renewed: None,
+            nodes: HashSet::new(),
+            ended: VecDeque::new(),
+            dues: BTreeSet::new(),
+            orphaned: HashSet::new(),
+            sweep: Sweep::new(),
+        }
+    }
+
+    /// Writes until the last handle is gone; others then take back what is left.
+    pub(in super::super) async fn run(mut self, end: CancellationToken) {
+        let mut ticks = interval(Duration::from_millis(500));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut incarnations = self.connector.incarnations();
+        let mut again = Instant::now() + AGAIN;
+        let (mut attempt, mut used) = (0, false);
+        loop {
+            tokio::select! {
+                () = end.cancelled() => return,
+                () = self.attendance.changed.notified() => used = true,
+                Ok(()) = incarnations.changed() => {
+                    // It may have lost its last writes, or all of them, and members wait for who is still there.
+                    self.renewed = None;
+                    self.attendance.dirty_all();
+                }
+                _ = ticks.tick() => {}
+            }
+            if !used {
+                // A backplane whose rooms show nobody needs no connection for it.
+                continue;
+            }
+            let now = Instant::now();
+            if now >= again {
+                again = now + AGAIN;
+                self.attendance.dirty_all();
+            }
+            match self.round().await {
+                Ok(()) => attempt = 0,
+                Err(error) => {
+                    self.link = None;
+                    self.renewed = None;
+                    metrics::counter!("ws.backplane.failures", "task" => "presence").increment(1);
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "Redis did not take who is there"
+                    );
+                    sleep(pause(attempt)).await;
+                    attempt += 1;
+                }
+            }
+        }
+    }
+
+    /// All that is to be done now, in steps between which the lease is kept.
+    async fn round(&mut self) -> RedisResult<()> {
+        // A connection to a server that is not the one any more is none.
+        let link = self.link.take().filter(|link| self.connector.incarnation(link).is_ok());
+        let link = match link {
+            Some(link) => link,
+            None => self.connector.connect(None::<fn(::redis::PushInfo) -> Result<(), ()>>).await?,
+        };
+        self.link = Some(link.clone());
+        // ORDER: a lease before anything is written under the name, or nobody would take it back.
+        self.keep_lease(&link).await?;
+        self.write_all(&link).await?;
+        while let Some(node) = self.ended.pop_front() {
+            match self.bury(&link, &node).await {
+                // The next renewal finds it again.
+                Err(error) if Reach::of(&error) == Reach::Command => {
+                    metrics::counter!("ws.backplane.refused").increment(1);
+                    let error: &dyn std::error::Error = &error;
+                    tracing::warn!(error, "Redis refused to take back what a node had");
+                }
+                result => result?,
+            }
+        }
+        self.settle(&link).await?;
+        self.look_through(&link).await
+    }
+
+    /// Writes what has changed by now.
+    async fn write_all(&mut self, link: &Link) -> RedisResult<()> {
+        let mut refused = Vec::new();
+        let mut result = Ok(());
+        // What changes meanwhile has its turn in the next round.
+        for _ in 0..self.attendance.dirty().div_ceil(BATCH) {
+            let changes = self.attendance.take();
+            match self.write(link, &changes).await {
+                Ok(some) => refused.extend(some),
+                Err(error) => {
+                    self.attendance.give_back(changes);
+                    result = Err(error);
+                    break;
+                }
+            }
+            if let Err(error) = self.keep_lease(link).await {
+                result = Err(error);
+                break;
+            }
+        }
+        if !refused.is_empty() {
+            metrics::counter!("ws.backplane.refused").increment(refused.len() as u64);
+            tracing::warn!(users = refused.len(), "Redis refused to note who is there: it is asked again");
+            self.attendance.give_back(refused);
+        }
+        result
+    }
+
+    /// Writes some changes, and returns those that Redis refuses by themselves.
+    async fn write(&mut self, link: &Link, changes: &[Change]) -> RedisResult<Vec<Change>> {
+        let rooms = self.rooms_of(&self.node);
+        let mut pipe = ::redis::pipe();
+        // ORDER: the node's list names a room before the room names the node.
+        for Change { room, .. } in changes {
+            pipe.cmd("SADD").arg(&rooms).arg(room.as_str());
+        }
+        pipe.cmd("PEXPIRE").arg(&rooms).arg(LIFE_MS);
+        for Change { room, user, connections, after } in changes {
+            let after = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+            let place = self.place(link, room);
+            pipe.add_command(self.scripts().put(&place, user, &self.node, *connections, after));
+        }
+        let mut answers = link.each::<::redis::Value>(&mut pipe).await?;
+        let puts = answers.split_off(changes.len() + 1);
+        let now = Instant::now();
+        let (mut refused, mut unseen) = (Vec::new(), 0);
+        for ((change, listed), put) in changes.iter().zip(answers).zip(puts) {
+            match listed.and(put).and_then(|put| Ok(::redis::from_redis_value::<String>(put)?)) {
+                Ok(put) => {
+                    unseen += u64::from(put == "full");
+                    if change.connections == 0 {
+                        self.due(now + change.after, &change.room);
+                    }
+                }
+                Err(_) => refused.push(change.clone()),
+            }
+        }
+        if unseen > 0 {
+            metrics::counter!("ws.presence.unseen").increment(unseen);
+        }
+        Ok(refused)
+    }
+
+    /// Renews the lease when it is time.
+    pub(super) async fn keep_lease(&mut self, link: &Link) -> RedisResult<()> {
+        let every = self.connector.config.lease / 3;
+        if self.renewed.is_some_and(|at| at.elapsed() < every) {
+            return Ok(());
+        }
+        let stood = self.renew(link).await?;
+        if self.leased && !stood {
+            tracing::warn!("this node was taken for gone: it tells anew who is there");
+            self.ended.push_back(std::mem::replace(&mut self.node, name()));
+            self.attendance.dirty_all();
+            self.renew(link).await?;
+        }
+        self.leased = true;
+        self.renewed = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Says whether the lease stood until now.
+    async fn renew(&mut self, link: &Link) -> RedisResult<bool> {
+        let nodes = self.nodes_key();
+        let lasts = u64::try_from(self.connector.config.lease.as_millis()).unwrap_or(u64::MAX);
+        let lease = Scripts::lease(&nodes, &self.node, lasts);
+        let (lease, ended, all): (String, Vec<String>, HashSet<String>) =
+            lease.query_async(&mut link.connection.clone()).await?;
+        let ended = ended.into_iter().filter(|node| *node != self.node && !self.ended.contains(node));
+        let ended: Vec<String> = ended.collect();
+        self.ended.extend(ended);
+        if self.nodes.difference(&all).next().is_some() {
+            self.sweep.soon();
+        }
+        self.nodes = all;
+        Ok(lease == "stood")
+    }
+
+    /// Takes back what a node had. One of the others does so; if it dies over it, the next does.
+    async fn bury(&mut self, link: &Link, node: &str) -> RedisResult<()> {
+        let mut redis = link.connection.clone();
+        let claim = format!("{}{{n:{node}}}reap", self.connector.config.prefix);
+        let mut command = ::redis::cmd("SET");
+        command.arg(&claim).arg(&self.node).arg("NX").arg("PX").arg(CLAIM_MS);
+        let claimed: Option<String> = command.query_async(&mut redis).await?;
+        if claimed.is_none() {
+            return Ok(());
+        }
+        let rooms = self.rooms_of(node);
+        loop {
+            self.keep_lease(link).await?;
+            let some: Vec<String> =
+                ::redis::cmd("SRANDMEMBER").arg(&rooms).arg(BATCH).query_async(&mut redis).await?;
+            if some.is_empty() {
+                break;
+            }
+            let valid: Vec<RoomId> = some.iter().filter_map(|name| RoomId::parse(name).ok()).collect();
+            let mut pipe = ::redis::pipe();
+            pipe.cmd("PEXPIRE").arg(&claim).arg(CLAIM_MS);
+            self.bury_in(&mut pipe, link, node, &valid);
+            // ORDER: a room leaves the list after it has been seen to, and is seen to again for what came in between.
+            pipe.cmd("SREM").arg(&rooms).arg(&some);
+            self.bury_in(&mut pipe, link, node, &valid);
+            link.each::<::redis::Value>(&mut pipe).await?;
+            self.orphan(valid);
+        }
+        let mut pipe = ::redis::pipe();
+        pipe.cmd("ZREM").arg(self.nodes_key()).arg(node).ignore().cmd("DEL").arg(&claim).ignore();
+        pipe.exec_async(&mut redis).await
+    }
+
+    pub(super) fn bury_in(&self, pipe: &mut Pipeline, link: &Link, node: &str, rooms: &[RoomId]) {
+        let after = u64::try_from(LINGER.as_millis()).unwrap_or(u64::MAX);
+        for room in rooms {
+            pipe.add_command(self.scripts().bury(&self.place(link, room), node, after));
+        }
+    }
+
+    /// Leaves wait in these rooms that nobody else looks after.
+    pub(super) fn orphan(&mut self, rooms: Vec<RoomId>) {
+        let due = Instant::now() + LINGER;
+        for room in rooms {
+            self.due(due, &room);
+            self.orphaned.insert(room);
+        }
+    }
+
+    /// Lets those leave whose time has come.
+    async fn settle(&mut self, link: &Link) -> RedisResult<()> {
+        loop {
+            self.keep_lease(link).await?;
+            let now = Instant::now();
+            let due: Vec<_> =
+                self.dues.iter().take_while(|(at, _)| *at <= now).take(BATCH).cloned().collect();
+            if due.is_empty() {
+                return Ok(());
+            }
+            let mut pipe = ::redis::pipe();
+            for (_, room) in &due {
+                pipe.add_command(self.scripts().settle(&self.place(link, room)));
+            }
+            let answers = link.each::<i64>(&mut pipe).await?;
+            let mut over = Vec::new();
+            for (key, next) in due.iter().zip(answers) {
+                self.dues.remove(key);
+                let room = &key.1;
+                match next.map(u64::try_from) {
+                    // Nobody's leave waits there.
+                    Ok(Err(_)) => {
+                        self.orphaned.remove(room);
+                        // ORDER: whoever comes in from here on is written after this, with the room's name in the list
+                        // again.
+                        if !self.attendance.has(room) {
+                            over.push(room.as_str());
+                        }
+                    }
+                    Ok(Ok(next)) if self.orphaned.contains(room) => {
+                        self.due(now + Duration::from_millis(next), room);
+                    }
+                    // Whose leave it is looks after it; here only the list has to be seen to.
+                    Ok(Ok(_)) if self.attendance.has(room) => {}
+                    Ok(Ok(_)) | Err(_) => self.due(now + LINGER, room),
+                }
+            }
+            if !over.is_empty() {
+                let mut command = ::redis::cmd("SREM");
+                command.arg(self.rooms_of(&self.node)).arg(over);
+                command.exec_async(&mut link.connection.clone()).await?;
+            }
+        }
+    }
+
+    /// A moment later than the server's own time for it, whose milliseconds are cut off.
+    fn due(&mut self, at: Instant, room: &RoomId) {
+        self.dues.insert((at + Duration::from_millis(50), room.clone()));
+    }
+
+    fn nodes_key(&self) -> String {
+        format!("{}nodes", self.connector.config.prefix)
+    }
+
+    fn rooms_of(&self, node: &str) -> String {
+        format!("{}{{n:{node}}}rooms", self.connector.config.prefix)
+    }
+
+    pub(super) fn scripts(&self) -> &Scripts {
+        &self.connector.presence
+    }
+
+    pub(super) fn place<'a>(&'a self, link: &Link, room: &'a RoomId) -> Place<'a> {
+        Place { prefix: &self.connector.config.prefix, room: room.as_str(), sharded: link.sharded }
+    }
+}
+
+/// A name that no other node has, nor this one had.
+fn name() -> String {
+    format!("{:016x}", rand::random::<u64>())
+}

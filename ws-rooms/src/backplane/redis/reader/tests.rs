@@ -1,0 +1,144 @@
+//! The reader without a Redis: what it does with answers, and with what was lost.
+
+use std::io;
+
+use crate::backplane::redis::{RedisBackplane, RedisConfig};
+use crate::backplane::{Driver as _, RecoveryBounds};
+use crate::protocol::Member;
+
+use super::*;
+
+/// The backplane is held, so that the reader's queue is open.
+fn reader() -> (RedisBackplane, Reader) {
+    let backplane = RedisBackplane::new(RedisConfig::new("redis://127.0.0.1:1")).unwrap();
+    let tasks = backplane.tasks.lock().unwrap().take();
+    (backplane, tasks.expect("nobody has taken them").1)
+}
+
+fn room(name: &str) -> RoomId {
+    RoomId::parse(name).unwrap()
+}
+
+/// A room that is subscribed, with one who is shown.
+fn shown(backplane: &RedisBackplane, reader: &mut Reader, name: &str) -> RoomId {
+    let name = room(name);
+    let mut subscribed = Room::new(Instant::now());
+    let _ = subscribed.subscribed();
+    reader.rooms.insert(name.clone(), subscribed);
+    backplane.enter(&name, &"ada".into());
+    reader.list_fresh();
+    name
+}
+
+fn lists(reader: &mut Reader) -> Vec<String> {
+    std::iter::from_fn(|| reader.people.next()).map(|room| room.to_string()).collect()
+}
+
+fn late() -> RedisError {
+    io::Error::from(io::ErrorKind::TimedOut).into()
+}
+
+fn gone() -> RedisError {
+    io::Error::from(io::ErrorKind::ConnectionReset).into()
+}
+
+/// Who came and went is said on the channel of which something was dropped.
+#[test]
+fn what_the_feed_drops_is_listed_too() {
+    let (backplane, mut reader) = reader();
+    let a = shown(&backplane, &mut reader, "a");
+    let silent = room("silent");
+    reader.rooms.insert(silent.clone(), Room::new(Instant::now()));
+    assert_eq!(lists(&mut reader), ["a"]);
+    assert!(reader.done(Done::Listed(a.clone(), Ok(Vec::new()))));
+    let channel = |room: &RoomId| scripts::channel(&reader.shared.connector.config.prefix, room.as_str());
+    let channels = HashSet::from([channel(&a), channel(&silent)]);
+    for dropped in [Dropped::Any, Dropped::These(channels)] {
+        assert!(lists(&mut reader).is_empty());
+        reader.reread(&dropped);
+        assert_eq!(lists(&mut reader), ["a"]);
+        assert!(reader.done(Done::Listed(a.clone(), Ok(Vec::new()))));
+    }
+}
+
+#[test]
+fn a_late_or_refused_list_is_asked_for_again_and_ends_nothing() {
+    let (backplane, mut reader) = reader();
+    let a = shown(&backplane, &mut reader, "a");
+    let refused = RedisError::from((::redis::ErrorKind::UnexpectedReturnType, "none of ours"));
+    for error in [late(), refused] {
+        let (reply, mut answer) = oneshot::channel();
+        reader.obey(Command::Present(a.clone(), reply));
+        assert_eq!(lists(&mut reader), ["a"]);
+        assert!(reader.done(Done::Listed(a.clone(), Err(error))), "the session goes on");
+        assert!(answer.try_recv().unwrap().is_err());
+        assert!(lists(&mut reader).is_empty(), "not at once");
+        reader.second();
+    }
+    assert_eq!(lists(&mut reader), ["a"]);
+    let (reply, mut answer) = oneshot::channel();
+    reader.obey(Command::Present(a.clone(), reply));
+    assert!(!reader.done(Done::Listed(a.clone(), Err(gone()))), "there is no connection");
+    reader.deafen();
+    assert_eq!(lists(&mut reader), ["a"], "asked for on the next one");
+    let ada = Member { user_id: "ada".to_owned(), connections: 1 };
+    assert!(reader.done(Done::Listed(a, Ok(vec![ada.clone()]))));
+    assert_eq!(*answer.try_recv().unwrap().unwrap(), [ada]);
+}
+
+#[test]
+fn a_recovery_outlives_its_connection() {
+    let (_backplane, mut reader) = reader();
+    let ask = |reader: &mut Reader| {
+        let (reply, answer) = oneshot::channel();
+        let bounds = RecoveryBounds::new(1, 1);
+        reader.obey(Command::Recover(Recover { room: room("a"), since: None, bounds, reply }));
+        (answer, reader.recoveries.next().unwrap().0)
+    };
+    let ((mut first, ticket), (mut second, other)) = (ask(&mut reader), ask(&mut reader));
+    assert!(!reader.done(Done::Recovered(ticket, Err(gone()))));
+    reader.deafen();
+    let again = reader.recoveries.next().unwrap().0;
+    assert!(reader.done(Done::Recovered(again, Err(late()))), "late is not gone");
+    assert!(first.try_recv().unwrap().is_err());
+    assert!(second.try_recv().is_err(), "it still waits");
+    assert!(reader.recoveries.next().unwrap().0 != other);
+}
+
+/// A late reading is repeated at once, and a refused one a little later; those who wait for the refused one hear so.
+#[test]
+fn a_reading_that_brings_nothing_is_repeated() {
+    let (backplane, mut reader) = reader();
+    let a = shown(&backplane, &mut reader, "a");
+    let begin = |reader: &mut Reader| reader.rooms.get_mut(&a).unwrap().begin().is_some();
+    assert!(begin(&mut reader));
+    let (reply, mut joined) = oneshot::channel();
+    reader.obey(Command::Join(a.clone(), reply));
+    assert!(reader.done(Done::Read(a.clone(), Err(late()))));
+    assert_eq!(reader.due.pop_front(), Some(a.clone()));
+    assert!(begin(&mut reader) && joined.try_recv().is_err());
+    let refused = RedisError::from((::redis::ErrorKind::UnexpectedReturnType, "none of ours"));
+    assert!(reader.done(Done::Read(a.clone(), Err(refused))));
+    assert!(joined.try_recv().unwrap().is_err());
+    assert_eq!(reader.due.pop_front(), None);
+    reader.second();
+    assert_eq!(reader.due.pop_front(), Some(a.clone()));
+    assert!(begin(&mut reader));
+    assert!(!reader.done(Done::Read(a.clone(), Err(gone()))));
+}
+
+#[test]
+fn nothing_stays_of_a_room_that_nobody_is_in() {
+    let (backplane, mut reader) = reader();
+    let a = shown(&backplane, &mut reader, "a");
+    assert_eq!(lists(&mut reader), ["a"]);
+    backplane.exit(&a, &"ada".into(), Duration::ZERO);
+    let linger = reader.shared.connector.config.linger;
+    reader.rooms.get_mut(&a).unwrap().left = Some(Instant::now() - linger);
+    reader.second();
+    // Its list comes late, and so does the news that it shows people.
+    assert!(reader.done(Done::Listed(a.clone(), Ok(Vec::new()))));
+    backplane.enter(&a, &"ada".into());
+    reader.list_fresh();
+    assert!(lists(&mut reader).is_empty() && reader.people.is_empty());
+}
