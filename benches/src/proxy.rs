@@ -5,13 +5,11 @@
 
 mod answer;
 mod check;
-mod clock;
 mod closed_loop;
 mod http2;
 mod idle;
 mod meter;
 mod origin;
-mod process;
 mod report;
 mod request;
 mod stream;

@@ -22,6 +22,18 @@ impl Latency {
         self.0.push(sample);
     }
 
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The percentiles; zeros without samples.
     #[must_use]
     pub fn percentiles(mut self) -> Percentiles {

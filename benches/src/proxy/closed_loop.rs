@@ -9,11 +9,11 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 use super::answer::{self, Head};
-use super::clock::Instant;
 use super::meter::Meter;
 use super::report::Report;
 use super::wire::{Opener, Wire};
 use super::{SMALL, SMALL_PATH, Target, request};
+use crate::clock::Instant;
 
 /// One connection, which always waits for an answer.
 struct Connection {

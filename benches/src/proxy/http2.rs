@@ -18,10 +18,10 @@ use tokio::task::LocalSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::clock::Instant;
 use super::meter::Meter;
 use super::report::Report;
 use super::{SMALL, SMALL_PATH, Target, request, wire};
+use crate::clock::Instant;
 
 /// Streams of one connection: what browsers open for a page.
 const STREAMS: usize = 16;

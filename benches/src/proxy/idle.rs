@@ -9,7 +9,8 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollTimeout};
 
 use super::meter::Meter;
 use super::report::Report;
-use super::{SMALL_PATH, Target, closed_loop, process, request};
+use super::{SMALL_PATH, Target, closed_loop, request};
+use crate::process;
 
 /// Opens the connections, each with one answer, lets them lie, and looks at the proxy's memory.
 ///

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::clock::Instant;
-use super::process::{self, Usage};
 use super::report::Report;
+use crate::clock::Instant;
+use crate::process::{self, Usage};
 
 /// The section, from its beginning.
 #[derive(Debug)]

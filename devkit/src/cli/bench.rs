@@ -1,9 +1,13 @@
 //! `cargo dev bench`.
 
+mod bed;
+mod cpus;
 mod event_hub;
 mod peers;
 mod proxy;
 mod reports;
+mod rooms;
+mod syscalls;
 
 use std::path::Path;
 
@@ -42,6 +46,8 @@ enum Subject {
     EventHub,
     /// The proxy, beside nginx, HAProxy, bare hyper, axum-reverse-proxy, Pingora and Node's http-proxy
     StreamingProxy,
+    /// The rooms, beside uWebSockets in Bun, socketioxide, tungstenite and Node's ws
+    WsRooms,
 }
 
 /// Rounds of a measurement.
@@ -51,6 +57,7 @@ pub(super) async fn run(options: &Options) -> super::Outcome {
     match options.subject {
         Subject::EventHub => event_hub::run(options).await,
         Subject::StreamingProxy => proxy::run(options).await,
+        Subject::WsRooms => rooms::run(options).await,
     }
 }
 

@@ -2,20 +2,18 @@
 
 mod bars;
 mod config;
-mod cpus;
 mod programs;
 mod rows;
 mod run;
-mod syscalls;
 mod table;
 
 use anyhow::ensure;
 
-use self::cpus::Cpus;
 use self::programs::Programs;
 use self::rows::{ROWS, Row, Target};
 use self::run::Bed;
 use self::table::Table;
+use super::cpus::Cpus;
 use super::{Options, names};
 use crate::cli::{Outcome, say};
 

@@ -1,6 +1,6 @@
 //! What the tables share: reports by row and contestant, their medians, and ratios within a round.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use serde::Serialize;
@@ -49,10 +49,21 @@ impl<C: Copy + Ord, R> Reports<C, R> {
         figure: impl Fn(&R) -> Option<f64>,
         compare: impl Fn(f64, f64) -> f64,
     ) -> Option<f64> {
-        let others = self.0.get(&(row, other))?;
+        self.across((row, one), (row, other), figure, compare)
+    }
+
+    /// The same for two rows: their reports of one round.
+    pub(super) fn across(
+        &self,
+        one: (&'static str, C),
+        other: (&'static str, C),
+        figure: impl Fn(&R) -> Option<f64>,
+        compare: impl Fn(f64, f64) -> f64,
+    ) -> Option<f64> {
+        let others = self.0.get(&other)?;
         let pairs = self
             .0
-            .get(&(row, one))?
+            .get(&one)?
             .iter()
             .filter_map(|(turn, report)| Some(compare(figure(report)?, figure(others.get(turn)?)?)));
         median(pairs.collect())
@@ -75,6 +86,16 @@ impl<C: Copy + Ord, R> Reports<C, R> {
         let highest = values.iter().copied().max_by(f64::total_cmp)?;
         let lowest = values.iter().copied().min_by(f64::total_cmp)?;
         (values.len() > 1).then_some(highest / lowest - 1.0)
+    }
+
+    /// What a contestant's reports of a row say in words, each once.
+    pub(super) fn texts<'a>(
+        &'a self,
+        row: &'static str,
+        one: C,
+        text: impl Fn(&'a R) -> Option<&'a str>,
+    ) -> BTreeSet<&'a str> {
+        self.0.get(&(row, one)).into_iter().flat_map(BTreeMap::values).filter_map(text).collect()
     }
 
     fn values<'a>(

@@ -1,24 +1,19 @@
 //! One run of one target.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
-use tokio::net::TcpStream;
 use tokio::process::Command;
-use tokio::time::timeout;
 
+use crate::cli::bench::bed::{Percentiles, allow_files, output, start};
+use crate::cli::bench::cpus::Cpus;
 use crate::cli::bench::proxy::config;
-use crate::cli::bench::proxy::cpus::Cpus;
 use crate::cli::bench::proxy::programs::Programs;
 use crate::cli::bench::proxy::rows::{Front, Load, Row, Target};
-use crate::cli::bench::proxy::syscalls::Counter;
+use crate::cli::bench::syscalls::Counter;
 use crate::ports::Port;
-use crate::process::Program;
-use crate::program;
 use crate::scratch::Scratch;
 use crate::server::Server;
 
@@ -46,15 +41,6 @@ pub(super) struct Report {
     pub(super) syscalls: Option<f64>,
 }
 
-/// In µs.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
-pub(super) struct Percentiles {
-    pub(super) p50: f64,
-    pub(super) p95: f64,
-    pub(super) p99: f64,
-    pub(super) max: f64,
-}
-
 /// The origin, and what is needed to put a target before it.
 #[derive(Debug)]
 pub(super) struct Bed<'a> {
@@ -67,9 +53,6 @@ pub(super) struct Bed<'a> {
     /// The origin on a processor beside a proxy of one thread, and one that goes where it likes.
     origins: [Server; 2],
 }
-
-/// Both sides of 10,000 connections, and what else a program opens.
-const OPEN_FILES: u64 = 65_536;
 
 /// Long enough for some thousand answers.
 const COUNTED: &str = "0.5";
@@ -186,7 +169,7 @@ impl<'a> Bed<'a> {
                 arguments.extend(["--threads".to_owned(), threads.to_string()]);
             }
         }
-        start(target.name(), path, arguments, cpus.proxy(), port, scratch).await
+        start(target.name(), path, arguments, cpus.server(), vec![port], scratch).await
     }
 
     /// Whether system calls are counted.
@@ -198,30 +181,7 @@ impl<'a> Bed<'a> {
 async fn origin(programs: &Programs, cpus: Option<&str>) -> anyhow::Result<Server> {
     let port = Port::reserve()?;
     let arguments = vec![port.addr().to_string()];
-    start("the origin", programs.origin(), arguments, cpus, port, Scratch::new("origin", None)?).await
-}
-
-/// Starts a program on these processors; it is there when it takes connections.
-async fn start(
-    name: &'static str,
-    path: PathBuf,
-    arguments: Vec<String>,
-    cpus: Option<&str>,
-    port: Port,
-    scratch: Scratch,
-) -> anyhow::Result<Server> {
-    let folder = scratch.path().to_owned();
-    let program = match cpus.zip(program::find("taskset")) {
-        // It becomes the program, which keeps its process id.
-        Some((cpus, taskset)) => {
-            let arguments = arguments.into_iter().map(Into::into);
-            let all = ["-c".into(), cpus.into(), path.into_os_string()].into_iter().chain(arguments);
-            Program::new(taskset, folder).args(all.collect::<Vec<std::ffi::OsString>>())
-        }
-        None => Program::new(path, folder).args(arguments),
-    };
-    let probe = |addr| async move { TcpStream::connect(addr).await.is_ok() };
-    Server::start(name, vec![program], vec![port], scratch, probe).await
+    start("the origin", programs.origin(), arguments, cpus, vec![port], Scratch::new("origin", None)?).await
 }
 
 async fn report(command: &mut Command, limit: Duration) -> anyhow::Result<Report> {
@@ -235,25 +195,6 @@ fn parsed(output: &str) -> anyhow::Result<Report> {
     let report: Report = serde_json::from_str(last).with_context(|| format!("no report: {last}"))?;
     ensure!(report.answers > 0 && report.seconds > 0.0, "an empty report");
     Ok(report)
-}
-
-/// What a program prints; its own words when it fails.
-pub(super) async fn output(command: &mut Command, limit: Duration) -> anyhow::Result<String> {
-    let output = timeout(limit, command.output()).await.context("it hangs")?.context("cannot run it")?;
-    if !output.status.success() {
-        let words = String::from_utf8_lossy(&output.stderr);
-        bail!("{}: {}", output.status, words.trim());
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-/// For us, and so for all that we start. As an ordinary user, as many as we may.
-fn allow_files() {
-    let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
-    if setrlimit(Resource::RLIMIT_NOFILE, OPEN_FILES, hard.max(OPEN_FILES)).is_err() {
-        // What it is not enough for fails by itself, and says so.
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
-    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "some hundred thousand")]

@@ -1,4 +1,4 @@
-//! How many system calls the proxy makes, counted from outside in a pass of its own.
+//! How many system calls a server makes, counted from outside in a pass of its own.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -11,12 +11,12 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::cli::bench::proxy::run::output;
+use crate::cli::bench::bed::output;
 use crate::process::descendants;
 use crate::program;
 use crate::scratch::Scratch;
 
-/// What counts. perf costs the proxy a few percent and strace most of its speed, but both count the same.
+/// What counts. perf costs the server a few percent and strace most of its speed, but both count the same.
 #[derive(Clone, Debug)]
 pub(super) enum Counter {
     Perf(PathBuf),

@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 
 /// What all processes of a tree have used so far.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Usage {
+pub(crate) struct Usage {
     /// Nanoseconds on a processor, by task. The kernel's own count, not the ticks of `/proc/PID/stat`.
     tasks: BTreeMap<u32, Task>,
     /// Ticks in user space, and in the kernel: only good for their ratio.
@@ -22,11 +22,11 @@ struct Task {
 
 /// What was used between two looks.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Used {
-    pub(super) cpu_ns: u64,
-    pub(super) switches: u64,
+pub(crate) struct Used {
+    pub(crate) cpu_ns: u64,
+    pub(crate) switches: u64,
     /// How much of the time was in user space, from 0 to 1; none when there were no ticks.
-    pub(super) user_share: Option<f64>,
+    pub(crate) user_share: Option<f64>,
 }
 
 /// The process and all below it.
@@ -34,7 +34,7 @@ pub(super) struct Used {
 /// # Errors
 ///
 /// If there is no such process.
-pub(super) fn tree(root: u32) -> anyhow::Result<BTreeSet<u32>> {
+pub(crate) fn tree(root: u32) -> anyhow::Result<BTreeSet<u32>> {
     let mut parents = Vec::new();
     for entry in fs::read_dir("/proc")?.flatten() {
         let Some(id) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
@@ -59,7 +59,7 @@ pub(super) fn tree(root: u32) -> anyhow::Result<BTreeSet<u32>> {
 /// # Errors
 ///
 /// If there is no such process.
-pub(super) fn memory(root: u32, field: &str) -> anyhow::Result<u64> {
+pub(crate) fn memory(root: u32, field: &str) -> anyhow::Result<u64> {
     let mut sum = 0;
     for id in tree(root)? {
         let status = fs::read_to_string(format!("/proc/{id}/status")).context("a process ended")?;
@@ -76,7 +76,7 @@ impl Usage {
     /// # Errors
     ///
     /// If there is no such process.
-    pub(super) fn of(root: u32) -> anyhow::Result<Self> {
+    pub(crate) fn of(root: u32) -> anyhow::Result<Self> {
         let mut usage = Self::default();
         for id in tree(root)? {
             let fields = stat(id)?;
@@ -101,7 +101,7 @@ impl Usage {
 
     /// What was used since `before`. A task that ended meanwhile is lost, so those who start and end tasks all the
     /// time look better than they are.
-    pub(super) fn since(&self, before: &Self) -> Used {
+    pub(crate) fn since(&self, before: &Self) -> Used {
         let mut used = Used { cpu_ns: 0, switches: 0, user_share: None };
         for (name, now) in &self.tasks {
             let then = before.tasks.get(name).copied().unwrap_or_default();

@@ -1,4 +1,4 @@
 //! The real clock.
 
 #[expect(clippy::disallowed_types, reason = "a load program measures the real clock, and has no runtime")]
-pub(super) type Instant = std::time::Instant;
+pub(crate) type Instant = std::time::Instant;

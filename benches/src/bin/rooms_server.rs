@@ -1,0 +1,5 @@
+//! Our rooms as a service has them.
+
+fn main() -> anyhow::Result<()> {
+    benches::rooms_server::run()
+}

@@ -1,0 +1,91 @@
+//! Events in a closed loop.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+
+use super::Target;
+use super::crowd::Crowd;
+use super::meter::Meter;
+use super::report::Report;
+
+/// Rooms, members and events.
+#[derive(Debug)]
+pub(super) struct Shape {
+    pub(super) rooms: usize,
+    /// Of each room.
+    pub(super) members: usize,
+    /// Events that are published at once.
+    pub(super) burst: usize,
+    /// Members that never read, besides.
+    pub(super) stuck: usize,
+}
+
+/// What is published until a stuck member's queue is surely full: twice what ours lets wait, and what sockets take.
+const FILL: u64 = 1 << 20;
+
+/// The least that a frame takes.
+const FRAME: u64 = super::event::SIZE as u64;
+
+/// Runs it.
+///
+/// # Errors
+///
+/// If any member does not get an event.
+pub(super) fn run(
+    target: &Target,
+    shape: &Shape,
+    warmup: Duration,
+    measured: Duration,
+) -> anyhow::Result<Report> {
+    ensure!(shape.rooms > 0 && shape.members > 0 && shape.burst > 0, "nobody hears anything");
+    let kind = if shape.stuck > 0 { "slow" } else { "room" };
+    let mut crowd = Crowd::new(target, kind, shape.rooms)?;
+    crowd.fill(shape.members)?;
+    let mut turns = Turns { shape, place: 0 };
+    turns.run(&mut crowd, target, warmup)?;
+    let mut report = turns.run(&mut crowd, target, measured)?;
+    if shape.stuck > 0 {
+        let before = (report.count, report.cpu_ns);
+        crowd.stick(shape.stuck)?;
+        let mut filled = 0;
+        while filled < FILL {
+            turns.one(&mut crowd)?;
+            filled += FRAME * u64::try_from(shape.burst)?;
+        }
+        report = turns.run(&mut crowd, target, measured)?;
+        report.before_stuck = Some(before);
+    }
+    Ok(report)
+}
+
+/// One burst after the other.
+struct Turns<'a> {
+    shape: &'a Shape,
+    /// The room that is next.
+    place: usize,
+}
+
+// === impl Turns ===
+
+impl Turns<'_> {
+    /// For so long; not at all for no time.
+    fn run(&mut self, crowd: &mut Crowd<'_>, target: &Target, time: Duration) -> anyhow::Result<Report> {
+        let meter = Meter::start(target.process)?;
+        let mut deliveries = 0;
+        while meter.elapsed() < time {
+            deliveries += u64::try_from(self.one(crowd)?)?;
+        }
+        meter.finish(deliveries)
+    }
+
+    /// Publishes a burst and hears it; how many deliveries that was.
+    fn one(&mut self, crowd: &mut Crowd<'_>) -> anyhow::Result<usize> {
+        let Shape { rooms, members, burst, .. } = *self.shape;
+        let first = self.place;
+        crowd.publisher.publish((first..first + burst).map(|place| place % rooms))?;
+        self.place = (first + burst) % rooms;
+        crowd.hear_all(burst * members)?;
+        Ok(burst * members)
+    }
+}
