@@ -108,7 +108,8 @@ pub struct HistoryConfig {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum SlowPolicy {
-    /// The connection is closed with 4108; it comes back and recovers.
+    /// The connection is closed with 4108, unless rooms of the other policies have something waiting that can go
+    /// instead; it comes back and recovers.
     #[default]
     Close,
     /// The room's oldest events that wait are dropped, and a `gap` in their place says so.

@@ -172,7 +172,8 @@ impl Conn {
 
     /// Queues a frame that nobody asked for and that has no number.
     pub(crate) fn notice(&self, text: &Text) {
-        self.outbox(|outbox| outbox.notice(text));
+        let dropped = self.outbox(|outbox| outbox.notice(text));
+        self.metrics.drop_frames(dropped);
     }
 
     /// Queues an answer, or a sign of life.

@@ -44,6 +44,8 @@ pub(crate) struct Queued {
 enum Kind {
     /// Asked for, or a sign of life; does not count against the bound.
     Answer,
+    /// An answer that says where these rooms stand: what comes of them goes on from there.
+    Placed(Box<[RoomId]>),
     /// Live, without a number.
     Notice,
     Gap(Box<Gap>),
@@ -51,6 +53,7 @@ enum Kind {
     Entry {
         entry: Arc<Entry>,
         as_event: bool,
+        policy: SlowPolicy,
     },
 }
 
@@ -125,15 +128,19 @@ impl Outbox {
         }
     }
 
-    /// Queues a live frame without a number; cuts the connection when there is no room.
-    pub(crate) fn notice(&mut self, text: &Text) {
+    /// Queues a live frame without a number; cuts the connection when there is no room. Says how many frames were
+    /// dropped for it.
+    pub(crate) fn notice(&mut self, text: &Text) -> u64 {
         if self.close.is_some() {
-            return;
+            return 0;
         }
-        if self.live_bytes + text.len() > self.queue_bound {
-            return self.close(Close::TOO_SLOW);
+        let dropped = self.make_room(text.len());
+        if self.fits(text.len()) {
+            self.append(Queued { text: text.clone(), kind: Kind::Notice });
+        } else {
+            self.close(Close::TOO_SLOW);
         }
-        self.append(Queued { text: text.clone(), kind: Kind::Notice });
+        dropped
     }
 
     /// Takes a live entry; says how many frames were dropped, this one or others for it.
@@ -164,6 +171,7 @@ impl Outbox {
     pub(crate) fn hold(&mut self, room: &RoomId, policy: SlowPolicy) {
         if self.close.is_none() && !self.holds.iter().any(|hold| hold.room == *room) {
             self.holds.push(Hold::new(room.clone(), policy));
+            self.recent.keep();
         }
     }
 
@@ -173,15 +181,23 @@ impl Outbox {
     /// A hold that overflowed turns its recovery into «too many», up to the newest place seen.
     pub(crate) fn release(&mut self, mut joined: Vec<Joined>, answer: impl FnOnce(&[Joined]) -> Text) -> u64 {
         let held: Vec<_> = joined.iter_mut().filter_map(|joined| self.unhold(joined)).collect();
-        self.push(answer(&joined));
-        held.into_iter().map(|released| self.let_go(released)).sum()
+        if self.close.is_none() {
+            let text = answer(&joined);
+            let rooms = joined.into_iter().map(|joined| joined.room).collect();
+            self.append(Queued { text, kind: Kind::Placed(rooms) });
+        }
+        let dropped = held.into_iter().map(|released| self.let_go(released)).sum();
+        self.settle_recent();
+        dropped
     }
 
     /// Lets the frames of a room go whose history could not be read.
     pub(crate) fn release_blind(&mut self, room: &RoomId) -> u64 {
         let nowhere = Recovery::new(Position::new("", 0), None);
         let mut joined = Joined { room: room.clone(), recovery: nowhere };
-        self.unhold(&mut joined).map_or(0, |released| self.let_go(released))
+        let dropped = self.unhold(&mut joined).map_or(0, |released| self.let_go(released));
+        self.settle_recent();
+        dropped
     }
 
     fn unhold(&mut self, joined: &mut Joined) -> Option<Released> {
@@ -224,6 +240,15 @@ impl Outbox {
     /// Forgets a room that was left.
     pub(crate) fn forget(&mut self, room: &RoomId) {
         self.holds.retain(|hold| hold.room != *room);
+        self.settle_recent();
+    }
+
+    /// An event that waits in several holds comes out of them one after the other, and between them whatever else waits
+    /// there: its id is known until the last is let go.
+    fn settle_recent(&mut self) {
+        if self.holds.is_empty() {
+            self.recent.settle();
+        }
     }
 
     /// The next frames to write, some `bytes` of them, at least one if there is one.
@@ -278,15 +303,15 @@ impl Queued {
 
     /// What of it counts against the bound.
     fn live(&self) -> usize {
-        if matches!(self.kind, Kind::Answer) { 0 } else { self.text.len() }
+        if matches!(self.kind, Kind::Answer | Kind::Placed(_)) { 0 } else { self.text.len() }
     }
 
-    fn event(entry: Arc<Entry>) -> Self {
-        Self { text: entry.event_frame().clone(), kind: Kind::Entry { entry, as_event: true } }
+    fn event(entry: Arc<Entry>, policy: SlowPolicy) -> Self {
+        Self { text: entry.event_frame().clone(), kind: Kind::Entry { entry, as_event: true, policy } }
     }
 
-    fn position(entry: Arc<Entry>) -> Self {
-        Self { text: entry.position_frame().clone(), kind: Kind::Entry { entry, as_event: false } }
+    fn position(entry: Arc<Entry>, policy: SlowPolicy) -> Self {
+        Self { text: entry.position_frame().clone(), kind: Kind::Entry { entry, as_event: false, policy } }
     }
 
     fn gap(gap: Gap) -> Self {
@@ -298,7 +323,22 @@ impl Queued {
         match &self.kind {
             Kind::Entry { entry, .. } => entry.room == *room,
             Kind::Gap(gap) => gap.room == *room,
-            Kind::Answer | Kind::Notice => false,
+            Kind::Answer | Kind::Placed(_) | Kind::Notice => false,
+        }
+    }
+
+    /// Whether it says where this room stands, whatever came of it before.
+    fn places(&self, room: &RoomId) -> bool {
+        matches!(&self.kind, Kind::Placed(rooms) if rooms.contains(room))
+    }
+
+    /// The room, if this may be dropped for what may not.
+    fn may_go(&self) -> Option<&RoomId> {
+        match &self.kind {
+            Kind::Entry { entry, policy: SlowPolicy::DropOldest | SlowPolicy::Latest, .. } => {
+                Some(&entry.room)
+            }
+            _ => None,
         }
     }
 

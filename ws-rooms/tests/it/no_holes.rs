@@ -17,7 +17,8 @@ enum Step {
     /// Without reading first: what is under way is lost with the link.
     Reconnect,
     Read,
-    Recover(usize),
+    /// And answered before anything else happens, or not.
+    Recover(usize, bool),
     Leave,
     NewEpochs,
 }
@@ -27,7 +28,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         8 => (1_u8..16).prop_map(Step::Publish),
         2 => Just(Step::Reconnect),
         2 => Just(Step::Read),
-        2 => (0_usize..4).prop_map(Step::Recover),
+        2 => (0_usize..4, any::<bool>()).prop_map(|(room, answered)| Step::Recover(room, answered)),
         1 => Just(Step::Leave),
         1 => Just(Step::NewEpochs),
     ];
@@ -185,13 +186,16 @@ async fn play(steps: Vec<Step>, drops: Option<SlowPolicy>) {
                 peer = connect(&rooms, &mut reader, pipe).await;
             }
             Step::Read => read(&mut peer, &mut reader).await,
-            Step::Recover(index) => {
+            Step::Recover(index, answered) => {
                 let room = ROOMS[index];
                 let mut ask = json!({"type": "subscribe", "room": room});
                 if let Some((epoch, offset)) = reader.places.get(room) {
                     ask["since"] = json!({"epoch": epoch, "offset": offset});
                 }
                 peer.send(ask).await;
+                if answered {
+                    settle().await;
+                }
             }
             Step::Leave => {
                 read(&mut peer, &mut reader).await;

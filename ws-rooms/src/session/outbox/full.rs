@@ -28,8 +28,8 @@ impl Outbox {
             let id = entry.fanout.shared_id();
             let known = id.is_some_and(|id| self.recent.has(id));
             let make = if known { Queued::position } else { Queued::event };
-            let queued = make(Arc::clone(entry));
-            if self.live_bytes + queued.live() <= self.queue_bound {
+            let queued = make(Arc::clone(entry), policy);
+            if self.fits(queued.live()) {
                 if known {
                     entry.fanout.count_position();
                 } else {
@@ -39,20 +39,26 @@ impl Outbox {
                 self.append(queued);
                 return dropped;
             }
-            if policy == SlowPolicy::Close {
-                entry.fanout.count_dropped();
-                self.close(Close::TOO_SLOW);
-                return 1;
-            }
             // What makes room may be what this entry would have been the second of: then it is the first.
-            let gone = self.drop_waiting(&entry.room, Goes::OlderHalf);
-            dropped += gone;
-            if gone == 0 {
-                // Nothing of the room waits any more, so others fill the queue.
-                entry.fanout.count_dropped();
-                self.enqueue_gap(&entry.room, &entry.position, GapReason::Slow, policy);
-                return dropped + 1;
+            let gone = match policy {
+                SlowPolicy::Close => self.make_room(queued.live()),
+                SlowPolicy::DropOldest | SlowPolicy::Latest => {
+                    self.drop_waiting(&entry.room, Goes::OlderHalf)
+                }
+            };
+            if gone > 0 {
+                dropped += gone;
+                continue;
             }
+            // Nothing is left that could go, so what must stay fills the queue.
+            entry.fanout.count_dropped();
+            match policy {
+                SlowPolicy::Close => self.close(Close::TOO_SLOW),
+                SlowPolicy::DropOldest | SlowPolicy::Latest => {
+                    self.enqueue_gap(&entry.room, &entry.position, GapReason::Slow, policy);
+                }
+            }
+            return dropped + 1;
         }
     }
 
@@ -65,7 +71,7 @@ impl Outbox {
         policy: SlowPolicy,
     ) -> u64 {
         let mut gap = Gap { room: room.clone(), at: at.clone(), reason };
-        if let Some(index) = self.queue.iter().rposition(|queued| queued.is_of(room))
+        if let Some(index) = self.queue.iter().rposition(|queued| queued.is_of(room) || queued.places(room))
             && let Kind::Gap(before) = &self.queue[index].kind
         {
             // Nothing comes between the two: the later one says it all.
@@ -75,11 +81,13 @@ impl Outbox {
         }
         let queued = Queued::gap(gap);
         let mut dropped = 0;
-        if self.live_bytes + queued.live() > self.queue_bound {
-            if policy == SlowPolicy::Close {
+        if policy == SlowPolicy::Close {
+            dropped = self.make_room(queued.live());
+            if !self.fits(queued.live()) {
                 self.close(Close::TOO_SLOW);
-                return 0;
+                return dropped;
             }
+        } else if !self.fits(queued.live()) {
             dropped = self.drop_waiting(room, Goes::All);
             if dropped > 0 {
                 // Into the gap that stands in their place now.
@@ -89,6 +97,22 @@ impl Outbox {
         }
         self.append(queued);
         dropped
+    }
+
+    pub(super) fn fits(&self, live: usize) -> bool {
+        self.live_bytes + live <= self.queue_bound
+    }
+
+    /// Makes room for what must not be dropped, out of the rooms whose own may be; says how many entries went. A slow
+    /// reader is not cut over what it might as well have missed.
+    pub(super) fn make_room(&mut self, live: usize) -> u64 {
+        let mut gone = 0;
+        while !self.fits(live)
+            && let Some(room) = self.queue.iter().find_map(Queued::may_go).cloned()
+        {
+            gone += self.drop_waiting(&room, Goes::OlderHalf);
+        }
+        gone
     }
 
     /// Drops waiting entries of a room, the oldest first, and puts one gap in the place of the first; says how many.
@@ -107,6 +131,14 @@ impl Outbox {
         let mut gap: Option<(usize, Gap)> = None;
         let mut orphans = Vec::new();
         for queued in std::mem::take(&mut self.queue) {
+            if queued.places(room) {
+                // The client goes on from this place: what is dropped before it is one gap, and what behind it another.
+                if let Some((index, gap)) = gap.take() {
+                    kept.insert(index, Queued::gap(gap));
+                }
+                kept.push_back(queued);
+                continue;
+            }
             // A gap right behind the last dropped one is told with it.
             let drops = queued.is_of(room) && (left > 0 || !queued.is_entry() && gap.is_some());
             if !drops {
@@ -121,7 +153,7 @@ impl Outbox {
             }
             let (at, reason) = match queued.kind {
                 Kind::Gap(gap) => (gap.at, gap.reason),
-                Kind::Entry { entry, as_event } => {
+                Kind::Entry { entry, as_event, .. } => {
                     left -= 1;
                     entry.fanout.count_dropped();
                     let at = entry.position.clone();
@@ -130,7 +162,7 @@ impl Outbox {
                     }
                     (at, GapReason::Slow)
                 }
-                Kind::Answer | Kind::Notice => continue,
+                Kind::Answer | Kind::Placed(_) | Kind::Notice => continue,
             };
             match &mut gap {
                 Some((_, gap)) => (gap.at, gap.reason) = (at, gap.reason.or(reason)),
@@ -153,14 +185,14 @@ impl Outbox {
     fn comes_elsewhere(&mut self, orphan: &Arc<Entry>) {
         let Some(id) = orphan.fanout.shared_id() else { return };
         let next = self.queue.iter().position(|queued| match &queued.kind {
-            Kind::Entry { entry, as_event } => !as_event && entry.fanout.shared_id() == Some(id),
+            Kind::Entry { entry, as_event, .. } => !as_event && entry.fanout.shared_id() == Some(id),
             _ => false,
         });
         match next {
             Some(index) => {
-                if let Kind::Entry { entry, .. } = &self.queue[index].kind {
-                    let entry = Arc::clone(entry);
-                    self.replace(index, Queued::event(entry));
+                if let Kind::Entry { entry, policy, .. } = &self.queue[index].kind {
+                    let event = Queued::event(Arc::clone(entry), *policy);
+                    self.replace(index, event);
                 }
             }
             None => self.recent.forget(id),

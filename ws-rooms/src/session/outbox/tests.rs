@@ -109,6 +109,68 @@ fn the_latest_alone_waits() {
     assert_eq!(told(&mut outbox), ["event a 4"]);
 }
 
+/// A client goes on from the place that an answer gives, so what went before it and what went after it are two gaps.
+#[test]
+fn what_is_dropped_around_an_answer_is_told_on_both_sides() {
+    let mut outbox = Outbox::new(850, 1_000);
+    for offset in 1..=2 {
+        outbox.offer(&entry("a", offset, 100), SlowPolicy::Latest);
+    }
+    outbox.hold(&room("a"), SlowPolicy::Latest);
+    release(&mut outbox, "a", 5, true);
+    for offset in 6..=8 {
+        outbox.offer(&entry("a", offset, 100), SlowPolicy::Latest);
+    }
+    assert_eq!(told(&mut outbox), ["gap a 2", "answer a 5", "gap a 7", "event a 8"]);
+    // And a gap that comes after the answer does not go into one before it.
+    let gap = |outbox: &mut Outbox, offset| {
+        outbox.gap(&room("a"), &Position::new("e", offset), GapReason::Source, SlowPolicy::Latest);
+    };
+    gap(&mut outbox, 8);
+    outbox.hold(&room("a"), SlowPolicy::Latest);
+    release(&mut outbox, "a", 9, true);
+    gap(&mut outbox, 10);
+    assert_eq!(told(&mut outbox), ["gap a 8", "answer a 9", "gap a 10"]);
+}
+
+/// What may be dropped goes before anybody is cut for what may not.
+#[test]
+fn a_backlog_that_may_go_cuts_nobody() {
+    let mut outbox = Outbox::new(850, 1_000);
+    for offset in 1..=5 {
+        outbox.offer(&entry("a", offset, 100), SlowPolicy::DropOldest);
+    }
+    assert_eq!(outbox.offer(&entry("b", 1, 200), SlowPolicy::Close), 3);
+    outbox.notice(&"n".repeat(200).into());
+    outbox.gap(&room("c"), &Position::new("e", 9), GapReason::Source, SlowPolicy::Close);
+    assert!(outbox.closing().is_none());
+    outbox.offer(&entry("b", 2, 800), SlowPolicy::Close);
+    assert_eq!(outbox.closing(), Some(&Close::TOO_SLOW));
+}
+
+/// Two rooms are asked for at once, and many events come for both meanwhile.
+#[test]
+fn events_of_two_held_rooms_come_once() {
+    let mut outbox = Outbox::new(100_000, 100_000);
+    outbox.hold(&room("a"), SlowPolicy::Close);
+    outbox.hold(&room("b"), SlowPolicy::Close);
+    for offset in 1..=100 {
+        let publication = Publication::new(format!("e{offset}"), vec![room("a"), room("b")], "{}").unwrap();
+        let fanout = Fanout::new(Arc::new(publication));
+        for name in ["a", "b"] {
+            let entry = Entry::new(fanout.clone(), room(name), Position::new("e", offset));
+            outbox.offer(&Arc::new(entry), SlowPolicy::Close);
+        }
+    }
+    for name in ["a", "b"] {
+        release(&mut outbox, name, 0, false);
+    }
+    let frames = told(&mut outbox);
+    assert_eq!(frames.iter().filter(|frame| frame.starts_with("event a")).count(), 100);
+    assert_eq!(frames.iter().filter(|frame| frame.starts_with("position b")).count(), 100);
+    assert!(outbox.recent.len() <= 16, "what was kept for the holds goes with them");
+}
+
 /// Others fill the queue: a room that may drop its own has nothing to drop, and cuts nobody.
 #[test]
 fn what_finds_no_room_at_all_is_told_by_one_gap() {
@@ -275,6 +337,10 @@ enum Step {
     Gap(usize),
     /// A reader takes so many bytes.
     Take(usize),
+    /// A room is asked for.
+    Hold(usize),
+    /// And answered, with what was missed or with the place alone.
+    Release(usize, bool),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -282,6 +348,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => (1_usize..8, 0_usize..300).prop_map(|(mask, bytes)| Step::Publish { mask, bytes }),
         1 => (0_usize..3).prop_map(Step::Gap),
         1 => (1_usize..2_000).prop_map(Step::Take),
+        1 => (0_usize..3).prop_map(Step::Hold),
+        2 => (0_usize..3, any::<bool>()).prop_map(|(index, whole)| Step::Release(index, whole)),
     ];
     proptest::collection::vec(step, 1..80)
 }
@@ -292,14 +360,25 @@ struct Client {
     places: HashMap<String, u64>,
     /// Ids that came as `event`.
     events: HashMap<String, u32>,
+    /// Rooms whose answer skipped something: its gap comes next.
+    owed: HashMap<String, u64>,
 }
 
 impl Client {
     fn take(&mut self, frame: &Value) {
         let room = frame["room"].as_str().unwrap().to_owned();
         let offset = frame["offset"].as_u64().unwrap();
-        let place = self.places.entry(room).or_default();
+        let owed = self.owed.remove(&room);
+        let place = self.places.entry(room.clone()).or_default();
         match frame["type"].as_str().unwrap() {
+            "answer" => {
+                assert!(offset >= *place, "a place that goes back: {frame}");
+                if offset > *place && frame["whole"] == false {
+                    self.owed.insert(room, offset);
+                }
+            }
+            "gap" if owed.is_some_and(|owed| offset >= owed) => {}
+            _ if owed.is_some() => panic!("an answer hid something before {frame}"),
             "gap" => assert!(offset > *place || frame["reason"] == "source", "a gap that goes back: {frame}"),
             kind => {
                 assert_eq!(offset, *place + 1, "a hole: {frame}");
@@ -311,6 +390,22 @@ impl Client {
         }
         *place = offset;
     }
+}
+
+/// Answers for a room whose history reaches `read`, if it is asked for.
+fn release(outbox: &mut Outbox, name: &str, read: u64, whole: bool) {
+    if !outbox.holds.iter().any(|hold| hold.room == room(name)) {
+        return;
+    }
+    let missed = whole.then(|| Ok(Vec::new()));
+    let joined = Joined { room: room(name), recovery: Recovery::new(Position::new("e", read), missed) };
+    outbox.release(vec![joined], |joined| {
+        let offset = joined[0].recovery.position.offset;
+        let whole = joined[0].recovery.missed.is_some();
+        serde_json::json!({"type": "answer", "room": name, "offset": offset, "whole": whole})
+            .to_string()
+            .into()
+    });
 }
 
 proptest! {
@@ -346,6 +441,8 @@ proptest! {
                     outbox.gap(&room(ROOMS[index]), &at, GapReason::Source, policies[index]);
                 }
                 Step::Take(bytes) => outbox.take(bytes, &mut taken),
+                Step::Hold(index) => outbox.hold(&room(ROOMS[index]), policies[index]),
+                Step::Release(index, whole) => release(&mut outbox, ROOMS[index], offsets[index], whole),
             }
             if outbox.closing().is_some() {
                 prop_assert!(close, "nobody is cut for rooms that drop");
@@ -357,7 +454,15 @@ proptest! {
             let counted: usize = outbox.queue.iter().map(|queued| queued.text.len()).sum();
             prop_assert_eq!(counted, outbox.bytes());
         }
+        for (index, name) in ROOMS.iter().enumerate() {
+            release(&mut outbox, name, offsets[index], false);
+        }
+        if outbox.closing().is_some() {
+            prop_assert!(close, "nobody is cut for rooms that drop");
+            return Ok(());
+        }
         texts(&mut outbox).iter().for_each(|text| client.take(&serde_json::from_str(text).unwrap()));
+        prop_assert!(client.owed.is_empty(), "an answer hid something: {:?}", client.owed);
         for (index, name) in ROOMS.iter().enumerate() {
             let place = client.places.get(*name).copied().unwrap_or_default();
             prop_assert_eq!(place, offsets[index], "the end of {}", name);
