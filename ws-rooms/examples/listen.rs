@@ -8,7 +8,8 @@
 //!
 //! Without `--room` it listens to every room that the server puts one into. The file is read again for each
 //! connection and before the token ends, so that whoever writes a new token there keeps it going. Ctrl-C closes;
-//! `--count N` ends after N events. Exits with 0 when it was told to end, 2 when the server or the file ended it, 64 when called wrongly.
+//! `--count N` ends after N events. Exits with 0 when it was told to end, 2 when the server or the file ended it or when
+//! none of the named rooms is open to one, 64 when called wrongly.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for the command line")]
 
@@ -26,11 +27,11 @@ const USAGE: &str =
     "usage: listen --url ws://HOST:PORT/ws (--token TOKEN | --token-file FILE) [--room ROOM]… [--count N]";
 
 #[derive(Default)]
-struct Args {
-    url: String,
-    token: Option<String>,
+pub(crate) struct Args {
+    pub(crate) url: String,
+    pub(crate) token: Option<String>,
     token_file: Option<PathBuf>,
-    rooms: Vec<String>,
+    pub(crate) rooms: Vec<String>,
     count: Option<u64>,
 }
 
@@ -50,7 +51,7 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn listen(args: Args) -> Result<StopReason, Error> {
+pub(crate) async fn listen(args: Args) -> Result<StopReason, Error> {
     let Args { url, token, token_file, rooms, count } = args;
     let tokens = move |_: Why| {
         let (token, file) = (token.clone(), token_file.clone());
@@ -76,6 +77,7 @@ async fn listen(args: Args) -> Result<StopReason, Error> {
     }
     let mut states = session.states();
     let mut left = count.unwrap_or(u64::MAX);
+    let mut closed = 0;
     while left > 0 {
         tokio::select! {
             // What was heard before the end is printed before it.
@@ -83,6 +85,12 @@ async fn listen(args: Args) -> Result<StopReason, Error> {
             Some(update) = updates.next() => {
                 left -= u64::from(matches!(update, Update::Event { .. }));
                 println!("{}", line(&update));
+                // A stopped session says so itself.
+                closed += usize::from(matches!(&update, Update::Ended { code, .. } if code != "CLOSED"));
+                if !rooms.is_empty() && closed == rooms.len() {
+                    session.close().await;
+                    return Ok(StopReason::Forbidden);
+                }
             }
             state = states.next() => match state {
                 Some(State::Stopped { reason, code }) => {

@@ -59,6 +59,7 @@ mod update;
 mod tests;
 
 pub use self::connection::{Client, Options, Refused};
+pub use self::questions::Present;
 pub use self::session::{Session, SessionConfig};
 pub use self::state::{State, States, StopReason};
 pub use self::subscription::Subscription;

@@ -40,3 +40,7 @@ pub use crate::protocol::{Close, GapReason, RoomId};
 pub use crate::publication::{Delivery, Publication};
 pub use crate::refusal::Refusal;
 pub use crate::rooms::{Admission, Rooms, RoomsStats};
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guides/websocket.md")]
+mod guide {}

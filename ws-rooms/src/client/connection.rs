@@ -41,6 +41,8 @@ pub struct Client<S = Transport> {
     close: Option<(u16, String)>,
     /// Something was handed to the socket that it may not have sent.
     unflushed: bool,
+    /// Nothing can be sent any more, for this reason; until then what the server has sent still counts.
+    broken: Option<(Error, Instant)>,
 }
 
 /// The answer of a server that refused the upgrade; the source of an error of kind
@@ -60,6 +62,8 @@ pub struct Refused {
 /// A frame from the server. Room for the largest recovery that a server is set up to give, by default 192 KiB of
 /// events; a server must not fill our memory either.
 const MAX_FRAME: usize = 16 * 1024 * 1024;
+/// How long a link that takes nothing any more is read: its close code may be on its way, and a peer that is alive closes.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Allocated for each connection, for as long as it lives. tungstenite's own default is 128 KiB.
 const READ_BUFFER: usize = 4 * 1024;
 
@@ -138,7 +142,7 @@ impl Client {
                 .await
         });
         match tokio::time::timeout(options.connect_timeout, connecting).await {
-            Ok(Ok((socket, _))) => Ok(Self { socket, close: None, unflushed: false }),
+            Ok(Ok((socket, _))) => Ok(Self { socket, close: None, unflushed: false, broken: None }),
             Ok(Err(WsError::Http(response))) => {
                 let status = response.status().as_u16();
                 let retry_after = response.headers().get(header::RETRY_AFTER);
@@ -157,7 +161,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     /// Takes over a connection whose handshake is done, for instance one end of a pipe in memory.
     pub async fn over(io: S) -> Self {
         let socket = WebSocketStream::from_raw_socket(Watched::new(io), Role::Client, Some(config())).await;
-        Self { socket, close: None, unflushed: false }
+        Self { socket, close: None, unflushed: false, broken: None }
     }
 
     /// The next frame, or `None` when the connection has ended; then
@@ -192,18 +196,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
 
     /// The same, while what waits in `out` is sent as far as the socket takes it. Nothing is lost when dropped.
     pub(super) async fn exchange(&mut self, out: &mut VecDeque<String>) -> Result<Option<String>, Error> {
-        std::future::poll_fn(|cx| {
-            let written = self.poll_write(cx, out);
-            match self.poll_text(cx) {
-                // Only then: what the server said before it closed the link counts.
-                Poll::Pending => match written {
-                    Poll::Ready(Err(error)) => Poll::Ready(Err(Error::with(ErrorKind::Protocol, error))),
-                    Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
-                },
-                ready @ Poll::Ready(_) => ready,
+        let until = match &self.broken {
+            Some((_, until)) => *until,
+            None => {
+                let exchanged = std::future::poll_fn(|cx| {
+                    let written = self.poll_write(cx, out);
+                    match (self.poll_text(cx), written) {
+                        (Poll::Ready(text), _) => Poll::Ready(Ok(text)),
+                        (Poll::Pending, Poll::Ready(Err(error))) => Poll::Ready(Err(error)),
+                        (Poll::Pending, _) => Poll::Pending,
+                    }
+                });
+                match exchanged.await {
+                    Ok(text) => return text,
+                    Err(error) => {
+                        let until = Instant::now() + LAST_WORDS;
+                        self.broken = Some((Error::with(ErrorKind::Protocol, error), until));
+                        until
+                    }
+                }
             }
-        })
-        .await
+        };
+        // What the server said before the link broke still counts: its close code, for one.
+        match tokio::time::timeout_at(until, self.next_text()).await {
+            Ok(Ok(Some(text))) => Ok(Some(text)),
+            Ok(Ok(None)) if self.close.is_some() => Ok(None),
+            _ => Err(self.broken.take().map_or_else(|| Error::new(ErrorKind::Protocol), |(error, _)| error)),
+        }
     }
 
     /// When bytes last came.

@@ -6,13 +6,23 @@ use tokio::sync::oneshot;
 
 use super::failure;
 use crate::error::{Error, ErrorKind};
-use crate::protocol::{ErrorFrame, Member, RoomId};
+use crate::protocol::{ErrorFrame, Member, PresenceList, RoomId};
 
 /// Questions that wait, of all askers; beyond it a new one fails with [`ErrorKind::QueueFull`]. Each is some hundred
 /// bytes, and at the server's pace the last of them is answered after seven seconds.
 const MOST: usize = 100;
 
-type Answer = Result<Vec<Member>, Error>;
+/// Who is in a room: what [`Session::presence`](super::Session::presence) answers.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Present {
+    /// The users, by their ids. Of a room with more than 1,000 the server lists these alone.
+    pub members: Vec<Member>,
+    /// How many users there are.
+    pub total: usize,
+}
+
+type Answer = Result<Present, Error>;
 
 /// Who is in a room, asked by one or more. It only reads, so what was not answered is asked again on the next
 /// connection.
@@ -37,6 +47,14 @@ pub(super) struct Questions {
 pub(super) struct Asker {
     pub(super) key: u64,
     pub(super) answer: oneshot::Receiver<Answer>,
+}
+
+// === impl Present ===
+
+impl From<PresenceList> for Present {
+    fn from(PresenceList { members, total, .. }: PresenceList) -> Self {
+        Self { total: total.unwrap_or(members.len()), members }
+    }
 }
 
 // === impl Questions ===
@@ -86,7 +104,7 @@ impl Questions {
         }
     }
 
-    pub(super) fn answered(&mut self, key: u64, answer: &Result<Vec<Member>, ErrorFrame>) {
+    pub(super) fn answered(&mut self, key: u64, answer: &Result<Present, ErrorFrame>) {
         let Some(at) = self.waiting.iter().position(|waiting| waiting.key == key) else { return };
         let Some(waiting) = self.waiting.remove(at) else { return };
         self.askers -= waiting.askers.len();

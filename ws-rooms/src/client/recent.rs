@@ -35,8 +35,8 @@ pub(super) struct News {
 pub(super) enum Elsewhere {
     /// It was heard in this room too.
     Heard,
-    /// It is new here.
-    New(Arc<Value>),
+    /// It is at hand.
+    Here(Arc<Value>),
     /// It is not at hand.
     Unknown,
 }
@@ -44,46 +44,47 @@ pub(super) enum Elsewhere {
 // === impl Recent ===
 
 impl Recent {
-    /// An event came in a room.
+    /// An event is to be heard in a room.
     pub(super) fn event(&mut self, room: &RoomId, event: &Arc<Value>) -> News {
-        let Some(id) = event.get("id").and_then(Value::as_str) else {
+        let Some(rooms) = self.keep(event) else {
             // Without an id nothing tells a repetition.
             return News { here: true, anywhere: true };
         };
-        if let Some(rooms) = self.rooms.get_mut(id) {
-            let here = !rooms.contains(room);
-            if here {
-                rooms.push(room.clone());
+        let news = News { here: !rooms.contains(room), anywhere: rooms.is_empty() };
+        if news.here {
+            rooms.push(room.clone());
+        }
+        news
+    }
+
+    /// An event came, whether it is heard yet or not: the rooms where it was.
+    pub(super) fn keep(&mut self, event: &Arc<Value>) -> Option<&mut Vec<RoomId>> {
+        let id = event.get("id").and_then(Value::as_str)?;
+        if !self.rooms.contains_key(id) {
+            let id: Arc<str> = id.into();
+            self.rooms.insert(id.clone(), Vec::new());
+            self.order.push_back(id.clone());
+            if self.order.len() > IDS
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.rooms.remove(&oldest);
             }
-            return News { here, anywhere: false };
+            self.whole.push_back((id, event.clone()));
+            if self.whole.len() > WHOLE {
+                self.whole.pop_front();
+            }
         }
-        let id: Arc<str> = id.into();
-        self.rooms.insert(id.clone(), vec![room.clone()]);
-        self.order.push_back(id.clone());
-        if self.order.len() > IDS
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.rooms.remove(&oldest);
-        }
-        self.whole.push_back((id, event.clone()));
-        if self.whole.len() > WHOLE {
-            self.whole.pop_front();
-        }
-        News { here: true, anywhere: true }
+        self.rooms.get_mut(id)
     }
 
     /// An event that came in another room is told to be in this one too.
-    pub(super) fn position(&mut self, room: &RoomId, id: &str) -> Elsewhere {
-        let rooms = self.rooms.get_mut(id);
-        if rooms.as_ref().is_some_and(|rooms| rooms.contains(room)) {
+    pub(super) fn position(&self, room: &RoomId, id: &str) -> Elsewhere {
+        if self.rooms.get(id).is_some_and(|rooms| rooms.contains(room)) {
             return Elsewhere::Heard;
         }
-        let Some((_, event)) = self.whole.iter().find(|(whole, _)| &**whole == id) else {
-            return Elsewhere::Unknown;
-        };
-        if let Some(rooms) = rooms {
-            rooms.push(room.clone());
+        match self.whole.iter().find(|(whole, _)| &**whole == id) {
+            Some((_, event)) => Elsewhere::Here(event.clone()),
+            None => Elsewhere::Unknown,
         }
-        Elsewhere::New(event.clone())
     }
 }

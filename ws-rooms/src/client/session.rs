@@ -10,13 +10,14 @@ use tokio::time::Instant;
 use super::dial::{Dial, Network};
 use super::mailbox::Mailbox;
 use super::owner::Owner;
+use super::questions::Present;
 use super::shared::{CLOSED, Shared, closed};
 use super::state::{State, States};
 use super::subscription::Subscription;
 use super::token::TokenSource;
 use super::update::Update;
 use crate::error::{Error, ErrorKind};
-use crate::protocol::{Member, Position, RoomId};
+use crate::protocol::{Position, RoomId};
 
 /// How a [`Session`] connects, and how much it keeps.
 #[derive(Clone, Debug)]
@@ -26,8 +27,9 @@ pub struct SessionConfig {
     pub url: String,
     /// The `Origin` to send; programs need none.
     pub origin: Option<String>,
-    /// Updates that wait for a subscription. 256, as many as a room's history holds, so that a recovery fits; with
-    /// events of 64 KiB that is 16 MiB of text.
+    /// Updates that wait for a subscription. 512: a whole recovery, which is 256 events where nobody has set up more,
+    /// and as much again; with events of 64 KiB that is 32 MiB of text. A subscription to all rooms has no more than
+    /// that for all of them.
     pub queued_updates: NonZeroUsize,
     /// How long a question may take, the wait for a connection included. 30 s: longer than a reconnect usually takes,
     /// shorter than a person waits.
@@ -152,7 +154,7 @@ impl Session {
     /// # Cancel safety
     ///
     /// When dropped, the question is given up, and not sent if it waits still.
-    pub async fn presence(&self, room: &str) -> Result<Vec<Member>, Error> {
+    pub async fn presence(&self, room: &str) -> Result<Present, Error> {
         self.presence_within(room, self.handle.config.request_timeout).await
     }
 
@@ -165,7 +167,7 @@ impl Session {
     /// # Cancel safety
     ///
     /// As [`presence`](Self::presence).
-    pub async fn presence_within(&self, room: &str, timeout: Duration) -> Result<Vec<Member>, Error> {
+    pub async fn presence_within(&self, room: &str, timeout: Duration) -> Result<Present, Error> {
         let name = named(room)?;
         let shared = &*self.handle.shared;
         let asker = {
@@ -231,7 +233,7 @@ impl SessionConfig {
         Self {
             url: url.into(),
             origin: None,
-            queued_updates: const { NonZeroUsize::new(256).unwrap() },
+            queued_updates: const { NonZeroUsize::new(512).unwrap() },
             request_timeout: Duration::from_secs(30),
             #[cfg(feature = "client-tls")]
             roots: super::Roots::public(),

@@ -185,8 +185,11 @@ frames! {
         id: Option<Value>,
         /// The room.
         room: RoomId,
-        /// Who is there.
+        /// Who is there, by user id: the first 1,000.
         members: Vec<Member>,
+        /// How many users are there, when `members` are not all.
+        #[serde(default)]
+        total: Option<usize>,
     }
     /// A user in a room.
     Member {

@@ -1,5 +1,6 @@
 //! The client against real servers on the loopback.
 
+mod listen;
 mod server;
 mod session;
 mod tls;

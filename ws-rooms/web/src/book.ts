@@ -175,9 +175,10 @@ export class Book {
     this.#hear(room, { kind: "ended", room: name, code, message });
   }
 
-  /** The room cannot be joined just now. What is returned makes it due again; the time is the caller's affair. */
+  /** «Not now», to joining or leaving. What is returned makes it due again; the time is the caller's affair. */
   postponed(name: string): () => void {
     const room = this.#rooms.get(name);
+    if (room?.stage === "out") return () => room.stage === "out" && (room.stage = "leaving");
     if (room?.stage !== "asked") return () => {};
     room.stage = "later";
     const refusals = (room.refusals += 1);
@@ -190,6 +191,8 @@ export class Book {
   event({ room: name, offset, event }: EventFrame): void {
     const room = this.#advance(name, offset);
     if (room) this.#event(room, offset, event);
+    // Another room may name it before the answer brings it here.
+    else this.#recent.keep(event);
   }
 
   position({ room: name, offset, id }: PositionFrame): void {
@@ -197,8 +200,7 @@ export class Book {
     if (!room) return;
     const event = this.#recent.position(name, id);
     if (event === "heard") return;
-    // Listeners to everything have heard it.
-    if (event) this.#hear(room, { kind: "event", room: name, offset, event }, false);
+    if (event) this.#event(room, offset, event);
     else this.#gap(room, "elsewhere");
   }
 

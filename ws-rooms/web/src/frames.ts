@@ -30,6 +30,14 @@ export interface Member {
   readonly connections: number;
 }
 
+/** Who is in a room. */
+export interface Present {
+  /** By user id. Of a room with more than 1,000 users the server lists these alone. */
+  readonly members: readonly Member[];
+  /** How many users there are. */
+  readonly total: number;
+}
+
 /** Why a room's place jumped, in the server's words. */
 export type WireGapReason = "slow" | "trimmed" | "source" | "epoch" | "too_many";
 
@@ -54,7 +62,7 @@ export type Subscribed = Answer<"subscribed"> &
     readonly events: readonly { readonly offset: number; readonly event: RoomEvent }[];
   };
 export type Unsubscribed = Answer<"unsubscribed"> & { readonly room: string; readonly reason?: string };
-export type Presence = Answer<"presence"> & { readonly room: string; readonly members: readonly Member[] };
+export type Presence = Answer<"presence"> & { readonly room: string; readonly members: readonly Member[]; readonly total?: number };
 export type Authenticated = Answer<"authenticated"> & { readonly expiresAt: string; readonly rooms?: readonly RoomPlace[] };
 export type ErrorFrame = Answer<"error"> & { readonly code: string; readonly message: string; readonly retry: boolean };
 export type Goodbye = { readonly type: "goodbye"; readonly code: number; readonly reason: string; readonly retryAfterMs?: number };

@@ -12,28 +12,29 @@ export class Recent {
   readonly #rooms = new Map<string, Set<string>>();
   readonly #whole = new Map<string, RoomEvent>();
 
-  /** An event came in a room: whether it is new to that room, and new at all. */
+  /** An event came; nobody has heard it yet, or somebody has: the rooms where. */
+  keep(event: RoomEvent): Set<string> {
+    let rooms = this.#rooms.get(event.id);
+    if (!rooms) {
+      put(this.#rooms, event.id, (rooms = new Set()), IDS);
+      put(this.#whole, event.id, event, WHOLE);
+    }
+    return rooms;
+  }
+
+  /** An event is to be heard in a room: whether it is new to that room, and new at all. */
   event(room: string, event: RoomEvent): { here: boolean; anywhere: boolean } {
     // Without an id nothing tells a repetition.
     if (typeof event.id !== "string") return { here: true, anywhere: true };
-    const rooms = this.#rooms.get(event.id);
-    if (rooms) {
-      const here = !rooms.has(room);
-      rooms.add(room);
-      return { here, anywhere: false };
-    }
-    put(this.#rooms, event.id, new Set([room]), IDS);
-    put(this.#whole, event.id, event, WHOLE);
-    return { here: true, anywhere: true };
+    const rooms = this.keep(event);
+    const news = { here: !rooms.has(room), anywhere: !rooms.size };
+    rooms.add(room);
+    return news;
   }
 
   /** It is told to be in another room too: the event, `"heard"` there already, or `undefined` when it is not known. */
   position(room: string, id: string): RoomEvent | "heard" | undefined {
-    const rooms = this.#rooms.get(id);
-    if (rooms?.has(room)) return "heard";
-    const event = this.#whole.get(id);
-    if (event) rooms?.add(room);
-    return event;
+    return this.#rooms.get(id)?.has(room) ? "heard" : this.#whole.get(id);
   }
 }
 

@@ -2,7 +2,7 @@
 
 import type { Environment } from "./environment.js";
 import { RoomsError } from "./errors.js";
-import type { ErrorFrame, Member, Presence } from "./frames.js";
+import type { ErrorFrame, Presence, Present } from "./frames.js";
 
 /** How long and how a request may wait. */
 export interface RequestOptions {
@@ -30,7 +30,7 @@ interface Waiting {
 }
 
 interface Asker {
-  readonly resolve: (members: readonly Member[]) => void;
+  readonly resolve: (present: Present) => void;
   readonly reject: (error: unknown) => void;
 }
 
@@ -44,7 +44,7 @@ export class Requests {
     this.#env = env;
   }
 
-  ask(question: Question, { timeoutMs = TIMEOUT, signal }: RequestOptions): Promise<readonly Member[]> {
+  ask(question: Question, { timeoutMs = TIMEOUT, signal }: RequestOptions): Promise<Present> {
     if (signal?.aborted) return Promise.reject(signal.reason);
     if (this.#askers >= MOST) {
       return Promise.reject(new RoomsError("QUEUE_FULL", `${MOST} requests are waiting already`, true));
@@ -62,7 +62,7 @@ export class Requests {
         if (askers.size === 0) this.#waiting.delete(waiting);
       };
       const asker: Asker = {
-        resolve: (members) => (end(), resolve(members)),
+        resolve: (present) => (end(), resolve(present)),
         reject: (error) => (end(), reject(error)),
       };
       const late = () => asker.reject(new RoomsError("TIMEOUT", `no answer within ${timeoutMs} ms`, true));
@@ -96,7 +96,7 @@ export class Requests {
 
   #answered({ askers }: Waiting, frame: Presence | ErrorFrame): void {
     for (const asker of [...askers]) {
-      if (frame.type === "presence") asker.resolve(frame.members);
+      if (frame.type === "presence") asker.resolve({ members: frame.members, total: frame.total ?? frame.members.length });
       else asker.reject(new RoomsError(frame.code, frame.message, frame.retry));
     }
   }

@@ -4,7 +4,7 @@ import { Backoff } from "./backoff.js";
 import { Book } from "./book.js";
 import { browser, type Environment } from "./environment.js";
 import { RoomsError } from "./errors.js";
-import type { Authenticated, Member, Place, Presence, RoomEvent, ServerFrame, Subscribed, Unsubscribed } from "./frames.js";
+import type { Authenticated, Place, Presence, Present, RoomEvent, ServerFrame, Subscribed, Unsubscribed } from "./frames.js";
 import { BROKEN, Link } from "./link.js";
 import { askWhy } from "./opening.js";
 import { type RequestOptions, Requests } from "./requests.js";
@@ -152,11 +152,11 @@ export class Rooms<Events extends object = Record<string, RoomEvent>> {
    *
    * Rejects with a `RoomsError`, or with the signal's reason.
    */
-  presence(room: keyof Events & string, options: RequestOptions = {}): Promise<readonly Member[]> {
+  presence(room: keyof Events & string, options: RequestOptions = {}): Promise<Present> {
     named(room);
-    const members = this.#requests.ask({ type: "presence", room }, options);
+    const present = this.#requests.ask({ type: "presence", room }, options);
     this.#pump();
-    return members;
+    return present;
   }
 
   // === Coming and going ===
@@ -279,15 +279,13 @@ export class Rooms<Events extends object = Record<string, RoomEvent>> {
         link.ask<Subscribed | Unsubscribed>(request, (frame) => {
           if (frame.type === "subscribed") this.#book.subscribed(frame);
           else if (frame.type === "unsubscribed") this.#book.unsubscribed(request.room);
-          else if (request.type === "subscribe") {
-            if (frame.retry) {
-              const again = this.#book.postponed(request.room);
-              this.#later(link, () => {
-                again();
-                this.#pump();
-              });
-            } else this.#book.refused(request.room, frame.code, frame.message);
-          }
+          else if (frame.retry) {
+            const again = this.#book.postponed(request.room);
+            this.#later(link, () => {
+              again();
+              this.#pump();
+            });
+          } else if (request.type === "subscribe") this.#book.refused(request.room, frame.code, frame.message);
           this.#pump();
         });
         continue;

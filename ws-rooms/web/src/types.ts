@@ -228,9 +228,13 @@ id?: string | number,
  */
 room: RoomId, 
 /**
- * Who is there.
+ * Who is there, by user id: the first 1,000.
  */
-members: Array<Member>, };
+members: Array<Member>, 
+/**
+ * How many users are there, when `members` are not all.
+ */
+total?: number, };
 
 /**
  * A user in a room.

@@ -27,8 +27,8 @@ export type Listener<Event = RoomEvent> =
   | ((update: Update<Event>) => void)
   | { readonly [Kind in Update["kind"]]?: (update: Extract<Update<Event>, { readonly kind: Kind }>) => void };
 
-/** Updates that wait for a slow loop; then the oldest go, and a gap says so. As many as a room's history holds. */
-const WAITING = 256;
+/** Updates that wait for a slow loop; then the oldest go, and a gap says so. A whole recovery, 256 events, and as much again. */
+const WAITING = 512;
 
 /** Hands an update to a listener. */
 export function hand(listener: Listener<never>, update: Update): void {

@@ -411,7 +411,7 @@ test("whoever opens while the end is told keeps what it wants then", async () =>
     world.peer.receive({ type: "subscribed", id, room, epoch: "p", offset: 0, events: [] });
     assert.deepEqual(heard, ["live", "any live payment:1"]);
     world.peer.receive({ type: "presence", id: world.peer.next()["id"], room, members: [] });
-    assert.deepEqual(await members, []);
+    assert.deepEqual(await members, { members: [], total: 0 });
   }
 });
 

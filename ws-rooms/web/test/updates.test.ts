@@ -52,8 +52,22 @@ test("a loop that is too slow loses the oldest, and a gap says so in their place
     heard.push(update.kind === "event" ? update.offset : update.kind);
     if (heard.at(-1) === 1_000) break;
   }
-  assert.equal(heard.length, 256);
-  assert.deepEqual(heard.slice(0, 3), ["gap", 746, 747]);
+  assert.equal(heard.length, 512);
+  assert.deepEqual(heard.slice(0, 3), ["gap", 490, 491]);
+});
+
+test("a whole recovery waits for a loop, and what was heard before it too", async () => {
+  const { world, client, peer } = await opened({}, [{ room: "broadcast", epoch: "e", offset: 0 }]);
+  const updates = client.subscribe("broadcast");
+  peer.end(1006);
+  await world.advance(1_000);
+  world.peer.welcome([{ room: "broadcast", epoch: "e", offset: 256 }]);
+  const events = Array.from({ length: 256 }, (_, n) => ({ offset: n + 1, event: { id: `e${n}`, type: "t" } }));
+  const { id } = world.peer.next();
+  world.peer.receive({ type: "subscribed", id, room: "broadcast", epoch: "e", offset: 256, recovered: true, events });
+  const heard: string[] = [];
+  for (let n = 0; n < 258; n += 1) heard.push((await updates.next()).value!.kind);
+  assert.deepEqual([heard[0], heard[1], heard.at(-1), heard.includes("gap")], ["live", "event", "live", false]);
 });
 
 test("return ends whoever waits", async () => {
@@ -77,7 +91,10 @@ test("requests are given up by their signal", async () => {
   peer.receive({ type: "presence", id, room: "payment:1", members: [] });
   const again = client.presence("payment:1");
   peer.receive({ type: "presence", id: peer.next()["id"], room: "payment:1", members: [{ userId: "bob", connections: 2 }] });
-  assert.deepEqual(await again, [{ userId: "bob", connections: 2 }]);
+  assert.deepEqual(await again, { members: [{ userId: "bob", connections: 2 }], total: 1 });
+  const many = client.presence("payment:1");
+  peer.receive({ type: "presence", id: peer.next()["id"], room: "payment:1", members: [], total: 1_500 });
+  assert.equal((await many).total, 1_500);
 });
 
 test("a question that has ended makes room for another", async () => {

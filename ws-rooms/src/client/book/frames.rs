@@ -65,7 +65,7 @@ impl Book {
                 missed = missed.or(Some(GapCause::Hole));
             }
             at = Some(entry.offset);
-            self.tell(&name, entry.offset, entry.event);
+            self.tell(&name, entry.offset, Arc::new(entry.event));
         }
         if recovered && at != Some(frame.offset) {
             missed = missed.or(Some(GapCause::Hole));
@@ -80,6 +80,21 @@ impl Book {
         self.live(&name);
     }
 
+    /// It cannot be left just now. Whether there is still something to leave; then [`leave_again`](Self::leave_again).
+    pub(crate) fn left_later(&self, name: &RoomId) -> bool {
+        self.rooms.get(name).is_some_and(|room| room.stage == Stage::Out && !room.given)
+    }
+
+    /// The room whose leaving was postponed is due, if nobody has wanted it since.
+    pub(crate) fn leave_again(&mut self, name: &RoomId) {
+        if let Some(room) = self.rooms.get_mut(name)
+            && room.stage == Stage::Out
+            && !room.given
+        {
+            room.stage = Stage::Leaving;
+        }
+    }
+
     /// Left by our own wish.
     pub(crate) fn unsubscribed(&mut self, name: &str) {
         if self.rooms.get(name).is_some_and(|room| room.stage == Stage::Out) {
@@ -88,8 +103,12 @@ impl Book {
     }
 
     pub(crate) fn event(&mut self, frame: Numbered) {
+        let event = Arc::new(frame.event);
         if self.advance(&frame.room, frame.offset) {
-            self.tell(&frame.room, frame.offset, frame.event);
+            self.tell(&frame.room, frame.offset, event);
+        } else {
+            // Another room may name it before the answer brings it here.
+            self.recent.keep(&event);
         }
     }
 
@@ -100,10 +119,7 @@ impl Book {
         }
         match self.recent.position(room, id) {
             Elsewhere::Heard => {}
-            // Listeners to everything have heard it.
-            Elsewhere::New(event) => {
-                self.hear_here(room, &Told::Event { room: room.clone(), offset: *offset, event });
-            }
+            Elsewhere::Here(event) => self.tell(room, *offset, event),
             Elsewhere::Unknown => self.gap(room, GapCause::Elsewhere),
         }
     }
@@ -143,8 +159,7 @@ impl Book {
         true
     }
 
-    fn tell(&mut self, name: &RoomId, offset: u64, event: Value) {
-        let event = Arc::new(event);
+    fn tell(&mut self, name: &RoomId, offset: u64, event: Arc<Value>) {
         let news = self.recent.event(name, &event);
         if !news.here {
             return;

@@ -37,7 +37,7 @@ pub(super) struct Link<S> {
     pub(super) out: VecDeque<String>,
     /// Until the next message's turn.
     pub(super) turn_at: Option<Instant>,
-    /// One for each room that is not to be had now, and one renewal.
+    /// One for each room that is not to be had or left now, and one renewal.
     later: Vec<(Instant, Later)>,
     /// It is being renewed, or was with the token that it had: then nothing but its end helps.
     pub(super) renewing: bool,
@@ -72,6 +72,8 @@ pub(super) enum What {
 pub(super) enum Later {
     /// A room, and how often it was refused.
     Room(RoomId, u32),
+    /// To leave a room.
+    Leave(RoomId),
     /// Another token.
     Renew,
     /// The same token.

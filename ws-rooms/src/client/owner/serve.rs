@@ -59,6 +59,7 @@ impl<D: Dial> Owner<D> {
             while let Some(again) = link.again(now) {
                 match again {
                     Later::Room(room, refusals) => self.shared.lock().book.again(&room, refusals),
+                    Later::Leave(room) => self.shared.lock().book.leave_again(&room),
                     Later::Renew => self.tokens.ask(Why::Renew),
                     Later::Auth(token) => authenticate(link, token, now),
                 }
@@ -162,7 +163,7 @@ impl<D: Dial> Owner<D> {
             }
             ServerFrame::Presence(list) => {
                 if let Some(What::Presence(key)) = link.answered(list.id.as_ref()) {
-                    self.shared.lock().questions.answered(key, &Ok(list.members));
+                    self.shared.lock().questions.answered(key, &Ok(list.into()));
                 }
             }
             ServerFrame::Authenticated(Authenticated { id, rooms, .. }) => {
@@ -220,7 +221,12 @@ impl<D: Dial> Owner<D> {
             What::Subscribe(room) => {
                 self.shared.lock().book.refused(room.as_str(), &error.code, &error.message);
             }
-            What::Unsubscribe(_) => {}
+            What::Unsubscribe(room) => {
+                // Else the server goes on sending what nobody listens to.
+                if error.retry && self.shared.lock().book.left_later(&room) {
+                    link.later(later, Later::Leave(room));
+                }
+            }
             What::Presence(key) => self.shared.lock().questions.answered(key, &Err(error)),
             What::Auth(token) if error.retry => link.later(later, Later::Auth(token)),
             What::Auth(_) => match error.code.as_str() {

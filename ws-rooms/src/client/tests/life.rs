@@ -252,6 +252,44 @@ async fn a_slow_subscription_misses_and_is_told_and_nobody_else_is() {
     assert_eq!(heard(&mut slow).await, [number(10)], "told once");
 }
 
+/// Nobody takes anything between two connections: all that a room keeps is there for who looks then.
+#[tokio::test(start_paused = true)]
+async fn a_whole_recovery_waits_for_its_subscription() {
+    let world = World::new();
+    let peer = world.welcomed(json!([{"room": "broadcast", "epoch": "e", "offset": 0}])).await;
+    let mut news = world.session.subscribe("broadcast").unwrap();
+    peer.end(1006).await;
+    let mut peer = world.back().await;
+    peer.welcome(json!([{"room": "broadcast", "epoch": "e", "offset": 256}])).await;
+    let asked = peer.next().await;
+    let events: Vec<_> =
+        (1..=256).map(|n| json!({"offset": n, "event": {"id": format!("e{n}"), "type": "t"}})).collect();
+    peer.send(json!({
+        "type": "subscribed", "id": asked["id"], "room": "broadcast", "epoch": "e", "offset": 256,
+        "recovered": true, "events": events,
+    }))
+    .await;
+    let heard = heard(&mut news).await;
+    assert_eq!((heard.len(), &heard[0]["live"], &heard[257]["live"]), (258, &json!(0), &json!(256)));
+    assert!(heard.iter().all(|update| update.get("gap").is_none()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_there_is_counted_beyond_those_that_are_listed() {
+    let world = World::new();
+    let mut peer = world.welcomed(json!([])).await;
+    for (total, expected) in [(json!(1_500), 1_500), (json!(null), 1)] {
+        let session = world.session.clone();
+        let asking = tokio::spawn(async move { session.presence("payment:1").await });
+        let asked = peer.next().await;
+        let members = json!([{"userId": "ada", "connections": 2}]);
+        peer.send(json!({"type": "presence", "id": asked["id"], "room": "payment:1", "members": members, "total": total}))
+            .await;
+        let there = asking.await.unwrap().unwrap();
+        assert_eq!((there.members.len(), there.total), (1, expected));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn events_are_read_as_what_is_asked_for_and_none_vanishes() {
     #[derive(Debug, Deserialize, PartialEq)]

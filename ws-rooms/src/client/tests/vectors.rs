@@ -26,7 +26,7 @@ async fn scripts(file: &str, least: usize) {
 
 #[tokio::test(start_paused = true)]
 async fn positions() {
-    scripts("positions.json", 20).await;
+    scripts("positions.json", 22).await;
 }
 
 #[tokio::test(start_paused = true)]

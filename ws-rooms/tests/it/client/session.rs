@@ -236,8 +236,9 @@ async fn questions_wait_for_a_connection_until_their_deadline() {
     assert_eq!(late.kind(), ErrorKind::Timeout);
     let _payment = session.subscribe("payment:1").unwrap();
     let (members, server) = tokio::join!(session.presence("payment:1"), Server::start_at(node(), port));
-    let members = members.unwrap();
-    assert_eq!((members.len(), members[0].user_id.as_str(), members[0].connections), (1, "ada", 1));
+    let there = members.unwrap();
+    let ada = &there.members[0];
+    assert_eq!((there.members.len(), ada.user_id.as_str(), ada.connections, there.total), (1, "ada", 1, 1));
     // Of a room that one is not in, the server says no.
     let error = session.presence("payment:2").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Rejected);

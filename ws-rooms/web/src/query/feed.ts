@@ -1,6 +1,6 @@
 // What rooms do to one query. Knows the client and the cache; the hook only says which rooms.
 
-import type { QueryCacheNotifyEvent, QueryClient, QueryKey } from "@tanstack/react-query";
+import type { QueryCacheNotifyEvent, QueryClient } from "@tanstack/react-query";
 
 import type { RoomEvent, State, Update } from "../index.js";
 import type { AnyRooms } from "../react/provider.js";
@@ -31,7 +31,7 @@ interface Entry {
   settled: boolean;
 }
 
-/** A reading that is under way. */
+/** A reading that is under way, by whomever's function. */
 interface Flight {
   /** It has waited for its rooms, as much as it does. */
   begun: boolean;
@@ -39,6 +39,8 @@ interface Flight {
   places: Map<string, number>;
   /** Something has happened since that its result may lack. */
   stale: boolean;
+  /** It is in one of our functions, and not only in the cache's hands. */
+  ours: boolean;
   /** It took the place of one that was given up. */
   readonly replaced: boolean;
 }
@@ -47,7 +49,6 @@ interface Flight {
 export class Feed {
   readonly #client: QueryClient;
   readonly #rooms: AnyRooms;
-  readonly #key: QueryKey;
   readonly #hash: string;
   readonly #entries = new Map<string, Entry>();
   readonly #stops: (() => void)[];
@@ -62,10 +63,9 @@ export class Feed {
   #postponed = false;
   readonly #patient = new Set<() => void>();
 
-  constructor(client: QueryClient, rooms: AnyRooms, key: QueryKey, hash: string, ended: () => void) {
+  constructor(client: QueryClient, rooms: AnyRooms, hash: string, ended: () => void) {
     this.#client = client;
     this.#rooms = rooms;
-    this.#key = key;
     this.#hash = hash;
     this.#ended = ended;
     this.#stops = [
@@ -79,36 +79,58 @@ export class Feed {
    * each time: who comes back within the second is not taken away with who they were.
    */
   add(names: readonly string[], user: User): () => void {
-    for (const name of names) {
-      let entry = this.#entries.get(name);
-      if (!entry) {
-        const users = new Set<User>();
-        // It may be live at once, and is heard of before it is there.
-        let settled = false;
-        const stop = stay(this.#rooms, name, (update) => {
-          const own = this.#entries.get(name);
-          if (update.kind === "live" || update.kind === "ended") own ? (own.settled = true) : (settled = true);
-          this.#heard(name, users, update);
-        });
-        this.#entries.set(name, (entry = { users, stop, settled }));
-      }
-      entry.users.add(user);
+    try {
+      for (const name of names) this.#entry(name).users.add(user);
+    } catch (error) {
+      // A name that is none: nothing of it stays.
+      this.#remove(names, user);
+      throw error;
     }
     this.#wakePatient();
     return () => void setTimeout(() => this.#remove(names, user), LINGER);
   }
 
+  #entry(name: string): Entry {
+    let entry = this.#entries.get(name);
+    if (!entry) {
+      const users = new Set<User>();
+      // It may be live at once, and is heard of before it is there.
+      let settled = false;
+      const stop = stay(this.#rooms, name, (update) => {
+        const own = this.#entries.get(name);
+        if (update.kind === "live" || update.kind === "ended") own ? (own.settled = true) : (settled = true);
+        this.#heard(name, users, update);
+      });
+      this.#entries.set(name, (entry = { users, stop, settled }));
+    }
+    return entry;
+  }
+
   /** Reads, once the rooms are live if that does not take long. */
   async read<Data>(read: () => Data): Promise<Awaited<Data>> {
-    const flight: Flight = { begun: false, places: new Map(), stale: false, replaced: this.#flight !== undefined };
-    this.#flight = flight;
+    const before = this.#flight;
+    // The cache has told of it already, or it takes the place of another.
+    const flight = before && !before.ours ? before : this.#takeOff(before !== undefined);
+    flight.ours = true;
+    flight.begun = flight.stale = false;
     if (this.#worthWaiting()) await this.#patience();
+    this.#begin(flight);
+    return await read();
+  }
+
+  #takeOff(replaced: boolean): Flight {
+    const flight: Flight = { begun: false, places: new Map(), stale: false, ours: false, replaced };
+    this.#begin(flight);
+    return (this.#flight = flight);
+  }
+
+  /** What is read from now on holds what its rooms have had until now. */
+  #begin(flight: Flight): void {
     flight.begun = true;
     for (const room of this.#entries.keys()) {
       const place = this.#rooms.place(room);
       if (place) flight.places.set(room, place.offset);
     }
-    return await read();
   }
 
   // === What rooms say ===
@@ -122,7 +144,7 @@ export class Feed {
         if (!(flight ? flight.places : this.#held).has(room)) this.#lacks();
         break;
       case "event":
-        this.#event(room, [...users].at(-1)?.() ?? {}, update.offset, update.event);
+        this.#event(room, [...users].map((user) => user()), update.offset, update.event);
         break;
       case "gap":
         this.#lacks();
@@ -135,24 +157,30 @@ export class Feed {
     }
   }
 
-  #event(room: string, wish: Wish, offset: number, event: RoomEvent): void {
+  #event(room: string, wishes: readonly Wish[], offset: number, event: RoomEvent): void {
     const known = this.#flight ? this.#flight.places : this.#held;
     const from = known.get(room);
     // The data is newer than the event.
     if (from !== undefined && offset <= from) return;
     const next = from !== undefined && offset === from + 1;
     const reached = () => next && known.set(room, offset);
-    const data = this.#data();
     let done = false;
     try {
-      if (wish.affects && !wish.affects(event, room)) {
+      // All that show it decide together: what one of them is to see changes the data of all.
+      const concerned = wishes.filter(({ affects }) => !affects || affects(event, room));
+      // Once, though several would; the newest knows best.
+      const patch = concerned.flatMap((wish) => wish.patch ?? []).at(-1);
+      const query = this.#client.getQueryCache().get(this.#hash);
+      const data = query?.state.data;
+      if (concerned.length === 0) {
         done = true;
         reached();
-      } else if (next && wish.patch && data !== undefined && !this.#flight && !this.#stale) {
-        const patched = wish.patch(data, event, room);
+      } else if (next && patch && data !== undefined && !this.#flight && !this.#stale) {
+        const patched = patch(data, event, room);
         if (patched === undefined) return;
         done = true;
-        this.#client.setQueryData(this.#key, patched);
+        // Not by its key, which a hash of the application's own may give another meaning.
+        query!.setData(patched, { manual: true });
         reached();
       }
     } finally {
@@ -179,9 +207,13 @@ export class Feed {
     // It began after what is lacking. Or it has replaced another: if each were given up, a busy room would never show
     // anything. Its end decides.
     if (flight && (!flight.stale || flight.replaced)) return;
+    const query = this.#client.getQueryCache().get(this.#hash);
+    const promise = query?.promise;
     // Leaves `cancelRefetch` as it is: a result that is stale already is not waited for. But for the first: that one
     // TanStack Query gives up for nobody, and its end decides too.
-    void this.#client.invalidateQueries({ queryKey: this.#key, exact: true });
+    void this.#client.invalidateQueries({ predicate: ({ queryHash }) => queryHash === this.#hash });
+    // Nobody tells of one in somebody else's function that took the place of another.
+    if (flight && flight === this.#flight && !flight.ours && query?.promise !== promise) this.#takeOff(true);
   }
 
   // === What else happens ===
@@ -189,10 +221,13 @@ export class Feed {
   #cached(event: QueryCacheNotifyEvent): void {
     if (event.query.queryHash !== this.#hash || event.type !== "updated") return;
     const { action } = event;
-    if (action.type === "success" && !action.manual) {
+    if (action.type === "fetch") {
+      // It is read, by our function or by somebody else's.
+      if (!this.#flight) this.#takeOff(false);
+    } else if (action.type === "success" && !action.manual) {
       const flight = this.#flight;
       this.#flight = undefined;
-      // Who has read it elsewhere has not told where the rooms stood.
+      // One that had begun before this was here has not told where the rooms stood.
       this.#held = flight?.places ?? new Map();
       this.#stale = false;
       const uncovered = [...this.#entries].some(([room, { settled }]) => settled && !this.#held.has(room) && this.#rooms.place(room));
@@ -256,10 +291,6 @@ export class Feed {
     if (this.#worthWaiting()) return;
     for (const done of [...this.#patient]) done();
   }
-
-  #data(): unknown {
-    return this.#client.getQueryCache().get(this.#hash)?.state.data;
-  }
 }
 
 const feeds = new WeakMap<QueryClient, WeakMap<AnyRooms, Map<string, Feed>>>();
@@ -270,13 +301,13 @@ export function feedOf(client: QueryClient, rooms: AnyRooms, hash: string): Feed
 }
 
 /** The feed of a query, made if there is none. */
-export function feedFor(client: QueryClient, rooms: AnyRooms, key: QueryKey, hash: string): Feed {
+export function feedFor(client: QueryClient, rooms: AnyRooms, hash: string): Feed {
   let ofClient = feeds.get(client);
   if (!ofClient) feeds.set(client, (ofClient = new WeakMap()));
   let ofRooms = ofClient.get(rooms);
   if (!ofRooms) ofClient.set(rooms, (ofRooms = new Map()));
   const all = ofRooms;
   let feed = all.get(hash);
-  if (!feed) all.set(hash, (feed = new Feed(client, rooms, key, hash, () => all.delete(hash))));
+  if (!feed) all.set(hash, (feed = new Feed(client, rooms, hash, () => all.delete(hash))));
   return feed;
 }

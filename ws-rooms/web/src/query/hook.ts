@@ -23,11 +23,12 @@ type Event = RegisteredEvents[keyof RegisteredEvents];
 export interface RealTimeOptions<Data> {
   /** The rooms whose events change what is read. One is in them while the component is there. */
   readonly rooms: readonly Room[];
-  /** Whether an event changes it; without this each does. */
+  /** Whether an event changes it; without this each does. Of several components that show it one is enough. */
   readonly affects?: (event: Event, room: Room) => boolean;
   /**
    * Puts an event into the data, instead of reading it anew; `undefined` where it cannot. Only called when the event
-   * is the very next after what was read. What was read may hold it already: set values, do not add to them.
+   * is the very next after what was read. What was read may hold it already: set values, do not add to them. Of several
+   * components that an event concerns, the newest one's is called, and the data is everybody's.
    */
   readonly patch?: (data: Data, event: Event, room: Room) => Data | undefined;
 }
@@ -50,7 +51,7 @@ export function useRealTimeQuery<
   const { rooms: names, affects, patch, ...query } = options;
   const client = useQueryClient(queryClient);
   const rooms = useClient();
-  const { queryHash, queryKey, queryFn } = client.defaultQueryOptions(query as unknown as UseQueryOptions);
+  const { queryHash, queryFn } = client.defaultQueryOptions(query as unknown as UseQueryOptions);
   const wish = { affects, patch } as Wish;
   const user = useRef(wish);
   useInsertionEffect(() => {
@@ -61,7 +62,7 @@ export function useRealTimeQuery<
   // ORDER: above `useQuery`, whose own effect reads.
   useEffect(() => {
     if (list === "") return undefined;
-    return feedFor(client, rooms, queryKey, queryHash).add(list.split(" "), () => user.current);
+    return feedFor(client, rooms, queryHash).add(list.split(" "), () => user.current);
   }, [client, rooms, queryHash, list]);
 
   const fed = (context: QueryFunctionContext) => {

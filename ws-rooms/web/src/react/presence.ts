@@ -10,9 +10,12 @@ import { stay } from "./stay.js";
 export type PresenceState =
   /** Not yet, or no room was named. */
   | { readonly status: "asking" }
-  /** Users, each once; who came later stands later. Over a lost connection it is the last that was known. */
-  | { readonly status: "known"; readonly users: readonly string[] }
-  /** Not told here. */
+  /**
+   * Users, each once; who came later stands later. `total`: how many there are, more than `users` in a room that is
+   * too large to be listed. Over a lost connection it is the last that was known.
+   */
+  | { readonly status: "known"; readonly users: readonly string[]; readonly total: number }
+  /** Not told here, or the room is not open to you (`FORBIDDEN`, …). Asked for again when the client opens anew. */
   | { readonly status: "failed"; readonly error: RoomsError };
 
 /** When to ask again for what could not be told; times 0.5 to 1.5, so that many do not ask at once. */
@@ -21,13 +24,20 @@ const ASKING: PresenceState = { status: "asking" };
 
 const present = new Shared<PresenceState>(ASKING, (rooms, room, show) => {
   let users: Set<string> | undefined;
+  /** Those that were not listed. */
+  let unlisted = 0;
   let question: AbortController | undefined;
   let again: ReturnType<typeof setTimeout> | undefined;
+  /** The room itself was refused. */
+  let refused = false;
   /** Who came and went since the question: the answer may be older or newer than that, and the last word counts. */
   let moved = new Map<string, boolean>();
 
-  const tell = () => show({ status: "known", users: [...users!] });
-  const move = (userId: string, here: boolean) => (here ? users!.add(userId) : users!.delete(userId));
+  const tell = () => show({ status: "known", users: [...users!], total: users!.size + unlisted });
+  const move = (userId: string, here: boolean) => {
+    if (here) users!.add(userId);
+    else if (!users!.delete(userId) && unlisted) unlisted -= 1;
+  };
   const forget = () => {
     clearTimeout(again);
     question?.abort();
@@ -38,10 +48,11 @@ const present = new Shared<PresenceState>(ASKING, (rooms, room, show) => {
     const mine = (question = new AbortController());
     moved = new Map();
     rooms.presence(room, { signal: mine.signal }).then(
-      (members) => {
+      ({ members, total }) => {
         if (mine !== question) return;
         question = undefined;
         users = new Set(members.map(({ userId }) => userId));
+        unlisted = total - users.size;
         for (const [userId, here] of moved) move(userId, here);
         tell();
       },
@@ -66,11 +77,20 @@ const present = new Shared<PresenceState>(ASKING, (rooms, room, show) => {
     } else if (update.kind === "ended") {
       forget();
       users = undefined;
+      refused = update.code !== "CLOSED";
+      show(refused ? { status: "failed", error: new RoomsError(update.code, update.message, false) } : ASKING);
+    }
+  });
+  const unwatch = rooms.watch(({ phase }) => {
+    // There may be another answer now, and another user.
+    if (refused && phase === "opening") {
+      refused = false;
       show(ASKING);
     }
   });
   return () => {
     forget();
+    unwatch();
     stop();
   };
 });

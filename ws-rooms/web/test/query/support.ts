@@ -51,9 +51,10 @@ export class Page {
     return this.world.peer;
   }
 
-  /** Shows these queries, and nothing else. */
-  async show(queries: Options[], strict = false): Promise<void> {
-    const all = queries.map((options, key) => createElement(Shown, { key, page: this, options }));
+  /** Shows these queries, and nothing else but `last`. */
+  async show(queries: Options[], strict = false, last?: ReactElement): Promise<void> {
+    const all: ReactElement[] = queries.map((options, key) => createElement(Shown, { key, page: this, options }));
+    if (last) all.push(last);
     const page = createElement(QueryClientProvider, { client: this.queries, children: all });
     if (this.#root) await render(this.#root, this.client, page, strict);
     else this.#root = await mount(this.client, page, strict);

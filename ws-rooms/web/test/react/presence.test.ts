@@ -15,7 +15,8 @@ const PLACE = { room: "lobby", epoch: "e", offset: 0 };
 function Present({ room = "lobby" }: { room?: string | null }) {
   const presence = usePresence(room);
   const { status } = presence;
-  const what = status === "known" ? presence.users.join(",") : status === "failed" ? presence.error.code : status;
+  const more = status === "known" && presence.total > presence.users.length ? ` of ${presence.total}` : "";
+  const what = status === "known" ? presence.users.join(",") + more : status === "failed" ? presence.error.code : status;
   return createElement("p", null, what);
 }
 
@@ -107,4 +108,36 @@ test("a question of a component that is gone is given up", async () => {
   await render(root, client, null);
   await later({ world }, 10_000);
   assert.deepEqual(peer.inbox, []);
+});
+
+test("a room that is not open says so, until there may be another answer", async () => {
+  const { world, client, peer } = await opened();
+  const root = await mount(client, createElement(Present));
+  const refuse = (peer: typeof world.peer) =>
+    happens(() => peer.receive({ type: "error", id: peer.next()["id"], code: "FORBIDDEN", message: "no", retry: false }));
+  await refuse(peer);
+  assert.equal(shown(root), "FORBIDDEN");
+  await happens(() => peer.end(1006));
+  assert.equal(shown(root), "FORBIDDEN");
+  await later({ world }, 1_000);
+  assert.equal(shown(root), "asking");
+  await happens(() => world.peer.welcome([PLACE]));
+  await happens(() => world.peer.receive(members(world.peer.next()["id"], "ada")));
+  assert.equal(shown(root), "ada");
+  // Taken away on the open connection.
+  await happens(() => world.peer.receive({ type: "unsubscribed", room: "lobby", reason: "forbidden" }));
+  assert.equal(shown(root), "FORBIDDEN");
+  await happens(() => client.close());
+  await happens(() => client.open());
+  assert.equal(shown(root), "asking");
+});
+
+test("in a room that is too large to be listed all are counted", async () => {
+  const { client, peer } = await opened({}, [PLACE]);
+  const root = await mount(client, createElement(Present));
+  await happens(() => peer.receive({ ...members(peer.next()["id"], "ada", "bob"), total: 1_500 }));
+  assert.equal(shown(root), "ada,bob of 1500");
+  // Somebody new, somebody who was listed, and two who were not.
+  await happens(() => [joined("cyd"), left("ada"), left("zoe"), left("yan")].forEach((frame) => peer.receive(frame)));
+  assert.equal(shown(root), "bob,cyd of 1498");
 });
