@@ -112,7 +112,8 @@ async fn browser_package(folder: &Path, report: &mut Report) -> anyhow::Result<(
     say(&format!("── {name}"));
     let mut tests = npm::script(folder, "test");
     tests.env("TRAMLINE_TEST_ENGINES", "required");
-    tests.env("TRAMLINE_TEST_EXAMPLES", workspace::target_dir().await?.join("debug/examples"));
+    let programs = workspace::target_dir().await?.join("debug");
+    tests.env("TRAMLINE_TEST_EXAMPLES", programs.join("examples")).env("TRAMLINE_TEST_BIN_DIR", programs);
     tests.envs(program::chromium().map(|chromium| ("TRAMLINE_TEST_CHROMIUM", chromium)));
     for step in [npm::install(folder), npm::script(folder, "build"), tests] {
         let ended = watched::run(step, |line| {

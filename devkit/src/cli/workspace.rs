@@ -63,12 +63,19 @@ pub(crate) async fn target_dir() -> anyhow::Result<PathBuf> {
 }
 
 /// The browser packages, `web/package.json` below a folder of ours, each with the name of the folder's Rust package.
+/// Those of the examples stand last: they use the libraries' as they were built.
 pub(crate) fn browser_packages() -> Vec<(String, PathBuf)> {
-    let mut found: Vec<(String, PathBuf)> = std::fs::read_dir(root())
+    let mut found = browser_packages_in(root(), "tramline-");
+    found.extend(browser_packages_in(&root().join("examples"), ""));
+    found
+}
+
+fn browser_packages_in(folder: &Path, prefix: &str) -> Vec<(String, PathBuf)> {
+    let mut found: Vec<(String, PathBuf)> = std::fs::read_dir(folder)
         .into_iter()
         .flatten()
         .flatten()
-        .map(|entry| (format!("tramline-{}", entry.file_name().to_string_lossy()), entry.path().join("web")))
+        .map(|entry| (format!("{prefix}{}", entry.file_name().to_string_lossy()), entry.path().join("web")))
         .filter(|(_, folder)| folder.join("package.json").is_file())
         .collect();
     found.sort();

@@ -8,6 +8,8 @@ use http::header::{
 const INDEX: &str = include_str!("page/index.html");
 const STYLE: &str = include_str!("page/live.css");
 const SCRIPT: &str = include_str!("page/live.js");
+/// `@tramline/ws-rooms` as one module: written by `npm run page` in `ws-rooms/web`, compared by `cargo dev check`.
+const ROOMS: &str = include_str!("page/rooms.js");
 const ICON: &str = include_str!("page/icon.svg");
 
 /// What the page may do: its own script and style, and requests to where it came from.
@@ -19,6 +21,7 @@ pub(crate) fn file(path: &str) -> Response {
     let (media_type, text) = match path {
         "/assets/live.css" => ("text/css; charset=utf-8", STYLE),
         "/assets/live.js" => ("text/javascript; charset=utf-8", SCRIPT),
+        "/assets/rooms.js" => ("text/javascript; charset=utf-8", ROOMS),
         "/assets/icon.svg" | "/favicon.ico" => ("image/svg+xml", ICON),
         _ => ("text/html; charset=utf-8", INDEX),
     };

@@ -1,9 +1,13 @@
-// The built-in page: sign in, pay, and watch. One module, no dependencies.
+// The built-in page: sign in, pay, watch, and cut the link. `rooms.js` is `@tramline/ws-rooms` in one file.
+
+import { browser, Rooms } from "/assets/rooms.js";
 
 const DEMO_PASSWORD = "TestPassword123!";
 const FEED_LENGTH = 60;
 const SAMPLES = 60;
-const RENEW_AGAIN = 5_000;
+const LOG_LENGTH = 4;
+/** A token that ends within this is renewed before it is used. */
+const MARGIN = 30_000;
 const $ = (id) => document.getElementById(id);
 const el = (tag, attributes = {}, ...children) => {
   const node = document.createElement(tag);
@@ -60,134 +64,113 @@ async function call(path, { method = "GET", body, token, headers = {} } = {}) {
   return json;
 }
 
-// === A person: a session, its token kept fresh, its socket kept open ===
+// === A link that can be cut ===
+
+/** What waits on a cut link until it is mended; beyond it the connection is gone. */
+const HELD = 1_000;
+
+/** The browser's surroundings, behind a link that a button cuts: nothing comes through, and nobody says so. */
+class Cuttable {
+  cut = false;
+  #wake = () => {};
+  #mended = new Set();
+
+  get environment() {
+    const real = browser();
+    return {
+      ...real,
+      socket: (url, protocols) => this.#socket(url, protocols),
+      fetch: (url, init) => (this.cut ? Promise.reject(new TypeError("the link is cut")) : real.fetch(url, init)),
+      onWake: (wake) => {
+        this.#wake = wake;
+        return real.onWake(wake);
+      },
+    };
+  }
+
+  /** As a cable that is pulled or put back: the browser hears `offline` or `online`, and then looks for itself. */
+  toggle() {
+    this.cut = !this.cut;
+    if (!this.cut) for (const mended of [...this.#mended]) mended();
+    this.#wake();
+  }
+
+  #socket(url, protocols) {
+    const socket = { onmessage: null, onclose: null, onerror: null, bufferedAmount: 0, send() {}, close() {} };
+    if (this.cut) {
+      setTimeout(() => socket.onclose?.({ code: 1006 }));
+      return socket;
+    }
+    const real = new WebSocket(url, protocols);
+    let held = [];
+    // As TCP does: what was sent meanwhile arrives when the link is back, if somebody still wants it.
+    const through = (what) => (this.cut ? held.push(what) <= HELD || (held = [() => real.close()]) : what());
+    const mended = () => {
+      const waiting = held;
+      held = [];
+      for (const what of waiting) what();
+      if (real.readyState > WebSocket.OPEN) this.#mended.delete(mended);
+    };
+    this.#mended.add(mended);
+    for (const kind of ["onmessage", "onclose", "onerror"]) real[kind] = (event) => through(() => socket[kind]?.(event));
+    real.addEventListener("close", () => this.cut || this.#mended.delete(mended));
+    socket.send = (text) => through(() => real.send(text));
+    socket.close = (code) => through(() => real.close(code));
+    return socket;
+  }
+}
+
+// === A person: a session, its token kept fresh, its rooms ===
 
 class Person {
-  constructor({ transport, onEvent, onGap, onState, onEnd }) {
-    Object.assign(this, { transport, onEvent, onGap, onState, onEnd });
-    this.positions = new Map();
-    this.wanted = new Set();
-    this.attempt = 0;
-    this.silence = 60_000;
+  constructor({ transport, environment, onState, onEnd }) {
+    Object.assign(this, { transport, onEnd });
+    this.rooms = new Rooms({ credential: (why) => this.credential(why), ...(environment && { environment }) });
+    this.rooms.watch((state) => {
+      onState?.(state);
+      if (state.phase === "stopped") this.end(state.reason === "revoked" ? "This session was ended." : `The link was closed for good: ${state.reason}.`);
+    });
   }
 
   async signIn(email, password) {
     const device = { id: deviceId(this.transport), name: navigator.platform || "browser", kind: "browser" };
     this.take(await call("/api/auth/login", { method: "POST", body: { email, password, device, transport: this.transport } }));
-    this.connect();
-  }
-
-  async renew() {
-    const body = { device: { id: deviceId(this.transport) }, ...(this.refreshToken ? { refreshToken: this.refreshToken } : {}) };
-    this.take(await call("/api/auth/refresh", { method: "POST", body }));
-    this.send({ type: "auth", id: "renew", token: this.token });
   }
 
   take(grant) {
     this.token = grant.accessToken;
     this.refreshToken = grant.refreshToken;
+    this.until = Date.now() + grant.expiresIn * 1_000;
     if (grant.user) this.user = grant.user;
-    this.renewIn(grant.expiresIn * 800);
+    return this.token;
   }
 
-  // Only the server's word ends the sign-in; a network that is away for a moment does not.
-  renewIn(delay) {
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.renew().catch((problem) => {
-      if (isRefusal(problem)) this.end(problem.message);
-      else this.renewIn(RENEW_AGAIN);
-    }), delay);
+  /** A new token; asked for once, however many want one. */
+  renew() {
+    const body = { device: { id: deviceId(this.transport) }, ...(this.refreshToken ? { refreshToken: this.refreshToken } : {}) };
+    this.renewing ??= call("/api/auth/refresh", { method: "POST", body })
+      .then((grant) => this.take(grant))
+      .finally(() => (this.renewing = undefined));
+    return this.renewing;
   }
 
-  connect() {
-    this.onState?.("wait", "connecting");
-    clearTimeout(this.watchdog);
-    const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`, ["tramline.v1", `bearer.${this.token}`]);
-    this.socket = socket;
-    this.retryAfter = undefined;
-    socket.addEventListener("message", ({ data }) => {
-      if (this.socket !== socket) return;
-      this.listen(socket);
-      this.receive(JSON.parse(data));
-    });
-    socket.addEventListener("close", ({ code }) => this.closed(socket, code));
-  }
-
-  // The server says something at least every `heartbeatSeconds`: a link that stays silent for twice as long is dead,
-  // and the browser may take minutes to find out.
-  listen(socket) {
-    clearTimeout(this.watchdog);
-    this.watchdog = setTimeout(() => { socket.close(); this.closed(socket, 1006); }, this.silence);
-  }
-
-  closed(socket, code) {
-    if (this.socket !== socket || this.ended) return;
-    this.socket = undefined;
-    clearTimeout(this.watchdog);
-    if (code === 1000 || (code >= 4000 && code < 4100)) return this.end(code === 4009 ? "This session was ended." : `The socket was closed for good (${code}).`);
-    // 42xx come back soon; everything else backs off, never to nothing.
-    const most = code >= 4200 && code < 4300 ? 500 : Math.min(20_000, 1_000 * 2 ** this.attempt);
-    this.attempt += 1;
-    this.onState?.("wait", "reconnecting");
-    setTimeout(async () => {
-      if (this.ended) return;
-      // A refused upgrade cannot be read: the second time the token is the suspect.
-      try { if (code === 4201 || this.attempt > 1) await this.renew(); } catch (problem) { if (isRefusal(problem)) return this.end(problem.message); }
-      if (!this.ended) this.connect();
-    }, this.retryAfter ?? most * (0.5 + Math.random() / 2));
-  }
-
-  receive(frame) {
-    if (frame.type === "welcome") {
-      this.attempt = 0;
-      if (frame.heartbeatSeconds) this.silence = 2_000 * frame.heartbeatSeconds;
-      this.onState?.("on", `connected as ${this.user.name}`);
-      for (const { room, epoch, offset } of frame.rooms) this.join(room, epoch, offset);
-      // Where we were in it, if we were: what came meanwhile is asked for, and a loss is told.
-      for (const room of this.wanted) this.send({ type: "subscribe", id: room, room, since: this.positions.get(room) });
-    } else if (frame.type === "subscribed") {
-      this.positions.set(frame.room, { epoch: frame.epoch, offset: frame.offset });
-      for (const { event } of frame.events ?? []) this.onEvent?.(event, frame.room);
-      // Not all that was missed came with it.
-      if (frame.recovered === false) this.onGap?.();
-    } else if (frame.type === "event" || frame.type === "position" || frame.type === "gap") {
-      const known = this.positions.get(frame.room) ?? {};
-      this.positions.set(frame.room, { epoch: frame.epoch ?? known.epoch, offset: frame.offset });
-      if (frame.type === "event") this.onEvent?.(frame.event, frame.room);
-      if (frame.type === "gap") this.onGap?.();
-    } else if (frame.type === "authenticated") {
-      // Another role has other rooms.
-      for (const { room, epoch, offset } of frame.rooms ?? []) this.join(room, epoch, offset);
-    } else if (frame.type === "unsubscribed") {
-      this.positions.delete(frame.room);
-    } else if (frame.type === "goodbye") {
-      this.retryAfter = frame.retryAfterMs;
-    } else if (frame.type === "ping" && frame.expiresAt) {
-      this.renew().catch((problem) => { if (isRefusal(problem)) this.end(problem.message); });
-    } else if (frame.type === "error" && frame.retry && this.wanted.has(frame.id)) {
-      const socket = this.socket;
-      setTimeout(() => { if (this.socket === socket) this.send({ type: "subscribe", id: frame.id, room: frame.id, since: this.positions.get(frame.id) }); }, 2_000);
+  async credential(why) {
+    try {
+      return why === "renew" || this.until - Date.now() < MARGIN ? await this.renew() : this.token;
+    } catch (problem) {
+      // Only the server's word ends the sign-in; a network that is away for a moment does not.
+      if (!isRefusal(problem)) throw problem;
+      this.end(problem.message);
+      return null;
     }
   }
 
-  // A room the server joined us to: where we were before tells whether something was missed.
-  join(room, epoch, offset) {
-    const known = this.positions.get(room);
-    if (known && (known.epoch !== epoch || known.offset < offset)) this.send({ type: "subscribe", id: room, room, since: known });
-    else this.positions.set(room, { epoch, offset });
-  }
-
-  want(room) {
-    this.wanted.add(room);
-    this.send({ type: "subscribe", id: room, room });
-  }
-
-  send(frame) {
-    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(frame));
+  async call(path, options) {
+    return call(path, { ...options, token: (await this.credential("open")) ?? undefined });
   }
 
   async signOut() {
-    const token = this.token;
+    const { token } = this;
     this.end();
     await call("/api/auth/logout", { method: "POST", token }).catch(() => {});
   }
@@ -195,10 +178,7 @@ class Person {
   end(reason) {
     if (this.ended) return;
     this.ended = true;
-    clearTimeout(this.timer);
-    clearTimeout(this.watchdog);
-    this.socket?.close(1000);
-    this.onState?.("off", "not connected");
+    this.rooms.close();
     this.onEnd?.(reason);
   }
 }
@@ -216,23 +196,26 @@ function deviceId(kind) {
 
 let me;
 let observer;
+const link = new Cuttable();
 
 function newMe() {
-  return new Person({
+  const person = new Person({
     transport: "cookie",
-    onEvent,
-    onGap: loadPayments,
-    onState: (state, text) => {
-      $("socket").dataset.state = state;
-      $("socket").querySelector("b").textContent = text;
-    },
+    environment: link.environment,
+    onState: (state) => showState(state, person),
     onEnd: (reason) => {
       localStorage.removeItem("signed-in");
       me = undefined;
+      forgetRooms();
       showMe();
       if (reason) say("who-say", reason, true);
     },
   });
+  person.rooms.onAny({
+    live: ({ room }) => watchRoom(person, room),
+    event: ({ event, room }) => onEvent(event, room, rows.get(room)?.live === false),
+  });
+  return person;
 }
 
 async function signIn(email, password) {
@@ -240,12 +223,9 @@ async function signIn(email, password) {
   try {
     const person = newMe();
     await person.signIn(email, password);
-    me = person;
     localStorage.setItem("signed-in", "1");
     say("who-say", "");
-    showMe();
-    await loadPayments();
-    if (me.user.role === "ADMIN") me.want("system:live");
+    await begin(person);
   } catch (problem) {
     say("who-say", problem.text ?? problem.message, true);
   }
@@ -256,16 +236,21 @@ async function resume() {
   const person = newMe();
   try {
     await person.renew();
-    person.user = await call("/api/auth/me", { token: person.token });
-    person.connect();
-    me = person;
-    showMe();
-    await loadPayments();
-    if (me.user.role === "ADMIN") me.want("system:live");
+    person.user = await person.call("/api/auth/me");
+    await begin(person);
   } catch (problem) {
     if (isRefusal(problem)) localStorage.removeItem("signed-in");
     else say("who-say", "The server does not answer; reload to try again.", true);
   }
+}
+
+async function begin(person) {
+  me = person;
+  names.set(me.user.id, me.user.name);
+  me.rooms.open();
+  showMe();
+  if (me.user.role === "ADMIN") watchRoom(me, "system:live");
+  await loadPayments();
 }
 
 function showMe() {
@@ -274,7 +259,7 @@ function showMe() {
   const [wasOut, wasIn, wasWatch] = [within("signed-out"), within("signed-in"), within("watch")];
   $("signed-out").hidden = Boolean(me);
   $("signed-in").hidden = !me;
-  $("pay-go").disabled = !me;
+  $("pay-go").disabled = $("cut").disabled = !me;
   $("watch").hidden = me?.user.role === "ADMIN" || Boolean(observer);
   if (me && wasOut) $("logout").focus();
   if (!me && wasIn) document.querySelector("[data-demo]").focus();
@@ -304,7 +289,7 @@ $("login").addEventListener("submit", (event) => {
 $("profile").addEventListener("toggle", async () => {
   if (!$("profile").open || !me) return;
   try {
-    const profile = await call("/api/profile", { token: me.token });
+    const profile = await me.call("/api/profile");
     $("profile-say").textContent = [profile.phone, profile.address, profile.bio].filter((part) => typeof part === "string" && part).join(" · ") || "Nothing in it yet.";
   } catch (problem) {
     $("profile-say").textContent = problem.text ?? problem.message;
@@ -315,7 +300,6 @@ $("watch").addEventListener("click", async () => {
   try {
     const person = new Person({
       transport: "body",
-      onEvent,
       onEnd: (reason) => {
         observer = undefined;
         showMe();
@@ -324,7 +308,10 @@ $("watch").addEventListener("click", async () => {
     });
     await person.signIn("admin@example.com", DEMO_PASSWORD);
     observer = person;
-    observer.want("system:live");
+    // What admins hear besides is shown while nobody else is signed in here.
+    observer.rooms.on("system:live", { event: ({ event }) => sample(event.data) });
+    observer.rooms.onAny({ event: ({ event, room }) => me || onEvent(event, room) });
+    observer.rooms.open();
     say("live-say", "Watching with a second session, the demo admin's.");
     showMe();
   } catch (problem) {
@@ -342,9 +329,8 @@ $("pay").addEventListener("submit", async (event) => {
   const { recipientEmail, amount, currency, description } = event.target.elements;
   const started = performance.now();
   try {
-    const payment = await call("/api/payments", {
+    const payment = await me.call("/api/payments", {
       method: "POST",
-      token: me.token,
       headers: { "idempotency-key": hex(16) },
       body: { amount: amount.value, currency: currency.value, type: "instant", recipientEmail: recipientEmail.value, description: description.value },
     });
@@ -354,6 +340,7 @@ $("pay").addEventListener("submit", async (event) => {
     figure("browser", ms(took), "POST answered in");
     say("pay-say", `Accepted in ${ms(took)}; now watch it travel.`);
     keepPayment(payment);
+    followPayment(payment.id);
     // Its end may have been here before the answer was.
     const end = payments.get(payment.id)?.steps.find(isEnd);
     if (end) sayEnd(payment.id, payment.description, end);
@@ -365,8 +352,9 @@ $("pay").addEventListener("submit", async (event) => {
 async function loadPayments() {
   if (!me) return;
   try {
-    const { items } = await call("/api/payments?limit=6", { token: me.token });
+    const { items } = await me.call("/api/payments?limit=6");
     for (const payment of items.reverse()) keepPayment(payment);
+    if (items.length && !followed) followPayment(items.at(-1).id);
   } catch (problem) {
     say("pay-say", problem.text ?? problem.message, true);
   }
@@ -378,7 +366,8 @@ function sayEnd(id, description, { status, at }) {
   say("pay-say", `${description}: ${status} after ${ms(at - sent.get(id))}.`);
 }
 
-function keepPayment({ id, status, amount, currency, description }) {
+function keepPayment({ id, status, amount, currency, description, sender, recipient }) {
+  for (const party of [sender, recipient]) if (party) names.set(party.id, party.name);
   const known = payments.get(id) ?? { steps: [] };
   if (!known.steps.some((step) => step.status === status)) {
     known.steps.push({ status, at: performance.now() });
@@ -400,22 +389,178 @@ function keepPayment({ id, status, amount, currency, description }) {
   }));
 }
 
+// === Rooms ===
+
+/** What is shown of each room that one is in. */
+const rows = new Map();
+const names = new Map();
+/** The payment whose room one is in. */
+let followed;
+/** When the link was cut or lost. */
+let lostAt;
+/** That the link is dead has been told. */
+let dead = false;
+
+/** Listens to a room: one of the server's, which is not asked for, or one that is. */
+function watchRoom(person, room) {
+  if (rows.has(room)) return;
+  const row = { room, live: false, first: true, heard: 0, caught: 0, gap: undefined, there: undefined, asking: false };
+  rows.set(room, row);
+  const listener = {
+    event: ({ event }) => {
+      row.heard += 1;
+      if (!row.live) row.caught += 1;
+      if (room === "system:live") sample(event.data);
+      showRooms();
+    },
+    gap: ({ reason }) => {
+      row.gap = reason;
+      if (room !== "system:live") loadPayments();
+      showRooms();
+    },
+    live: () => {
+      row.live = true;
+      askWho(person, row);
+      showRooms();
+    },
+    joined: () => askWho(person, row),
+    left: () => askWho(person, row),
+    ended: ({ code }) => {
+      if (rows.get(room) === row) rows.delete(room);
+      if (code !== "CLOSED") note(`${short(room)} is not open to you: ${code}.`);
+      showRooms();
+    },
+  };
+  row.stop = person.rooms.on(room, listener);
+  showRooms();
+}
+
+/** Users and their connections, where a room tells. */
+async function askWho(person, row) {
+  if (!/^(user|payment):/.test(row.room) || row.asking) return;
+  row.asking = true;
+  try {
+    const { members, total } = await person.rooms.presence(row.room);
+    row.there = { members, total };
+  } catch {
+    row.there = undefined;
+  }
+  row.asking = false;
+  showRooms();
+}
+
+/** The room of one payment at a time: the newest, or the one that was chosen. */
+function followPayment(id) {
+  if (!me || followed === id) return;
+  const before = rows.get(`payment:${followed}`);
+  before?.stop();
+  rows.delete(before?.room);
+  followed = id;
+  watchRoom(me, `payment:${id}`);
+}
+
+function forgetRooms() {
+  rows.clear();
+  followed = lostAt = undefined;
+  dead = false;
+  if (link.cut) $("cut").click();
+  $("link-log").replaceChildren();
+  showRooms();
+}
+
+function showState(state, person) {
+  const chip = (kind, text) => {
+    $("socket").dataset.state = kind;
+    $("socket").querySelector("b").textContent = text;
+  };
+  const { phase } = state;
+  if (phase === "open") chip(link.cut ? "wait" : "on", link.cut ? "cut, and nobody knows" : `connected as ${person.user.name}`);
+  else if (phase === "recovering") chip("wait", "catching up");
+  else if (phase === "opening") chip("wait", "connecting");
+  else if (phase === "waiting") chip("wait", `lost, again in ${ms(state.delayMs)}`);
+  else chip("off", "not connected");
+  if (phase === "waiting" || phase === "opening") {
+    for (const row of rows.values()) {
+      if (row.live) Object.assign(row, { live: false, first: false, caught: 0, gap: undefined });
+    }
+    if (phase === "waiting" && !dead) {
+      dead = true;
+      note(`The link is dead (${state.code})${lostAt === undefined ? "" : `, found out after ${ms(performance.now() - lostAt)}`}.`);
+      lostAt ??= performance.now();
+    }
+  }
+  if (phase === "open") dead = false;
+  if (phase === "open" && lostAt !== undefined && !link.cut) {
+    const back = [...rows.values()].filter(({ first }) => !first);
+    const caught = back.filter((row) => row.caught > 0);
+    const gaps = back.filter((row) => row.gap);
+    const events = caught.reduce((sum, row) => sum + row.caught, 0);
+    const what = events ? `caught up ${events} event${events === 1 ? "" : "s"} in ${caught.map(({ room }) => short(room)).join(", ")}` : "nothing was missed";
+    note(`Back after ${ms(performance.now() - lostAt)}: ${what}; ${gaps.length ? `a gap (${gaps.map(({ gap }) => gap).join(", ")}), loaded anew` : "no gap"}.`);
+    lostAt = undefined;
+  }
+  showRooms();
+}
+
+function note(text) {
+  $("link-log").prepend(el("li", {}, el("time", {}, new Date().toLocaleTimeString()), el("span", {}, text)));
+  while ($("link-log").children.length > LOG_LENGTH) $("link-log").lastChild.remove();
+}
+
+$("cut").addEventListener("click", () => {
+  if (!link.cut) lostAt = performance.now();
+  note(link.cut ? "The link is mended." : "The link is cut: nothing comes through, and neither side is told.");
+  link.toggle();
+  $("cut").textContent = link.cut ? "Mend the link" : "Cut the link";
+  $("cut").setAttribute("aria-pressed", String(link.cut));
+  // Mended before anybody found out: as if nothing had been.
+  if (!link.cut && me?.rooms.state.phase === "open") lostAt = undefined;
+  if (me) showState(me.rooms.state, me);
+});
+
+const short = (room) => room.replace(/([0-9a-f]{6})[0-9a-f-]{20,}([0-9a-f]{4})$/, "$1…$2");
+
+let showing = false;
+// Many events, one picture.
+function showRooms() {
+  if (showing) return;
+  showing = true;
+  requestAnimationFrame(() => {
+    showing = false;
+    $("rooms-none").hidden = rows.size > 0;
+    $("rooms").parentElement.hidden = rows.size === 0;
+    $("rooms").replaceChildren(...[...rows.values()].map((row) => {
+      const place = me?.rooms.place(row.room);
+      const where = row.live ? (row.gap ? "gap" : "live") : row.first ? "joining" : "behind";
+      const there = row.there?.members.map(({ userId, connections }) => {
+        const name = userId === me?.user.id ? "you" : (names.get(userId) ?? `${userId.slice(0, 6)}…`);
+        return connections > 1 ? `${name} ×${connections}` : connections ? name : `${name} (away)`;
+      });
+      const more = row.there ? row.there.total - row.there.members.length : 0;
+      return el("tr", { "data-room": row.room },
+        el("th", { scope: "row", title: row.room }, el("code", {}, short(row.room))),
+        el("td", {}, el("span", { class: "where", "data-s": where }, row.gap && row.live ? `gap: ${row.gap}` : where)),
+        el("td", { class: "num", title: place ? `epoch ${place.epoch}` : "" }, place ? el("span", { class: "epoch" }, place.epoch.slice(0, 4)) : "", place ? ` ${place.offset}` : "–"),
+        el("td", { class: "num" }, String(row.heard)),
+        el("td", { class: "num", "data-caught": "" }, row.first ? "–" : String(row.caught)),
+        el("td", {}, there ? there.join(", ") + (more > 0 ? ` and ${more} more` : "") : "–"));
+    }));
+  });
+}
+
 // === Events ===
 
-const seen = new Set();
 let shown = 0;
 
-function onEvent(event, room) {
-  if (seen.has(event.id)) return;
-  seen.add(event.id);
-  if (seen.size > 2_000) seen.delete(seen.values().next().value);
-  if (event.type === "system.live.sampled") return sample(event.data);
+function onEvent(event, room, caught) {
+  if (event.type === "system.live.sampled") return;
   const lag = Math.max(0, Date.now() - Date.parse(event.time));
   const kind = /completed|created$/.test(event.type) ? "good" : /failed|cancelled|revoked|deleted/.test(event.type) ? "bad" : /updated|audit/.test(event.type) ? "mid" : "info";
   if (event.type.startsWith("payments.payment.") && [event.data.senderId, event.data.recipientId].includes(me?.user.id)) {
     keepPayment({ ...event.data, id: event.data.paymentId });
+    if (event.type.endsWith(".created")) followPayment(event.data.paymentId);
   }
-  figure("tab", ms(lag), "commit to here");
+  if (!caught) figure("tab", ms(lag), "commit to here");
   ride(kind);
   const what = event.type.startsWith("payments.") ? `${event.data.amount} ${event.data.currency} · ${event.data.status} · ${event.data.description}`
     : event.type.startsWith("admin.audit") ? `${event.data.action} on ${event.data.resourceType}`
@@ -426,8 +571,8 @@ function onEvent(event, room) {
   const height = feed.scrollHeight;
   feed.prepend(el("li", {},
     el("time", { datetime: event.time }, new Date(event.time).toLocaleTimeString()),
-    el("span", {}, el("span", { class: "type", "data-k": kind }, event.type), el("span", { class: "what" }, `${what} — to ${room.length > 24 ? `${room.slice(0, 14)}…` : room}`)),
-    el("span", { class: "ms" }, ms(lag))));
+    el("span", {}, el("span", { class: "type", "data-k": kind }, event.type), el("span", { class: "what" }, `${what} — to ${short(room)}`)),
+    el("span", { class: "ms" }, caught ? `caught up, ${ms(lag)}` : ms(lag))));
   while (feed.children.length > FEED_LENGTH) feed.lastChild.remove();
   // Whoever has scrolled down keeps the place that they read.
   if (reading > 0) feed.parentElement.scrollTop = reading + feed.scrollHeight - height;
