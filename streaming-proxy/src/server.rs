@@ -79,9 +79,10 @@ pub struct ServerConfig {
     ///
     /// The default, 30 s, is nginx's `lingering_time`.
     pub linger: Duration,
-    /// How many bytes a connection may hold in its buffers, and so the longest head of a request.
+    /// How many bytes a connection may hold in its buffers, and so the longest head of a request, and how much of a body
+    /// is read at once. A connection takes that much only while as much comes.
     ///
-    /// The default, 64 KiB, is eight times the longest head that common servers accept.
+    /// The default, 256 KiB, is what uploads need to be passed on without stopping for each piece; hyper's is 408 KiB.
     pub max_buffer: usize,
     /// How many header fields a request may have; with more it is answered 431.
     ///
@@ -123,7 +124,7 @@ impl Default for ServerConfig {
             write_timeout: Duration::from_secs(60),
             write_rate: Some(MinRate::default()),
             linger: Duration::from_secs(30),
-            max_buffer: 64 * 1024,
+            max_buffer: 256 * 1024,
             max_headers: 100,
             max_uri: 8 * 1024,
             #[cfg(feature = "http2")]

@@ -53,7 +53,7 @@ struct Wait {
 ///
 /// Long beside what it costs to take a connection apart and to put it together again, and short beside the time that
 /// browsers keep one for nothing.
-pub(super) const SILENCE: Duration = Duration::from_secs(1);
+pub(super) const SILENCE: Duration = Duration::from_millis(500);
 
 // === impl HeadTimer ===
 

@@ -14,6 +14,8 @@ use tramline_streaming_proxy::server::{RequestBody, ServerConfig, serve};
 pub(super) fn config() -> ServerConfig {
     let mut config = ServerConfig::default();
     config.header_read_timeout = Duration::from_secs(75);
+    // The longest head, as the other edge has it. No upload here is larger than a few MiB.
+    config.max_buffer = 64 * 1024;
     config
 }
 

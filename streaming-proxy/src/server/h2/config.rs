@@ -31,7 +31,7 @@ pub struct Http2Config {
     pub connection_window: u32,
     /// How many bytes of an answer may wait in a stream for a client that reads slowly.
     ///
-    /// The default is 64 KiB, as [`max_buffer`](crate::server::ServerConfig::max_buffer).
+    /// The default is 64 KiB.
     pub send_buffer: u32,
     /// How often a client is asked whether it is still there (PING), if nothing else comes from it. `None` is never.
     ///

@@ -35,7 +35,7 @@ struct Bed<T = DuplexStream> {
     _recorder: metrics::LocalRecorderGuard<'static>,
 }
 
-const HEAD_TIME: Duration = Duration::from_secs(30);
+const HEAD_TIME: Duration = SILENCE.saturating_mul(30);
 
 /// More than a test sends.
 const ROOM: usize = 64 * 1024;
