@@ -201,10 +201,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             None => {
                 let exchanged = std::future::poll_fn(|cx| {
                     let written = self.poll_write(cx, out);
-                    match (self.poll_text(cx), written) {
-                        (Poll::Ready(text), _) => Poll::Ready(Ok(text)),
-                        (Poll::Pending, Poll::Ready(Err(error))) => Poll::Ready(Err(error)),
-                        (Poll::Pending, _) => Poll::Pending,
+                    let text = self.poll_text(cx);
+                    match (text, written, self.socket.get_ref().broken()) {
+                        (Poll::Ready(text), ..) => Poll::Ready(Ok(text)),
+                        (Poll::Pending, _, Some(error)) => Poll::Ready(Err(error.into())),
+                        (Poll::Pending, Poll::Ready(Err(error)), None) => Poll::Ready(Err(error)),
+                        (Poll::Pending, _, None) => Poll::Pending,
                     }
                 });
                 match exchanged.await {
@@ -287,8 +289,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     ///
     /// As [`send`](Self::send).
     pub async fn send_text(&mut self, text: impl Into<String>) -> Result<(), Error> {
-        let message = Message::text(text.into());
-        self.socket.send(message).await.map_err(|error| Error::with(ErrorKind::Protocol, error))
+        self.say(Message::text(text.into())).await
     }
 
     /// Says goodbye with 1000. Keep calling [`next`](Self::next) until it returns `None`.
@@ -304,7 +305,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         use tokio_tungstenite::tungstenite::protocol::CloseFrame;
         use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
         let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
-        self.socket.close(Some(frame)).await.map_err(|error| Error::with(ErrorKind::Protocol, error))
+        self.say(Message::Close(Some(frame))).await
+    }
+
+    async fn say(&mut self, message: Message) -> Result<(), Error> {
+        self.socket.send(message).await.map_err(|error| Error::with(ErrorKind::Protocol, error))?;
+        match self.socket.get_ref().broken() {
+            Some(error) => Err(Error::with(ErrorKind::Protocol, error)),
+            None => Ok(()),
+        }
     }
 
     /// The code of the server's close frame, once it came.

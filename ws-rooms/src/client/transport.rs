@@ -24,10 +24,14 @@ enum Io {
 }
 
 /// Knows when bytes last came. Frames are no measure: a large one takes its time on a slow link.
+///
+/// What is written after a write has failed goes nowhere, and is no error: what the other side said before is still
+/// to be read, and a pong that cannot be sent must not stand in the way. [`broken`](Self::broken) tells.
 #[derive(Debug)]
 pub(super) struct Watched<S> {
     io: S,
     last_read: Instant,
+    broken: Option<io::ErrorKind>,
 }
 
 // === impl Transport ===
@@ -110,7 +114,22 @@ impl AsyncWrite for Transport {
 
 impl<S> Watched<S> {
     pub(super) fn new(io: S) -> Self {
-        Self { io, last_read: Instant::now() }
+        Self { io, last_read: Instant::now(), broken: None }
+    }
+
+    /// Why nothing can be written any more.
+    pub(super) fn broken(&self) -> Option<io::Error> {
+        self.broken.map(io::Error::from)
+    }
+
+    fn note<T>(&mut self, written: Poll<io::Result<T>>, instead: T) -> Poll<io::Result<T>> {
+        match written {
+            Poll::Ready(Err(error)) => {
+                self.broken = Some(error.kind());
+                Poll::Ready(Ok(instead))
+            }
+            other => other,
+        }
     }
 
     pub(super) fn last_read(&self) -> Instant {
@@ -135,11 +154,19 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes)
+        if self.broken.is_some() {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        let written = Pin::new(&mut self.io).poll_write(cx, bytes);
+        self.note(written, bytes.len())
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        if self.broken.is_some() {
+            return Poll::Ready(Ok(()));
+        }
+        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        self.note(flushed, ())
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

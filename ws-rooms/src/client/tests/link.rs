@@ -53,7 +53,8 @@ impl AsyncWrite for Broken {
 
 #[tokio::test(start_paused = true)]
 async fn a_close_code_counts_though_our_write_failed_first() {
-    let mut says = vec![0x81, 2, b'{', b'}'];
+    // A ping on the way: its pong cannot be sent either.
+    let mut says = vec![0x81, 2, b'{', b'}', 0x89, 0];
     says.extend([0x88, 2]);
     says.extend(4_200_u16.to_be_bytes());
     let mut client = Client::over(Broken { says, over: true, asked: false }).await;
@@ -61,6 +62,13 @@ async fn a_close_code_counts_though_our_write_failed_first() {
     assert_eq!(client.exchange(&mut out).await.unwrap().as_deref(), Some("{}"));
     assert_eq!(client.exchange(&mut out).await.unwrap(), None);
     assert_eq!(client.close_code(), Some(4_200));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_sends_on_such_a_link_is_told() {
+    let mut client = Client::over(Broken { says: Vec::new(), over: false, asked: false }).await;
+    assert_eq!(client.send_text("{}").await.unwrap_err().kind(), ErrorKind::Protocol);
+    assert_eq!(client.close().await.unwrap_err().kind(), ErrorKind::Protocol);
 }
 
 #[tokio::test(start_paused = true)]
