@@ -21,6 +21,8 @@ pub(super) struct Crowd<'a> {
     stuck: Vec<Member>,
     epoll: Epoll,
     buffer: Vec<u8>,
+    /// How long was worked on what came.
+    busy: Duration,
 }
 
 /// How many come together: no more than wait in any server's backlog.
@@ -52,6 +54,7 @@ impl<'a> Crowd<'a> {
             stuck: Vec::new(),
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("epoll")?,
             buffer: vec![0; PIECE],
+            busy: Duration::ZERO,
         })
     }
 
@@ -110,33 +113,50 @@ impl<'a> Crowd<'a> {
     /// # Errors
     ///
     /// As [`Member::hear`].
-    pub(super) fn hear(&mut self, until: Instant, mut heard: impl FnMut(usize, u64)) -> anyhow::Result<bool> {
+    pub(super) fn hear(&mut self, until: Instant, heard: impl FnMut(usize, u64)) -> anyhow::Result<bool> {
         let left = until.saturating_duration_since(Instant::now());
-        let limit = EpollTimeout::try_from(left).unwrap_or(EpollTimeout::MAX);
+        self.turn(EpollTimeout::try_from(left).unwrap_or(EpollTimeout::MAX), heard)
+    }
+
+    fn turn(&mut self, limit: EpollTimeout, mut heard: impl FnMut(usize, u64)) -> anyhow::Result<bool> {
         let mut events = [EpollEvent::empty(); EVENTS];
         let ready = match self.epoll.wait(&mut events, limit) {
             Ok(ready) => ready,
             Err(Errno::EINTR) => 0,
             Err(error) => return Err(error).context("epoll"),
         };
+        if ready == 0 {
+            return Ok(false);
+        }
+        let started = Instant::now();
         for event in &events[..ready] {
             let member = &mut self.members[usize::try_from(event.data())?];
             let room = member.room;
             member.hear(&mut self.buffer, |number| heard(room, number))?;
         }
-        Ok(ready > 0)
+        self.busy += started.elapsed();
+        Ok(true)
     }
 
-    /// Hears so many deliveries.
+    /// How long was worked on what came, since this was asked the last time.
+    pub(super) fn busy(&mut self) -> Duration {
+        std::mem::take(&mut self.busy)
+    }
+
+    /// Hears so many deliveries, and never sleeps meanwhile: who sends to a sleeping reader has to wake it, and a slow server
+    /// would find us asleep more often than a fast one.
     ///
     /// # Errors
     ///
     /// As [`Member::hear`], or if nothing comes for a while.
     pub(super) fn hear_all(&mut self, deliveries: usize) -> anyhow::Result<()> {
         let mut left = deliveries;
+        let mut last = Instant::now();
         while left > 0 {
-            let any = self.hear(Instant::now() + SILENCE, |_, _| left = left.saturating_sub(1))?;
-            ensure!(any, "{left} of {deliveries} deliveries did not come");
+            if self.turn(EpollTimeout::ZERO, |_, _| left = left.saturating_sub(1))? {
+                last = Instant::now();
+            }
+            ensure!(last.elapsed() < SILENCE, "{left} of {deliveries} deliveries did not come");
         }
         Ok(())
     }
