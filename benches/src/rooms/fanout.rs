@@ -21,8 +21,9 @@ pub(super) struct Shape {
     pub(super) stuck: usize,
 }
 
-/// What is published until a stuck member's queue is surely full: twice what ours lets wait, and what sockets take.
-const FILL: u64 = 1 << 20;
+/// What is published until a stuck member's queue is full: what ours lets wait, and what a socket takes that nobody reads.
+/// It takes seconds, and after ten ours gives such a member up: the section that is measured is over before.
+const FILL: u64 = 300 * 1024;
 
 /// The least that a frame takes.
 const FRAME: u64 = super::event::SIZE as u64;
