@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use devkit::Redis;
+use devkit::{Fault, Redis};
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
@@ -68,16 +68,23 @@ async fn a_redis_that_starts_empty_is_no_news_of_people() {
     }
     let server = Redis::start().await.unwrap();
     let settings = settings(&server.url());
-    let nodes = [node_on(&settings), node_on(&settings)];
+    let (fault, through) = Fault::in_front_of(&server.url()).await.unwrap();
+    let mut far = settings.clone();
+    far.url = through;
+    let nodes = [node_on(&settings), node_on(&far)];
     let mut ada = enter(&nodes[0], "ada").await;
     let _bob = enter(&nodes[1], "bob").await;
     assert_eq!(news(&mut ada).await, (json!("joined"), json!("bob")));
     let both = json!([{"userId": "ada", "connections": 1}, {"userId": "bob", "connections": 1}]);
     listed(&mut ada, both.clone()).await;
     let mut redis = raw(&server.url()).await;
+    fault.cut();
     redis::cmd("FLUSHALL").exec_async(&mut redis).await.unwrap();
     server.kill().await;
     server.restart().await.unwrap();
+    // One node is back before the other, and does not find its users.
+    listed(&mut ada, json!([{"userId": "ada", "connections": 1}])).await;
+    fault.heal();
     listed(&mut ada, both).await;
     // Somebody comes and goes: until the one who goes is told, five seconds later, nobody else is.
     let cyd = enter(&nodes[1], "cyd").await;

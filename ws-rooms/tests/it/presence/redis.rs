@@ -83,12 +83,16 @@ async fn nothing_is_forgotten_while_redis_is_away() {
     let behind = Rooms::new(config(), Gatekeeper::default(), backplane.clone());
     let beside = node_on(&near);
     let mut ada = enter(&beside, "ada").await;
-    let bob = enter(&behind, "bob").await;
+    let mut bob = enter(&behind, "bob").await;
     assert_eq!(ada.expect("joined").await["userId"], "bob");
+    // Behind the answer to that, which is on its way to bob's node: it has nothing to write when the way breaks.
+    for _ in 0..5 {
+        bob.ask(json!({"type": "presence", "room": "payment:1"})).await;
+    }
     fault.cut();
-    drop(bob);
-    // For so long that it was tried, and failed.
     until(|| !backplane.is_up()).await;
+    // It is written on a connection that is gone, which only this shows.
+    drop(bob);
     fault.heal();
     assert_eq!(ada.expect("left").await["userId"], "bob");
     let mut redis = raw(url).await;
