@@ -43,8 +43,9 @@ pub struct Limits {
     pub rooms_per_connection: usize,
     /// Messages per second from a connection, also the burst. 20.
     pub messages_per_second: u32,
-    /// Bytes per second from a connection, frames' headers included; four seconds' worth may come at once. 64 KiB: the
-    /// largest frame each second, far more than any client of the protocol has to say.
+    /// Bytes per second from a connection, frames' headers included; four seconds' worth may come at once, and one message
+    /// of the largest size however low this is. 64 KiB: the largest frame each second, far more than any client of the
+    /// protocol has to say.
     pub bytes_per_second: u32,
     /// Pings and pongs per second from a connection, also the burst. 10: a client that probes its link does so once in
     /// seconds, and each ping costs an answer.
@@ -57,7 +58,7 @@ pub struct Limits {
     pub connections_per_user: usize,
     /// Connections per address (a /64 for IPv6). 100: an office behind one NAT.
     pub connections_per_address: usize,
-    /// Connections on this node. 50,000 at some 8 KiB each are 400 MiB.
+    /// Connections on this node. 50,000 at some 4 KiB each are 200 MiB.
     pub connections: usize,
     /// Bytes of live frames that may wait for a connection. 256 KiB, then the room's policy.
     pub queued_bytes: usize,

@@ -1,5 +1,5 @@
 //! The suite for backplanes (feature `test-support`): what [`Driver`](crate::backplane::Driver)
-//! promises, seen from sockets.
+//! promises, seen from sockets. And [`echo`], which suites for RFC 6455 can be run against.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -18,9 +18,12 @@
 #![allow(clippy::missing_panics_doc, reason = "a test suite reports by panicking")]
 
 mod alone;
+mod echo;
 mod harness;
 mod presence;
 mod together;
+
+pub use self::echo::echo;
 
 use crate::backplane::Backplane;
 

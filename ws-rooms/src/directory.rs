@@ -1,6 +1,8 @@
 //! All connections of a node: by user, session and address, within their limits.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+mod ids;
+
+use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,6 +12,8 @@ use crate::auth::Identity;
 use crate::config::Limits;
 use crate::protocol::Close;
 use crate::session::{Conn, ConnId};
+
+use self::ids::Ids;
 
 /// How many closures are remembered for connections that are being admitted. Older ones are
 /// not needed unless thousands come within one authentication; then admissions are refused.
@@ -23,8 +27,8 @@ pub(crate) struct Directory {
 #[derive(Default)]
 struct Inner {
     conns: HashMap<ConnId, Arc<Conn>>,
-    by_user: HashMap<Arc<str>, HashSet<ConnId>>,
-    by_session: HashMap<String, HashSet<ConnId>>,
+    by_user: Ids<Arc<str>>,
+    by_session: Ids<Box<str>>,
     by_addr: HashMap<IpAddr, usize>,
     admitted: usize,
     recent: VecDeque<Closure>,
@@ -104,12 +108,11 @@ impl Directory {
         if inner.closed_since(&identity, started).is_some() {
             return Err(Denied::Closed);
         }
-        let of_user = inner.by_user.entry(Arc::clone(&conn.user)).or_default();
-        if of_user.len() >= limits.connections_per_user {
+        if inner.by_user.count(&conn.user) >= limits.connections_per_user {
             return Err(Denied::User);
         }
-        of_user.insert(conn.id);
-        inner.by_session.entry(identity.session_id.clone()).or_default().insert(conn.id);
+        inner.by_user.insert(Arc::clone(&conn.user), conn.id);
+        inner.by_session.insert(identity.session_id.as_str().into(), conn.id);
         inner.conns.insert(conn.id, Arc::clone(conn));
         Ok(())
     }
@@ -122,8 +125,8 @@ impl Directory {
             return Some(close);
         }
         if before.session_id != identity.session_id && inner.conns.contains_key(&conn.id) {
-            take_out(&mut inner.by_session, &before.session_id, conn.id);
-            inner.by_session.entry(identity.session_id.clone()).or_default().insert(conn.id);
+            inner.by_session.remove(before.session_id.as_str(), conn.id);
+            inner.by_session.insert(identity.session_id.as_str().into(), conn.id);
         }
         None
     }
@@ -132,8 +135,8 @@ impl Directory {
         let session = conn.identity();
         let mut inner = self.lock();
         if inner.conns.remove(&conn.id).is_some() {
-            take_out(&mut inner.by_user, &conn.user, conn.id);
-            take_out(&mut inner.by_session, session.session_id.as_str(), conn.id);
+            inner.by_user.remove(&conn.user, conn.id);
+            inner.by_session.remove(session.session_id.as_str(), conn.id);
         }
     }
 
@@ -149,10 +152,10 @@ impl Directory {
             }
             inner.recent.push_back(Closure { at: now, target: target.clone(), close: close.clone() });
             let ids = match target {
-                Target::Session(id) => inner.by_session.get(id.as_str()),
-                Target::User(id) => inner.by_user.get(id.as_str()),
+                Target::Session(id) => inner.by_session.of(id.as_str()),
+                Target::User(id) => inner.by_user.of(id.as_str()),
             };
-            ids.into_iter().flatten().filter_map(|id| inner.conns.get(id).cloned()).collect()
+            ids.iter().filter_map(|id| inner.conns.get(id).cloned()).collect()
         };
         for conn in &conns {
             conn.close(close.clone());
@@ -206,18 +209,6 @@ impl Drop for Place {
             if *taken == 0 {
                 inner.by_addr.remove(&self.addr);
             }
-        }
-    }
-}
-
-fn take_out<K>(map: &mut HashMap<K, HashSet<ConnId>>, key: &str, id: ConnId)
-where
-    K: std::borrow::Borrow<str> + std::hash::Hash + Eq,
-{
-    if let Some(ids) = map.get_mut(key) {
-        ids.remove(&id);
-        if ids.is_empty() {
-            map.remove(key);
         }
     }
 }

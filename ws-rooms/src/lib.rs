@@ -28,6 +28,9 @@ mod bridge;
 pub mod client;
 #[cfg(feature = "test-support")]
 pub mod conformance;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 
 pub use crate::auth::{Access, Authority, Credential, Identity, PeerInfo};
 pub use crate::backplane::Backplane;

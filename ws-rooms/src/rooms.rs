@@ -234,16 +234,18 @@ impl Admission {
         &self.conn.name
     }
 
-    pub(crate) async fn serve<S>(self, io: S) -> u16
+    pub(crate) fn serve<S>(self, io: S) -> impl Future<Output = u16> + Send + use<S>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
         // Boxed: a connection's future lives as long as the connection, and should not be
         // copied around on its way into a task.
         let run = Box::pin(session::run(Arc::clone(&self.node), Arc::clone(&self.conn), io));
-        let code = run.await;
-        self.node.metrics.closed(code);
-        code
+        async move {
+            let code = run.await;
+            self.node.metrics.closed(code);
+            code
+        }
     }
 }
 

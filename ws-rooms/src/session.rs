@@ -2,11 +2,14 @@
 
 mod count;
 mod cursor;
+#[cfg(feature = "test-support")]
+mod echo;
 mod heartbeat;
 mod intake;
 mod join;
 mod outbox;
 mod pace;
+mod reader;
 mod renewal;
 mod requests;
 mod task;
@@ -14,9 +17,13 @@ mod wire;
 mod writer;
 
 use self::count::Count;
+#[cfg(feature = "test-support")]
+pub(crate) use self::echo::echo;
 pub(crate) use self::heartbeat::{Heart, sweep};
 pub(crate) use self::join::leave_all;
 pub(crate) use self::outbox::Outbox;
+#[cfg(fuzzing)]
+pub(crate) use self::reader::{Heard, Reader};
 pub(crate) use self::task::run;
 
 use std::collections::HashMap;
@@ -34,7 +41,7 @@ use crate::publication::Entry;
 
 /// A connection's id; unique over all nodes.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(crate) struct ConnId(pub(crate) u128);
+pub(crate) struct ConnId(pub(crate) Uuid);
 
 /// The half of a connection that others hold: publishers, the directory, the sweep.
 ///
@@ -81,7 +88,7 @@ impl Conn {
     ) -> Self {
         let id = Uuid::now_v7();
         Self {
-            id: ConnId(id.as_u128()),
+            id: ConnId(id),
             name: id.to_string(),
             user: identity.user_id.as_str().into(),
             peer,

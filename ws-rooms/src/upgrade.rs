@@ -16,7 +16,7 @@ use crate::refusal::Refusal;
 use crate::rooms::Rooms;
 
 /// How long the server below us may take to hand the socket over after the 101.
-const HANDOVER: Duration = Duration::from_secs(10);
+pub(crate) const HANDOVER: Duration = Duration::from_secs(10);
 
 /// What a request says, without the request.
 struct Handshake {
@@ -26,7 +26,7 @@ struct Handshake {
     key: Result<Accepted, &'static str>,
 }
 
-struct Accepted {
+pub(crate) struct Accepted {
     accept: HeaderValue,
     /// The client named subprotocols, so ours is answered.
     named: bool,
@@ -79,7 +79,9 @@ impl Rooms {
         let admission = node.admit(credential, peer, place).await?;
         let accepted = handshake.key.map_err(Refusal::upgrade_required)?;
         node.tasks.spawn(async move {
-            match timeout(HANDOVER, upgrade).await {
+            // Boxed: a connection's task does not carry the timer of its opening.
+            let handed_over = Box::pin(timeout(HANDOVER, upgrade)).await;
+            match handed_over {
                 Ok(Ok(io)) => {
                     admission.serve(TokioIo::new(io)).await;
                 }
@@ -117,7 +119,7 @@ impl Handshake {
 // === impl Accepted ===
 
 impl Accepted {
-    fn response(self) -> Response<()> {
+    pub(crate) fn response(self) -> Response<()> {
         let mut response = Response::new(());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         let headers = response.headers_mut();
@@ -133,8 +135,8 @@ impl Accepted {
     }
 }
 
-/// Whether the request's handshake is one of RFC 6455 for our subprotocol.
-fn accept<B>(request: &Request<B>, named: Option<bool>) -> Result<Accepted, &'static str> {
+/// Whether the request's handshake is one of RFC 6455, and for our subprotocol if subprotocols are `named`.
+pub(crate) fn accept<B>(request: &Request<B>, named: Option<bool>) -> Result<Accepted, &'static str> {
     let headers = request.headers();
     if request.method() != Method::GET || request.version() != Version::HTTP_11 {
         return Err("a WebSocket is opened by GET over HTTP/1.1");
@@ -144,7 +146,8 @@ fn accept<B>(request: &Request<B>, named: Option<bool>) -> Result<Accepted, &'st
     {
         return Err("this is a WebSocket: ask for an upgrade");
     }
-    if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+    let mut versions = headers.get_all(header::SEC_WEBSOCKET_VERSION).iter();
+    if versions.next().is_none_or(|version| version != "13") || versions.next().is_some() {
         return Err("WebSocket version 13 is needed");
     }
     let named = match named {

@@ -94,6 +94,11 @@ impl Close {
         self.code == 1000 || (4200..4300).contains(&self.code)
     }
 
+    /// Whether it ends the reading of a peer in the midst of what it sends.
+    pub(crate) fn is_a_cut(&self) -> bool {
+        [Self::MALFORMED, Self::NOT_UTF8, Self::TOO_BIG, Self::TOO_MANY_MESSAGES].contains(self)
+    }
+
     const fn fixed(code: u16, reason: &'static str) -> Self {
         Self { code, reason: Cow::Borrowed(reason), retry_after: None }
     }

@@ -13,6 +13,8 @@ use crate::protocol::request::Id;
 use crate::protocol::{Close, GapReason, NotRecovered, Position, RoomId};
 
 pub(crate) use crate::protocol::text::Text;
+#[cfg(feature = "test-support")]
+pub(crate) use crate::protocol::text::frame;
 
 /// What a recovery found: the events with their offsets, or why there are none.
 pub(crate) type Found<'a> = Result<Vec<(u64, &'a str)>, NotRecovered>;

@@ -17,28 +17,7 @@ const FIN_TEXT: u8 = 0x81;
 impl Text {
     /// A frame whose text is what `write` appends, some `bytes` long.
     pub(crate) fn build(bytes: usize, write: impl FnOnce(&mut Vec<u8>)) -> Self {
-        let mut frame = Vec::with_capacity(HEADER + bytes);
-        frame.resize(HEADER, 0);
-        write(&mut frame);
-        let length = frame.len() - HEADER;
-        let start = match (u8::try_from(length), u16::try_from(length)) {
-            (Ok(length @ 0..126), _) => {
-                frame[HEADER - 1] = length;
-                HEADER - 2
-            }
-            (_, Ok(length)) => {
-                frame[HEADER - 3] = 126;
-                frame[HEADER - 2..HEADER].copy_from_slice(&length.to_be_bytes());
-                HEADER - 4
-            }
-            _ => {
-                frame[1] = 127;
-                frame[2..HEADER].copy_from_slice(&(length as u64).to_be_bytes());
-                0
-            }
-        };
-        frame[start] = FIN_TEXT;
-        Self(Bytes::from(frame).slice(start..))
+        Self(frame(FIN_TEXT, bytes, write))
     }
 
     /// Bytes on the wire.
@@ -60,6 +39,32 @@ impl Text {
         };
         std::str::from_utf8(&self.0[header..]).expect("a text")
     }
+}
+
+/// An unmasked frame that begins with `first`, and whose payload is what `write` appends, some `bytes` long.
+pub(crate) fn frame(first: u8, bytes: usize, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+    let mut frame = Vec::with_capacity(HEADER + bytes);
+    frame.resize(HEADER, 0);
+    write(&mut frame);
+    let length = frame.len() - HEADER;
+    let start = match (u8::try_from(length), u16::try_from(length)) {
+        (Ok(length @ 0..126), _) => {
+            frame[HEADER - 1] = length;
+            HEADER - 2
+        }
+        (_, Ok(length)) => {
+            frame[HEADER - 3] = 126;
+            frame[HEADER - 2..HEADER].copy_from_slice(&length.to_be_bytes());
+            HEADER - 4
+        }
+        _ => {
+            frame[1] = 127;
+            frame[2..HEADER].copy_from_slice(&(length as u64).to_be_bytes());
+            0
+        }
+    };
+    frame[start] = first;
+    Bytes::from(frame).slice(start..)
 }
 
 #[cfg(test)]

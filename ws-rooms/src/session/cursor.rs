@@ -8,13 +8,14 @@ pub(super) struct Cursor {
     fragments: u32,
 }
 
-/// What some bytes brought.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(super) struct Seen {
-    /// Pings and pongs that began.
-    pub(super) control: u32,
-    /// The most frames that a message had so far.
-    pub(super) fragments: u32,
+/// A frame that begins.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Frame {
+    Close,
+    /// A ping, a pong, or what is neither.
+    Control,
+    /// So many of a message's frames with this one.
+    Data(u32),
 }
 
 #[derive(Default)]
@@ -40,13 +41,15 @@ const MASKED: u8 = 0x80;
 // === impl Cursor ===
 
 impl Cursor {
-    /// Moves on over these bytes.
-    pub(super) fn feed(&mut self, mut bytes: &[u8]) -> Seen {
-        let mut seen = Seen::default();
-        while let Some((first, rest)) = bytes.split_first() {
+    /// Moves on over these bytes, as far as `goes_on` says so of each frame that begins; how many bytes it went over.
+    pub(super) fn feed(&mut self, bytes: &[u8], mut goes_on: impl FnMut(Frame) -> bool) -> usize {
+        let mut rest = bytes;
+        while let Some((first, behind)) = rest.split_first() {
             match &mut self.at {
                 At::Start => {
-                    self.starts(*first, &mut seen);
+                    if !goes_on(self.begins(*first)) {
+                        break;
+                    }
                     self.at = At::Length;
                 }
                 At::Length => {
@@ -65,35 +68,37 @@ impl Cursor {
                     }
                 }
                 At::Payload(left) => {
-                    let here = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+                    let here = usize::try_from(*left).unwrap_or(usize::MAX).min(rest.len());
                     *left -= here as u64;
                     if *left == 0 {
                         self.at = At::Start;
                     }
-                    bytes = &bytes[here..];
+                    rest = &rest[here..];
                     continue;
                 }
             }
-            bytes = rest;
+            rest = behind;
         }
-        seen
+        bytes.len() - rest.len()
     }
 
-    fn starts(&mut self, byte: u8, seen: &mut Seen) {
+    /// Whether no message has begun that has not ended, and no frame either.
+    pub(super) fn is_between_messages(&self) -> bool {
+        matches!(self.at, At::Start) && self.fragments == 0
+    }
+
+    fn begins(&mut self, byte: u8) -> Frame {
         let opcode = byte & OPCODE;
         if opcode >= CONTROL {
-            seen.control += u32::from(opcode != CLOSE);
-            return;
+            return if opcode == CLOSE { Frame::Close } else { Frame::Control };
         }
         if opcode != 0 {
             // Not a continuation, so a message begins.
             self.fragments = 0;
         }
-        self.fragments = self.fragments.saturating_add(1);
-        seen.fragments = seen.fragments.max(self.fragments);
-        if byte & FIN != 0 {
-            self.fragments = 0;
-        }
+        let number = self.fragments.saturating_add(1);
+        self.fragments = if byte & FIN == 0 { number } else { 0 };
+        Frame::Data(number)
     }
 }
 

@@ -72,10 +72,9 @@ impl Heart {
     /// The task has handed frames to the socket that page code will see.
     pub(crate) fn wrote(&self) {
         self.last_write.store(self.now(), Ordering::Relaxed);
-        self.writing();
     }
 
-    /// The task has handed anything to the socket.
+    /// The socket has not taken all that the task has for it.
     pub(crate) fn writing(&self) {
         if self.stuck_since.load(Ordering::Relaxed) == 0 {
             self.stuck_since.store(self.now(), Ordering::Relaxed);

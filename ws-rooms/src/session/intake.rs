@@ -2,7 +2,7 @@
 
 use crate::config::Limits;
 use crate::protocol::Close;
-use crate::session::cursor::Cursor;
+use crate::session::cursor::{Cursor, Frame};
 use crate::session::pace::Pace;
 
 /// Counts bytes, pings and pongs, and the fragments of a message.
@@ -11,44 +11,70 @@ pub(super) struct Intake {
     bytes: Pace,
     control: Pace,
     fragments: u32,
-    /// The limit that the peer has gone beyond.
-    excess: Option<Close>,
+    excess: Option<Excess>,
+}
+
+/// The limit that the peer has gone beyond.
+#[derive(Clone, Copy)]
+enum Excess {
+    Fragments,
+    Rate,
 }
 
 /// Seconds of bytes that may come at once. Four are, by default, four of the largest frames.
-const BURST: u32 = 4;
+const BURST: f64 = 4.0;
+/// The longest header of a frame (RFC 6455, section 5.2).
+const HEADER: f64 = 14.0;
 
 // === impl Intake ===
 
 impl Intake {
     pub(super) fn new(limits: &Limits) -> Self {
+        #[allow(clippy::cast_precision_loss, reason = "the size of a frame, far below 2^52")]
+        // What one message may be, in as many frames as it may come in, must not be too much at once.
+        let message = limits.frame_bytes as f64 + HEADER * f64::from(limits.fragments);
+        let burst = BURST * f64::from(limits.bytes_per_second);
         Self {
             cursor: Cursor::default(),
-            bytes: Pace::new(limits.bytes_per_second, BURST),
-            control: Pace::new(limits.control_frames_per_second, 1),
+            bytes: Pace::new(limits.bytes_per_second, burst.max(message)),
+            control: Pace::of_a_second(limits.control_frames_per_second),
             fragments: limits.fragments,
             excess: None,
         }
     }
 
-    /// Why no more is read of this peer.
-    pub(super) fn excess(&self) -> Option<&Close> {
-        self.excess.as_ref()
+    /// These bytes have come: so many of them, from the first, are within the limits. Of this peer no more than those is
+    /// read when there are others.
+    pub(super) fn came(&mut self, bytes: &[u8]) -> usize {
+        if self.excess.is_some() {
+            return 0;
+        }
+        let allowed = self.bytes.allows_of(bytes.len());
+        let Self { cursor, control, fragments, excess, .. } = self;
+        let within = cursor.feed(&bytes[..allowed], |frame| {
+            *excess = match frame {
+                Frame::Close => None,
+                Frame::Control => (!control.allows(1.0)).then_some(Excess::Rate),
+                Frame::Data(number) => (number > *fragments).then_some(Excess::Fragments),
+            };
+            excess.is_none()
+        });
+        if within < bytes.len() {
+            self.excess.get_or_insert(Excess::Rate);
+        }
+        within
     }
 
-    /// These bytes have come.
-    pub(super) fn came(&mut self, bytes: &[u8]) {
-        if self.excess.is_some() {
-            return;
-        }
-        let seen = self.cursor.feed(bytes);
-        #[allow(clippy::cast_precision_loss, reason = "the size of a read buffer")]
-        let within = self.bytes.allows(bytes.len() as f64)
-            && (seen.control == 0 || self.control.allows(f64::from(seen.control)));
-        if !within {
-            self.excess = Some(Close::TOO_MANY_MESSAGES);
-        } else if seen.fragments > self.fragments {
-            self.excess = Some(Close::TOO_BIG);
-        }
+    /// Why no more is read of this peer.
+    pub(super) fn excess(&self) -> Option<Close> {
+        self.excess.map(|excess| match excess {
+            Excess::Fragments => Close::TOO_BIG,
+            Excess::Rate => Close::TOO_MANY_MESSAGES,
+        })
+    }
+
+    /// Whether what has come so far ends with a whole message.
+    pub(super) fn is_between_messages(&self) -> bool {
+        self.cursor.is_between_messages()
     }
 }

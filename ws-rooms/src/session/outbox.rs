@@ -248,23 +248,26 @@ impl Outbox {
     fn settle_recent(&mut self) {
         if self.holds.is_empty() {
             self.recent.settle();
+            // Holds that there are not need no memory.
+            self.holds = Vec::new();
         }
     }
 
-    /// The next frames to write, some `bytes` of them, at least one if there is one.
-    pub(crate) fn take(&mut self, bytes: usize, into: &mut Vec<Queued>) {
+    /// Gives the next frames away, some `bytes` of them, at least one if there is one; says if there were any.
+    pub(crate) fn take(&mut self, bytes: usize, mut to: impl FnMut(Queued)) -> bool {
         let mut taken = 0;
         while taken < bytes
             && let Some(queued) = self.queue.pop_front()
         {
             taken += queued.text.len();
             self.uncount(&queued);
-            into.push(queued);
+            to(queued);
         }
-        if self.queue.is_empty() && self.queue.capacity() > 64 {
-            // A burst must not keep its memory for an idle connection's whole life.
-            self.queue.shrink_to(8);
+        if self.queue.is_empty() {
+            // Most connections lie idle most of the time, and this is what they would lie on.
+            self.queue = VecDeque::new();
         }
+        taken > 0
     }
 
     fn append(&mut self, queued: Queued) {

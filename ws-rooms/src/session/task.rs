@@ -10,7 +10,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::node::Node;
 use crate::protocol::codec;
 use crate::protocol::{BadFrame, Close, Id, Parsed, Request};
-use crate::session::outbox::Queued;
 use crate::session::pace::Pace;
 use crate::session::renewal::{self, Renewed};
 use crate::session::wire::{Step, Wire};
@@ -37,44 +36,41 @@ struct Session<S> {
     renewed: Option<Renewed>,
     backlog: VecDeque<(Id, Request)>,
     bad_frames: u32,
-    /// Scratch space of a write; empty between writes.
-    batch: Vec<Queued>,
 }
 
 /// Serves a registered connection until it ends; returns the close code.
-pub(crate) async fn run<S>(node: Arc<Node>, conn: Arc<Conn>, io: S) -> u16
+pub(crate) fn run<S>(node: Arc<Node>, conn: Arc<Conn>, io: S) -> impl Future<Output = u16> + Send + use<S>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let wire = Wire::new(io, &node.config.limits, Arc::clone(&node.metrics));
-    let pace = Pace::new(node.config.limits.messages_per_second, 1);
     let work: Work = Box::pin(requests::open(Arc::clone(&node), Arc::clone(&conn)));
-    let session = Session {
+    let mut session = Session {
+        wire: Wire::new(io, &node.config.limits, Arc::clone(&node.metrics)),
+        pace: Pace::of_a_second(node.config.limits.messages_per_second),
         node,
         conn,
-        wire,
-        pace,
         work: Some(work),
         renewal: None,
         renewed: None,
         backlog: VecDeque::new(),
         bad_frames: 0,
-        batch: Vec::new(),
     };
-    session.run().await
+    // A future that takes a session as an argument, or by value, has it twice for as long as the connection lives.
+    async move { session.run().await }
 }
 
 // === impl Session ===
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
-    async fn run(mut self) -> u16 {
+    async fn run(&mut self) -> u16 {
         loop {
             if self.conn.heart.is_dead() {
                 // Nobody is reading: a close frame would wait for ever.
                 return 1006;
             }
             if let Some(close) = self.conn.outbox(|outbox| outbox.closing().cloned()) {
-                return self.finish(close).await;
+                // Boxed: the end's timers are no part of the life before it.
+                return Box::pin(self.finish(close)).await;
             }
             self.write();
             self.next_work();
@@ -101,20 +97,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     fn write(&mut self) {
         if self.conn.heart.take_ping() {
             self.wire.ping();
-            self.conn.heart.writing();
         }
         if self.wire.is_clear() && self.take() {
             self.conn.heart.wrote();
+        }
+        if !self.wire.is_clear() {
+            // Whatever it is: a pong, or the answer to a close, may stand still as well as an event.
+            self.conn.heart.writing();
         }
     }
 
     /// Moves the next frames from the queue to the wire; says if there were any.
     fn take(&mut self) -> bool {
-        let batch = &mut self.batch;
-        self.conn.outbox(|outbox| outbox.take(BATCH, batch));
-        let any = !batch.is_empty();
-        batch.drain(..).for_each(|queued| self.wire.push(queued));
-        any
+        let wire = &mut self.wire;
+        self.conn.outbox(|outbox| outbox.take(BATCH, |queued| wire.push(queued)))
     }
 
     fn next_work(&mut self) {
@@ -155,7 +151,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 self.conn.close(close);
                 return None;
             }
-            Step::Text(_) | Step::Binary | Step::Alive => {}
+            Step::Text(_) | Step::Binary(_) | Step::Alive => {}
         }
         self.conn.heart.read();
         if matches!(step, Step::Alive) {
@@ -173,7 +169,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 }
                 Err(bad) => self.bad(&bad),
             },
-            Step::Binary => self.bad(&BadFrame { id: None, message: "frames are text" }),
+            Step::Binary(_) => self.bad(&BadFrame { id: None, message: "frames are text" }),
             _ => {}
         }
         None
@@ -197,7 +193,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     }
 
     /// Says goodbye, closes, and waits for the echo, all within the close timeout.
-    async fn finish(mut self, close: Close) -> u16 {
+    async fn finish(&mut self, close: Close) -> u16 {
         let patience = self.node.config.close_timeout;
         // A request in progress has nobody to answer any more.
         self.work = None;
@@ -208,8 +204,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             // A drain's deadline is shorter than our patience.
             () = killed(&conn) => false,
         };
-        // Of these more may be on its way, and closing on unread bytes is a reset.
-        if said && [Close::TOO_BIG, Close::TOO_MANY_MESSAGES].contains(&close) {
+        if said && close.is_a_cut() {
             self.wire.linger().await;
         }
         tracing::debug!(code = close.code, said, "connection closed");
@@ -218,7 +213,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
 
     async fn say_goodbye(&mut self, close: &Close) {
         loop {
-            if self.flush().await {
+            if self.wire.flush().await {
                 return;
             }
             if !self.take() {
@@ -227,24 +222,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         }
         // A peer that broke RFC 6455 may not find the next frame's start; it gets only the close.
         if !matches!(close.code, 1002 | 1007) {
-            self.wire.push_text(codec::goodbye(close));
+            self.wire.push_frame(codec::goodbye(close).into_bytes());
         }
-        self.wire.close(close);
-        if self.flush().await || close.code == 1009 {
-            return;
-        }
-        // The echo; what else the peer still sends is of no interest.
-        while !matches!(self.wire.step().await, Step::Ended(_) | Step::Broken(_)) {}
-    }
-
-    /// Writes what was pushed; says whether the connection has ended.
-    async fn flush(&mut self) -> bool {
-        while !self.wire.is_clear() {
-            if let Step::Ended(_) | Step::Broken(_) = self.wire.step().await {
-                return true;
-            }
-        }
-        false
+        self.wire.say_closed(close).await;
     }
 }
 

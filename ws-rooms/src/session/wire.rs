@@ -1,30 +1,24 @@
 //! The socket: reads and writes at the same time on one task.
 
 use std::future::poll_fn;
-use std::io::{self, Read, Write};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio_tungstenite::tungstenite::error::ProtocolError;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
-use tokio_tungstenite::tungstenite::{Error as WsError, Message, Utf8Bytes};
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use crate::config::Limits;
 use crate::metrics::Metrics;
 use crate::protocol::Close;
-use crate::protocol::codec::Text;
-use crate::session::intake::Intake;
 use crate::session::outbox::Queued;
+use crate::session::reader::{Heard, Reader};
 use crate::session::writer::Writer;
 
-/// Enough for requests; the default of 128 KiB would be paid by every idle connection.
-const READ_BUFFER: usize = 4 * 1024;
-/// How much of a refused frame is still read, so that the close frame is not lost to a reset.
+/// How much is still read of a peer that was cut, so that the close frame is not lost to a reset.
 const LINGER_BYTES: u64 = 1024 * 1024;
 const LINGER_TIME: Duration = Duration::from_secs(1);
 /// An empty ping, and the first byte of a close frame (RFC 6455, section 5.5).
@@ -33,14 +27,11 @@ const CLOSE: u8 = 0x88;
 
 /// A WebSocket as a message pipe.
 ///
-/// The rules of RFC 6455 for what comes, and the answers that they ask for, are tungstenite's; what we say is written by
-/// [`Writer`], without a copy for each connection.
+/// The rules of RFC 6455 for what comes, and the answers that they ask for, are tungstenite's ([`Reader`]); what we say is
+/// written by [`Writer`], without a copy for each connection.
 pub(crate) struct Wire<S> {
     io: S,
-    reader: WebSocketContext,
-    intake: Intake,
-    /// A pong or a close frame that the reader has answered with; empty but for a moment.
-    reply: Vec<u8>,
+    reader: Reader,
     writer: Writer,
     /// Something was pushed that the socket has not taken.
     dirty: bool,
@@ -59,7 +50,8 @@ pub(crate) enum Step {
     /// A text frame.
     Text(Utf8Bytes),
     /// A binary frame, which the protocol does not have.
-    Binary,
+    #[cfg_attr(not(feature = "test-support"), allow(dead_code, reason = "only an echo looks into it"))]
+    Binary(Bytes),
     /// A ping, whose pong is on its way already, a pong, or the peer's close frame: a sign of life.
     Alive,
     /// A socket that was full has taken some more: the peer reads, if slowly.
@@ -76,17 +68,9 @@ pub(crate) enum Step {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     pub(crate) fn new(io: S, limits: &Limits, metrics: Arc<Metrics>) -> Self {
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER)
-            // Only replies are written by the reader, and each leaves it at once.
-            .write_buffer_size(0)
-            .max_message_size(Some(limits.frame_bytes))
-            .max_frame_size(Some(limits.frame_bytes));
         Self {
             io,
-            reader: WebSocketContext::new(Role::Server, Some(config)),
-            intake: Intake::new(limits),
-            reply: Vec::new(),
+            reader: Reader::new(limits),
             writer: Writer::new(metrics),
             dirty: false,
             full: false,
@@ -111,12 +95,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.dirty = true;
     }
 
-    /// Pushes what no queue has bounded: the last word.
-    pub(crate) fn push_text(&mut self, text: Text) {
+    /// Pushes a frame that no queue has bounded: the last word.
+    pub(crate) fn push_frame(&mut self, frame: Bytes) {
         if self.closing {
             return;
         }
-        self.writer.push(text.into_bytes(), None);
+        self.writer.push(frame, None);
         self.dirty = true;
     }
 
@@ -128,13 +112,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.dirty = true;
     }
 
-    pub(crate) fn close(&mut self, close: &Close) {
-        let frame = CloseFrame { code: CloseCode::from(close.code), reason: close.wire_reason().into() };
-        // A pong may still be with the reader, and would leave behind the close frame.
-        let _ = self.reader.flush(&mut Reply(&mut self.reply));
-        self.take_reply();
-        // Fails only when the peer has closed, and then its own close has been answered.
-        let _ = self.reader.close(&mut Reply(&mut self.reply), Some(frame));
+    fn close(&mut self, close: &Close) {
+        let code = CloseCode::from(close.code);
+        self.reader.close(CloseFrame { code, reason: close.wire_reason().into() });
         self.take_reply();
     }
 
@@ -147,64 +127,77 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         poll_fn(|cx| self.poll_step(cx)).await
     }
 
-    /// Says goodbye at the transport's level to a peer that may still be sending.
-    pub(crate) async fn linger(mut self) {
+    /// Waits until the socket has taken some or all of what was pushed, and reads nothing meanwhile.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`step`](Self::step).
+    #[cfg(feature = "test-support")]
+    pub(crate) async fn written(&mut self) -> Step {
+        poll_fn(|cx| self.poll_written(cx)).await
+    }
+
+    /// Writes what was pushed; says whether the connection has ended.
+    pub(crate) async fn flush(&mut self) -> bool {
+        while !self.is_clear() {
+            if let Step::Ended(_) | Step::Broken(_) = self.step().await {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Closes behind what was pushed, and waits until the peer has heard it.
+    pub(crate) async fn say_closed(&mut self, close: &Close) {
+        self.close(close);
+        if self.flush().await || self.read_over {
+            return;
+        }
+        // The echo; what else the peer still sends is of no interest.
+        while !matches!(self.step().await, Step::Ended(_) | Step::Broken(_)) {}
+    }
+
+    /// Says goodbye at the transport's level to a peer that was cut, of which more may be on its way: to close on unread
+    /// bytes is a reset.
+    pub(crate) async fn linger(&mut self) {
         let read = async {
             let _ = self.io.shutdown().await;
-            let mut rest = self.io.take(LINGER_BYTES);
+            let mut rest = (&mut self.io).take(LINGER_BYTES);
             tokio::io::copy(&mut rest, &mut tokio::io::sink()).await
         };
         let _ = tokio::time::timeout(LINGER_TIME, read).await;
     }
 
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
-        loop {
-            if self.dirty
-                && let Poll::Ready(step) = self.poll_written(cx)
-            {
-                return Poll::Ready(step);
-            }
-            if self.read_over {
-                // The answer to the peer's close is the last thing that leaves.
-                return if self.dirty { Poll::Pending } else { Poll::Ready(Step::Ended(self.peer_code)) };
-            }
-            let mut tap = Tap { io: &mut self.io, cx, intake: &mut self.intake, reply: &mut self.reply };
-            let read = self.reader.read(&mut tap);
-            let replied = self.take_reply();
-            if let Some(close) = self.intake.excess() {
-                // What was begun, and the reason, may still leave.
-                self.read_over = true;
-                return Poll::Ready(Step::Broken(close.clone()));
-            }
-            return Poll::Ready(match read {
-                Ok(Message::Text(text)) => Step::Text(text),
-                Ok(Message::Binary(_)) => Step::Binary,
-                Ok(Message::Close(frame)) => {
-                    self.peer_code = Some(frame.map_or(1005, |frame| frame.code.into()));
-                    Step::Alive
-                }
-                Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Step::Alive,
-                Err(WsError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if replied {
-                        continue;
-                    }
-                    return Poll::Pending;
-                }
-                Err(error) => {
-                    self.read_over = true;
-                    match error {
-                        WsError::ConnectionClosed if self.dirty => continue,
-                        WsError::Capacity(_) => Step::Broken(Close::TOO_BIG),
-                        WsError::Utf8(_) => Step::Broken(Close::NOT_UTF8),
-                        // The link broke; nobody is there to hear a close frame.
-                        WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Step::Ended(None),
-                        WsError::Protocol(_) => Step::Broken(Close::MALFORMED),
-                        WsError::ConnectionClosed | WsError::AlreadyClosed => Step::Ended(self.peer_code),
-                        _ => Step::Ended(None),
-                    }
-                }
-            });
+        if self.dirty
+            && let Poll::Ready(step) = self.poll_written(cx)
+        {
+            return Poll::Ready(step);
         }
+        if self.read_over {
+            // The answer to the peer's close, or the reason of ours, is the last thing that leaves.
+            return if self.dirty { Poll::Pending } else { Poll::Ready(Step::Ended(self.peer_code)) };
+        }
+        let heard = ready!(self.reader.poll(&mut self.io, cx));
+        self.take_reply();
+        Poll::Ready(match heard {
+            Heard::Message(Message::Text(text)) => Step::Text(text),
+            Heard::Message(Message::Binary(bytes)) => Step::Binary(bytes),
+            Heard::Message(Message::Close(frame)) => {
+                self.peer_code = Some(frame.map_or(1005, |frame| frame.code.into()));
+                self.read_over = true;
+                Step::Alive
+            }
+            Heard::Message(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Step::Alive,
+            Heard::Broken(close) => {
+                self.read_over = true;
+                Step::Broken(close)
+            }
+            Heard::Gone => {
+                self.read_over = true;
+                Step::Ended(None)
+            }
+        })
     }
 
     fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
@@ -228,12 +221,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
     }
 
-    /// Hands the reader's reply to the writer; says whether there was one.
-    fn take_reply(&mut self) -> bool {
-        if self.reply.is_empty() {
-            return false;
-        }
-        let reply = Bytes::from(std::mem::take(&mut self.reply));
+    /// Hands the reader's reply to the writer.
+    fn take_reply(&mut self) {
+        let Some(reply) = self.reader.take_reply() else { return };
         if reply.first() == Some(&CLOSE) {
             // After what was pushed.
             self.writer.push(reply, None);
@@ -242,62 +232,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             self.writer.push_urgent(reply);
         }
         self.dirty = true;
-        true
-    }
-}
-
-/// The socket as the reader sees it, within one poll.
-struct Tap<'a, 'b, S> {
-    io: &'a mut S,
-    cx: &'a mut Context<'b>,
-    intake: &'a mut Intake,
-    reply: &'a mut Vec<u8>,
-}
-
-/// A socket on which there is nothing to read.
-struct Reply<'a>(&'a mut Vec<u8>);
-
-// === impl Tap ===
-
-impl<S: AsyncRead + Unpin> Read for Tap<'_, '_, S> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let mut buffer = ReadBuf::new(into);
-        match Pin::new(&mut *self.io).poll_read(self.cx, &mut buffer) {
-            Poll::Ready(read) => read?,
-            Poll::Pending => return Err(io::ErrorKind::WouldBlock.into()),
-        }
-        self.intake.came(buffer.filled());
-        Ok(buffer.filled().len())
-    }
-}
-
-impl<S> Write for Tap<'_, '_, S> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.reply.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-// === impl Reply ===
-
-impl Read for Reply<'_> {
-    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-        Err(io::ErrorKind::WouldBlock.into())
-    }
-}
-
-impl Write for Reply<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

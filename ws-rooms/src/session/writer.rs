@@ -147,9 +147,9 @@ impl Writer {
             self.metrics.deliver(delivered);
             self.metrics.lag.record(at.elapsed().as_secs_f64());
         }
-        if self.queue.is_empty() && self.queue.capacity() > SLICES {
-            // A burst must not keep its memory for an idle connection's whole life.
-            self.queue.shrink_to(8);
+        if self.queue.is_empty() {
+            // As the outbox: an idle connection holds nothing.
+            self.queue = VecDeque::new();
         }
     }
 }

@@ -23,6 +23,7 @@ mod presence;
 mod recovery;
 mod refusals;
 mod renewal;
+mod rfc6455;
 mod slow;
 mod storm;
 mod support;

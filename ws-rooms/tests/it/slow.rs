@@ -2,10 +2,17 @@
 
 use std::time::Duration;
 
+use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
-use tramline_ws_rooms::{Publication, RoomRule, Rooms, SlowPolicy};
+use tokio::io::DuplexStream;
+use tokio::task::JoinHandle;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
+use tramline_ws_rooms::{Credential, Publication, RoomRule, Rooms, SlowPolicy};
 
-use crate::support::{Peer, bulky, config, node, node_with, publish, room, settle};
+use crate::support::{Peer, bulky, config, node, node_with, peer, publish, room, settle};
 
 fn sample(rooms: &Rooms, id: &str, bytes: usize) -> tramline_ws_rooms::Delivery {
     let event = json!({"id": id, "data": "x".repeat(bytes)}).to_string();
@@ -173,4 +180,41 @@ async fn bursts_share_a_write() {
     for n in 0..50 {
         assert_eq!(ada.expect("event").await["offset"], n + 1);
     }
+}
+
+/// A client on a pipe of so many bytes, which has read its welcome and reads no more.
+async fn deaf(rooms: &Rooms, pipe: usize) -> (WebSocketStream<DuplexStream>, JoinHandle<u16>) {
+    let admission = rooms.admit(Credential::Bearer("ada/customer/s1/3600".into()), peer()).await.unwrap();
+    let (near, far) = tokio::io::duplex(pipe);
+    let rooms = rooms.clone();
+    let server = tokio::spawn(async move { rooms.serve(admission, far).await });
+    let mut client = WebSocketStream::from_raw_socket(near, Role::Client, None).await;
+    client.next().await.unwrap().unwrap();
+    (client, server)
+}
+
+/// It is alive, by what it writes, and yet its pongs go nowhere.
+#[tokio::test(start_paused = true)]
+async fn who_pings_and_reads_nothing_is_cut_after_ten_seconds() {
+    let rooms = node();
+    let (mut client, server) = deaf(&rooms, 1024).await;
+    let start = tokio::time::Instant::now();
+    // Eight pongs fit.
+    while !server.is_finished() && start.elapsed() < Duration::from_secs(60) {
+        let _ = client.send(Message::Ping(vec![0; 125].into())).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(server.await.unwrap(), 1006);
+    assert!((17..=22).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_closes_and_reads_no_answer_is_cut_after_ten_seconds() {
+    let rooms = node();
+    let (mut client, server) = deaf(&rooms, 64).await;
+    let start = tokio::time::Instant::now();
+    let close = CloseFrame { code: CloseCode::Normal, reason: "x".repeat(100).into() };
+    client.send(Message::Close(Some(close))).await.unwrap();
+    assert_eq!(server.await.unwrap(), 1006);
+    assert!((10..=12).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
 }

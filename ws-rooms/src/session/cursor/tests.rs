@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
-use tokio_tungstenite::tungstenite::protocol::frame::{Frame, FrameHeader};
+use tokio_tungstenite::tungstenite::protocol::frame::{Frame as Encoded, FrameHeader};
 
 use super::*;
 
@@ -31,7 +31,23 @@ fn write(to: &mut Vec<u8>, opcode: OpCode, last: bool, bytes: usize, masked: boo
     let mask = masked.then_some([1, 2, 3, 4]);
     let header = FrameHeader { is_final: last, opcode, mask, ..FrameHeader::default() };
     // Payloads that look like headers of control frames.
-    Frame::from_payload(header, vec![0x89; bytes].into()).format(to).unwrap();
+    Encoded::from_payload(header, vec![0x89; bytes].into()).format(to).unwrap();
+}
+
+/// Control frames, and the most frames of a message.
+trait Seen {
+    fn count(&mut self, frame: Frame) -> bool;
+}
+
+impl Seen for (u32, u32) {
+    fn count(&mut self, frame: Frame) -> bool {
+        match frame {
+            Frame::Close => {}
+            Frame::Control => self.0 += 1,
+            Frame::Data(number) => self.1 = self.1.max(number),
+        }
+        true
+    }
 }
 
 proptest! {
@@ -63,25 +79,35 @@ proptest! {
                 }
             }
         }
-        let (mut cursor, mut all, mut rest) = (Cursor::default(), Seen::default(), &bytes[..]);
+        let (mut cursor, mut all, mut rest) = (Cursor::default(), (0, 0), &bytes[..]);
         for cut in cuts.iter().cycle() {
             let (head, tail) = rest.split_at((*cut).min(rest.len()));
-            let seen = cursor.feed(head);
-            all.control += seen.control;
-            all.fragments = all.fragments.max(seen.fragments);
+            prop_assert_eq!(cursor.feed(head, |frame| all.count(frame)), head.len());
             rest = tail;
             if rest.is_empty() {
                 break;
             }
         }
-        prop_assert_eq!(all, Seen { control, fragments });
-        prop_assert!(matches!(cursor.at, At::Start) && cursor.fragments == 0);
+        prop_assert_eq!(all, (control, fragments));
+        prop_assert!(cursor.is_between_messages());
     }
 
     #[test]
     fn nothing_breaks_the_cursor(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let mut cursor = Cursor::default();
-        let seen = cursor.feed(&bytes);
-        prop_assert!(seen.control as usize + seen.fragments as usize <= bytes.len());
+        let (mut cursor, mut all) = (Cursor::default(), (0, 0));
+        prop_assert_eq!(cursor.feed(&bytes, |frame| all.count(frame)), bytes.len());
+        prop_assert!(all.0 as usize + all.1 as usize <= bytes.len());
+    }
+
+    #[test]
+    fn what_is_not_to_begin_is_not_read(frames in 1_usize..50, fits in 0_usize..50) {
+        let ping = [0x89, 0x81, 1, 2, 3, 4, b'x'];
+        let (mut cursor, mut left) = (Cursor::default(), fits);
+        let within = cursor.feed(&ping.repeat(frames), |_| {
+            let goes_on = left > 0;
+            left = left.saturating_sub(1);
+            goes_on
+        });
+        prop_assert_eq!(within, fits.min(frames) * ping.len());
     }
 }

@@ -24,7 +24,7 @@ fn texts(outbox: &mut Outbox) -> Vec<String> {
     let mut taken = Vec::new();
     while {
         let before = taken.len();
-        outbox.take(1, &mut taken);
+        outbox.take(1, |queued| taken.push(queued));
         taken.len() > before
     } {}
     taken.iter().map(|queued| queued.text.as_str().to_owned()).collect()
@@ -440,7 +440,7 @@ proptest! {
                     let at = Position::new("e", offsets[index]);
                     outbox.gap(&room(ROOMS[index]), &at, GapReason::Source, policies[index]);
                 }
-                Step::Take(bytes) => outbox.take(bytes, &mut taken),
+                Step::Take(bytes) => _ = outbox.take(bytes, |queued| taken.push(queued)),
                 Step::Hold(index) => outbox.hold(&room(ROOMS[index]), policies[index]),
                 Step::Release(index, whole) => release(&mut outbox, ROOMS[index], offsets[index], whole),
             }

@@ -9,14 +9,14 @@ use crate::protocol::codec;
 async fn full() -> (Wire<DuplexStream>, DuplexStream) {
     let (io, peer) = tokio::io::duplex(64);
     let mut wire = Wire::new(io, &Limits::default(), Arc::new(Metrics::new()));
-    wire.push_text(long());
+    wire.push_frame(long());
     assert!(matches!(futures_util::poll!(std::pin::pin!(wire.step())), Poll::Pending));
     (wire, peer)
 }
 
 /// Some 200 bytes.
-fn long() -> Text {
-    codec::unsubscribed(&serde_json::from_str("1").unwrap(), &"a".repeat(200), None)
+fn long() -> Bytes {
+    codec::unsubscribed(&serde_json::from_str("1").unwrap(), &"a".repeat(200), None).into_bytes()
 }
 
 /// The kinds of a server's frames, and the code of each that closes.
@@ -44,7 +44,7 @@ async fn rest(mut wire: Wire<DuplexStream>, mut peer: DuplexStream) -> Vec<(u8, 
             }
             // As the connection's task does when all was taken.
             if wire.is_clear() && turn < 10 {
-                wire.push_text(long());
+                wire.push_frame(long());
                 wire.ping();
             }
         }

@@ -1,0 +1,70 @@
+//! The codec of a connection with nothing around it: each message comes back.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
+
+use crate::config::Limits;
+use crate::metrics::Metrics;
+use crate::protocol::{Close, codec};
+use crate::session::wire::{Step, Wire};
+
+/// How long a peer may read nothing of what it gets back, as of a connection's frames.
+const WRITE_WITHIN: Duration = Duration::from_secs(10);
+/// How long the closing handshake may take, as that of a connection.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+/// The first byte of a whole message in one frame (RFC 6455, section 5.2).
+const TEXT: u8 = 0x81;
+const BINARY: u8 = 0x82;
+
+/// Sends each message back until the peer has enough, or `shutdown` completes; returns the close code.
+///
+/// A message is written before the next one is read, so that nothing is collected for a peer that only writes.
+pub(crate) async fn echo<S, F>(io: S, limits: &Limits, shutdown: F) -> u16
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    F: Future<Output = ()>,
+{
+    let (mut wire, mut shutdown) = (Wire::new(io, limits, Arc::new(Metrics::new())), pin!(shutdown));
+    let ended = tokio::select! {
+        biased;
+        () = &mut shutdown => Err(Close::new(1001, "going away")),
+        ended = exchange(&mut wire) => ended,
+    };
+    match ended {
+        Ok(code) => code,
+        Err(close) => {
+            if timeout(CLOSE_WITHIN, wire.say_closed(&close)).await.is_ok() && close.is_a_cut() {
+                wire.linger().await;
+            }
+            close.code
+        }
+    }
+}
+
+/// The code that the peer ended it with, or why we do.
+async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(wire: &mut Wire<S>) -> Result<u16, Close> {
+    loop {
+        let (first, payload) = match wire.step().await {
+            Step::Text(text) => (TEXT, Bytes::from(text)),
+            Step::Binary(bytes) => (BINARY, bytes),
+            Step::Broken(close) => return Err(close),
+            Step::Ended(code) => return Ok(code.unwrap_or(1006)),
+            // A pong, or the answer to a close, is on its way.
+            Step::Alive | Step::Progress | Step::Flushed => continue,
+        };
+        wire.push_frame(codec::frame(first, payload.len(), |frame| frame.extend_from_slice(&payload)));
+        while !wire.is_clear() {
+            match timeout(WRITE_WITHIN, wire.written()).await {
+                Ok(Step::Ended(code)) => return Ok(code.unwrap_or(1006)),
+                Ok(_) => {}
+                Err(_) => return Ok(1006),
+            }
+        }
+    }
+}
