@@ -6,9 +6,10 @@ mod invariants;
 
 use std::time::Duration;
 
+use clap::ValueEnum;
 use tokio::time;
 
-use crate::cli::{npm, say, types, workspace};
+use crate::cli::{fuzz, npm, say, types, workspace};
 
 /// What `cargo dev check` takes.
 #[derive(Debug, clap::Args)]
@@ -74,10 +75,14 @@ async fn step(
 }
 
 async fn format() -> anyhow::Result<bool> {
-    let good = workspace::succeeds(&mut workspace::cargo(["fmt", "--all", "--check"])).await?;
-    // A workspace of its own, whose path to ours `--all` would follow.
-    let mut fuzz = workspace::cargo(["fmt", "--check", "--manifest-path", "streaming-proxy/fuzz/Cargo.toml"]);
-    Ok(workspace::succeeds(&mut fuzz).await? && good)
+    let mut good = workspace::succeeds(&mut workspace::cargo(["fmt", "--all", "--check"])).await?;
+    for subject in fuzz::Subject::value_variants() {
+        // A workspace of its own, whose path to ours `--all` would follow.
+        let manifest = format!("{}/Cargo.toml", subject.folder());
+        let mut fuzz = workspace::cargo(["fmt", "--check", "--manifest-path", &manifest]);
+        good &= workspace::succeeds(&mut fuzz).await?;
+    }
+    Ok(good)
 }
 
 async fn rules() -> anyhow::Result<bool> {

@@ -24,10 +24,13 @@ pub(super) struct Options {
     seconds: u64,
 }
 
+/// What has targets.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-enum Subject {
+pub(super) enum Subject {
     /// Requests, answers, forwarding headers, routes, PROXY headers and tables
     StreamingProxy,
+    /// Frames
+    WsRooms,
 }
 
 /// What came of one target.
@@ -45,32 +48,60 @@ const SMOKE: Duration = Duration::from_secs(10);
 /// How many run at once.
 const LANES: usize = 2;
 
+// === impl Subject ===
+
+impl Subject {
+    /// The package that is fuzzed.
+    pub(super) fn package(self) -> &'static str {
+        match self {
+            Self::StreamingProxy => "tramline-streaming-proxy",
+            Self::WsRooms => "tramline-ws-rooms",
+        }
+    }
+
+    /// Where its targets are: a workspace of its own.
+    pub(super) fn folder(self) -> &'static str {
+        match self {
+            Self::StreamingProxy => "streaming-proxy/fuzz",
+            Self::WsRooms => "ws-rooms/fuzz",
+        }
+    }
+}
+
 /// Runs the targets, and keeps what they find for the next time.
 pub(super) async fn run(options: &Options) -> super::Outcome {
-    let Subject::StreamingProxy = options.subject;
     let wanted = |name: &str| {
         options.targets.is_empty() || options.targets.iter().any(|target| name.starts_with(target.as_str()))
     };
-    let fuzzed = fuzz(wanted, Duration::from_secs(options.seconds), true).await?;
-    ensure!(!fuzzed.is_empty(), "no such target; there are: {}", programs::names()?.join(", "));
+    let fuzzed = fuzz(options.subject, wanted, Duration::from_secs(options.seconds), true).await?;
+    ensure!(
+        !fuzzed.is_empty(),
+        "no such target; there are: {}",
+        programs::names(options.subject)?.join(", ")
+    );
     Ok(fuzzed.iter().all(|fuzzed| fuzzed.failure.is_none()))
 }
 
-/// Runs each target whose name contains `filter` for a moment, from its seeds alone.
-pub(super) async fn smoke(filter: Option<&str>) -> anyhow::Result<Vec<Fuzzed>> {
+/// Runs each target of a subject whose name contains `filter` for a moment, from its seeds alone.
+pub(super) async fn smoke(subject: Subject, filter: Option<&str>) -> anyhow::Result<Vec<Fuzzed>> {
     let wanted = |name: &str| filter.is_none_or(|filter| full_name(name).contains(filter));
-    fuzz(wanted, SMOKE, false).await
+    fuzz(subject, wanted, SMOKE, false).await
 }
 
-async fn fuzz(wanted: impl Fn(&str) -> bool, time: Duration, keep: bool) -> anyhow::Result<Vec<Fuzzed>> {
-    let mut names = programs::names()?;
+async fn fuzz(
+    subject: Subject,
+    wanted: impl Fn(&str) -> bool,
+    time: Duration,
+    keep: bool,
+) -> anyhow::Result<Vec<Fuzzed>> {
+    let mut names = programs::names(subject)?;
     names.retain(|name| wanted(name));
     if names.is_empty() {
         return Ok(Vec::new());
     }
     super::install::fuzzing().await?;
-    say("── building the fuzz targets");
-    let programs = Programs::build().await?;
+    say(&format!("── building the fuzz targets of {}", subject.package()));
+    let programs = Programs::build(subject).await?;
     say(&format!("── fuzzing {} for {time:?} each", names.join(", ")));
     let left = Mutex::new(names.into_iter());
     let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();

@@ -7,6 +7,7 @@ pub(super) mod watched;
 use std::path::Path;
 
 use anyhow::Context;
+use clap::ValueEnum;
 use tokio::time;
 
 use self::report::Report;
@@ -29,9 +30,6 @@ pub(super) struct Options {
 
 /// The package whose tests exchange messages with clients in other languages.
 const FOREIGN: &str = "tramline-event-hub";
-
-/// The package that is fuzzed for a moment.
-const FUZZED: &str = "tramline-streaming-proxy";
 
 pub(super) async fn run(options: &Options) -> super::Outcome {
     let start = time::Instant::now();
@@ -91,8 +89,11 @@ pub(super) async fn run(options: &Options) -> super::Outcome {
         }
     }
     tokio::join!(rabbitmq.stop(), redis.stop(), postgres.stop());
-    if concerns(options, FUZZED) {
-        match fuzz::smoke(options.filter.as_deref()).await {
+    for subject in fuzz::Subject::value_variants() {
+        if !concerns(options, subject.package()) {
+            continue;
+        }
+        match fuzz::smoke(*subject, options.filter.as_deref()).await {
             Ok(fuzzed) => fuzzed.into_iter().for_each(|fuzzed| report.fuzzed(fuzzed)),
             Err(error) => report.fail(&format!("fuzz: {error:#}")),
         }

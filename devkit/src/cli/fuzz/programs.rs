@@ -7,6 +7,7 @@ use anyhow::{Context, ensure};
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use crate::cli::fuzz::Subject;
 use crate::cli::test::watched::{self, Ended};
 use crate::cli::workspace;
 use crate::scratch::Scratch;
@@ -18,6 +19,8 @@ pub(super) struct Programs {
     programs: PathBuf,
     /// What is kept: logs, inputs that failed, and what was found.
     folder: PathBuf,
+    /// Seeds and dictionaries.
+    sources: PathBuf,
 }
 
 /// As `cargo fuzz --sanitizer none` has it: libFuzzer's coverage needs no nightly compiler, a sanitizer would. There is
@@ -40,15 +43,16 @@ const START: Duration = Duration::from_secs(120);
 
 impl Programs {
     /// Builds them below the target folder.
-    pub(super) async fn build() -> anyhow::Result<Self> {
+    pub(super) async fn build(subject: Subject) -> anyhow::Result<Self> {
         let folder = workspace::target_dir().await?.join("fuzz");
-        let host = host().await?;
+        let sources = sources(subject);
+        let host = host(&sources).await?;
         // With a target, cargo leaves macros and build scripts alone, which have no use for coverage.
         let mut build = workspace::cargo(["build", "--release", "--quiet", "--bins"]);
-        build.args(["--target", &host, "--target-dir"]).arg(&folder).current_dir(sources());
+        build.args(["--target", &host, "--target-dir"]).arg(&folder).current_dir(&sources);
         build.env("RUSTFLAGS", FLAGS).env_remove("CARGO_ENCODED_RUSTFLAGS").env_remove("CARGO_TARGET_DIR");
         ensure!(workspace::succeeds(&mut build).await?, "the fuzz targets do not build");
-        Ok(Self { programs: folder.join(host).join("release"), folder })
+        Ok(Self { programs: folder.join(host).join("release"), folder, sources })
     }
 
     /// Runs one for so long. What it tells: numbers if all is well, or what is wrong.
@@ -78,10 +82,13 @@ impl Programs {
             .arg(format!("-timeout={MOST_SECONDS}"))
             .arg(format!("-rss_limit_mb={MOST_MIB}"))
             .arg("-print_final_stats=1")
-            .arg(format!("-dict={}", sources().join("dictionaries").join(format!("{target}.dict")).display()))
+            .arg(format!(
+                "-dict={}",
+                self.sources.join("dictionaries").join(format!("{target}.dict")).display()
+            ))
             .arg(format!("-artifact_prefix={}/{target}-", failed.display()))
             // What is new goes into the first.
-            .args([&found, &sources().join("seeds").join(target)]);
+            .args([&found, &self.sources.join("seeds").join(target)]);
         let mut text = String::new();
         let ended = timeout(
             time + START,
@@ -143,8 +150,8 @@ impl Told {
 }
 
 /// The targets: a file each.
-pub(super) fn names() -> anyhow::Result<Vec<String>> {
-    let folder = sources().join("fuzz_targets");
+pub(super) fn names(subject: Subject) -> anyhow::Result<Vec<String>> {
+    let folder = sources(subject).join("fuzz_targets");
     let files = std::fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
     let name = |path: PathBuf| Some(path.file_stem()?.to_str()?.to_owned());
     let mut names: Vec<String> = files.flatten().filter_map(|file| name(file.path())).collect();
@@ -153,14 +160,14 @@ pub(super) fn names() -> anyhow::Result<Vec<String>> {
 }
 
 /// Their package, a workspace of its own.
-fn sources() -> PathBuf {
-    workspace::root().join("streaming-proxy").join("fuzz")
+fn sources(subject: Subject) -> PathBuf {
+    workspace::root().join(subject.folder())
 }
 
 /// What this compiler compiles for if nobody says.
-async fn host() -> anyhow::Result<String> {
+async fn host(sources: &Path) -> anyhow::Result<String> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let output = Command::new(rustc).arg("-vV").current_dir(sources()).output().await.context("no rustc")?;
+    let output = Command::new(rustc).arg("-vV").current_dir(sources).output().await.context("no rustc")?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let host = text.lines().find_map(|line| line.strip_prefix("host: "));
     host.map(str::to_owned).context("rustc does not say what it compiles for")
@@ -168,6 +175,8 @@ async fn host() -> anyhow::Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::ValueEnum;
+
     use super::*;
 
     #[test]
@@ -197,12 +206,22 @@ mod tests {
     /// What is not declared is not built, and what has no seeds begins with nothing.
     #[test]
     fn every_target_is_whole() {
-        let manifest = std::fs::read_to_string(sources().join("Cargo.toml")).unwrap();
-        for name in names().unwrap() {
-            assert!(manifest.contains(&format!("path = \"fuzz_targets/{name}.rs\"")), "{name}");
-            assert!(sources().join(format!("dictionaries/{name}.dict")).is_file(), "{name}");
-            assert!(sources().join("seeds").join(&name).read_dir().unwrap().count() > 2, "{name}");
+        let mut all = Vec::new();
+        for subject in Subject::value_variants() {
+            let sources = sources(*subject);
+            let manifest = std::fs::read_to_string(sources.join("Cargo.toml")).unwrap();
+            let names = names(*subject).unwrap();
+            for name in &names {
+                assert!(manifest.contains(&format!("path = \"fuzz_targets/{name}.rs\"")), "{name}");
+                assert!(sources.join(format!("dictionaries/{name}.dict")).is_file(), "{name}");
+                assert!(sources.join("seeds").join(name).read_dir().unwrap().count() > 2, "{name}");
+            }
+            assert!(!names.is_empty(), "{subject:?}");
+            all.extend(names);
         }
-        assert!(names().unwrap().len() > 5);
+        assert!(all.len() > 6);
+        all.sort();
+        all.windows(2)
+            .for_each(|pair| assert_ne!(pair[0], pair[1], "what is found has one folder for each name"));
     }
 }
