@@ -36,7 +36,7 @@ pub(crate) struct Reader {
     closing: bool,
 }
 
-/// What the peer said. Only the first of them is not the last.
+/// What the peer said. Nothing comes behind what is no message, nor behind its close frame.
 pub(crate) enum Heard {
     Message(Message),
     /// It broke RFC 6455 or a limit.
