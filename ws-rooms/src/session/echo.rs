@@ -50,21 +50,49 @@ where
 /// The code that the peer ended it with, or why we do.
 async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(wire: &mut Wire<S>) -> Result<u16, Close> {
     loop {
-        let (first, payload) = match wire.step().await {
-            Step::Text(text) => (TEXT, Bytes::from(text)),
-            Step::Binary(bytes) => (BINARY, bytes),
+        let message = match wire.step().await {
+            Step::Text(text) => Some((TEXT, Bytes::from(text))),
+            Step::Binary(bytes) => Some((BINARY, bytes)),
             Step::Broken(close) => return Err(close),
             Step::Ended(code) => return Ok(code.unwrap_or(1006)),
-            // A pong, or the answer to a close, is on its way.
-            Step::Alive | Step::Progress | Step::Flushed => continue,
+            // A pong, or the answer to a close, is to be written, too.
+            Step::Alive | Step::Progress | Step::Flushed => None,
         };
-        wire.push_frame(codec::frame(first, payload.len(), |frame| frame.extend_from_slice(&payload)));
+        if let Some((first, payload)) = message {
+            wire.push_frame(codec::frame(first, payload.len(), |frame| frame.extend_from_slice(&payload)));
+        }
         while !wire.is_clear() {
             match timeout(WRITE_WITHIN, wire.written()).await {
                 Ok(Step::Ended(code)) => return Ok(code.unwrap_or(1006)),
                 Ok(_) => {}
                 Err(_) => return Ok(1006),
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    /// Whatever it is that they do not read: they write on, so no silence tells.
+    #[tokio::test(start_paused = true)]
+    async fn who_reads_nothing_does_not_stay() {
+        // A text of one byte, and a ping of as many.
+        for first in [TEXT, 0x89] {
+            let (io, mut peer) = tokio::io::duplex(64);
+            let limits = Limits { control_frames_per_second: u32::MAX, ..Limits::default() };
+            let server = tokio::spawn(async move { echo(io, &limits, std::future::pending()).await });
+            // Some twenty answers fit.
+            for _ in 0..60 {
+                // Waits when nobody reads, and fails when nobody is there.
+                let _ = peer.write_all(&[first, 0x81, 0, 0, 0, 0, b'x']).await;
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            assert!(server.is_finished(), "{first:x}");
+            assert_eq!(server.await.unwrap(), 1006);
         }
     }
 }
