@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::Context;
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::IpBindAddressNoPort;
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Members of one address.
@@ -29,6 +31,8 @@ pub(super) fn connect(
     if let IpAddr::V4(server) = server.ip()
         && server.is_loopback()
     {
+        // Else a port is searched for that nobody uses, and thousands of those before are in TIME_WAIT.
+        setsockopt(&socket, IpBindAddressNoPort, &true)?;
         socket.bind(&SocketAddr::from((address(member), 0)).into()).context("no port is left")?;
     }
     socket.connect(&server.into()).context("cannot connect")?;
