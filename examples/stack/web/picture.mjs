@@ -7,7 +7,7 @@ const folder = process.argv[2] ?? "../../../docs";
 const system = await System.start();
 try {
   const vendor = await system.person("vendor");
-  const look = { viewport: { width: 1240, height: 1120 }, deviceScaleFactor: 2, colorScheme: "light" };
+  const look = { viewport: { width: 1240, height: 1040 }, deviceScaleFactor: 2, colorScheme: "light" };
   const customer = await system.person("customer", look);
   await customer.click("#watch");
   for (let n = 1; n <= 24; n += 1) await pay(customer, `Tickets, line ${n}`, `${n}.50`);
