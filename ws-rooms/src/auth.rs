@@ -24,14 +24,25 @@ pub trait Authority: Send + Sync + 'static {
         peer: &PeerInfo,
     ) -> impl Future<Output = Result<Identity, Refusal>> + Send;
 
-    /// Whether the user may join a room that the server does not join by itself.
-    ///
-    /// Asked at each `subscribe`, recoveries included, and again when the token is renewed.
-    /// «Absent» and «not allowed» are the same answer, so that names tell nothing.
-    fn may_join(&self, identity: &Identity, room: &RoomId) -> impl Future<Output = Access> + Send;
+    /// Whether the user may join a room that neither the server joins by itself nor a rule has an [`Authoriser`] for.
+    /// As there; nobody may unless this says otherwise.
+    fn may_join(&self, identity: &Identity, room: &RoomId) -> impl Future<Output = Access> + Send {
+        let _ = (identity, room);
+        std::future::ready(Access::Forbidden)
+    }
 }
 
-/// An answer of [`Authority::may_join`].
+/// The application's word on the rooms of one rule ([`RoomRule::authorised_by`](crate::RoomRule::authorised_by)).
+pub trait Authoriser: Send + Sync + 'static {
+    /// Whether the user may join a room. `rest` is what its name has beyond the rule's prefix, nothing for a whole name.
+    ///
+    /// Asked at each `subscribe`, recoveries included, and again when the token is renewed; with the authority's
+    /// deadline. «Absent» and «not allowed» are the same answer, so that names tell nothing.
+    fn may_join(&self, identity: &Identity, room: &RoomId, rest: &str)
+    -> impl Future<Output = Access> + Send;
+}
+
+/// An answer of [`Authoriser::may_join`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Access {
@@ -67,12 +78,15 @@ pub struct PeerInfo {
 pub struct Identity {
     /// The user's id; the same for the connection's whole life.
     pub user_id: String,
-    /// The session that the token belongs to; [`Rooms::close_session`](crate::Rooms::close_session) goes by it.
+    /// The session that the token belongs to.
     pub session_id: String,
     /// The user's role, as the application calls it.
     pub role: String,
     /// The rooms that the server joins by itself, in the order in which the welcome lists them.
     pub rooms: Vec<RoomId>,
+    /// When the token was issued. A [`Revocation`](crate::Revocation) is about older tokens; about all of them while
+    /// this is not told.
+    pub issued_at: Option<Timestamp>,
     /// When the token ends, and the connection with it unless it is renewed.
     pub expires_at: Timestamp,
     /// The token itself, for an authority that asks another service in the user's name.
@@ -100,6 +114,7 @@ impl Identity {
             session_id: session_id.into(),
             role: String::new(),
             rooms: Vec::new(),
+            issued_at: None,
             expires_at,
             token: String::new(),
         }
@@ -114,6 +129,7 @@ impl fmt::Debug for Identity {
             .field("session_id", &self.session_id)
             .field("role", &self.role)
             .field("rooms", &self.rooms)
+            .field("issued_at", &self.issued_at)
             .field("expires_at", &self.expires_at)
             .finish_non_exhaustive()
     }
@@ -154,5 +170,26 @@ impl<A: Authority> ErasedAuthority for A {
 
     fn may_join<'a>(&'a self, identity: &'a Identity, room: &'a RoomId) -> BoxFuture<'a, Access> {
         Box::pin(Authority::may_join(self, identity, room))
+    }
+}
+
+/// The object-safe twin of [`Authoriser`].
+pub(crate) trait ErasedAuthoriser: Send + Sync {
+    fn may_join<'a>(
+        &'a self,
+        identity: &'a Identity,
+        room: &'a RoomId,
+        rest: &'a str,
+    ) -> BoxFuture<'a, Access>;
+}
+
+impl<A: Authoriser> ErasedAuthoriser for A {
+    fn may_join<'a>(
+        &'a self,
+        identity: &'a Identity,
+        room: &'a RoomId,
+        rest: &'a str,
+    ) -> BoxFuture<'a, Access> {
+        Box::pin(Authoriser::may_join(self, identity, room, rest))
     }
 }

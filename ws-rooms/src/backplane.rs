@@ -24,6 +24,7 @@ use crate::config::HistoryConfig;
 use crate::error::Error;
 use crate::protocol::{GapReason, Member, NotRecovered, Position, RoomId};
 use crate::publication::Publication;
+use crate::revocation::Revocation;
 
 /// A cheap handle to the place where events are numbered.
 #[derive(Clone)]
@@ -82,6 +83,10 @@ pub trait Driver: Send + Sync + 'static {
 
     /// Who is in the room, on all nodes, by user id. One who may come back in time is among them, with no connections.
     fn present(&self, room: &RoomId) -> impl Future<Output = Result<Vec<Member>, Error>> + Send;
+
+    /// Takes a revocation to the sinks of all nodes, in any order with entries, and keeps it until its end for the sinks
+    /// that are attached later. It may come again.
+    fn revoke(&self, revocation: &Revocation) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// Called about once a second by each node with connections: for what has to go with time, also when nothing
     /// else happens. Must not wait. Does nothing unless a driver has something to do.
@@ -243,6 +248,7 @@ pub(crate) trait ErasedDriver: Send + Sync {
     fn enter(&self, room: &RoomId, user: &Arc<str>);
     fn exit(&self, room: &RoomId, user: &Arc<str>, after: Duration);
     fn present<'a>(&'a self, room: &'a RoomId) -> BoxFuture<'a, Result<Vec<Member>, Error>>;
+    fn revoke<'a>(&'a self, revocation: &'a Revocation) -> BoxFuture<'a, Result<(), Error>>;
     fn tidy(&self);
     fn is_up(&self) -> bool;
     fn is_shared(&self) -> bool;
@@ -297,6 +303,10 @@ impl<D: Driver> ErasedDriver for D {
 
     fn present<'a>(&'a self, room: &'a RoomId) -> BoxFuture<'a, Result<Vec<Member>, Error>> {
         Box::pin(Driver::present(self, room))
+    }
+
+    fn revoke<'a>(&'a self, revocation: &'a Revocation) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(Driver::revoke(self, revocation))
     }
 
     fn tidy(&self) {

@@ -1,7 +1,11 @@
 //! How rooms behave. Every default stands beside its reason.
 
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::auth::{Access, Authoriser, ErasedAuthoriser, Identity};
 use crate::protocol::RoomId;
 
 /// How a node's [`Rooms`](crate::Rooms) behave.
@@ -26,9 +30,16 @@ pub struct RoomsConfig {
     /// How long the [`Authority`](crate::Authority) may take. 5 s: longer than the two seconds
     /// that an application gives a question of its own, shorter than people wait.
     pub authority_timeout: Duration,
+    /// How long a token may live. 24 h: longer than any access token should. A revocation is remembered until its
+    /// tokens' end, and no longer than this.
+    pub max_token_life: Duration,
     /// The window from which each connection's `retryAfterMs` is drawn at a drain. 5 s spreads
     /// ten thousand clients to two thousand handshakes a second, about what one core takes.
     pub drain_spread: Duration,
+    /// How long a connection may last; each draws its own life between three quarters of this and all of it, and is then
+    /// told to come back (4200). None: for as long as it likes. With it connections of a node that joined later even
+    /// out, and a deploy is nothing unusual to clients.
+    pub max_lifetime: Option<Duration>,
     /// How long a closing connection may take to flush and to answer the close frame. 5 s.
     pub close_timeout: Duration,
 }
@@ -120,7 +131,7 @@ pub enum SlowPolicy {
 }
 
 /// What applies to rooms of one name or one prefix.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct RoomRule {
     pattern: Pattern,
@@ -132,6 +143,7 @@ pub struct RoomRule {
     pub server_only: bool,
     /// What happens to a slow reader.
     pub slow: SlowPolicy,
+    authoriser: Option<Arc<dyn ErasedAuthoriser>>,
 }
 
 #[derive(Clone, Debug)]
@@ -158,7 +170,9 @@ impl Default for RoomsConfig {
             heartbeat: HeartbeatConfig::default(),
             rules: Vec::new(),
             authority_timeout: Duration::from_secs(5),
+            max_token_life: Duration::from_secs(24 * 3_600),
             drain_spread: Duration::from_secs(5),
+            max_lifetime: None,
             close_timeout: Duration::from_secs(5),
         }
     }
@@ -255,6 +269,13 @@ impl RoomRule {
         self
     }
 
+    /// Says who decides about joining, instead of [`Authority::may_join`](crate::Authority::may_join).
+    #[must_use]
+    pub fn authorised_by(mut self, authoriser: impl Authoriser) -> Self {
+        self.authoriser = Some(Arc::new(authoriser));
+        self
+    }
+
     /// Says what happens to a slow reader.
     #[must_use]
     pub fn on_slow(mut self, policy: SlowPolicy) -> Self {
@@ -263,7 +284,22 @@ impl RoomRule {
     }
 
     const fn plain(pattern: Pattern) -> Self {
-        Self { pattern, presence: false, local: false, server_only: false, slow: SlowPolicy::Close }
+        let slow = SlowPolicy::Close;
+        Self { pattern, presence: false, local: false, server_only: false, slow, authoriser: None }
+    }
+
+    /// Asks who decides about joining; `None` where that is the authority.
+    pub(crate) fn may_join<'a>(
+        &'a self,
+        identity: &'a Identity,
+        room: &'a RoomId,
+    ) -> Option<impl Future<Output = Access> + Send + 'a> {
+        let authoriser = self.authoriser.as_ref()?;
+        let rest = match &self.pattern {
+            Pattern::Exact(_) => "",
+            Pattern::Prefix(prefix) => room.as_str().strip_prefix(prefix.as_str()).unwrap_or_default(),
+        };
+        Some(authoriser.may_join(identity, room, rest))
     }
 
     fn matches(&self, room: &RoomId) -> bool {
@@ -271,5 +307,17 @@ impl RoomRule {
             Pattern::Exact(name) => room.as_str() == name,
             Pattern::Prefix(prefix) => room.as_str().starts_with(prefix.as_str()),
         }
+    }
+}
+
+impl fmt::Debug for RoomRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RoomRule")
+            .field("pattern", &self.pattern)
+            .field("presence", &self.presence)
+            .field("local", &self.local)
+            .field("server_only", &self.server_only)
+            .field("slow", &self.slow)
+            .finish_non_exhaustive()
     }
 }

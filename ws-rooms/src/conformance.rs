@@ -99,6 +99,9 @@ pub async fn run(make: impl Fn() -> Nodes, can: &Capabilities) {
         presence::a_room_lists_so_many_people(first, second).await;
     }
     if let Some((first, second)) = pair() {
+        together::what_is_revoked_is_so_on_all_nodes(first, second).await;
+    }
+    if let Some((first, second)) = pair() {
         together::what_one_node_kept_another_recovers(first, second, can).await;
     }
 }

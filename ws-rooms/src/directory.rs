@@ -2,15 +2,18 @@
 
 mod ids;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
+use crate::admin::Target;
 use crate::auth::Identity;
 use crate::config::Limits;
 use crate::protocol::Close;
+use crate::revocation::{Ended, Known, Revocation, Who};
 use crate::session::{Conn, ConnId};
 
 use self::ids::Ids;
@@ -22,11 +25,12 @@ const RECENT: usize = 4_096;
 /// The connections of a node.
 pub(crate) struct Directory {
     inner: Mutex<Inner>,
+    pub(crate) known: Known,
 }
 
 #[derive(Default)]
 struct Inner {
-    conns: HashMap<ConnId, Arc<Conn>>,
+    conns: BTreeMap<ConnId, Arc<Conn>>,
     by_user: Ids<Arc<str>>,
     by_session: Ids<Box<str>>,
     by_addr: HashMap<IpAddr, usize>,
@@ -45,13 +49,6 @@ struct Closure {
     close: Close,
 }
 
-/// Whom a closure is about.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Target {
-    Session(String),
-    User(String),
-}
-
 /// Why a connection was not admitted.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Denied {
@@ -59,6 +56,7 @@ pub(crate) enum Denied {
     Busy,
     Closed,
     Draining,
+    Ended(Ended),
     Node,
     User,
 }
@@ -73,7 +71,7 @@ pub(crate) struct Place {
 
 impl Directory {
     pub(crate) fn new() -> Self {
-        Self { inner: Mutex::default() }
+        Self { inner: Mutex::default(), known: Known::new() }
     }
 
     /// Takes a place for an address, before any work is done for it.
@@ -108,6 +106,10 @@ impl Directory {
         if inner.closed_since(&identity, started).is_some() {
             return Err(Denied::Closed);
         }
+        // ORDER: under the lock under which a revocation, once it is known, looks for those it is about.
+        if let Some(ended) = self.known.of(&identity) {
+            return Err(Denied::Ended(ended));
+        }
         if inner.by_user.count(&conn.user) >= limits.connections_per_user {
             return Err(Denied::User);
         }
@@ -117,13 +119,15 @@ impl Directory {
         Ok(())
     }
 
-    /// Moves a connection to the session of its new token; says if that has been closed.
-    pub(crate) fn renew(&self, conn: &Conn, identity: &Identity, started: Instant) -> Option<Close> {
+    /// Gives a connection its new token; says if that has been closed, or revoked.
+    pub(crate) fn renew(&self, conn: &Conn, identity: &Arc<Identity>, started: Instant) -> Option<Close> {
         let before = conn.identity();
         let mut inner = self.lock();
-        if let Some(close) = inner.closed_since(identity, started) {
+        let ended = || self.known.of(identity).map(Ended::close);
+        if let Some(close) = inner.closed_since(identity, started).or_else(ended) {
             return Some(close);
         }
+        conn.set_identity(Arc::clone(identity));
         if before.session_id != identity.session_id && inner.conns.contains_key(&conn.id) {
             inner.by_session.remove(before.session_id.as_str(), conn.id);
             inner.by_session.insert(identity.session_id.as_str().into(), conn.id);
@@ -151,16 +155,34 @@ impl Directory {
                 inner.forgotten = Some(oldest.at);
             }
             inner.recent.push_back(Closure { at: now, target: target.clone(), close: close.clone() });
-            let ids = match target {
-                Target::Session(id) => inner.by_session.of(id.as_str()),
-                Target::User(id) => inner.by_user.of(id.as_str()),
-            };
-            ids.iter().filter_map(|id| inner.conns.get(id).cloned()).collect()
+            inner.of(target)
         };
         for conn in &conns {
             conn.close(close.clone());
         }
         conns.len()
+    }
+
+    /// The connections that a revocation is about.
+    pub(crate) fn concerned(&self, revocation: &Revocation) -> Vec<Arc<Conn>> {
+        let conns = match &revocation.scope.who {
+            Who::Session(id) => self.find(&Target::Session(id.clone())),
+            Who::User(id) => self.find(&Target::User(id.clone())),
+            Who::Everybody => Vec::new(),
+        };
+        conns.into_iter().filter(|conn| revocation.concerns(&conn.identity())).collect()
+    }
+
+    /// The connections of a target.
+    pub(crate) fn find(&self, target: &Target) -> Vec<Arc<Conn>> {
+        self.lock().of(target)
+    }
+
+    /// The first connections after this one, in the order in which they came.
+    pub(crate) fn page(&self, after: Option<ConnId>, limit: usize) -> Vec<Arc<Conn>> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let inner = self.lock();
+        inner.conns.range((from, Bound::Unbounded)).take(limit).map(|(_, conn)| Arc::clone(conn)).collect()
     }
 
     /// From here on nobody is admitted.
@@ -188,10 +210,24 @@ impl Directory {
 // === impl Inner ===
 
 impl Inner {
+    fn of(&self, target: &Target) -> Vec<Arc<Conn>> {
+        let ids = match target {
+            Target::Connection(id) => {
+                let conn = ConnId::parse(id).and_then(|id| self.conns.get(&id).cloned());
+                return conn.into_iter().collect();
+            }
+            Target::Session(id) => self.by_session.of(id.as_str()),
+            Target::User(id) => self.by_user.of(id.as_str()),
+        };
+        ids.iter().filter_map(|id| self.conns.get(id).cloned()).collect()
+    }
+
     fn closed_since(&self, identity: &Identity, started: Instant) -> Option<Close> {
         let hit = |closure: &&Closure| match &closure.target {
             Target::Session(id) => *id == identity.session_id,
             Target::User(id) => *id == identity.user_id,
+            // Its token was checked before it had an id.
+            Target::Connection(_) => false,
         };
         let recent = self.recent.iter().rev().take_while(|closure| closure.at >= started);
         recent.into_iter().find(hit).map(|closure| closure.close.clone())

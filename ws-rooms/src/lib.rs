@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod admin;
 mod rooms;
 
 mod config;
@@ -17,6 +18,7 @@ mod node;
 mod presence;
 mod publication;
 mod registry;
+mod revocation;
 mod session;
 
 pub mod backplane;
@@ -32,16 +34,18 @@ pub mod conformance;
 #[doc(hidden)]
 pub mod fuzzing;
 
-pub use crate::auth::{Access, Authority, Credential, Identity, PeerInfo};
+pub use crate::admin::{ConnectionInfo, RoomInfo, Target};
+pub use crate::auth::{Access, Authoriser, Authority, Credential, Identity, PeerInfo};
 pub use crate::backplane::Backplane;
 #[cfg(feature = "event-hub")]
-pub use crate::bridge::Bridge;
+pub use crate::bridge::{Bridge, BridgeRule};
 pub use crate::config::{HeartbeatConfig, HistoryConfig, Limits, RoomRule, RoomsConfig, SlowPolicy};
 pub use crate::drain::DrainReport;
 pub use crate::error::{Error, ErrorKind};
 pub use crate::protocol::{Close, GapReason, RoomId};
 pub use crate::publication::{Delivery, Publication};
 pub use crate::refusal::Refusal;
+pub use crate::revocation::Revocation;
 pub use crate::rooms::{Admission, Rooms, RoomsStats};
 
 #[cfg(doctest)]

@@ -26,6 +26,10 @@ impl Metrics {
         metrics::describe_counter!("ws.dropped", "Frames dropped for slow readers");
         metrics::describe_counter!("ws.closes", "Connections ended, by close code");
         metrics::describe_counter!("ws.refused", "Upgrades refused, by problem code");
+        metrics::describe_counter!(
+            "ws.joins.refused",
+            "Rooms that the application gave and a connection did not take"
+        );
         metrics::describe_counter!("ws.presence.unseen", "Connections in rooms that list no more users");
         metrics::describe_histogram!(
             "ws.delivery.lag",

@@ -19,6 +19,7 @@ use crate::protocol::{GapReason, Position, RoomId};
 use crate::publication::{Entry, Fanout};
 use crate::refusal::Refusal;
 use crate::registry::Registry;
+use crate::revocation::{Revocation, Who};
 use crate::rooms::Admission;
 use crate::session::{self, Conn, Heart};
 
@@ -111,13 +112,43 @@ impl Node {
         Ok(identity)
     }
 
-    /// Asks the authority about a room, with a deadline.
+    /// Asks who decides about a room, with a deadline.
     pub(crate) async fn may_join(&self, identity: &Identity, room: &RoomId) -> Access {
-        if self.config.rule(room).server_only {
+        let rule = self.config.rule(room);
+        if rule.server_only {
             return Access::Forbidden;
         }
-        let asked = self.authority.may_join(identity, room);
+        let known = self.directory.known.in_room(identity, room);
+        if known != Access::Allowed {
+            return known;
+        }
+        let asked = async {
+            match rule.may_join(identity, room) {
+                Some(asked) => asked.await,
+                None => self.authority.may_join(identity, room).await,
+            }
+        };
         timeout(self.config.authority_timeout, asked).await.unwrap_or(Access::Unavailable)
+    }
+
+    /// Takes a revocation into force on this node.
+    pub(crate) fn revoke(&self, revocation: &Revocation) {
+        // ORDER: known first. Who is admitted or joins meanwhile looks there afterwards.
+        if !self.directory.known.insert(revocation) {
+            return;
+        }
+        let mut conns = self.directory.concerned(revocation);
+        let Some(room) = &revocation.scope.room else {
+            let close = revocation.ended().close();
+            return conns.iter().for_each(|conn| conn.close(close.clone()));
+        };
+        if revocation.scope.who == Who::Everybody {
+            self.registry.each(room, |conn| conns.push(Arc::clone(conn)));
+            conns.retain(|conn| revocation.concerns(&conn.identity()));
+        }
+        for conn in conns {
+            conn.order_leave(self, room);
+        }
     }
 
     pub(crate) fn reserve(&self, addr: IpAddr) -> Result<Place, Refusal> {
@@ -141,7 +172,7 @@ impl Node {
         let conn = Arc::new(Conn::new(
             identity.clone(),
             peer,
-            Heart::new(self.started, identity.expires_at),
+            Heart::new(self.started, identity.expires_at, self.config.max_lifetime),
             limits.queued_bytes,
             limits.held_bytes,
             Arc::clone(&self.metrics),
@@ -160,6 +191,7 @@ impl Node {
             Denied::Address => Refusal::rate_limited("too many connections from this address"),
             Denied::User => Refusal::rate_limited("too many connections of this user"),
             Denied::Closed => Refusal::token_revoked(),
+            Denied::Ended(ended) => ended.refusal(),
             Denied::Draining => Refusal::unavailable(
                 "this node is going down",
                 self.config.drain_spread.mul_f64(rand::random::<f64>()),
@@ -199,6 +231,13 @@ impl Sink {
     pub fn left(&self, room: &RoomId, user: &str) {
         if let Some(node) = self.node.upgrade() {
             node.registry.tell("left", room, user);
+        }
+    }
+
+    /// Takes a revocation into force on this node. One that it knows already changes nothing.
+    pub fn revoke(&self, revocation: &Revocation) {
+        if let Some(node) = self.node.upgrade() {
+            node.revoke(revocation);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Which connections are in which rooms of this node.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,6 +31,8 @@ struct Seat {
     conn: Arc<Conn>,
     /// Counts as present.
     shown: bool,
+    /// Is to leave: nothing of the room comes any more.
+    muted: bool,
 }
 
 // === impl Registry ===
@@ -51,7 +53,8 @@ impl Registry {
             self.rooms.fetch_add(1, Ordering::Relaxed);
             Members::default()
         });
-        members.conns.entry(conn.id).or_insert_with(|| Seat { conn: Arc::clone(conn), shown: false });
+        let seat = || Seat { conn: Arc::clone(conn), shown: false, muted: false };
+        members.conns.entry(conn.id).or_insert_with(seat);
     }
 
     /// Marks a member as shown to the others; says whether it was not, and is in the room.
@@ -59,6 +62,14 @@ impl Registry {
         let mut shard = self.shard(room);
         let seat = shard.get_mut(room).and_then(|members| members.conns.get_mut(&conn.id));
         seat.is_some_and(|seat| !std::mem::replace(&mut seat.shown, true))
+    }
+
+    /// Nothing of the room reaches this member any more.
+    pub(crate) fn mute(&self, room: &RoomId, conn: &Conn) {
+        let mut shard = self.shard(room);
+        if let Some(seat) = shard.get_mut(room).and_then(|members| members.conns.get_mut(&conn.id)) {
+            seat.muted = true;
+        }
     }
 
     /// Removes a member; says whether it was shown to the others.
@@ -86,8 +97,27 @@ impl Registry {
     /// Does something with each member, in no order.
     pub(crate) fn each(&self, room: &RoomId, mut act: impl FnMut(&Arc<Conn>)) {
         if let Some(members) = self.shard(room).get(room) {
-            members.conns.values().for_each(|seat| act(&seat.conn));
+            members.conns.values().filter(|seat| !seat.muted).for_each(|seat| act(&seat.conn));
         }
+    }
+
+    /// The first rooms after this one by name, with how many members each has. No shard is locked for longer than it
+    /// takes to look at its names.
+    pub(crate) fn page(&self, after: Option<&RoomId>, limit: usize) -> BTreeMap<RoomId, usize> {
+        let mut page = BTreeMap::new();
+        for shard in &self.shards {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            let later = shard.iter().filter(|(room, _)| after.is_none_or(|after| *room > after));
+            for (room, members) in later {
+                if page.len() < limit || page.last_key_value().is_some_and(|(last, _)| room < last) {
+                    page.insert(room.clone(), members.conns.len());
+                    if page.len() > limit {
+                        page.pop_last();
+                    }
+                }
+            }
+        }
+        page
     }
 
     /// How many rooms have members.

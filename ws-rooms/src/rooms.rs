@@ -8,12 +8,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::auth::{Authority, Credential, PeerInfo};
 use crate::backplane::{Backplane, Loss};
 use crate::config::RoomsConfig;
-use crate::directory::{Place, Target};
+use crate::directory::Place;
 use crate::error::{Error, ErrorKind};
 use crate::node::Node;
 use crate::protocol::{Close, GapReason, RoomId};
 use crate::publication::{Delivery, Fanout, Publication};
 use crate::refusal::Refusal;
+use crate::revocation::Revocation;
 use crate::session::{self, Conn};
 
 /// A cheap handle to a node's rooms. Clones are the same node.
@@ -137,16 +138,30 @@ impl Rooms {
         Ok(())
     }
 
-    /// Closes all connections of a session, those that are just being let in too.
-    #[allow(clippy::must_use_candidate, reason = "the effect is the point, the number is news")]
-    pub fn close_session(&self, session_id: &str, close: &Close) -> usize {
-        self.node.directory.close(&Target::Session(session_id.to_owned()), close)
-    }
-
-    /// Closes all connections of a user, those that are just being let in too.
-    #[allow(clippy::must_use_candidate, reason = "the effect is the point, the number is news")]
-    pub fn close_user(&self, user_id: &str, close: &Close) -> usize {
-        self.node.directory.close(&Target::User(user_id.to_owned()), close)
+    /// Takes rights back before their tokens' end, on all nodes: of a session, of a user, or to a room.
+    ///
+    /// Connections of such tokens end at once (4009), and whoever comes with one is refused (`TOKEN_REVOKED`) until the
+    /// revocation's end. One about a room takes the members out of it, whoever put them in; they are told
+    /// (`unsubscribed`, `forbidden`) and get nothing more that is published after the return. Until the revocation's
+    /// end a token of before does not get in again, and the authority is not even asked; with a newer token it is.
+    ///
+    /// Remembered for [`RoomsConfig::max_token_life`] at most, and 100,000 of them: beyond that every token issued until
+    /// then counts as ended (`TOKEN_EXPIRED`), and its holder may join nothing before the renewal. One whose end is
+    /// not later than now is about those who are there, and is not remembered.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Backplane`]: it is in force on this node all the same, and reaches the others once the backplane is
+    /// back, unless this process ends before. [`ErrorKind::QueueFull`]: it is in force on all nodes, and the
+    /// backplane had no place to keep it for those that start later.
+    ///
+    /// # Cancel safety
+    ///
+    /// In force on this node once polled. When dropped, as after an error.
+    pub async fn revoke(&self, revocation: Revocation) -> Result<(), Error> {
+        let revocation = revocation.within(self.node.config.max_token_life);
+        self.node.revoke(&revocation);
+        self.node.backplane().driver().revoke(&revocation).await
     }
 
     /// The events that feed this node were lost for a while, and its histories with them: every

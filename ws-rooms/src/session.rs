@@ -9,24 +9,26 @@ mod intake;
 mod join;
 mod outbox;
 mod pace;
+mod places;
 mod reader;
 mod renewal;
 mod requests;
+mod sweep;
 mod task;
 mod wire;
 mod writer;
 
-use self::count::Count;
 #[cfg(feature = "test-support")]
 pub(crate) use self::echo::echo;
-pub(crate) use self::heartbeat::{Heart, sweep};
+pub(crate) use self::heartbeat::Heart;
 pub(crate) use self::join::leave_all;
 pub(crate) use self::outbox::Outbox;
+use self::places::Places;
 #[cfg(fuzzing)]
 pub(crate) use self::reader::{Heard, Reader};
+pub(crate) use self::sweep::sweep;
 pub(crate) use self::task::run;
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -39,8 +41,8 @@ use crate::protocol::codec::Text;
 use crate::protocol::{Close, GapReason, Position, RoomId};
 use crate::publication::Entry;
 
-/// A connection's id; unique over all nodes.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+/// A connection's id; unique over all nodes, and in the order in which connections of a node came.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) struct ConnId(pub(crate) Uuid);
 
 /// The half of a connection that others hold: publishers, the directory, the sweep.
@@ -54,7 +56,7 @@ pub(crate) struct Conn {
     pub(crate) peer: PeerInfo,
     pub(crate) heart: Heart,
     identity: Mutex<Arc<Identity>>,
-    rooms: Mutex<HashMap<RoomId, Seat>>,
+    places: Mutex<Places>,
     outbox: Mutex<Outbox>,
     /// Wakes the task: something was queued, or a close was asked for.
     pub(crate) wake: Notify,
@@ -64,15 +66,30 @@ pub(crate) struct Conn {
 /// Who put a connection into a room.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Membership {
+    /// The client asked for it.
     Requested,
+    /// Its token names the room.
     Server,
+    /// The application put it there.
+    Given,
 }
 
-/// A connection's place in a room.
-pub(crate) struct Seat {
-    by: Membership,
-    /// The backplane's count of this member, which may be on its way.
-    count: Arc<Count>,
+// === impl ConnId ===
+
+impl ConnId {
+    /// Reads an id as the welcome says it.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        Uuid::parse_str(text).ok().map(Self)
+    }
+}
+
+// === impl Membership ===
+
+impl Membership {
+    /// Not for the client to ask for, nor to leave.
+    pub(crate) fn is_servers(self) -> bool {
+        self != Self::Requested
+    }
 }
 
 // === impl Conn ===
@@ -94,7 +111,7 @@ impl Conn {
             peer,
             heart,
             identity: Mutex::new(Arc::new(identity)),
-            rooms: Mutex::new(HashMap::new()),
+            places: Mutex::default(),
             outbox: Mutex::new(Outbox::new(queued_bytes, held_bytes)),
             wake: Notify::new(),
             metrics,
@@ -107,41 +124,6 @@ impl Conn {
 
     pub(crate) fn set_identity(&self, identity: Arc<Identity>) {
         *lock(&self.identity) = identity;
-    }
-
-    /// Who put the connection into a room, if it is there.
-    pub(crate) fn membership(&self, room: &RoomId) -> Option<Membership> {
-        lock(&self.rooms).get(room).map(|seat| seat.by)
-    }
-
-    /// The rooms, in no order.
-    pub(crate) fn rooms(&self) -> Vec<(RoomId, Membership)> {
-        lock(&self.rooms).iter().map(|(room, seat)| (room.clone(), seat.by)).collect()
-    }
-
-    /// In how many rooms it is.
-    pub(crate) fn room_count(&self) -> usize {
-        lock(&self.rooms).len()
-    }
-
-    /// Takes a place in a room; gives the count that is to be made when it had none.
-    fn sit_down(&self, room: &RoomId, by: Membership) -> Option<Arc<Count>> {
-        let mut rooms = lock(&self.rooms);
-        if let Some(seat) = rooms.get_mut(room) {
-            // A room that the server gives stays the server's.
-            if seat.by != Membership::Server {
-                seat.by = by;
-            }
-            return None;
-        }
-        let count = Arc::<Count>::default();
-        rooms.insert(room.clone(), Seat { by, count: Arc::clone(&count) });
-        Some(count)
-    }
-
-    /// Gives the place in a room up.
-    fn stand_up(&self, room: &RoomId) -> Option<Seat> {
-        lock(&self.rooms).remove(room)
     }
 
     /// Looks into or changes the outbox, accounts for its bytes, and wakes the task if there is

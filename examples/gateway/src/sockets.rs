@@ -2,6 +2,7 @@
 
 mod authority;
 mod bridge;
+mod joining;
 
 use chassis::Shell;
 use chassis::auth::Auth;
@@ -16,6 +17,7 @@ use crate::live;
 
 use self::authority::Gatekeeper;
 pub(crate) use self::bridge::{DELIVERY, LAG};
+use self::joining::{Admins, Parties};
 
 /// The node's rooms. Clones share them.
 #[derive(Clone, Debug)]
@@ -47,9 +49,9 @@ impl Sockets {
             RoomRule::prefix("user:").server_only().with_presence(),
             RoomRule::prefix("role:").server_only(),
             RoomRule::exact("broadcast").server_only(),
-            RoomRule::prefix("payment:").with_presence(),
+            RoomRule::prefix("payment:").with_presence().authorised_by(Parties::new(cache, forwarder)),
             // Samples are worth nothing once the next is there: a slow reader gets the newest, and is told.
-            RoomRule::exact(live::ROOM).local().on_slow(SlowPolicy::Latest),
+            RoomRule::exact(live::ROOM).local().on_slow(SlowPolicy::Latest).authorised_by(Admins),
         ];
         let numbered = backplane.clone();
         // Optional: without it sockets are refused or wait, and all else goes on.
@@ -57,7 +59,7 @@ impl Sockets {
             let up = numbered.is_up();
             async move { if up { Ok(()) } else { Err("the rooms' backplane is away") } }
         });
-        let gatekeeper = Gatekeeper::new(auth.verifier().clone(), tickets, cache, forwarder);
+        let gatekeeper = Gatekeeper::new(auth.verifier().clone(), tickets);
         Self { rooms: Rooms::new(rooms, gatekeeper, backplane), auth: auth.clone() }
     }
 

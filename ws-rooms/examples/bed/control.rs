@@ -6,7 +6,7 @@ use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
-use tramline_ws_rooms::{Close, Publication, RoomId};
+use tramline_ws_rooms::{Close, Publication, RoomId, Target};
 
 use crate::bed::pages::text;
 use crate::{Answer, Bed};
@@ -42,8 +42,9 @@ async fn work(bed: &Bed, path: &str, asked: &Value) -> Option<()> {
             bed.nodes.node(2).publish(publication).await.ok()?;
         }
         "/revoke" => {
+            let user = Target::User(asked["user"].as_str()?.to_owned());
             for node in bed.nodes.all() {
-                node.close_user(asked["user"].as_str()?, &Close::SESSION_REVOKED);
+                node.close(&user, &Close::SESSION_REVOKED);
             }
         }
         "/drain" => {

@@ -17,6 +17,7 @@ use crate::config::HistoryConfig;
 use crate::error::Error;
 use crate::presence::Presence;
 use crate::protocol::{GapReason, Member, Position, RoomId};
+use crate::revocation::{Known, Revocation};
 
 use self::log::Logs;
 use self::total::Total;
@@ -40,6 +41,7 @@ struct Shared {
     sinks: RwLock<Vec<Sink>>,
     kept: Gauge,
     presence: Mutex<Presence>,
+    revoked: Known,
 }
 
 // === impl MemoryBackplane ===
@@ -64,6 +66,7 @@ impl MemoryBackplane {
                 sinks: RwLock::new(Vec::new()),
                 kept: metrics::gauge!("ws.history.bytes"),
                 presence: Mutex::default(),
+                revoked: Known::new(),
             }),
         }
     }
@@ -155,7 +158,9 @@ impl Driver for MemoryBackplane {
     fn attach(&self, sink: Sink) {
         let mut sinks = self.shared.sinks.write().unwrap_or_else(PoisonError::into_inner);
         sinks.retain(|sink| !sink.is_gone());
-        sinks.push(sink);
+        sinks.push(sink.clone());
+        drop(sinks);
+        self.shared.revoked.in_force().iter().for_each(|revocation| sink.revoke(revocation));
     }
 
     async fn publish(&self, fanout: Fanout) -> Result<(), Error> {
@@ -212,6 +217,16 @@ impl Driver for MemoryBackplane {
 
     async fn present(&self, room: &RoomId) -> Result<Vec<Member>, Error> {
         Ok(self.settled().members(room))
+    }
+
+    async fn revoke(&self, revocation: &Revocation) -> Result<(), Error> {
+        // ORDER: known before it is told, as a sink is there before it is told what is known.
+        if self.shared.revoked.insert(revocation) {
+            for sink in self.sinks().iter() {
+                sink.revoke(revocation);
+            }
+        }
+        Ok(())
     }
 
     #[allow(clippy::cast_precision_loss, reason = "a gauge of bytes far below 2^52")]

@@ -12,6 +12,7 @@ mod presence;
 mod reach;
 mod reader;
 mod recoveries;
+mod revocations;
 mod room;
 mod scripts;
 mod session;
@@ -27,17 +28,19 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::backplane::{Driver, Entry, Fanout, Loss, Recovery, RecoveryBounds, Sink};
 use crate::error::{Error, ErrorKind};
 use crate::protocol::{GapReason, Member, Position, RoomId};
+use crate::revocation::{Known, Revocation};
 
 use self::connection::Connector;
 use self::presence::{Attendance, Keeper};
 use self::reader::{Command, Reader};
 use self::recoveries::Recover;
+use self::revocations::Crier;
 use self::there::Moved;
 use self::writer::{Job, Work, Writer};
 
@@ -56,10 +59,13 @@ pub struct RedisBackplane {
     bytes: Arc<Semaphore>,
     commands: mpsc::Sender<Command>,
     /// Taken by the first node.
-    tasks: Arc<Mutex<Option<(Writer, Reader, Keeper)>>>,
+    tasks: Arc<Mutex<Option<Tasks>>>,
+    revocations: mpsc::Sender<revocations::Job>,
     /// Ends the keeper with the last handle; the others end with their queues.
     end: Arc<DropGuard>,
 }
+
+type Tasks = (Writer, Reader, Keeper, Crier);
 
 /// Nobody waits that long for an answer, and timers are made of it.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(600);
@@ -73,6 +79,8 @@ struct Shared {
     /// Rooms whose last member has left since the reader looked.
     left: Mutex<HashSet<RoomId>>,
     attendance: Arc<Attendance>,
+    /// What sinks that are attached later have to be told.
+    revoked: Known,
     /// Since when Redis is away.
     away: Mutex<Option<Instant>>,
 }
@@ -100,6 +108,7 @@ impl RedisBackplane {
             members: Mutex::default(),
             left: Mutex::default(),
             attendance: Arc::default(),
+            revoked: Known::new(),
             away: Mutex::new(Some(Instant::now())),
         });
         let (jobs, queue) = mpsc::channel(QUEUED);
@@ -107,12 +116,14 @@ impl RedisBackplane {
         let writer = Writer::new(Arc::clone(&shared.connector), queue);
         let reader = Reader::new(Arc::clone(&shared), asked);
         let keeper = Keeper::new(Arc::clone(&shared.connector), Arc::clone(&shared.attendance));
+        let (crier, revocations) = Crier::new(Arc::clone(&shared));
         Ok(Self {
             shared,
             jobs,
             bytes: Arc::new(Semaphore::new(QUEUED_BYTES)),
             commands,
-            tasks: Arc::new(Mutex::new(Some((writer, reader, keeper)))),
+            tasks: Arc::new(Mutex::new(Some((writer, reader, keeper, crier)))),
+            revocations,
             end: Arc::new(CancellationToken::new().drop_guard()),
         })
     }
@@ -151,14 +162,16 @@ impl Driver for RedisBackplane {
     fn attach(&self, sink: Sink) {
         let mut sinks = self.shared.sinks.write().unwrap_or_else(PoisonError::into_inner);
         sinks.retain(|sink| !sink.is_gone());
-        sinks.push(sink);
+        sinks.push(sink.clone());
         drop(sinks);
+        self.shared.revoked.in_force().iter().for_each(|revocation| sink.revoke(revocation));
         let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some((writer, reader, keeper)) = tasks {
+        if let Some((writer, reader, keeper, crier)) = tasks {
             // They end when the last handle is gone.
             tokio::spawn(writer.run());
             tokio::spawn(reader.run());
             tokio::spawn(keeper.run(self.end.token().clone()));
+            tokio::spawn(crier.run(self.end.token().clone()));
         }
     }
 
@@ -241,6 +254,17 @@ impl Driver for RedisBackplane {
         Ok(members.to_vec())
     }
 
+    async fn revoke(&self, revocation: &Revocation) -> Result<(), Error> {
+        // In force here whatever Redis says; the task writes it once Redis is there.
+        self.shared.revoke(revocation);
+        let (job, answer) = revocations::Job::new(revocation.clone());
+        let told = async {
+            self.revocations.send(job).await.map_err(|_| away())?;
+            answer.await.map_err(|_| away())?
+        };
+        timeout(self.patience(), told).await.unwrap_or_else(|_| Err(away()))
+    }
+
     fn is_up(&self) -> bool {
         let away = *self.shared.away.lock().unwrap_or_else(PoisonError::into_inner);
         away.is_none_or(|since| since.elapsed() < self.patience())
@@ -283,6 +307,14 @@ impl Shared {
             match moved {
                 Moved::Joined(user) => sink.joined(room, user),
                 Moved::Left(user) => sink.left(room, user),
+            }
+        }
+    }
+
+    fn revoke(&self, revocation: &Revocation) {
+        if self.revoked.insert(revocation) {
+            for sink in self.sinks.read().unwrap_or_else(PoisonError::into_inner).iter() {
+                sink.revoke(revocation);
             }
         }
     }

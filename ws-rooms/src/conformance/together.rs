@@ -1,11 +1,16 @@
 //! What holds for nodes together.
 
 use std::collections::HashSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
 
 use super::Capabilities;
-use super::harness::{connect, connect_at, next, node, publish, subscribe};
+use super::harness::{connect, connect_as, connect_at, next, node, publish, room, subscribe};
+use crate::auth::{Credential, PeerInfo};
 use crate::backplane::Backplane;
 use crate::protocol::{Position, ServerFrame};
+use crate::revocation::Revocation;
 
 pub(super) async fn nodes_share_numbers(first: Backplane, second: Backplane) {
     let (east, west) = (node(first), node(second));
@@ -128,6 +133,30 @@ pub(super) async fn a_place_lost_on_one_node_is_told_on_both(first: Backplane, s
         let answer = subscribe(reader, Some(Position::new(old[0].as_str(), 1))).await;
         assert_eq!((answer.recovered, answer.offset), (Some(false), 1));
     }
+}
+
+/// Connections end and are refused on both nodes, and on one that is attached later.
+pub(super) async fn what_is_revoked_is_so_on_all_nodes(first: Backplane, second: Backplane) {
+    let nodes = [node(first), node(second.clone())];
+    let (mut ada, _) = connect_as(&nodes[1], "ada", "a").await;
+    let (mut bob, _) = connect_as(&nodes[1], "bob", "a").await;
+    let until = Timestamp::now() + Duration::from_secs(600);
+    let revoked = nodes[0].revoke(Revocation::user("ada", until)).await;
+    revoked.expect("the backplane is there");
+    let ServerFrame::Goodbye(goodbye) = next(&mut ada).await else { panic!("a goodbye is due") };
+    assert_eq!(goodbye.code, 4009);
+    let peer = PeerInfo::new([127, 0, 0, 1].into());
+    for node in [&nodes[0], &nodes[1], &node(second)] {
+        let ada = node.admit(Credential::Bearer("ada".to_owned()), peer.clone()).await;
+        assert_eq!(ada.err().map(|refusal| refusal.code), Some("TOKEN_REVOKED"));
+    }
+    let revoked = nodes[0].revoke(Revocation::room(room("b"), until)).await;
+    revoked.expect("the backplane is there");
+    let ServerFrame::Unsubscribed { room, .. } = next(&mut bob).await else { panic!("a room is to go") };
+    assert_eq!(room, "b");
+    publish(&nodes[0], &["b", "a"], "e").await;
+    let ServerFrame::Event(event) = next(&mut bob).await else { panic!("an event is due") };
+    assert_eq!(event.room.as_str(), "a");
 }
 
 /// A reader whose node is gone comes back to another one.

@@ -1,22 +1,27 @@
-//! Signs of life, by one sweep over all connections instead of timers in each.
+//! Signs of life, looked at by one [sweep](super::sweep) over all connections instead of timers in each.
 
-use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 
 use crate::config::HeartbeatConfig;
-use crate::node::Node;
 use crate::protocol::{Close, codec};
 use crate::session::Conn;
+
+/// Within this those come back whose life is over.
+const COME_BACK: Duration = Duration::from_secs(1);
 
 /// When things last happened on a connection, in milliseconds since `start`; 0 is «not pending».
 ///
 /// Written by the connection's task, read by the sweep.
 pub(crate) struct Heart {
     start: Instant,
+    /// When it was made.
+    since: u64,
+    /// When its drawn life is over.
+    over: Option<u64>,
     /// When something last came from the peer, or a full socket could be written to because the peer had read.
     last_sign: AtomicU64,
     last_write: AtomicU64,
@@ -26,6 +31,8 @@ pub(crate) struct Heart {
     stuck_since: AtomicU64,
     expires: AtomicU64,
     noticed: AtomicBool,
+    /// Whether the welcome is out: no frame comes before it.
+    welcomed: AtomicBool,
     /// Set by the sweep, taken by the task.
     ping_wanted: AtomicBool,
     /// Set by the sweep; the task drops the socket without another word.
@@ -35,19 +42,28 @@ pub(crate) struct Heart {
 // === impl Heart ===
 
 impl Heart {
-    pub(crate) fn new(start: Instant, expires_at: Timestamp) -> Self {
-        let heart = Self {
+    /// `lifetime` is what it may live at most; how long it does is drawn.
+    pub(crate) fn new(start: Instant, expires_at: Timestamp, lifetime: Option<Duration>) -> Self {
+        let mut heart = Self {
             start,
+            since: 0,
+            over: None,
             last_sign: AtomicU64::new(0),
             last_write: AtomicU64::new(0),
             last_ping: AtomicU64::new(0),
             stuck_since: AtomicU64::new(0),
             expires: AtomicU64::new(0),
             noticed: AtomicBool::new(false),
+            welcomed: AtomicBool::new(false),
             ping_wanted: AtomicBool::new(false),
             dead: AtomicBool::new(false),
         };
         let now = heart.now();
+        heart.since = now;
+        heart.over = lifetime.map(|life| {
+            let life = life.mul_f64(1.0 - rand::random::<f64>() / 4.0);
+            now.saturating_add(millis(life))
+        });
         heart.last_sign.store(now, Ordering::Relaxed);
         heart.last_write.store(now, Ordering::Relaxed);
         heart.last_ping.store(now, Ordering::Relaxed);
@@ -63,6 +79,11 @@ impl Heart {
         let end = self.now().saturating_add(millis(left)).max(1);
         self.expires.store(end, Ordering::Relaxed);
         self.noticed.store(false, Ordering::Relaxed);
+    }
+
+    /// The welcome is queued.
+    pub(crate) fn welcomed(&self) {
+        self.welcomed.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn read(&self) {
@@ -108,30 +129,24 @@ impl Heart {
         self.dead.store(true, Ordering::Relaxed);
     }
 
+    /// How long it has been there.
+    pub(crate) fn age(&self) -> Duration {
+        Duration::from_millis(self.now() - self.since)
+    }
+
+    /// How long nothing has come from the peer.
+    pub(crate) fn silence(&self) -> Duration {
+        Duration::from_millis(self.now().saturating_sub(self.last_sign.load(Ordering::Relaxed)))
+    }
+
     fn now(&self) -> u64 {
         // Never 0, which means «not pending».
         millis(self.start.elapsed()).max(1)
     }
 }
 
-/// Looks at every connection each [`HeartbeatConfig::sweep_every`]; ends with the node.
-pub(crate) async fn sweep(node: Weak<Node>, config: HeartbeatConfig) {
-    let mut ticks = tokio::time::interval(config.sweep_every);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        let Some(node) = node.upgrade() else { return };
-        let conns = node.directory.all();
-        node.metrics.show(conns.len(), node.registry.rooms());
-        // Rooms of this node only have no history to tidy up.
-        node.tidy();
-        for conn in conns {
-            check(&conn, &config);
-        }
-    }
-}
-
-fn check(conn: &Conn, config: &HeartbeatConfig) {
+/// Looks at one connection: whether it lives, and what it has to be told.
+pub(super) fn check(conn: &Conn, config: &HeartbeatConfig) {
     let heart = &conn.heart;
     let now = heart.now();
     let since = |cell: &AtomicU64| now.saturating_sub(cell.load(Ordering::Relaxed));
@@ -151,9 +166,19 @@ fn check(conn: &Conn, config: &HeartbeatConfig) {
         conn.close(Close::TOKEN_ENDED);
         return;
     }
-    if now + millis(config.expiry_notice) >= expires && !heart.noticed.swap(true, Ordering::Relaxed) {
+    if heart.over.is_some_and(|over| now >= over) {
+        // Drawn, since many that came together may go in one sweep.
+        let delay = COME_BACK.mul_f64(rand::random::<f64>());
+        conn.close(Close { reason: "lifetime".into(), ..Close::DRAIN }.with_retry_after(delay));
+        return;
+    }
+    let may_speak = heart.welcomed.load(Ordering::Relaxed);
+    if may_speak
+        && now + millis(config.expiry_notice) >= expires
+        && !heart.noticed.swap(true, Ordering::Relaxed)
+    {
         conn.push(codec::ping(Some(conn.identity().expires_at)));
-    } else if since(&heart.last_write) >= millis(config.frame_after) {
+    } else if may_speak && since(&heart.last_write) >= millis(config.frame_after) {
         conn.push(codec::ping(None));
         // Counted from the push: a stuck socket must not collect one per sweep.
         heart.last_write.store(now, Ordering::Relaxed);

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::auth::Access;
 use crate::backplane::RecoveryBounds;
 use crate::error::{Error, ErrorKind};
 use crate::node::Node;
-use crate::protocol::codec::Text;
+use crate::protocol::codec::{self, Text};
 use crate::protocol::{Position, RoomId};
 use crate::session::outbox::Joined;
 use crate::session::{Conn, Membership};
@@ -37,12 +38,17 @@ pub(super) async fn join(
             leave(node, conn, room);
             return Err(error);
         }
+        // ORDER: a member first. A revocation is known before it looks for members, so one of the two sees the other.
+        if node.directory.known.in_room(&conn.identity(), room) != Access::Allowed {
+            leave(node, conn, room);
+            return Err(Error::new(ErrorKind::Backplane));
+        }
     }
     let limits = &node.config.limits;
     let bounds = RecoveryBounds::new(limits.recovery_events, limits.recovery_bytes);
     match lane.recover(room, since, bounds).await {
         Ok(_) if conn.membership(room).is_none() => {
-            // A renewal has taken the room away meanwhile, and has said so.
+            // It was taken away meanwhile, and the client was told.
             Err(Error::new(ErrorKind::Backplane))
         }
         Ok(recovery) => {
@@ -75,6 +81,12 @@ pub(super) fn leave(node: &Arc<Node>, conn: &Arc<Conn>, room: &RoomId) {
     if let Some(seat) = seat {
         seat.count.leave(node, room);
     }
+}
+
+/// Takes the connection out of a room that it has no more right to, and tells it so.
+pub(super) fn expel(node: &Arc<Node>, conn: &Arc<Conn>, room: &RoomId) {
+    leave(node, conn, room);
+    conn.push(codec::unsubscribed(&None, room.as_str(), Some("forbidden")));
 }
 
 /// Takes the connection out of all rooms, at its end.

@@ -7,9 +7,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::auth::{Access, Credential, Identity};
 use crate::node::Node;
-use crate::protocol::codec;
-use crate::protocol::{Id, RoomId};
-use crate::session::join::leave;
+use crate::protocol::{Id, codec};
+use crate::session::join::expel;
 use crate::session::{Conn, Membership};
 
 /// Questions about rooms at a time. A hundred rooms in the time of thirteen, and no storm on whoever is asked.
@@ -41,13 +40,12 @@ pub(super) async fn renew(node: Arc<Node>, conn: Arc<Conn>, id: Id, token: Strin
         conn.push(codec::error(&id, "FORBIDDEN", message, false));
         return None;
     }
+    let before = conn.identity();
     if let Some(close) = node.directory.renew(&conn, &identity, started) {
         conn.close(close);
         return None;
     }
-    let before = conn.identity();
     conn.heart.renew(identity.expires_at);
-    conn.set_identity(Arc::clone(&identity));
     shrink(&node, &conn, &identity, before.role != identity.role).await;
     Some(Renewed { id, identity })
 }
@@ -62,7 +60,9 @@ async fn shrink(node: &Arc<Node>, conn: &Arc<Conn>, identity: &Identity, another
         match by {
             Membership::Server if identity.rooms.contains(&room) => {}
             // ORDER: these go before anything is awaited.
-            Membership::Server => drop_room(node, conn, &room),
+            Membership::Server => expel(node, conn, &room),
+            // The application put it there, and takes it out.
+            Membership::Given => {}
             Membership::Requested => requested.push(room),
         }
     }
@@ -81,12 +81,7 @@ async fn shrink(node: &Arc<Node>, conn: &Arc<Conn>, identity: &Identity, another
             Access::Unavailable => another_role,
         };
         if goes && conn.membership(&room) == Some(Membership::Requested) {
-            drop_room(node, conn, &room);
+            expel(node, conn, &room);
         }
     }
-}
-
-fn drop_room(node: &Arc<Node>, conn: &Arc<Conn>, room: &RoomId) {
-    leave(node, conn, room);
-    conn.push(codec::unsubscribed(&None, room.as_str(), Some("forbidden")));
 }

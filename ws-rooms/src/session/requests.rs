@@ -23,19 +23,32 @@ const LISTED: usize = 1_000;
 /// Joins the rooms that the identity names and says welcome.
 pub(super) async fn open(node: Arc<Node>, conn: Arc<Conn>) {
     let identity = conn.identity();
-    if let Some(joined) = join_server_rooms(&node, &conn, &identity.rooms).await {
+    if let Some(joined) = join_server_rooms(&node, &conn, &identity.rooms, Membership::Server).await {
         release(&node, &conn, joined, |joined| {
             codec::welcome(&node.config, &conn.name, &conn.user, &places(joined), identity.expires_at)
         });
+        conn.heart.welcomed();
     }
 }
 
 /// Joins the rooms of a new token and says so: the last step of a renewal.
 pub(super) async fn renewed(node: Arc<Node>, conn: Arc<Conn>, renewed: Renewed) {
     let Renewed { id, identity } = renewed;
-    if let Some(joined) = join_server_rooms(&node, &conn, &identity.rooms).await {
+    if let Some(joined) = join_server_rooms(&node, &conn, &identity.rooms, Membership::Server).await {
         release(&node, &conn, joined, |joined| {
             codec::authenticated(&id, identity.expires_at, &places(joined))
+        });
+    }
+}
+
+/// Joins a room that the application gives, and says so.
+pub(super) async fn given(node: Arc<Node>, conn: Arc<Conn>, room: RoomId) {
+    let rooms = [room];
+    let joined = join_server_rooms(&node, &conn, &rooms, Membership::Given).await;
+    conn.end_join();
+    for joined in joined.into_iter().flatten() {
+        release(&node, &conn, vec![joined], |joined| {
+            codec::subscribed(&None, &joined[0].room, &joined[0].recovery.position, None)
         });
     }
 }
@@ -59,7 +72,7 @@ async fn subscribe(node: &Arc<Node>, conn: &Arc<Conn>, id: &Id, name: &str, sinc
         return forbidden(conn, id);
     };
     let membership = conn.membership(&room);
-    if membership != Some(Membership::Server) {
+    if !membership.is_some_and(Membership::is_servers) {
         if membership.is_none() && conn.room_count() >= node.config.limits.rooms_per_connection {
             let message = "this connection is in as many rooms as it may be";
             return conn.push(codec::error(id, "TOO_MANY_ROOMS", message, false));
@@ -93,8 +106,7 @@ fn unsubscribe(node: &Arc<Node>, conn: &Arc<Conn>, id: &Id, name: &str) {
     let Ok(room) = RoomId::parse(name) else {
         return forbidden(conn, id);
     };
-    let membership = conn.membership(&room);
-    if membership == Some(Membership::Server) {
+    if conn.membership(&room).is_some_and(Membership::is_servers) {
         return forbidden(conn, id);
     }
     leave(node, conn, &room);
@@ -130,7 +142,13 @@ async fn may_join(node: &Node, conn: &Conn, room: &RoomId) -> Access {
 
 /// Joins what the server gives. Nobody could ask for these rooms again, and to be in them unheard would be silent
 /// loss: when one cannot be joined the connection ends, and the client comes back a little later.
-async fn join_server_rooms(node: &Arc<Node>, conn: &Arc<Conn>, rooms: &[RoomId]) -> Option<Vec<Joined>> {
+async fn join_server_rooms(
+    node: &Arc<Node>,
+    conn: &Arc<Conn>,
+    rooms: &[RoomId],
+    by: Membership,
+) -> Option<Vec<Joined>> {
+    let identity = conn.identity();
     let bound = node.config.limits.rooms_per_connection;
     if rooms.len() > bound {
         tracing::warn!(
@@ -141,7 +159,11 @@ async fn join_server_rooms(node: &Arc<Node>, conn: &Arc<Conn>, rooms: &[RoomId])
     }
     let mut joined = Vec::with_capacity(rooms.len().min(bound));
     for room in rooms.iter().take(bound) {
-        match join(node, conn, room, Membership::Server, None).await {
+        if node.directory.known.in_room(&identity, room) == Access::Forbidden {
+            tracing::debug!(%room, "not joined: the right to it was revoked");
+            continue;
+        }
+        match join(node, conn, room, by, None).await {
             Ok(place) => joined.push(place),
             Err(error) => {
                 tracing::warn!(%room, error = &error as &dyn std::error::Error, "room not joined");

@@ -13,7 +13,7 @@ use crate::protocol::{BadFrame, Close, Id, Parsed, Request};
 use crate::session::pace::Pace;
 use crate::session::renewal::{self, Renewed};
 use crate::session::wire::{Step, Wire};
-use crate::session::{Conn, requests};
+use crate::session::{Conn, join, requests};
 
 /// Requests that wait for the one in progress. A second's worth; more is answered «busy».
 const BACKLOG: usize = 32;
@@ -72,6 +72,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 // Boxed: the end's timers are no part of the life before it.
                 return Box::pin(self.finish(close)).await;
             }
+            self.leave_rooms();
             self.write();
             self.next_work();
             tokio::select! {
@@ -113,6 +114,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         self.conn.outbox(|outbox| outbox.take(BATCH, |queued| wire.push(queued)))
     }
 
+    /// Leaves the rooms that it is to leave, whatever request is in progress.
+    fn leave_rooms(&self) {
+        for room in self.conn.take_leaves() {
+            join::expel(&self.node, &self.conn, &room);
+        }
+    }
+
     fn next_work(&mut self) {
         // Answers are not bounded by the queue's size: take a request up when there is room.
         if self.work.is_some() || !self.conn.outbox(|outbox| outbox.has_room()) {
@@ -121,6 +129,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         let (node, conn) = (Arc::clone(&self.node), Arc::clone(&self.conn));
         if let Some(renewed) = self.renewed.take() {
             self.work = Some(Box::pin(requests::renewed(node, conn, renewed)));
+            return;
+        }
+        if let Some(room) = self.conn.take_join() {
+            self.work = Some(Box::pin(requests::given(node, conn, room)));
             return;
         }
         match self.backlog.pop_front() {

@@ -1,7 +1,7 @@
 //! Renewal, shrunk roles, and sessions that end.
 
 use serde_json::json;
-use tramline_ws_rooms::{Backplane, Close, Credential, Rooms};
+use tramline_ws_rooms::{Backplane, Close, Credential, Rooms, Target};
 
 use crate::support::{Gatekeeper, Peer, config, node, peer, publish, settle};
 
@@ -86,7 +86,7 @@ async fn an_ended_session_closes_its_connections_and_no_others() {
     let mut ended = Peer::connect(&rooms, "ada/customer/s1").await;
     let mut other = Peer::connect(&rooms, "ada/customer/s2").await;
     publish(&rooms, &["user:ada"], "e1").await;
-    assert_eq!(rooms.close_session("s1", &Close::SESSION_REVOKED), 1);
+    assert_eq!(rooms.close(&Target::Session("s1".into()), &Close::SESSION_REVOKED), 1);
     publish(&rooms, &["user:ada"], "e2").await;
     let (frames, code) = ended.rest().await;
     assert_eq!(code, Some(4009));
@@ -98,10 +98,10 @@ async fn an_ended_session_closes_its_connections_and_no_others() {
     for id in ["e1", "e2"] {
         assert_eq!(other.expect("event").await["event"]["id"], id);
     }
-    assert_eq!(rooms.close_user("ada", &Close::SESSION_REVOKED), 1);
+    assert_eq!(rooms.close(&Target::User("ada".into()), &Close::SESSION_REVOKED), 1);
     assert_eq!(other.rest().await.1, Some(4009));
     settle().await;
-    assert_eq!(rooms.close_user("ada", &Close::SESSION_REVOKED), 0);
+    assert_eq!(rooms.close(&Target::User("ada".into()), &Close::SESSION_REVOKED), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -114,7 +114,7 @@ async fn a_session_that_ends_while_its_token_is_checked_does_not_get_in() {
         async move { rooms.admit(Credential::Bearer("ada/customer/s1".into()), peer()).await }
     });
     settle().await;
-    rooms.close_session("s1", &Close::SESSION_REVOKED);
+    rooms.close(&Target::Session("s1".into()), &Close::SESSION_REVOKED);
     gatekeeper.door.add_permits(1);
     let refusal = admitting.await.unwrap().unwrap_err();
     assert_eq!(refusal.code, "TOKEN_REVOKED");
@@ -129,7 +129,7 @@ async fn a_renewal_moves_the_connection_to_its_new_session() {
     let rooms = node();
     let mut ada = Peer::connect(&rooms, "ada/customer/s1").await;
     ada.ask(json!({"type": "auth", "token": "ada/customer/s2"})).await;
-    assert_eq!(rooms.close_session("s1", &Close::SESSION_REVOKED), 0);
-    assert_eq!(rooms.close_session("s2", &Close::SESSION_REVOKED), 1);
+    assert_eq!(rooms.close(&Target::Session("s1".into()), &Close::SESSION_REVOKED), 0);
+    assert_eq!(rooms.close(&Target::Session("s2".into()), &Close::SESSION_REVOKED), 1);
     assert_eq!(ada.rest().await.1, Some(4009));
 }

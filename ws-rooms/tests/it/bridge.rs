@@ -3,26 +3,22 @@
 use serde_json::json;
 use tramline_event_hub::topology::{Binding, Exchange, Queue, Topology};
 use tramline_event_hub::{ConsumerConfig, Event, Hub, MemoryConfig, Outcome};
-use tramline_ws_rooms::{Bridge, RoomId};
+use tramline_ws_rooms::{Bridge, BridgeRule, Rooms};
 
-use crate::support::{Peer, node, room};
+use crate::support::{Peer, node, publish};
 
-fn route(event: &Event) -> Vec<RoomId> {
-    match event.event_type.as_str() {
-        "payments.payment.created" => {
-            let data: serde_json::Value = event.data().unwrap();
-            ["senderId", "recipientId"]
-                .iter()
-                .map(|party| room(&format!("user:{}", data[party].as_str().unwrap())))
-                .chain([room("role:admin")])
-                .collect()
-        }
-        _ => Vec::new(),
-    }
+fn bridge(rooms: &Rooms) -> Bridge {
+    let rule = |pattern: &str, rooms: &[&str]| BridgeRule::new(pattern, rooms).unwrap();
+    let rules = vec![
+        rule("payments.payment.created", &["user:{senderId}", "user:{recipientId}", "role:admin"]),
+        // The first that matches counts.
+        rule("payments.payment.*", &["broadcast"]),
+    ];
+    Bridge::new(rooms.clone(), rules)
 }
 
 #[tokio::test]
-async fn an_event_reaches_the_rooms_that_the_route_names() {
+async fn an_event_reaches_the_rooms_that_the_rule_names() {
     let hub = Hub::memory(MemoryConfig::default());
     let topology = Topology::new()
         .exchange(Exchange::topic("events"))
@@ -36,7 +32,7 @@ async fn an_event_reaches_the_rooms_that_the_route_names() {
 
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let consuming = tokio::spawn({
-        let (hub, bridge) = (hub.clone(), Bridge::new(rooms.clone(), route));
+        let (hub, bridge) = (hub.clone(), bridge(&rooms));
         async move {
             let stopped = async { drop(stopped.await) };
             hub.consume("gateway.events", ConsumerConfig::default(), bridge, stopped).await
@@ -64,7 +60,7 @@ async fn an_event_that_no_room_can_take_leaves_a_gap() {
     let rooms = node();
     let mut ada = Peer::connect(&rooms, "ada/customer/s1").await;
     let mut eve = Peer::connect(&rooms, "eve/customer/s2").await;
-    let bridge = Bridge::new(rooms.clone(), route);
+    let bridge = bridge(&rooms);
     let data = json!({"senderId": "ada", "recipientId": "bob", "note": "x".repeat(70_000)});
     let large = Event::new("payments.payment.created", "payments", &data).unwrap();
     // A redelivery is no second gap.
@@ -91,11 +87,62 @@ async fn an_event_that_no_room_can_take_leaves_a_gap() {
 async fn an_event_for_too_many_rooms_leaves_a_gap_in_each() {
     let rooms = node();
     let mut ada = Peer::connect(&rooms, "ada/customer/s1").await;
-    let many =
-        |_: &Event| (0..200).map(|user| room(&format!("user:u{user}"))).chain([room("user:ada")]).collect();
-    let bridge = Bridge::new(rooms.clone(), many);
+    let many = (0..200).map(|user| format!("user:u{user}")).chain(["user:ada".to_owned()]);
+    let bridge = Bridge::new(rooms.clone(), vec![BridgeRule::new("#", many).unwrap()]);
     let event = Event::new("payments.payment.created", "payments", &json!({})).unwrap();
     assert!(matches!(bridge.carry(&event).await, Outcome::Reject { .. }));
     let gap = ada.expect("gap").await;
     assert_eq!((&gap["room"], &gap["reason"]), (&json!("user:ada"), &json!("source")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_goes_by_the_first_rule_of_its_type() {
+    let rooms = node();
+    let mut ada = Peer::connect(&rooms, "ada/customer/s1").await;
+    let bridge = bridge(&rooms);
+    let data = json!({"senderId": "bob", "recipientId": "bob"});
+    for (name, expected) in [
+        ("payments.payment.created", vec!["user:bob", "user:bob", "role:admin"]),
+        ("payments.payment.failed", vec!["broadcast"]),
+        ("payments.other", vec![]),
+    ] {
+        let event = Event::new(name, "payments", &data).unwrap();
+        let rooms: Vec<_> = bridge.rooms_of(&event).iter().map(ToString::to_string).collect();
+        assert_eq!(rooms, expected);
+        assert!(matches!(bridge.carry(&event).await, Outcome::Ack));
+    }
+    assert_eq!(ada.expect("event").await["event"]["type"], "payments.payment.failed");
+    ada.quiet().await;
+}
+
+/// The feed says that it has lost its place before it brings what follows; nobody may take that for what came next.
+#[tokio::test(start_paused = true)]
+async fn a_lost_source_is_told_before_what_follows() {
+    let rooms = node();
+    let mut ada = Peer::connect(&rooms, "ada/customer/s1").await;
+    let bridge = bridge(&rooms);
+    publish(&rooms, &["user:ada"], "before").await;
+    ada.expect("event").await;
+    bridge.lose_source();
+    let data = json!({"senderId": "ada", "recipientId": "bob"});
+    let event = Event::new("payments.payment.created", "payments", &data).unwrap();
+    assert!(matches!(bridge.carry(&event).await, Outcome::Ack));
+    let mut of_ada = Vec::new();
+    ada.frame_until_pong(&mut of_ada).await;
+    let frames: Vec<_> =
+        of_ada.iter().map(|frame| (frame["type"].clone(), frame["offset"].clone())).collect();
+    assert_eq!(frames, [(json!("gap"), json!(0)), (json!("event"), json!(1))]);
+}
+
+/// And when nothing follows, too.
+#[tokio::test(start_paused = true)]
+async fn a_lost_source_is_told_though_nothing_follows() {
+    let rooms = node();
+    let mut ada = Peer::connect(&rooms, "ada/customer/s1").await;
+    let bridge = bridge(&rooms);
+    bridge.lose_source();
+    for _ in 0..3 {
+        assert_eq!(ada.expect("gap").await["reason"], "source");
+    }
+    ada.quiet().await;
 }

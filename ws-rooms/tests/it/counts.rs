@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 use tramline_ws_rooms::backplane::{Driver, Fanout, Loss, MemoryBackplane, Recovery, RecoveryBounds, Sink};
 use tramline_ws_rooms::protocol::{Member, Position};
-use tramline_ws_rooms::{Backplane, Error, ErrorKind, GapReason, HistoryConfig, RoomId, Rooms};
+use tramline_ws_rooms::{Backplane, Error, ErrorKind, GapReason, HistoryConfig, Revocation, RoomId, Rooms};
 
 use crate::support::{Gatekeeper, Peer, config, settle};
 
@@ -93,6 +93,10 @@ impl Driver for Counting {
 
     async fn present(&self, room: &RoomId) -> Result<Vec<Member>, Error> {
         self.inner.present(room).await
+    }
+
+    async fn revoke(&self, revocation: &Revocation) -> Result<(), Error> {
+        self.inner.revoke(revocation).await
     }
 }
 

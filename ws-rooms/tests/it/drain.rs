@@ -58,3 +58,30 @@ async fn who_does_not_go_is_cut() {
     assert!(start.elapsed() <= Duration::from_secs(3));
     assert_eq!(rooms.stats().queued_bytes, 0);
 }
+
+/// Each for a time of its own, and never longer than the bound.
+#[tokio::test(start_paused = true)]
+async fn a_life_that_is_over_ends_as_in_a_drain() {
+    let mut config = crate::support::config();
+    config.max_lifetime = Some(Duration::from_secs(100));
+    let rooms = crate::support::node_with(config);
+    let mut peers = Vec::new();
+    for n in 0..16 {
+        peers.push(Peer::connect(&rooms, &format!("u{n}/customer/s{n}")).await);
+    }
+    publish(&rooms, &["broadcast"], "last").await;
+    let start = tokio::time::Instant::now();
+    let ends = peers.into_iter().map(|mut peer| async move {
+        let (frames, code) = peer.rest().await;
+        let goodbye = frames.last().unwrap();
+        assert_eq!((code, &goodbye["reason"]), (Some(4200), &json!("lifetime")));
+        assert!(goodbye["retryAfterMs"].as_u64().is_some_and(|delay| delay <= 1_000), "{goodbye}");
+        assert_eq!(frames[0]["type"], "event", "what was queued is still sent");
+        start.elapsed().as_secs()
+    });
+    let lives: Vec<u64> = futures_util::future::join_all(ends).await;
+    assert!(lives.iter().all(|life| (74..=101).contains(life)), "{lives:?}");
+    assert!(lives.iter().collect::<HashSet<_>>().len() > 3, "drawn for each: {lives:?}");
+    // Nobody is kept out: they come back at once.
+    Peer::connect(&rooms, "u0/customer/s0").await;
+}

@@ -114,3 +114,25 @@ async fn a_renewed_token_moves_the_end() {
     settle().await;
     assert_eq!(rooms.stats().connections, 0);
 }
+
+/// More connections than one slice of the sweep: each is looked at in each round, once.
+#[tokio::test(start_paused = true)]
+async fn a_sweep_in_slices_leaves_nobody_out() {
+    const MANY: usize = 1_300;
+    let mut config = crate::support::config();
+    (config.limits.connections_per_address, config.limits.connections_per_user) = (MANY, MANY);
+    let rooms = crate::support::node_with(config);
+    let mut peers = Vec::new();
+    for n in 0..MANY {
+        peers.push(Peer::connect_with_pipe(&rooms, &format!("u{n}/customer/s/50"), 1_024).await);
+    }
+    let start = Instant::now();
+    let lives = peers.into_iter().map(|mut peer| async move {
+        let (frames, code) = peer.rest().await;
+        let notices = frames.iter().filter(|frame| frame.get("expiresAt").is_some()).count();
+        assert_eq!((notices, code), (1, Some(4201)));
+        start.elapsed().as_secs()
+    });
+    let lives = futures_util::future::join_all(lives).await;
+    assert!(lives.iter().all(|life| (49..=51).contains(life)));
+}

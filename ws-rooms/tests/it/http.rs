@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tramline_ws_rooms::client::{Client, Options, Refused};
 use tramline_ws_rooms::protocol::{Request as Frame, ServerFrame};
-use tramline_ws_rooms::{Close, ErrorKind, PeerInfo, Rooms, RoomsConfig};
+use tramline_ws_rooms::{Close, ErrorKind, PeerInfo, Rooms, RoomsConfig, Target};
 
 use crate::support::{config, node, node_with, publish};
 
@@ -98,7 +98,7 @@ async fn a_payment_reaches_a_browser() {
     publish(&rooms, &["payment:42"], "e1").await;
     let Some(ServerFrame::Event(event)) = client.next().await.unwrap() else { panic!() };
     assert_eq!((event.room, event.offset), (subscribed.room, 1));
-    rooms.close_session("s1", &Close::SESSION_REVOKED);
+    rooms.close(&Target::Session("s1".into()), &Close::SESSION_REVOKED);
     let Some(ServerFrame::Goodbye(goodbye)) = client.next().await.unwrap() else { panic!() };
     assert_eq!(goodbye.code, 4009);
     assert_eq!(client.next().await.unwrap(), None);

@@ -5,7 +5,9 @@
     reason = "a failed step fails the test; clippy knows test functions, not their helpers"
 )]
 
+mod admin;
 mod auth;
+mod authorisers;
 mod backplane;
 #[cfg(feature = "event-hub")]
 mod bridge;
@@ -23,6 +25,7 @@ mod presence;
 mod recovery;
 mod refusals;
 mod renewal;
+mod revocation;
 mod rfc6455;
 mod slow;
 mod storm;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tramline_ws_rooms::backplane::{Driver, Fanout, Loss, MemoryBackplane, Recovery, RecoveryBounds, Sink};
 use tramline_ws_rooms::protocol::{Member, Position};
-use tramline_ws_rooms::{Backplane, Error, GapReason, HistoryConfig, RoomId, Rooms};
+use tramline_ws_rooms::{Backplane, Error, GapReason, HistoryConfig, Revocation, RoomId, Rooms};
 
 use crate::support::{Gatekeeper, Peer, bulky, config, node, publish, settle};
 
@@ -225,6 +225,10 @@ impl Driver for Slow {
     async fn present(&self, room: &RoomId) -> Result<Vec<Member>, Error> {
         self.inner.present(room).await
     }
+
+    async fn revoke(&self, revocation: &Revocation) -> Result<(), Error> {
+        self.inner.revoke(revocation).await
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -352,4 +356,19 @@ async fn a_backplane_that_fails_is_told_and_nothing_is_lost() {
     slow.after.add_permits(1);
     assert_eq!(ada.expect("event").await["offset"], 1);
     assert_eq!(ada.expect("error").await["code"], "UNAVAILABLE");
+}
+
+/// The welcome waits for its rooms, and the token is about to end: nothing comes before the one, and the notice of the
+/// other is not lost.
+#[tokio::test(start_paused = true)]
+async fn no_sign_of_life_comes_before_the_welcome() {
+    let slow = Slow::new();
+    let rooms = Rooms::new(config(), Gatekeeper::default(), Backplane::new(slow.clone()));
+    Slow::shut(&slow.before);
+    let connecting = tokio::spawn(async move { Peer::connect(&rooms, "ada/customer/s1/20").await });
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    slow.before.add_permits(1_000);
+    // `connect` leaves aside what comes before the welcome, which then is missing here.
+    let mut ada = connecting.await.unwrap();
+    assert!(ada.frame().await.unwrap().get("expiresAt").is_some());
 }

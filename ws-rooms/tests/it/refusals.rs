@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use tramline_ws_rooms::backplane::{Driver, Fanout, Loss, MemoryBackplane, Recovery, RecoveryBounds, Sink};
 use tramline_ws_rooms::client::Client;
 use tramline_ws_rooms::protocol::{Member, Position};
-use tramline_ws_rooms::{Backplane, Credential, Error, ErrorKind, GapReason, HistoryConfig, RoomId, Rooms};
+use tramline_ws_rooms::{
+    Backplane, Credential, Error, ErrorKind, GapReason, HistoryConfig, Revocation, RoomId, Rooms,
+};
 
 use crate::support::{Gatekeeper, Peer, config, peer, publish};
 
@@ -91,6 +93,10 @@ impl Driver for Fickle {
 
     async fn present(&self, room: &RoomId) -> Result<Vec<Member>, Error> {
         self.inner.present(room).await
+    }
+
+    async fn revoke(&self, revocation: &Revocation) -> Result<(), Error> {
+        self.inner.revoke(revocation).await
     }
 
     fn tidy(&self) {

@@ -15,7 +15,8 @@ use tramline_ws_rooms::{
     Rooms, RoomsConfig, SlowPolicy,
 };
 
-/// Tokens are `user/role/session` or `user/role/session/seconds`; tickets are `user`.
+/// Tokens are `user/role/session`, `user/role/session/seconds`, or `user/role/session/seconds/age`, which says how long
+/// ago it was issued; tickets are `user`.
 #[derive(Clone)]
 pub(crate) struct Gatekeeper {
     /// `payment:gated` waits for a permit.
@@ -45,6 +46,8 @@ impl Authority for Gatekeeper {
         let seconds: u64 = rest.first().map_or(900, |seconds| seconds.parse().unwrap());
         let end = Timestamp::now() + Duration::from_secs(seconds);
         let mut identity = Identity::new(*user, *session, end);
+        identity.issued_at =
+            rest.get(1).map(|age| Timestamp::now() - Duration::from_secs(age.parse().unwrap()));
         identity.role = (*role).to_owned();
         identity.rooms =
             vec![room(&format!("user:{user}")), room(&format!("role:{role}")), room("broadcast")];

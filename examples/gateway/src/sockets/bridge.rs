@@ -5,14 +5,12 @@ use std::time::Duration;
 use chassis::{Shell, revocations};
 use contracts::{Payload, RevokeReason, SessionRevoked, UserChanged, UserDeleted, UserStatus, UserUpdated};
 use jiff::Timestamp;
-use serde::Deserialize;
 use tramline_event_hub::handler::{BoxError, Received};
 use tramline_event_hub::{ConsumerConfig, Event, Handler, Outcome};
 use tramline_observability::lifecycle::Phase;
 use tramline_session_sync::Revocations;
 use tramline_session_sync::revocation::RevocationsConfig;
-use tramline_ws_rooms::{Bridge, Close, RoomId, Rooms};
-use uuid::Uuid;
+use tramline_ws_rooms::{Bridge, BridgeRule, Revocation, Rooms};
 
 /// From an event's own time to the moment it reaches this node.
 pub(crate) const LAG: &str = "gateway.event.lag";
@@ -30,9 +28,10 @@ pub(super) fn spawn(shell: &Shell, rooms: Rooms, revocations: Revocations) {
         if !shell.started(&stop).await {
             return;
         }
+        let bridge = Bridge::new(rooms.clone(), rules());
         let carrier = Carrier {
-            bridge: Bridge::new(rooms.clone(), route),
-            rooms: rooms.clone(),
+            bridge: bridge.clone(),
+            rooms,
             revocations,
             lag: metrics::histogram!(LAG),
             delivery: metrics::histogram!(DELIVERY),
@@ -43,8 +42,7 @@ pub(super) fn spawn(shell: &Shell, rooms: Rooms, revocations: Revocations) {
         config.concurrency = 1;
         let place = move |place: tramline_event_hub::feed::Place| {
             if place.is_lost() {
-                let rooms = rooms.clone();
-                tokio::spawn(async move { rooms.lose_source().await });
+                bridge.lose_source();
             }
         };
         if let Err(error) = shell.hub().consume_feed(feed, config, carrier, place, stop.cancelled()).await {
@@ -53,102 +51,75 @@ pub(super) fn spawn(shell: &Shell, rooms: Rooms, revocations: Revocations) {
     });
 }
 
-struct Carrier<R> {
-    bridge: Bridge<R>,
+struct Carrier {
+    bridge: Bridge,
     rooms: Rooms,
     revocations: Revocations,
     lag: metrics::Histogram,
     delivery: metrics::Histogram,
 }
 
-impl<R> Handler for Carrier<R>
-where
-    R: Fn(&Event) -> Vec<RoomId> + Send + Sync + 'static,
-{
+impl Handler for Carrier {
     async fn handle(&self, mut received: Received) -> Result<Outcome, BoxError> {
         let event: Event = received.extract()?;
         let lag = Timestamp::now().duration_since(event.time);
         self.lag.record(Duration::try_from(lag).unwrap_or_default().as_secs_f64());
         let started = tokio::time::Instant::now();
-        let ended = Ended::of(&event);
         // ORDER: in force before the sockets close. The feed of revocations is another queue and may be later; its
         // tokens would open new sockets until then, which nothing would close.
         let life = RevocationsConfig::default().token_life;
         self.revocations.apply_snapshot(revocations::entries(&event, life).unwrap_or_default());
         let outcome = self.bridge.carry(&event).await;
         // After the event itself, so that its reader learns why.
-        let closed = match ended {
-            Some(Ended::Session(id, close)) => self.rooms.close_session(&id.to_string(), &close),
-            Some(Ended::User(id)) => self.rooms.close_user(&id.to_string(), &Close::SESSION_REVOKED),
-            None => 0,
-        };
-        if closed > 0 {
-            tracing::debug!(closed, "sockets of an ended session");
+        if let Some(revocation) = revocation(&event, life)
+            && let Err(error) = self.rooms.revoke(revocation).await
+        {
+            // In force here; every other gateway has a feed of its own.
+            tracing::warn!(%error, "a revocation was not told to other nodes");
         }
         self.delivery.record(started.elapsed().as_secs_f64());
         Ok(outcome)
     }
 }
 
-/// Whose sockets an event ends.
-enum Ended {
-    Session(Uuid, Close),
-    User(Uuid),
-}
-
-impl Ended {
-    fn of(event: &Event) -> Option<Self> {
-        match event.event_type.as_str() {
-            SessionRevoked::TYPE => {
-                let revoked: SessionRevoked = event.data().ok()?;
+/// Whose sockets an event ends, and whose tokens open none any more. `life` is how long a token may live.
+fn revocation(event: &Event, life: Duration) -> Option<Revocation> {
+    let until = |at: Timestamp| at.saturating_add(life).unwrap_or(Timestamp::MAX);
+    match event.event_type.as_str() {
+        SessionRevoked::TYPE => {
+            let SessionRevoked { session_id, reason, at, .. } = event.data().ok()?;
+            let session = Revocation::session(session_id.to_string(), until(at));
+            Some(match reason {
                 // Another role ends the tokens and not the sign-in: whoever renews is welcome.
-                let close = match revoked.reason {
-                    RevokeReason::Role => Close::TOKEN_ENDED,
-                    _ => Close::SESSION_REVOKED,
-                };
-                Some(Self::Session(revoked.session_id, close))
-            }
-            UserDeleted::TYPE => Some(Self::User(event.data::<UserDeleted>().ok()?.user_id)),
-            UserUpdated::TYPE => {
-                let user: UserChanged = event.data().ok()?;
-                (user.status != UserStatus::Active).then_some(Self::User(user.user_id))
-            }
-            _ => None,
+                RevokeReason::Role => session.at(at).renewable(),
+                _ => session.at(until(at)),
+            })
         }
+        UserDeleted::TYPE => {
+            let UserDeleted { user_id, deleted_at: at, .. } = event.data().ok()?;
+            Some(Revocation::user(user_id.to_string(), until(at)).at(until(at)))
+        }
+        UserUpdated::TYPE => {
+            let user: UserChanged = event.data().ok()?;
+            let at = user.updated_at;
+            let suspended = user.status != UserStatus::Active;
+            suspended.then(|| Revocation::user(user.user_id.to_string(), until(at)).at(at))
+        }
+        _ => None,
     }
 }
 
 /// The contract's table, in its order: a connection gets the event in the first of its rooms.
-fn route(event: &Event) -> Vec<RoomId> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Ids {
-        user_id: Option<Uuid>,
-        sender_id: Option<Uuid>,
-        recipient_id: Option<Uuid>,
-        payment_id: Option<Uuid>,
-    }
-    let name = event.event_type.as_str();
-    let Ok(ids) = event.data::<Ids>() else { return Vec::new() };
-    let user = |id: Option<Uuid>| id.map(|id| format!("user:{id}"));
-    let admins = || Some("role:admin".to_owned());
-    let rooms = if name.starts_with("payments.payment.") {
-        vec![
-            user(ids.sender_id),
-            user(ids.recipient_id),
-            admins(),
-            ids.payment_id.map(|id| format!("payment:{id}")),
-        ]
-    } else if name.starts_with("auth.user.") || name.starts_with("auth.session.") {
-        vec![user(ids.user_id), admins()]
-    } else if name.starts_with("profile.") {
-        vec![user(ids.user_id)]
-    } else if name.starts_with("admin.") {
-        vec![admins()]
-    } else {
-        Vec::new()
-    };
-    rooms.into_iter().flatten().filter_map(|room| RoomId::parse(&room).ok()).collect()
+fn rules() -> Vec<BridgeRule> {
+    let payment = ["user:{senderId}", "user:{recipientId}", "role:admin", "payment:{paymentId}"];
+    let rule = |pattern, rooms: &[&str]| BridgeRule::new(pattern, rooms).expect("names of rooms and fields");
+    vec![
+        rule("payments.payment.*", &payment),
+        rule("auth.user.*", &["user:{userId}", "role:admin"]),
+        rule("auth.session.*", &["user:{userId}", "role:admin"]),
+        rule("profile.#", &["user:{userId}"]),
+        rule("admin.#", &["role:admin"]),
+    ]
 }
 
 #[cfg(test)]

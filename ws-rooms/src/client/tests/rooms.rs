@@ -95,7 +95,7 @@ async fn a_hundred_rooms_are_recovered_below_the_servers_rate() {
     for subscription in &mut subscriptions {
         assert_eq!(heard(subscription).await.len(), 1);
     }
-    rooms.close_user("ada", &crate::Close::POSITION_LOST);
+    rooms.close(&crate::Target::User("ada".into()), &crate::Close::POSITION_LOST);
     while !matches!(session.state(), State::Waiting { code: 4202, .. }) {
         settle().await;
     }

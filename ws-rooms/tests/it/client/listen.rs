@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tramline_ws_rooms::client::StopReason;
+use tramline_ws_rooms::{Close, Target};
 
 use self::program::{Args, listen};
 use super::server::Server;
@@ -26,7 +27,8 @@ async fn it_ends_when_none_of_its_rooms_is_open() {
             while server.rooms.stats().rooms < 4 {
                 tokio::task::yield_now().await;
             }
-            server.rooms.close_session("s1", &tramline_ws_rooms::Close::SESSION_REVOKED);
+            let session = Target::Session("s1".to_owned());
+            server.rooms.close(&session, &Close::SESSION_REVOKED);
         };
         let listening = listen(args);
         tokio::pin!(listening);

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tramline_ws_rooms::client::{
     GapCause, Session, SessionConfig, State, StopReason, Subscription, TokenSource, Update, Why,
 };
-use tramline_ws_rooms::{Close, Credential, ErrorKind, RoomsConfig};
+use tramline_ws_rooms::{Close, Credential, ErrorKind, RoomsConfig, Target};
 
 use super::server::Server;
 use crate::support::{config, node, node_with, publish};
@@ -75,7 +75,7 @@ async fn a_server_that_is_restarted_loses_nothing_or_says_so() {
     assert_eq!(event(&mut user).await, (1, "e1".into()));
 
     server.stop().await;
-    rooms.close_user("ada", &Close::POSITION_LOST);
+    rooms.close(&Target::User("ada".into()), &Close::POSITION_LOST);
     until(&session, |state| matches!(state, State::Waiting { .. }).then_some(())).await;
     publish(&rooms, &["payment:1"], "e2").await;
     publish(&rooms, &["user:ada", "payment:1"], "e3").await;
@@ -88,7 +88,7 @@ async fn a_server_that_is_restarted_loses_nothing_or_says_so() {
 
     let rooms = server.rooms.clone();
     server.stop().await;
-    rooms.close_user("ada", &Close::POSITION_LOST);
+    rooms.close(&Target::User("ada".into()), &Close::POSITION_LOST);
     let server = Server::start_at(node(), port).await;
     for subscription in [&mut payment, &mut user] {
         let gap = subscription.next().await;
@@ -152,7 +152,7 @@ async fn a_revoked_session_stays_away() {
     let session = session(&server.url());
     let mut broadcast = session.subscribe("broadcast").unwrap();
     live(&mut broadcast).await;
-    server.rooms.close_session("s1", &Close::SESSION_REVOKED);
+    server.rooms.close(&Target::Session("s1".into()), &Close::SESSION_REVOKED);
     assert_eq!(stopped(&session).await, (StopReason::Revoked, Some(4009)));
     assert!(matches!(broadcast.next().await, Some(Update::Ended { .. })));
     assert_eq!(broadcast.next().await, None);

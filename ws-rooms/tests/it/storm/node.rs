@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::io::DuplexStream;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{MissedTickBehavior, interval};
-use tramline_ws_rooms::{Backplane, Credential, Publication, Rooms};
+use tramline_ws_rooms::{Backplane, Close, Credential, Publication, Rooms, Target};
 
 use super::{Storm, rooms_of};
 use crate::support::{Gatekeeper, config, peer, room};
@@ -50,7 +50,7 @@ impl Node {
 
     /// Closes a user's connections here, as an operator does.
     pub(crate) fn disconnect(&self, user: &str) {
-        self.rooms.close_user(user, &tramline_ws_rooms::Close::POSITION_LOST);
+        self.rooms.close(&Target::User(user.to_owned()), &Close::POSITION_LOST);
     }
 
     /// Carries every second event into its rooms, in order, until the storm's limit.

@@ -1,0 +1,103 @@
+//! What is remembered, for how long, and what stands for the rest.
+
+use super::*;
+
+fn identity(user: &str, session: &str, issued_at: Option<Timestamp>) -> Identity {
+    let mut identity = Identity::new(user, session, Timestamp::now() + Duration::from_secs(900));
+    identity.issued_at = issued_at;
+    identity
+}
+
+fn room(name: &str) -> RoomId {
+    RoomId::parse(name).unwrap()
+}
+
+fn until(seconds: u64) -> Timestamp {
+    Timestamp::now() + Duration::from_secs(seconds)
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_of_before_have_ended_until_the_last_of_them_does() {
+    let known = Known::new();
+    let at = Timestamp::now();
+    let (before, after) = (Some(at - Duration::from_secs(5)), Some(at + Duration::from_millis(1)));
+    assert!(known.insert(&Revocation::user("ada", until(60)).at(at)));
+    for (issued, ended) in [(before, true), (Some(at), true), (after, false), (None, true)] {
+        assert_eq!(known.of(&identity("ada", "s1", issued)).is_some(), ended, "{issued:?}");
+    }
+    assert_eq!(known.of(&identity("bob", "s1", before)), None);
+    tokio::time::advance(Duration::from_secs(59)).await;
+    assert_eq!(known.of(&identity("ada", "s1", before)), Some(Ended::ForGood));
+    tokio::time::advance(Duration::from_secs(2)).await;
+    assert_eq!(known.of(&identity("ada", "s1", before)), None);
+    assert!(known.in_force().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_about_a_room_is_about_that_room() {
+    let known = Known::new();
+    let ada = identity("ada", "s1", None);
+    assert_eq!(known.in_room(&ada, &room("a")), Access::Allowed);
+    known.insert(&Revocation::user("ada", until(60)).in_room(room("a")));
+    known.insert(&Revocation::session("s1", until(60)).in_room(room("b")));
+    known.insert(&Revocation::room(room("c"), until(60)));
+    for (user, session, forbidden) in
+        [("ada", "s1", vec!["a", "b", "c"]), ("ada", "s2", vec!["a", "c"]), ("bob", "s1", vec!["b", "c"])]
+    {
+        let identity = identity(user, session, None);
+        assert_eq!(known.of(&identity), None, "they are still let in");
+        for name in ["a", "b", "c", "d"] {
+            let expected = if forbidden.contains(&name) { Access::Forbidden } else { Access::Allowed };
+            assert_eq!(known.in_room(&identity, &room(name)), expected, "{user} {session} {name}");
+        }
+    }
+}
+
+/// The same one comes from several sides, and in any order: it is news once, and none ends before its time.
+#[tokio::test(start_paused = true)]
+async fn a_repetition_is_no_news_and_takes_nothing_back() {
+    let known = Known::new();
+    let at = Timestamp::now();
+    let later = at + Duration::from_secs(10);
+    let first = Revocation::user("ada", until(100)).at(at);
+    assert!(known.insert(&first));
+    assert!(!known.insert(&first));
+    // Later, and over sooner: what the first forbade for longer stays so.
+    assert!(known.insert(&Revocation::user("ada", until(20)).at(later)));
+    assert!(!known.insert(&first));
+    tokio::time::advance(Duration::from_secs(50)).await;
+    assert!(known.of(&identity("ada", "s1", Some(later))).is_some());
+    assert_eq!(known.in_force().len(), 1);
+    // One that is over already is about those who are there, and is not remembered.
+    assert!(known.insert(&Revocation::user("bob", Timestamp::now())));
+    assert_eq!(known.of(&identity("bob", "s1", None)), None);
+}
+
+/// Nothing that was revoked is good again because there are many.
+#[tokio::test(start_paused = true)]
+async fn too_many_of_them_end_every_older_token() {
+    let known = Known::with_capacity(3);
+    for number in 0..4 {
+        known.insert(&Revocation::session(format!("s{number}"), until(60)));
+    }
+    assert_eq!(known.in_force().len(), 1);
+    let after = Some(Timestamp::now() + Duration::from_secs(1));
+    assert_eq!(known.of(&identity("ada", "s3", None)), Some(Ended::ForGood));
+    assert_eq!(known.of(&identity("ada", "s0", None)), Some(Ended::Renewable));
+    assert_eq!(known.in_room(&identity("ada", "s0", None), &room("a")), Access::Unavailable);
+    assert_eq!(known.of(&identity("ada", "s0", after)), None);
+    assert_eq!(known.in_room(&identity("ada", "s0", after), &room("a")), Access::Allowed);
+    // Another round keeps the floor for as long as the first needed it.
+    for number in 10..13 {
+        known.insert(&Revocation::session(format!("s{number}"), until(10)));
+    }
+    tokio::time::advance(Duration::from_secs(30)).await;
+    assert_eq!(known.of(&identity("ada", "s0", None)), Some(Ended::Renewable));
+    tokio::time::advance(Duration::from_secs(31)).await;
+    assert_eq!(known.of(&identity("ada", "s0", None)), None);
+    // Those that are over make place.
+    for number in 20..23 {
+        known.insert(&Revocation::session(format!("s{number}"), until(60)));
+    }
+    assert_eq!(known.of(&identity("ada", "s0", None)), None);
+}
