@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 
@@ -23,6 +24,19 @@ struct Room {
     next: u64,
 }
 
+/// The number of the first event. A server may have heard another run, and ours takes an event of an id that it has had for
+/// a repetition: so it is one of this second, of which each has ten thousand.
+fn first() -> anyhow::Result<u64> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock")?;
+    Ok(now.as_secs() % SECONDS * EACH_SECOND + 1)
+}
+
+/// More than a room has events in a second.
+const EACH_SECOND: u64 = 10_000;
+
+/// As many seconds as numbers of ten digits have room for.
+const SECONDS: u64 = 900_000;
+
 // === impl Publisher ===
 
 impl Publisher {
@@ -34,7 +48,8 @@ impl Publisher {
     pub(super) fn connect(control: SocketAddr, rooms: Vec<String>) -> anyhow::Result<Self> {
         let control = TcpStream::connect(control).context("no control port")?;
         control.set_nodelay(true)?;
-        let rooms = rooms.into_iter().map(|name| Room { name, next: 1 }).collect();
+        let next = first()?;
+        let rooms = rooms.into_iter().map(|name| Room { name, next }).collect();
         Ok(Self { control, rooms, lines: String::new() })
     }
 
