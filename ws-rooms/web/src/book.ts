@@ -176,16 +176,14 @@ export class Book {
   }
 
   /** «Not now», to joining or leaving. What is returned makes it due again; the time is the caller's affair. */
-  postponed(name: string): () => void {
+  postponed(name: string, what: RoomRequest["type"]): () => void {
     const room = this.#rooms.get(name);
-    if (room?.stage === "out") return () => room.stage === "out" && (room.stage = "leaving");
-    if (room?.stage !== "asked") return () => {};
+    // A room that is asked for again by then is not left; that it cannot be left says nothing about joining.
+    if (what !== "subscribe" || room?.stage !== "asked") return () => room?.stage === "out" && (room.stage = "leaving");
     room.stage = "later";
     const refusals = (room.refusals += 1);
     this.leave(name);
-    return () => {
-      if (room.stage === "later" && room.refusals === refusals) room.stage = "due";
-    };
+    return () => room.stage === "later" && room.refusals === refusals && (room.stage = "due");
   }
 
   event({ room: name, offset, event }: EventFrame): void {

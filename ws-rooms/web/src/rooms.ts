@@ -280,7 +280,7 @@ export class Rooms<Events extends object = Record<string, RoomEvent>> {
           if (frame.type === "subscribed") this.#book.subscribed(frame);
           else if (frame.type === "unsubscribed") this.#book.unsubscribed(request.room);
           else if (frame.retry) {
-            const again = this.#book.postponed(request.room);
+            const again = this.#book.postponed(request.room, request.type);
             this.#later(link, () => {
               again();
               this.#pump();
@@ -364,7 +364,7 @@ export class Rooms<Events extends object = Record<string, RoomEvent>> {
 
   /** Once more, if the connection still lives. Only the timer says when: the clock may be set back. */
   #later(link: Link, then: () => void): void {
-    this.#env.setTimeout(() => link === this.#link && then(), Math.round(LATER * (0.5 + this.#env.random())));
+    this.#env.setTimeout(() => link === this.#link && then(), LATER * (0.5 + this.#env.random()));
   }
 
   #set(state: State): void {

@@ -334,20 +334,14 @@ var Book = class {
     this.#hear(room, { kind: "ended", room: name, code, message });
   }
   /** «Not now», to joining or leaving. What is returned makes it due again; the time is the caller's affair. */
-  postponed(name) {
+  postponed(name, what) {
     const room = this.#rooms.get(name);
-    if (room?.stage === "out")
-      return () => room.stage === "out" && (room.stage = "leaving");
-    if (room?.stage !== "asked")
-      return () => {
-      };
+    if (what !== "subscribe" || room?.stage !== "asked")
+      return () => room?.stage === "out" && (room.stage = "leaving");
     room.stage = "later";
     const refusals = room.refusals += 1;
     this.leave(name);
-    return () => {
-      if (room.stage === "later" && room.refusals === refusals)
-        room.stage = "due";
-    };
+    return () => room.stage === "later" && room.refusals === refusals && (room.stage = "due");
   }
   event({ room: name, offset, event }) {
     const room = this.#advance(name, offset);
@@ -1074,7 +1068,7 @@ var Rooms = class {
           else if (frame.type === "unsubscribed")
             this.#book.unsubscribed(request.room);
           else if (frame.retry) {
-            const again = this.#book.postponed(request.room);
+            const again = this.#book.postponed(request.room, request.type);
             this.#later(link, () => {
               again();
               this.#pump();
@@ -1157,7 +1151,7 @@ var Rooms = class {
   }
   /** Once more, if the connection still lives. Only the timer says when: the clock may be set back. */
   #later(link, then) {
-    this.#env.setTimeout(() => link === this.#link && then(), Math.round(LATER * (0.5 + this.#env.random())));
+    this.#env.setTimeout(() => link === this.#link && then(), LATER * (0.5 + this.#env.random()));
   }
   #set(state) {
     this.#state = state;

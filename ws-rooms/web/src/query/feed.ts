@@ -140,13 +140,16 @@ export class Feed {
     switch (update.kind) {
       case "live":
         this.#wakePatient();
-        // Read before the room had a place: what came in between is in neither.
-        if (!(flight ? flight.places : this.#held).has(room)) this.#lacks();
+        // Read before the room had a place: what came in between is in neither. Or the last reading has failed: what it
+        // was to bring is brought by nobody else.
+        if (!(flight ? flight.places : this.#held).has(room) || (this.#stale && !flight)) this.#lacks();
         break;
       case "event":
         this.#event(room, [...users].map((user) => user()), update.offset, update.event);
         break;
       case "gap":
+        // Also if the next reading fails: in another epoch the numbers begin anew.
+        this.#forget(room);
         this.#lacks();
         break;
       case "ended":
@@ -181,6 +184,8 @@ export class Feed {
         done = true;
         // Not by its key, which a hash of the application's own may give another meaning.
         query!.setData(patched, { manual: true });
+        // ORDER: then, since the cache has told of it, and not of whose data it is.
+        this.#held = known;
         reached();
       }
     } finally {
@@ -232,6 +237,9 @@ export class Feed {
       this.#stale = false;
       const uncovered = [...this.#entries].some(([room, { settled }]) => settled && !this.#held.has(room) && this.#rooms.place(room));
       if (flight?.stale || uncovered) this.#lacks();
+    } else if (action.type === "success") {
+      // Somebody's own data, perhaps from before an event: the next one has it read.
+      this.#held = new Map();
     } else if (event.query.state.fetchStatus === "idle") {
       // Failed, or given up by somebody: it is left to whatever reads next.
       this.#flight = undefined;

@@ -97,6 +97,40 @@ test("after a gap nothing is put in before it was read anew, nor in another epoc
   }
 });
 
+test("in another epoch nothing is held, though the reading after the gap failed", async () => {
+  const page = await Page.open([{ ...PLACE, offset: 5 }]);
+  await page.show([{ patch: append }]);
+  await page.answer("5");
+  await page.receive({ type: "gap", room: "broadcast", epoch: "f", offset: 0, reason: "source" });
+  await page.later(300);
+  await page.answer(new Error("away"));
+  await page.receive(event("broadcast", 1, "1"));
+  await page.later(300);
+  assert.equal(page.reads, 3);
+  await page.answer("1");
+  await page.receive(event("broadcast", 2, "2"));
+  assert.equal(page.text, "1 2 ");
+});
+
+test("what the application puts back may lack an event: the next one has it read", async () => {
+  const page = await Page.open();
+  await page.show([{ patch: append }]);
+  await page.answer("0");
+  const before = page.queries.getQueryData(["balance"]);
+  await page.receive(event("broadcast", 1, "1"));
+  assert.equal(page.text, "0 1 ");
+  // A mutation that failed rolls back.
+  await happens(() => void page.queries.setQueryData(["balance"], before));
+  await page.receive(event("broadcast", 2, "2"));
+  assert.equal(page.text, "0 ");
+  await page.later(300);
+  assert.equal(page.reads, 2);
+  await page.answer("0 1 2");
+  await page.receive(event("broadcast", 3, "3"));
+  await page.later(10_000);
+  assert.deepEqual([page.text, page.reads], ["0 1 2 3 ", 2]);
+});
+
 test("what was missed is put in after a reconnect, and nothing is read", async () => {
   const page = await Page.open();
   await page.show([{ patch: append }]);

@@ -267,6 +267,21 @@ test("a first reading that failed is tried again when its rooms are back", async
   assert.equal(page.reads, 2);
 });
 
+test("a later reading that failed is tried again when its rooms are back, though nothing was missed", async () => {
+  const page = await Page.open();
+  await page.show([{}]);
+  await page.answer("a");
+  await page.receive(event("broadcast", 1));
+  await page.later(300);
+  await page.answer(new Error("away"));
+  await page.reconnect([{ ...PLACE, offset: 1 }]);
+  await page.later(300);
+  assert.equal(page.reads, 3);
+  await page.answer("b");
+  await page.later(10_000);
+  assert.deepEqual([page.text, page.reads], ["b ", 3]);
+});
+
 test("what was in the cache before is read anew once its rooms are live, unless it is being read anyway", async () => {
   for (const staleTime of [Infinity, 0]) {
     const page = await Page.open();
