@@ -222,7 +222,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         // What the server said before the link broke still counts: its close code, for one.
         match tokio::time::timeout_at(until, self.next_text()).await {
             Ok(Ok(Some(text))) => Ok(Some(text)),
-            Ok(Ok(None)) if self.close.is_some() => Ok(None),
+            // Whether or not the link ends with it.
+            _ if self.close.is_some() => Ok(None),
             _ => Err(self.broken.take().map_or_else(|| Error::new(ErrorKind::Protocol), |(error, _)| error)),
         }
     }
