@@ -8,8 +8,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tramline_event_hub::handler::{BoxError, Received};
-use tramline_event_hub::{Event, Handler, Outcome};
+use tramline_event_hub::handler::{Action, BoxError, ErrorTable, Received, TimedOut, find};
+use tramline_event_hub::{ConsumerConfig, Event, Handler, Outcome};
 
 use crate::error::Error;
 use crate::protocol::{GapReason, RoomId};
@@ -18,8 +18,7 @@ use crate::rooms::Rooms;
 
 /// Handles a hub's events by publishing them into rooms; which ones is said by rules. Clones are the same bridge.
 ///
-/// Consume with one queue per node and a concurrency of one: order holds within a room only if
-/// events come in order. An event is acknowledged after the backplane has it, and counts once
+/// Consume with one queue per node, and as [`consumer`](Self::consumer) says. An event is acknowledged after the backplane has it, and counts once
 /// however often it is delivered, among the newest ids that the backplane remembers of the room.
 #[derive(Clone)]
 pub struct Bridge {
@@ -55,6 +54,21 @@ impl Bridge {
         Self { shared: Arc::new(shared) }
     }
 
+    /// How a bridge consumes: one event at a time, since order holds within a room only if events come in order; and
+    /// while the backplane is away the consumer pauses, without an attempt counted, since a feed drops what was tried too
+    /// often. Then the queue fills, and when it is full its place is lost, which [`lose_source`](Self::lose_source) tells.
+    #[must_use]
+    pub fn consumer() -> ConsumerConfig {
+        let away =
+            |error: &(dyn std::error::Error + 'static)| find::<Error>(error).is_some_and(Error::is_retryable);
+        let mut config = ConsumerConfig::default();
+        config.name = Some("bridge".to_owned());
+        config.concurrency = 1;
+        config.errors =
+            ErrorTable::new().when("backplane away", away, Action::Pause).on::<TimedOut>(Action::Pause);
+        config
+    }
+
     /// The rooms that an event goes to, in order.
     #[must_use]
     pub fn rooms_of(&self, event: &Event) -> Vec<RoomId> {
@@ -67,25 +81,27 @@ impl Bridge {
     /// One that no room can take, being too large, for too many rooms or for a local one, is rejected, which a feed drops. Its rooms are
     /// told: members get a `gap` in its place, reason `source`.
     ///
+    /// # Errors
+    ///
+    /// One that passes ([`Error::is_retryable`]): the event is to be carried again, before any other.
+    ///
     /// # Cancel safety
     ///
     /// As [`Rooms::publish`].
-    pub async fn carry(&self, event: &Event) -> Outcome {
+    pub async fn carry(&self, event: &Event) -> Result<Outcome, Error> {
         // ORDER: a loss before what came after it.
         self.shared.tell().await;
         let rooms = self.rooms_of(event);
         if rooms.is_empty() {
-            return Outcome::Ack;
+            return Ok(Outcome::Ack);
         }
         match self.pass(event, rooms.clone()).await {
-            Ok(()) => Outcome::Ack,
-            Err(error) if error.is_retryable() => Outcome::retry(&error),
+            Ok(()) => Ok(Outcome::Ack),
+            Err(error) if error.is_retryable() => Err(error),
             Err(error) => {
                 metrics::counter!("ws.bridge.refused").increment(1);
-                match self.shared.rooms.skip(event.id.as_str(), &rooms, GapReason::Source).await {
-                    Ok(()) => Outcome::reject(&error),
-                    Err(error) => Outcome::retry(&error),
-                }
+                self.shared.rooms.skip(event.id.as_str(), &rooms, GapReason::Source).await?;
+                Ok(Outcome::reject(&error))
             }
         }
     }
@@ -107,7 +123,7 @@ impl Bridge {
 
 impl Handler for Bridge {
     async fn handle(&self, mut received: Received) -> Result<Outcome, BoxError> {
-        Ok(self.carry(received.event()?).await)
+        Ok(self.carry(received.event()?).await?)
     }
 }
 

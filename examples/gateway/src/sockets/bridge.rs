@@ -6,7 +6,7 @@ use chassis::{Shell, revocations};
 use contracts::{Payload, RevokeReason, SessionRevoked, UserChanged, UserDeleted, UserStatus, UserUpdated};
 use jiff::Timestamp;
 use tramline_event_hub::handler::{BoxError, Received};
-use tramline_event_hub::{ConsumerConfig, Event, Handler, Outcome};
+use tramline_event_hub::{Event, Handler, Outcome};
 use tramline_observability::lifecycle::Phase;
 use tramline_session_sync::Revocations;
 use tramline_session_sync::revocation::RevocationsConfig;
@@ -36,16 +36,14 @@ pub(super) fn spawn(shell: &Shell, rooms: Rooms, revocations: Revocations) {
             lag: metrics::histogram!(LAG),
             delivery: metrics::histogram!(DELIVERY),
         };
-        let mut config = ConsumerConfig::default();
-        config.name = Some("bridge".to_owned());
-        // Order within a room is the order of the feed.
-        config.concurrency = 1;
         let place = move |place: tramline_event_hub::feed::Place| {
             if place.is_lost() {
                 bridge.lose_source();
             }
         };
-        if let Err(error) = shell.hub().consume_feed(feed, config, carrier, place, stop.cancelled()).await {
+        if let Err(error) =
+            shell.hub().consume_feed(feed, Bridge::consumer(), carrier, place, stop.cancelled()).await
+        {
             tracing::error!(%error, "the feed of events ended");
         }
     });
@@ -78,7 +76,7 @@ impl Handler for Carrier {
             tracing::warn!(%error, "a revocation was not told to other nodes");
         }
         self.delivery.record(started.elapsed().as_secs_f64());
-        Ok(outcome)
+        Ok(outcome?)
     }
 }
 

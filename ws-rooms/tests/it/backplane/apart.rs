@@ -6,8 +6,13 @@ use devkit::Redis;
 use redis::Value;
 use redis::aio::MultiplexedConnection;
 use serde_json::json;
+use tokio::sync::{mpsc, oneshot};
+use tramline_event_hub::feed::Feed;
+use tramline_event_hub::handler::{BoxError, Received};
+use tramline_event_hub::topology::{Exchange, Topology};
+use tramline_event_hub::{Event, Handler, Hub, MemoryConfig, Outcome};
 use tramline_ws_rooms::backplane::RedisConfig;
-use tramline_ws_rooms::{ErrorKind, Rooms};
+use tramline_ws_rooms::{Bridge, BridgeRule, ErrorKind, Rooms};
 
 use super::{expect_events, node_on, raw, settings};
 use crate::support::{Peer, publication, publish};
@@ -215,4 +220,52 @@ async fn a_redis_without_memory_takes_nothing_by_halves() {
     publish(&alone.rooms, &["broadcast"], "e2").await;
     expect_events(&mut ada, 1, &["e2"]).await;
     drop(alone.server);
+}
+
+/// Tells of each try.
+struct Watched(Bridge, mpsc::UnboundedSender<bool>);
+
+impl Handler for Watched {
+    async fn handle(&self, received: Received) -> Result<Outcome, BoxError> {
+        let handled = self.0.handle(received).await;
+        let _ = self.1.send(handled.is_ok());
+        handled
+    }
+}
+
+/// A feed drops what was tried too often, and nobody would hear of it: what passes is no try.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bridge_waits_for_a_redis_that_takes_nothing() {
+    let Some(mut alone) = Alone::start(Duration::from_secs(8)).await else { return };
+    let mut ada = Peer::connect(&alone.rooms, "ada/customer/s1").await;
+    let hub = Hub::memory(MemoryConfig::default());
+    hub.declare(&Topology::new().exchange(Exchange::topic("events"))).await.unwrap();
+    let (tries, mut tried) = mpsc::unbounded_channel();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let (placed, mut place) = mpsc::unbounded_channel();
+    let consuming = tokio::spawn({
+        let (hub, rooms) = (hub.clone(), alone.rooms.clone());
+        async move {
+            let bridge = Bridge::new(rooms, vec![BridgeRule::new("#", ["broadcast"]).unwrap()]);
+            let mut config = Bridge::consumer();
+            config.retry.max_attempts = 1;
+            config.breaker.as_mut().unwrap().max_pause = Duration::from_millis(10);
+            let place = move |_| _ = placed.send(());
+            let stopped = async { drop(stopped.await) };
+            hub.consume_feed(Feed::new("node", ["#"]), config, Watched(bridge, tries), place, stopped).await
+        }
+    });
+    place.recv().await.unwrap();
+    alone.set("maxmemory", "1").await;
+    let events = [1, 2].map(|number| Event::new("news", "test", &json!({ "number": number })).unwrap());
+    for event in &events {
+        hub.publish(event).await.unwrap();
+    }
+    for _ in 0..5 {
+        assert!(!tried.recv().await.unwrap());
+    }
+    alone.set("maxmemory", "0").await;
+    expect_events(&mut ada, 0, &events.each_ref().map(|event| event.id.as_str())).await;
+    drop(stop);
+    consuming.await.unwrap().unwrap();
 }
