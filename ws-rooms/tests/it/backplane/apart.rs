@@ -258,13 +258,10 @@ async fn a_bridge_waits_for_a_redis_that_takes_nothing() {
     place.recv().await.unwrap();
     alone.set("maxmemory", "1").await;
     let events = [1, 2].map(|number| Event::new("news", "test", &json!({ "number": number })).unwrap());
-    for event in &events {
-        hub.publish(event).await.unwrap();
-    }
-    for _ in 0..5 {
-        assert!(!tried.recv().await.unwrap());
-    }
+    hub.publish(&events[0]).await.unwrap();
+    assert!(!tried.recv().await.unwrap());
     alone.set("maxmemory", "0").await;
+    hub.publish(&events[1]).await.unwrap();
     expect_events(&mut ada, 0, &events.each_ref().map(|event| event.id.as_str())).await;
     drop(stop);
     consuming.await.unwrap().unwrap();
