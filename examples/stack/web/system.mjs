@@ -20,7 +20,9 @@ export function missing() {
 }
 
 /** Longer than anything here takes on a busy machine; what does not come until then does not come. */
-const PATIENCE = 30_000;
+export const PATIENCE = 30_000;
+/** The same for the system: five services, each with its migrations. */
+const OPENING = 120_000;
 
 export class System {
   #child;
@@ -31,36 +33,58 @@ export class System {
 
   static async start() {
     const system = new System();
-    system.#child = spawn(join(programs.programs, "stack"), ["--ephemeral", "--port-base", "0"], { stdio: ["ignore", "pipe", "inherit"] });
-    system.url = await new Promise((resolve, reject) => {
-      createInterface({ input: system.#child.stdout }).on("line", (line) => {
+    try {
+      system.url = await system.#open();
+      // Root has no other way.
+      const args = process.getuid?.() === 0 ? ["--no-sandbox"] : [];
+      system.#browser = await chromium.launch({ executablePath: programs.chromium, args });
+      return system;
+    } catch (error) {
+      await system.stop();
+      throw error;
+    }
+  }
+
+  /** Starts the programs; where the page is. */
+  #open() {
+    const child = spawn(join(programs.programs, "stack"), ["--ephemeral", "--port-base", "0"], { stdio: ["ignore", "pipe", "inherit"] });
+    this.#child = child;
+    return new Promise((resolve, reject) => {
+      const late = setTimeout(() => reject(new Error("the system has not opened")), OPENING);
+      const ended = (error) => (clearTimeout(late), reject(error));
+      createInterface({ input: child.stdout }).on("line", (line) => {
         const found = /^ *open +(http:.*)$/.exec(line);
-        if (found) resolve(found[1]);
+        if (found) resolve((clearTimeout(late), found[1]));
       });
-      system.#child.once("error", reject);
-      system.#child.once("exit", (code) => reject(new Error(`the system ended with ${code}`)));
+      child.once("error", ended);
+      child.once("exit", (code) => ended(new Error(`the system ended with ${code}`)));
     });
-    // Root has no other way.
-    const args = process.getuid?.() === 0 ? ["--no-sandbox"] : [];
-    system.#browser = await chromium.launch({ executablePath: programs.chromium, args });
-    return system;
   }
 
   async stop() {
     await this.#browser?.close();
+    const { pid, exitCode, signalCode } = this.#child;
+    // It never was, or has ended by itself.
+    if (pid === undefined || exitCode !== null || signalCode !== null) return;
     const ended = new Promise((done) => this.#child.once("exit", done));
     this.#child.kill("SIGTERM");
     await ended;
   }
 
-  /** Somebody with a browser of their own, signed in as `vendor` or another of the demo accounts. */
-  async person(name, options = {}) {
+  /** Somebody with a browser of their own, who is not signed in. */
+  async visitor(options = {}) {
     const context = await this.#browser.newContext(options);
     const tab = await context.newPage();
     tab.setDefaultTimeout(PATIENCE);
     tab.on("pageerror", (error) => this.complaints.push(String(error)));
     tab.on("console", (message) => message.type() === "error" && this.complaints.push(message.text()));
     await tab.goto(this.url);
+    return tab;
+  }
+
+  /** The same, signed in as `vendor` or another of the demo accounts. */
+  async person(name, options = {}) {
+    const tab = await this.visitor(options);
     await tab.click(`[data-demo="${name}@example.com"]`);
     await shows(tab, "#socket", "connected as");
     return tab;

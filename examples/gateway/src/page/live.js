@@ -45,6 +45,9 @@ class Problem extends Error {
   }
 }
 
+/** Longer than the server takes to answer or to refuse. */
+const PATIENCE = 30_000;
+
 async function call(path, { method = "GET", body, token, headers = {} } = {}) {
   const response = await fetch(path, {
     method,
@@ -56,6 +59,7 @@ async function call(path, { method = "GET", body, token, headers = {} } = {}) {
       ...headers,
     },
     body: body && JSON.stringify(body),
+    signal: AbortSignal.timeout(PATIENCE),
   });
   const text = await response.text();
   let json = {};
@@ -172,7 +176,9 @@ class Person {
   async signOut() {
     const { token } = this;
     this.end();
-    await call("/api/auth/logout", { method: "POST", token }).catch(() => {});
+    const logout = (token) => call("/api/auth/logout", { method: "POST", token });
+    // A token that has ended signs nobody out any more; the cookie alone does.
+    await logout(token).catch((problem) => problem.status === 401 && logout()).catch(() => {});
   }
 
   end(reason) {
@@ -196,14 +202,30 @@ function deviceId(kind) {
 
 let me;
 let observer;
+/** Somebody is being signed in, which the page says; one at a time. */
+let pending = false;
+/** The last one's sign-out: the next one's cookie must not come before it is done. */
+let left = Promise.resolve();
 const link = new Cuttable();
+
+async function alone(what) {
+  if (pending) return;
+  pending = true;
+  try {
+    await what();
+  } finally {
+    pending = false;
+  }
+}
 
 function newMe() {
   const person = new Person({
     transport: "cookie",
     environment: link.environment,
-    onState: (state) => showState(state, person),
+    onState: (state) => me === person && showState(state, person),
     onEnd: (reason) => {
+      // Who never came to be here has nothing to take along.
+      if (me !== person) return;
       localStorage.removeItem("signed-in");
       me = undefined;
       forgetRooms();
@@ -211,46 +233,57 @@ function newMe() {
       if (reason) say("who-say", reason, true);
     },
   });
+  let loaded = false;
   person.rooms.onAny({
-    live: ({ room }) => watchRoom(person, room),
+    live: ({ room }) => {
+      // Those of payments are ours: one that is left may be live once more, and is not to come back.
+      if (!room.startsWith("payment:")) watchRoom(person, room);
+      if (!room.startsWith("user:") || loaded) return;
+      // From now on events tell what becomes of them.
+      loaded = true;
+      loadPayments(person);
+    },
     event: ({ event, room }) => onEvent(event, room, rows.get(room)?.live === false),
   });
   return person;
 }
 
-async function signIn(email, password) {
+const signIn = (email, password) => alone(async () => {
   say("who-say", "Signing in …");
   try {
+    await left;
     const person = newMe();
     await person.signIn(email, password);
-    localStorage.setItem("signed-in", "1");
-    say("who-say", "");
-    await begin(person);
+    begin(person);
   } catch (problem) {
     say("who-say", problem.text ?? problem.message, true);
   }
-}
+});
 
-async function resume() {
+const resume = () => alone(async () => {
   if (!localStorage.getItem("signed-in")) return;
+  say("who-say", "Signing in again …");
   const person = newMe();
   try {
     await person.renew();
     person.user = await person.call("/api/auth/me");
-    await begin(person);
+    begin(person);
   } catch (problem) {
-    if (isRefusal(problem)) localStorage.removeItem("signed-in");
-    else say("who-say", "The server does not answer; reload to try again.", true);
+    if (!isRefusal(problem)) return say("who-say", "The server does not answer; reload to try again.", true);
+    localStorage.removeItem("signed-in");
+    say("who-say", "");
   }
-}
+});
 
-async function begin(person) {
+function begin(person) {
+  me?.end();
   me = person;
+  localStorage.setItem("signed-in", "1");
+  say("who-say", "");
   names.set(me.user.id, me.user.name);
   me.rooms.open();
   showMe();
   if (me.user.role === "ADMIN") watchRoom(me, "system:live");
-  await loadPayments();
 }
 
 function showMe() {
@@ -264,7 +297,7 @@ function showMe() {
   if (me && wasOut) $("logout").focus();
   if (!me && wasIn) document.querySelector("[data-demo]").focus();
   if ($("watch").hidden && wasWatch) $("live-title").focus();
-  if (!me) { payments.clear(); $("payments").replaceChildren(); say("pay-say", ""); return; }
+  if (!me) { payments.clear(); sent.clear(); $("payments").replaceChildren(); say("pay-say", ""); return; }
   $("me-name").textContent = me.user.name;
   $("me-role").textContent = me.user.role.toLowerCase();
   $("me-email").textContent = me.user.email;
@@ -287,20 +320,26 @@ $("login").addEventListener("submit", (event) => {
   signIn(email.value, password.value);
 });
 $("profile").addEventListener("toggle", async () => {
-  if (!$("profile").open || !me) return;
+  const person = me;
+  if (!$("profile").open || !person) return;
   try {
-    const profile = await me.call("/api/profile");
+    const profile = await person.call("/api/profile");
+    if (me !== person) return;
     $("profile-say").textContent = [profile.phone, profile.address, profile.bio].filter((part) => typeof part === "string" && part).join(" · ") || "Nothing in it yet.";
   } catch (problem) {
-    $("profile-say").textContent = problem.text ?? problem.message;
+    if (me === person) $("profile-say").textContent = problem.text ?? problem.message;
   }
 });
-$("logout").addEventListener("click", () => me?.signOut());
-$("watch").addEventListener("click", async () => {
+$("logout").addEventListener("click", () => {
+  if (me) left = me.signOut();
+});
+$("watch").addEventListener("click", () => alone(async () => {
+  say("live-say", "Signing in …");
   try {
     const person = new Person({
       transport: "body",
       onEnd: (reason) => {
+        if (observer !== person) return;
         observer = undefined;
         showMe();
         say("live-say", reason ? `No longer watching: ${reason}` : "", true);
@@ -317,7 +356,7 @@ $("watch").addEventListener("click", async () => {
   } catch (problem) {
     say("live-say", problem.text ?? problem.message, true);
   }
-});
+}));
 
 // === Payments ===
 
@@ -328,12 +367,16 @@ $("pay").addEventListener("submit", async (event) => {
   event.preventDefault();
   const { recipientEmail, amount, currency, description } = event.target.elements;
   const started = performance.now();
+  const person = me;
+  if (!person) return;
   try {
-    const payment = await me.call("/api/payments", {
+    const payment = await person.call("/api/payments", {
       method: "POST",
       headers: { "idempotency-key": hex(16) },
       body: { amount: amount.value, currency: currency.value, type: "instant", recipientEmail: recipientEmail.value, description: description.value },
     });
+    // Its answer is for who has paid, and not for who is here by now.
+    if (me !== person) return;
     const took = performance.now() - started;
     sent.set(payment.id, started);
     if (sent.size > 50) sent.delete(sent.keys().next().value);
@@ -345,18 +388,18 @@ $("pay").addEventListener("submit", async (event) => {
     const end = payments.get(payment.id)?.steps.find(isEnd);
     if (end) sayEnd(payment.id, payment.description, end);
   } catch (problem) {
-    say("pay-say", problem.text ?? problem.message, true);
+    if (me === person) say("pay-say", problem.text ?? problem.message, true);
   }
 });
 
-async function loadPayments() {
-  if (!me) return;
+async function loadPayments(person) {
   try {
-    const { items } = await me.call("/api/payments?limit=6");
+    const { items } = await person.call("/api/payments?limit=6");
+    if (me !== person) return;
     for (const payment of items.reverse()) keepPayment(payment);
     if (items.length && !followed) followPayment(items.at(-1).id);
   } catch (problem) {
-    say("pay-say", problem.text ?? problem.message, true);
+    if (me === person) say("pay-say", problem.text ?? problem.message, true);
   }
 }
 
@@ -404,7 +447,7 @@ let dead = false;
 /** Listens to a room: one of the server's, which is not asked for, or one that is. */
 function watchRoom(person, room) {
   if (rows.has(room)) return;
-  const row = { room, live: false, first: true, heard: 0, caught: 0, gap: undefined, there: undefined, asking: false };
+  const row = { room, live: false, first: true, heard: 0, caught: 0, gap: undefined, there: undefined, asking: false, again: false };
   rows.set(room, row);
   const listener = {
     event: ({ event }) => {
@@ -415,7 +458,7 @@ function watchRoom(person, room) {
     },
     gap: ({ reason }) => {
       row.gap = reason;
-      if (room !== "system:live") loadPayments();
+      if (room !== "system:live") loadPayments(person);
       showRooms();
     },
     live: () => {
@@ -435,18 +478,23 @@ function watchRoom(person, room) {
   showRooms();
 }
 
-/** Users and their connections, where a room tells. */
+/** Users and their connections, where a room tells. Who comes or goes while it is asked may be in the answer or not. */
 async function askWho(person, row) {
-  if (!/^(user|payment):/.test(row.room) || row.asking) return;
+  if (!/^(user|payment):/.test(row.room)) return;
+  row.again = true;
+  if (row.asking) return;
   row.asking = true;
-  try {
-    const { members, total } = await person.rooms.presence(row.room);
-    row.there = { members, total };
-  } catch {
-    row.there = undefined;
+  while (row.again && rows.get(row.room) === row) {
+    row.again = false;
+    try {
+      const { members, total } = await person.rooms.presence(row.room);
+      row.there = { members, total };
+    } catch {
+      row.there = undefined;
+    }
+    showRooms();
   }
   row.asking = false;
-  showRooms();
 }
 
 /** The room of one payment at a time: the newest, or the one that was chosen. */

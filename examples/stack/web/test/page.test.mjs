@@ -1,8 +1,9 @@
 // The built-in page: rooms, presence and recovery, as people see them.
 import assert from "node:assert/strict";
+import { EventEmitter, once } from "node:events";
 import { after, afterEach, before, describe, test } from "node:test";
 
-import { events, missing, pay, shows, System } from "../system.mjs";
+import { events, missing, PATIENCE, pay, shows, System } from "../system.mjs";
 
 const CREATED = "payments.payment.created";
 const COMPLETED = "payments.payment.completed";
@@ -72,6 +73,8 @@ describe("the built-in page", { skip: missing() }, () => {
     await customer.click("#cut");
     await ends(customer, "Held");
     assert.deepEqual(await events(customer, "Held"), await events(vendor, "Held"));
+    // Nor did anybody find it dead.
+    assert.doesNotMatch(await customer.textContent("#link-log"), /dead|Back/);
     for (const tab of [customer, vendor]) await tab.context().close();
   });
 
@@ -86,5 +89,95 @@ describe("the built-in page", { skip: missing() }, () => {
     await shows(tab, cell("system:live", 2), "live");
     assert.equal(await tab.$(`#rooms tr[data-room="role:customer"]`), null);
     await tab.context().close();
+  });
+
+  test("who clicks twice is signed in once", async () => {
+    const tab = await system.visitor();
+    const asked = [];
+    tab.on("request", (request) => request.url().endsWith("/api/auth/login") && asked.push(request));
+    await tab.dblclick('[data-demo="customer@example.com"]');
+    await shows(tab, cell("user:", 2), "live");
+    assert.equal(asked.length, 1);
+    await tab.context().close();
+  });
+
+  test("an answer that comes after the sign-out is not shown to the next one", async () => {
+    const tab = await system.visitor();
+    const payment = { id: "0", status: "completed", amount: "1.00", currency: "EUR", description: "Of somebody else" };
+    let answer;
+    const held = new Promise((done) => (answer = done));
+    const late = async (route) => (await held, await route.fulfill({ json: { items: [payment] } }));
+    await tab.route("**/api/payments?limit=6", late, { times: 1 });
+    const asked = tab.waitForRequest("**/api/payments?limit=6");
+    await tab.click('[data-demo="customer@example.com"]');
+    await asked;
+    await tab.click("#logout");
+    await shows(tab, "#socket", "not connected");
+    const own = tab.waitForResponse("**/api/payments?limit=6");
+    await tab.click('[data-demo="vendor@example.com"]');
+    await own;
+    answer();
+    await pay(tab, "Of the vendor");
+    await shows(tab, "#payments", "Of the vendor");
+    assert.doesNotMatch(await tab.textContent("#payments"), /somebody else/);
+    await tab.context().close();
+  });
+
+  test("the room of a payment that is no longer followed does not come back", async () => {
+    const customer = await system.person("customer");
+    await shows(customer, cell("user:", 2), "live");
+    await customer.click("#cut");
+    // Both are asked for when the link is mended, and one of them is to be left.
+    for (const description of ["One", "Another"]) await pay(customer, description);
+    await customer.click("#cut");
+    await shows(customer, cell("payment:", 2), "live");
+    assert.equal(await customer.locator('#rooms tr[data-room^="payment:"]').count(), 1);
+    await customer.context().close();
+  });
+
+  test("who signs out with a token that has ended is signed out all the same", async () => {
+    const tab = await system.person("customer");
+    await tab.route("**/api/auth/logout", (route) => (route.request().headers()["authorization"] ? route.fulfill({ status: 401, json: {} }) : route.continue()));
+    const ended = tab.waitForResponse((response) => response.url().endsWith("/api/auth/logout") && response.status() === 204);
+    await tab.click("#logout");
+    await ended;
+    // Chromium tells of every 401.
+    assert.match(system.complaints.splice(0).join(), /^[^,]*401[^,]*$/);
+    await tab.context().close();
+  });
+
+  test("who comes while it is asked who is there is not overlooked", async () => {
+    const customer = await system.visitor();
+    // The first answer of each payment's room is held.
+    const held = new Map();
+    const wire = new EventEmitter();
+    let own;
+    await customer.routeWebSocket(/\/ws$/, (page) => {
+      page.connectToServer().onMessage((text) => {
+        const { type, room = "", userId } = JSON.parse(text);
+        const ofPayment = room.startsWith("payment:");
+        if (type === "welcome") own = userId;
+        if (ofPayment && type === "presence" && !held.has(room)) {
+          held.set(room, () => page.send(text));
+          return void wire.emit(`asked ${room}`);
+        }
+        page.send(text);
+        if (ofPayment && type === "joined" && userId !== own) wire.emit(`joined ${room}`);
+      });
+    });
+    await customer.click('[data-demo="customer@example.com"]');
+    await shows(customer, cell("user:", 2), "live");
+    const paid = customer.waitForResponse((response) => response.request().method() === "POST" && response.url().endsWith("/api/payments"));
+    await pay(customer, "For two");
+    const room = `payment:${(await (await paid).json()).id}`;
+    const soon = { signal: AbortSignal.timeout(PATIENCE) };
+    if (!held.has(room)) await once(wire, `asked ${room}`, soon);
+    // Follows the newest, which is this one.
+    const came = once(wire, `joined ${room}`, soon);
+    const vendor = await system.person("vendor");
+    await came;
+    held.get(room)();
+    await customer.waitForFunction((selector) => document.querySelector(selector).textContent.includes(", "), cell("payment:", 6));
+    for (const tab of [customer, vendor]) await tab.context().close();
   });
 });
