@@ -17,16 +17,24 @@ pub(crate) const USERS: usize = 10_000;
 /// The users of rooms, as one place counts them.
 #[derive(Debug, Default)]
 pub(crate) struct Presence {
-    rooms: HashMap<RoomId, HashMap<Arc<str>, Person>>,
+    rooms: HashMap<RoomId, People>,
     /// Leaves by the time they are due; the number tells those of one moment apart. One counts while its person
     /// still has it.
     dues: BTreeMap<(Instant, u64), (RoomId, Arc<str>)>,
     number: u64,
 }
 
+/// Everybody in a room. Those who are not shown are counted too, since any of their connections may go first.
+#[derive(Debug, Default)]
+struct People {
+    all: HashMap<Arc<str>, Person>,
+    shown: usize,
+}
+
 #[derive(Debug, Default)]
 struct Person {
     connections: u32,
+    is_shown: bool,
     /// The key of the leave in `dues`, when there is no connection any more.
     leaves: Option<(Instant, u64)>,
 }
@@ -34,35 +42,41 @@ struct Person {
 // === impl Presence ===
 
 impl Presence {
-    /// Counts a connection; says whether its user was not there before.
+    /// Counts a connection; says whether its user is shown from here on.
     pub(crate) fn enter(&mut self, room: &RoomId, user: &Arc<str>) -> bool {
         let people = self.rooms.entry(room.clone()).or_default();
-        if people.len() >= USERS && !people.contains_key(user) {
-            metrics::counter!("ws.presence.unseen").increment(1);
-            return false;
-        }
-        let mut new = false;
-        let person = people.entry(Arc::clone(user)).or_insert_with(|| {
-            new = true;
-            Person::default()
-        });
+        let person = people.all.entry(Arc::clone(user)).or_default();
         person.connections += 1;
         if let Some(key) = person.leaves.take() {
             self.dues.remove(&key);
         }
-        new
+        if person.is_shown {
+            return false;
+        }
+        if people.shown >= USERS {
+            metrics::counter!("ws.presence.unseen").increment(1);
+            return false;
+        }
+        person.is_shown = true;
+        people.shown += 1;
+        true
     }
 
     /// Takes a connection back. Its user leaves at `due` unless another connection comes before.
     pub(crate) fn exit(&mut self, room: &RoomId, user: &Arc<str>, due: Instant) {
-        let person = self.rooms.get_mut(room).and_then(|people| people.get_mut(user));
+        let person = self.rooms.get_mut(room).and_then(|people| people.all.get_mut(user));
         let Some(person) = person.filter(|person| person.connections > 0) else { return };
         person.connections -= 1;
-        if person.connections == 0 {
+        if person.connections > 0 {
+            return;
+        }
+        if person.is_shown {
             self.number += 1;
             let key = (due, self.number);
             person.leaves = Some(key);
             self.dues.insert(key, (room.clone(), Arc::clone(user)));
+        } else {
+            self.forget(room, user);
         }
     }
 
@@ -73,12 +87,7 @@ impl Presence {
             && first.key().0 <= now
         {
             let (room, user) = first.remove();
-            if let Some(people) = self.rooms.get_mut(&room) {
-                people.remove(&user);
-                if people.is_empty() {
-                    self.rooms.remove(&room);
-                }
-            }
+            self.forget(&room, &user);
             gone.push((room, user));
         }
         gone
@@ -86,14 +95,24 @@ impl Presence {
 
     /// Who is there, by user id. One who may come back has no connections.
     pub(crate) fn members(&self, room: &RoomId) -> Vec<Member> {
-        let people = self.rooms.get(room).into_iter().flatten();
+        let people = self.rooms.get(room).into_iter().flat_map(|people| &people.all);
         let member = |(user, person): (&Arc<str>, &Person)| Member {
             user_id: user.to_string(),
             connections: person.connections,
         };
-        let mut list: Vec<Member> = people.map(member).collect();
+        let mut list: Vec<Member> = people.filter(|(_, person)| person.is_shown).map(member).collect();
         list.sort_unstable_by(|a, b| a.user_id.cmp(&b.user_id));
         list
+    }
+
+    fn forget(&mut self, room: &RoomId, user: &Arc<str>) {
+        let Some(people) = self.rooms.get_mut(room) else { return };
+        if people.all.remove(user).is_some_and(|person| person.is_shown) {
+            people.shown -= 1;
+        }
+        if people.all.is_empty() {
+            self.rooms.remove(room);
+        }
     }
 }
 
@@ -136,5 +155,6 @@ mod tests {
         presence.exit(&room, &late, Instant::now());
         assert!(presence.dues.is_empty());
         assert_eq!(presence.members(&room).len(), USERS);
+        assert_eq!(presence.rooms[&room].all.len(), USERS, "nothing is left of who was not shown");
     }
 }

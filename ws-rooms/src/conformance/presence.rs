@@ -87,6 +87,21 @@ pub(super) async fn a_room_lists_so_many_people(first: Backplane, second: Backpl
     west.enter(&room, &"new".into());
     let list = until_present(&first, |list| list.len() == USERS).await;
     assert!(list.iter().any(|member| member.user_id == "new"), "somebody has left, and one has place");
+    // Who was there unseen is seen with the next connection, and stays until the last, whichever goes first.
+    east.exit(&room, &user(3), Duration::ZERO);
+    until_present(&first, |list| list.len() == USERS - 1).await;
+    let late = |list: &[Member]| -> Option<u32> {
+        list.iter().find(|member| member.user_id == "late").map(|member| member.connections)
+    };
+    west.enter(&room, &"late".into());
+    until_present(&first, |list| late(list) == Some(2)).await;
+    west.exit(&room, &"late".into(), Duration::ZERO);
+    until_present(&first, |list| late(list) != Some(2)).await;
+    // Each answer has all that was said before.
+    let list = until_present(&first, |_| true).await;
+    assert_eq!((late(&list), list.len()), (Some(1), USERS), "one connection is left");
+    west.exit(&room, &"late".into(), Duration::ZERO);
+    until_present(&first, |list| late(list).is_none()).await;
 }
 
 /// Asks the backplane until the list is as expected.
