@@ -3,6 +3,7 @@
 mod apart;
 mod faults;
 mod restart;
+mod rights;
 mod split;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -193,14 +194,15 @@ async fn a_room_that_was_left_for_a_moment_is_still_compared() {
     for kind in ["subscribe", "unsubscribe", "subscribe"] {
         ada.ask(json!({"type": kind, "room": "payment:1"})).await;
     }
+    publish(&rooms, &["payment:1"], "e1").await;
     let mut redis = raw(url).await;
-    let head = format!("{}{{payment:1}}m", settings.prefix);
-    // Long enough for the second in which rooms are looked over.
-    for _ in 0..2 {
-        let _: Value = redis::cmd("PEXPIRE").arg(&head).arg(60_000).query_async(&mut redis).await.unwrap();
+    // Long enough for the second in which rooms are looked over. The ids live as long: the event may be delivered again.
+    for end in ["m", "i", "m", "i"] {
+        let key = format!("{}{{payment:1}}{end}", settings.prefix);
+        let _: Value = redis::cmd("PEXPIRE").arg(&key).arg(60_000).query_async(&mut redis).await.unwrap();
         let renewed = async {
             loop {
-                let life: i64 = redis::cmd("PTTL").arg(&head).query_async(&mut redis).await.unwrap();
+                let life: i64 = redis::cmd("PTTL").arg(&key).query_async(&mut redis).await.unwrap();
                 if life > 60_000 {
                     break;
                 }

@@ -19,7 +19,7 @@ pub struct RedisConfig {
     pub history: HistoryConfig,
     /// How long a publisher, a join or a recovery waits for a Redis that is away, and how long one answer of Redis may
     /// take before the connection counts as dead. 2 s: a restart on the same machine, and as long as people wait. A
-    /// connection that says nothing is asked whether it lives after twice as long.
+    /// connection that says nothing is asked whether it lives after twice as long, or 20 s if that is less.
     pub patience: Duration,
     /// How often a room that says nothing is compared with its head. 30 s: a subscription that died without a word is
     /// found within one heartbeat.

@@ -8,6 +8,7 @@
 //! to both may be open: only those to the one that was found last are used, the others are made anew.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +28,11 @@ use super::scripts::Scripts;
 /// How long the word for how nodes publish is kept. Nodes renew it every few seconds.
 const MODE_LIFE: Duration = Duration::from_secs(60);
 
+/// KEYS: the count of losses.
+///
+/// ORDER: a Redis without memory does not refuse a script whose first write needs none: a loss is no event.
+const LOSE: &str = "redis.call('PERSIST', KEYS[1]) return redis.call('INCR', KEYS[1])";
+
 /// The first Redis with sharded Pub/Sub.
 const SHARDED_SINCE: u32 = 7;
 
@@ -37,6 +43,8 @@ pub(super) struct Connector {
     pub(super) scripts: Scripts,
     pub(super) presence: presence::scripts::Scripts,
     newest: watch::Sender<Incarnation>,
+    /// How often servers have been asked which one they are.
+    asked: AtomicU64,
 }
 
 /// A connection on which the scripts are loaded. Clones are the same connection.
@@ -49,8 +57,10 @@ pub(super) struct Link {
 }
 
 /// What numbers belong to.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Incarnation {
+    /// Which question it is the answer to. A later question may be answered first.
+    asked: u64,
     server: Arc<str>,
     /// How often a node has lost its source.
     losses: u64,
@@ -65,7 +75,14 @@ impl Connector {
         let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
         let client = Client::open(info.set_redis_settings(settings))?;
         let (scripts, presence) = (Scripts::new(), presence::scripts::Scripts::new());
-        Ok(Self { client, config, scripts, presence, newest: watch::Sender::default() })
+        Ok(Self {
+            client,
+            config,
+            scripts,
+            presence,
+            newest: watch::Sender::default(),
+            asked: AtomicU64::new(0),
+        })
     }
 
     /// Connects, loads the scripts, and reads the incarnation.
@@ -74,6 +91,7 @@ impl Connector {
         let mut settings = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(patience))
             .set_response_timeout(Some(patience));
+        let listens = pushes.is_some();
         if let Some(pushes) = pushes {
             settings = settings.set_push_sender(pushes);
         }
@@ -90,6 +108,7 @@ impl Connector {
         let mut pipe = ::redis::pipe();
         self.scripts.load(&mut pipe);
         pipe.exec_async(&mut link.connection.clone()).await?;
+        self.try_channels(&link, listens).await?;
         self.agree(&link).await?;
         let read = self.read(&link).await?;
         link.found(&read.server);
@@ -119,19 +138,19 @@ impl Connector {
     pub(super) async fn look(&self, link: &Link) -> RedisResult<Arc<str>> {
         self.incarnation(link)?;
         let read = self.read(link).await?;
-        let name = read.name();
-        if link.found(&read.server) {
-            // The same connection, and its server is another one now.
-            self.note(read);
-        } else {
+        // The same connection, and its server may be another one now.
+        if !link.found(&read.server) {
             // ORDER: another connection may have found another server while this one was asked.
             self.incarnation(link)?;
-            self.note(read);
         }
-        Ok(name)
+        self.note(read);
+        // ORDER: what was asked later and answered before is what counts.
+        self.incarnation(link)
     }
 
     async fn read(&self, link: &Link) -> RedisResult<Incarnation> {
+        // ORDER: counted before the question leaves, so that whoever has a higher number has seen as much.
+        let asked = self.asked.fetch_add(1, Ordering::AcqRel) + 1;
         let mut pipe = ::redis::pipe();
         pipe.cmd("INFO").arg("server").cmd("INFO").arg("replication").cmd("GET").arg(self.losses());
         let (server, replication, losses): (String, String, Option<u64>) =
@@ -139,12 +158,18 @@ impl Connector {
         let part =
             |info, name| field(info, name).ok_or_else(|| strange("INFO without what tells servers apart"));
         let (process, history) = (part(&server, "run_id")?, part(&replication, "master_replid")?);
-        Ok(Incarnation { server: format!("{process}:{history}").into(), losses: losses.unwrap_or(0) })
+        let server = format!("{process}:{history}").into();
+        Ok(Incarnation { asked, server, losses: losses.unwrap_or(0) })
     }
 
+    /// Takes an answer, unless a question that was put later has been answered.
     fn note(&self, read: Incarnation) {
         self.newest.send_if_modified(|newest| {
-            if *newest == read {
+            if read.asked < newest.asked {
+                return false;
+            }
+            newest.asked = read.asked;
+            if (&newest.server, newest.losses) == (&read.server, read.losses) {
                 return false;
             }
             if !newest.server.is_empty() {
@@ -158,8 +183,9 @@ impl Connector {
 
     /// Counts a loss of the source: from here on there is another incarnation for all nodes.
     pub(super) async fn lose(&self, link: &Link) -> RedisResult<()> {
-        let key = self.losses();
-        ::redis::cmd("INCR").arg(key).exec_async(&mut link.connection.clone()).await?;
+        let mut count = ::redis::cmd("EVAL");
+        count.arg(LOSE).arg(1).arg(self.losses());
+        count.exec_async(&mut link.connection.clone()).await?;
         self.look(link).await.map(drop)
     }
 
@@ -180,14 +206,39 @@ impl Connector {
         let (mut theirs,): (Option<String>,) = pipe.query_async(&mut redis).await?;
         if theirs.is_none() {
             let mut pipe = ::redis::pipe();
-            pipe.cmd("SET").arg(self.mode()).arg(ours).arg("NX").arg("EX").arg(MODE_LIFE.as_secs()).ignore();
+            pipe.cmd("SET").arg(self.mode()).arg(ours).arg("NX").arg("EX").arg(MODE_LIFE.as_secs());
             pipe.cmd("GET").arg(self.mode());
-            (theirs,) = pipe.query_async(&mut redis).await?;
+            let mut said = link.each::<Option<String>>(&mut pipe).await?;
+            // One without memory, or without the right, sets nothing: as if nobody had said anything.
+            theirs = said.pop().transpose()?.flatten();
         }
         if theirs.is_some_and(|theirs| theirs != ours) {
             return Err(strange("other nodes of this Redis publish in another way: `sharded` must be alike"));
         }
         Ok(())
+    }
+
+    /// How often a connection that stands is asked: often enough that it is found dead in time, and that the word is
+    /// kept.
+    pub(super) fn renew_every(&self) -> Duration {
+        (2 * self.config.patience).min(MODE_LIFE / 3)
+    }
+
+    /// Tries what rooms need of the channels, also where scripts would find out with half of their work done.
+    async fn try_channels(&self, link: &Link, listens: bool) -> RedisResult<()> {
+        let channel = format!("{}try", self.config.prefix);
+        let mut pipe = ::redis::pipe();
+        let mut add = |command: &str| {
+            let command = if link.sharded { format!("S{command}") } else { command.to_owned() };
+            pipe.cmd(&command).arg(&channel);
+        };
+        if listens {
+            add("SUBSCRIBE");
+            add("UNSUBSCRIBE");
+        }
+        add("PUBLISH");
+        pipe.arg("").ignore();
+        pipe.exec_async(&mut link.connection.clone()).await
     }
 
     fn losses(&self) -> String {
@@ -259,4 +310,43 @@ fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
 
 fn strange(what: &'static str) -> RedisError {
     RedisError::from((ErrorKind::UnexpectedReturnType, what))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connector(patience: Duration) -> Connector {
+        let mut config = RedisConfig::new("redis://127.0.0.1:1");
+        config.patience = patience;
+        Connector::new(config).unwrap()
+    }
+
+    /// A renewal is asked before somebody counts a loss, and answered after: nobody believes the old count again.
+    #[test]
+    fn what_was_asked_later_counts() {
+        let connector = connector(Duration::from_secs(2));
+        let read = |asked, losses| Incarnation { asked, server: "one".into(), losses };
+        let mut heard = connector.incarnations();
+        connector.note(read(1, 0));
+        connector.note(read(3, 1));
+        heard.mark_unchanged();
+        connector.note(read(2, 0));
+        assert_eq!(&*connector.newest.borrow().name(), "one:1");
+        connector.note(read(4, 1));
+        assert!(!heard.has_changed().unwrap(), "nothing new");
+        connector.note(read(3, 0));
+        assert_eq!(&*connector.newest.borrow().name(), "one:1", "the same answer again has a later number");
+        connector.note(read(5, 2));
+        assert!(heard.has_changed().unwrap());
+    }
+
+    /// However long answers may take, the word for how nodes publish does not end between two renewals.
+    #[test]
+    fn the_word_is_renewed_within_its_life() {
+        for seconds in [1, 2, 30, 60, 600] {
+            let every = connector(Duration::from_secs(seconds)).renew_every();
+            assert!(2 * every < MODE_LIFE && every <= 2 * Duration::from_secs(seconds), "{every:?}");
+        }
+    }
 }

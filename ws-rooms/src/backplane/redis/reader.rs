@@ -144,7 +144,7 @@ impl Reader {
                     true
                 }
                 Heard::Second => {
-                    if renewed.elapsed() >= 2 * self.shared.connector.config.patience
+                    if renewed.elapsed() >= self.shared.connector.renew_every()
                         && let Some(session) = &mut self.session
                     {
                         renewed = Instant::now();
@@ -448,6 +448,8 @@ impl Reader {
             let chosen = silence >= 2 * check || (silence >= check && rand::random_ratio(1, 5));
             if chosen && room.state == State::Live && room.doubt(None) == Next::Read {
                 self.due.push_back(name.clone());
+                // Who came and went has no numbers that would show what is missing.
+                self.people.doubt(name);
             }
         }
         let members = self.shared.members.lock().unwrap_or_else(PoisonError::into_inner);

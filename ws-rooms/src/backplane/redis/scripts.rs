@@ -38,7 +38,10 @@ if not epoch or head[1] ~= ARGV[1] then
   redis.call('DEL', KEYS[2])
   redis.call(ARGV[4], KEYS[4], 'G ' .. epoch .. ' 0 ' .. ARGV[6] .. '\n')
 end
-local function keep() redis.call('PEXPIRE', KEYS[1], ARGV[5]) end
+local function keep()
+  redis.call('PEXPIRE', KEYS[1], ARGV[5])
+  redis.call('PEXPIRE', KEYS[3], ARGV[5])
+end
 local function text(number) return string.format('%.0f', number) end
 local function remember(id, now)
   redis.call('ZADD', KEYS[3], now[1] * 1000000 + now[2], id)

@@ -132,6 +132,7 @@ async fn list(shared: Arc<Shared>, link: Link, name: RoomId) -> RedisResult<Vec<
     let prefix = &shared.connector.config.prefix;
     let place = Place { prefix, room: name.as_str(), sharded: link.sharded };
     let list = shared.connector.presence.list(&place);
+    shared.connector.incarnation(&link)?;
     members(list.query_async(&mut link.connection.clone()).await?)
 }
 

@@ -194,6 +194,11 @@ async fn a_redis_without_memory_takes_nothing_by_halves() {
     let place = ada.place("broadcast");
     publish(&alone.rooms, &["broadcast"], "e1").await;
     expect_events(&mut ada, 0, &["e1"]).await;
+    let join = json!({"type": "subscribe", "room": "payment:1"});
+    assert_eq!(ada.ask(join.clone()).await["type"], "subscribed");
+    let mut bob = Peer::connect(&alone.rooms, "bob/customer/s4").await;
+    bob.send(join).await;
+    assert_eq!(ada.expect("joined").await["userId"], "bob");
     alone.set("maxmemory", "1").await;
     let key = |end: &str| format!("{}{{broadcast}}{end}", alone.settings.prefix);
     let (head, stream) = (key("m"), key("s"));
@@ -212,10 +217,18 @@ async fn a_redis_without_memory_takes_nothing_by_halves() {
     let mut late = Peer::connect(&alone.rooms, "ada/customer/s2").await;
     let answer = late.ask(json!({"type": "subscribe", "room": "broadcast", "since": place})).await;
     assert_eq!(answer["events"].as_array().map(Vec::len), Some(1), "{answer}");
-    // Also on a node that is new.
+    // Also on a node that is new, and where nobody says any more how nodes publish.
+    let word = format!("{}publish", alone.settings.prefix);
+    redis::cmd("DEL").arg(word).exec_async(&mut alone.redis).await.unwrap();
     let mut far = Peer::connect(&node_on(&alone.settings), "ada/customer/s3").await;
     let answer = far.ask(json!({"type": "subscribe", "room": "broadcast", "since": place})).await;
     assert_eq!(answer["events"].as_array().map(Vec::len), Some(1), "{answer}");
+    // Nothing is asked for that it would refuse, again and again.
+    drop(bob);
+    assert_eq!(ada.expect("left").await["userId"], "bob");
+    let info: String = redis::cmd("INFO").arg("commandstats").query_async(&mut alone.redis).await.unwrap();
+    let sadd = info.lines().find(|line| line.starts_with("cmdstat_sadd:")).expect("people came");
+    assert!(sadd.contains("rejected_calls=0,"), "{sadd}");
     alone.set("maxmemory", "0").await;
     publish(&alone.rooms, &["broadcast"], "e2").await;
     expect_events(&mut ada, 1, &["e2"]).await;
@@ -265,4 +278,29 @@ async fn a_bridge_waits_for_a_redis_that_takes_nothing() {
     expect_events(&mut ada, 0, &events.each_ref().map(|event| event.id.as_str())).await;
     drop(stop);
     consuming.await.unwrap().unwrap();
+}
+
+/// A loss is counted also by a Redis that is full, and nobody who publishes waits behind it. Rooms are numbered anew once
+/// there is memory.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_without_memory_counts_a_loss() {
+    let Some(mut alone) = Alone::start(Duration::from_secs(8)).await else { return };
+    let mut ada = Peer::connect(&alone.rooms, "ada/customer/s1").await;
+    publish(&alone.rooms, &["broadcast"], "e1").await;
+    expect_events(&mut ada, 0, &["e1"]).await;
+    alone.set("maxmemory", "1").await;
+    tokio::time::timeout(Duration::from_secs(60), alone.rooms.new_epochs()).await.expect("it is counted");
+    let losses = format!("{}losses", alone.settings.prefix);
+    let losses: u64 = redis::cmd("GET").arg(losses).query_async(&mut alone.redis).await.unwrap();
+    assert_eq!(losses, 1);
+    let error = alone.rooms.publish(publication(&["broadcast"], "e2")).await.unwrap_err();
+    assert!(std::error::Error::source(&error).unwrap().to_string().contains("OOM"), "at once: {error:?}");
+    alone.set("maxmemory", "0").await;
+    for _ in ["broadcast", "user:ada", "role:customer"] {
+        let gap = ada.expect("gap").await;
+        let before = ada.place(gap["room"].as_str().unwrap());
+        assert!(gap["epoch"] != before["epoch"] && gap["reason"] == "source", "{gap}");
+    }
+    publish(&alone.rooms, &["broadcast"], "e2").await;
+    expect_events(&mut ada, 0, &["e2"]).await;
 }

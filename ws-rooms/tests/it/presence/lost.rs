@@ -152,3 +152,19 @@ async fn a_leave_that_is_due_late_is_not_forgotten() {
     // Nothing here asks who is there, which would let bob leave too.
     assert_eq!(news(&mut ada).await, (json!("left"), json!("bob")));
 }
+
+/// Somebody came and went, and no channel has said so: the room is compared, as its history is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_not_said_is_found() {
+    let Some(url) = devkit::engines::redis().await else { return };
+    let mut settings = settings(url);
+    settings.check_every = Duration::from_millis(100);
+    let rooms = node_on(&settings);
+    let mut ada = enter(&rooms, "ada").await;
+    listed(&mut ada, json!([{"userId": "ada", "connections": 1}])).await;
+    let (people, mut redis) = (format!("{}{{payment:1}}p", settings.prefix), raw(url).await);
+    redis::cmd("HSET").arg(&people).arg("tbob").arg(1).exec_async(&mut redis).await.unwrap();
+    assert_eq!(news(&mut ada).await, (json!("joined"), json!("bob")));
+    redis::cmd("HDEL").arg(&people).arg("tbob").exec_async(&mut redis).await.unwrap();
+    assert_eq!(news(&mut ada).await, (json!("left"), json!("bob")));
+}

@@ -164,8 +164,10 @@ impl Keeper {
     async fn write(&mut self, link: &Link, changes: &[Change]) -> RedisResult<Vec<Change>> {
         let rooms = self.rooms_of(&self.node);
         let mut pipe = ::redis::pipe();
-        // ORDER: the node's list names a room before the room names the node.
-        for Change { room, .. } in changes {
+        // ORDER: the node's list names a room before the room names the node. Who leaves has been named, and a Redis
+        // without memory refuses to name again.
+        let comes = |change: &&Change| change.connections > 0;
+        for Change { room, .. } in changes.iter().filter(comes) {
             pipe.cmd("SADD").arg(&rooms).arg(room.as_str());
         }
         pipe.cmd("PEXPIRE").arg(&rooms).arg(LIFE_MS);
@@ -175,11 +177,17 @@ impl Keeper {
             pipe.add_command(self.scripts().put(&place, user, &self.node, *connections, after));
         }
         let mut answers = link.each::<::redis::Value>(&mut pipe).await?;
-        let puts = answers.split_off(changes.len() + 1);
+        let puts = answers.split_off(changes.iter().filter(comes).count() + 1);
+        let mut listed = answers.into_iter();
         let now = Instant::now();
         let (mut refused, mut unseen) = (Vec::new(), 0);
-        for ((change, listed), put) in changes.iter().zip(answers).zip(puts) {
-            match listed.and(put).and_then(|put| Ok(::redis::from_redis_value::<String>(put)?)) {
+        for (change, put) in changes.iter().zip(puts) {
+            let put = if comes(&change) {
+                listed.next().map_or(Ok(()), |listed| listed.map(drop)).and(put)
+            } else {
+                put
+            };
+            match put.and_then(|put| Ok(::redis::from_redis_value::<String>(put)?)) {
                 Ok(put) => {
                     unseen += u64::from(put == "full");
                     if change.connections == 0 {
