@@ -54,7 +54,7 @@ struct Closure {
 pub(crate) enum Denied {
     Address,
     Busy,
-    Closed,
+    Closed(Close),
     Draining,
     Ended(Ended),
     Node,
@@ -103,8 +103,8 @@ impl Directory {
         if inner.forgotten.is_some_and(|at| at >= started) {
             return Err(Denied::Busy);
         }
-        if inner.closed_since(&identity, started).is_some() {
-            return Err(Denied::Closed);
+        if let Some(close) = inner.closed_since(&identity, started) {
+            return Err(Denied::Closed(close));
         }
         // ORDER: under the lock under which a revocation, once it is known, looks for those it is about.
         if let Some(ended) = self.known.of(&identity) {
@@ -148,13 +148,7 @@ impl Directory {
     pub(crate) fn close(&self, target: &Target, close: &Close) -> usize {
         let conns: Vec<Arc<Conn>> = {
             let mut inner = self.lock();
-            let now = Instant::now();
-            if inner.recent.len() == RECENT
-                && let Some(oldest) = inner.recent.pop_front()
-            {
-                inner.forgotten = Some(oldest.at);
-            }
-            inner.recent.push_back(Closure { at: now, target: target.clone(), close: close.clone() });
+            inner.remember(target, close);
             inner.of(target)
         };
         for conn in &conns {
@@ -210,6 +204,19 @@ impl Directory {
 // === impl Inner ===
 
 impl Inner {
+    /// For those that are just being let in, which nobody knows by an id of their own yet.
+    fn remember(&mut self, target: &Target, close: &Close) {
+        if matches!(target, Target::Connection(_)) {
+            return;
+        }
+        if self.recent.len() == RECENT
+            && let Some(oldest) = self.recent.pop_front()
+        {
+            self.forgotten = Some(oldest.at);
+        }
+        self.recent.push_back(Closure { at: Instant::now(), target: target.clone(), close: close.clone() });
+    }
+
     fn of(&self, target: &Target) -> Vec<Arc<Conn>> {
         let ids = match target {
             Target::Connection(id) => {

@@ -190,7 +190,11 @@ impl Node {
         match denied {
             Denied::Address => Refusal::rate_limited("too many connections from this address"),
             Denied::User => Refusal::rate_limited("too many connections of this user"),
-            Denied::Closed => Refusal::token_revoked(),
+            Denied::Closed(close) => match close.code {
+                4009 => Refusal::token_revoked(),
+                4201 => Refusal::token_expired(),
+                _ => Refusal::unavailable("this connection was closed", soon),
+            },
             Denied::Ended(ended) => ended.refusal(),
             Denied::Draining => Refusal::unavailable(
                 "this node is going down",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::auth::Access;
 use crate::backplane::RecoveryBounds;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::node::Node;
 use crate::protocol::codec::{self, Text};
 use crate::protocol::{Position, RoomId};
@@ -14,7 +14,8 @@ use crate::session::{Conn, Membership};
 /// Puts the connection into a room, or recovers in one where it is, and reads the history.
 ///
 /// ORDER: hold → member → backplane → history → presence. Frames that come meanwhile wait in the hold; the
-/// caller releases it with the answer. On an error nothing is left behind, and nobody has heard of it.
+/// caller releases it with the answer. On an error nothing is left behind, and nobody has heard of it. `None`: the
+/// room was taken away meanwhile.
 ///
 /// # Cancel safety
 ///
@@ -26,7 +27,7 @@ pub(super) async fn join(
     room: &RoomId,
     membership: Membership,
     since: Option<&Position>,
-) -> Result<Joined, Error> {
+) -> Result<Option<Joined>, Error> {
     let lane = node.lane(room);
     conn.outbox(|outbox| outbox.hold(room, node.config.rule(room).slow));
     let count = conn.sit_down(room, membership);
@@ -41,7 +42,7 @@ pub(super) async fn join(
         // ORDER: a member first. A revocation is known before it looks for members, so one of the two sees the other.
         if node.directory.known.in_room(&conn.identity(), room) != Access::Allowed {
             leave(node, conn, room);
-            return Err(Error::new(ErrorKind::Backplane));
+            return Ok(None);
         }
     }
     let limits = &node.config.limits;
@@ -49,14 +50,14 @@ pub(super) async fn join(
     match lane.recover(room, since, bounds).await {
         Ok(_) if conn.membership(room).is_none() => {
             // It was taken away meanwhile, and the client was told.
-            Err(Error::new(ErrorKind::Backplane))
+            Ok(None)
         }
         Ok(recovery) => {
             // One step of the connection's task, as a leave is: neither comes between the two.
             if node.config.rule(room).presence && node.registry.show(room, conn) {
                 lane.enter(room, &conn.user);
             }
-            Ok(Joined { room: room.clone(), recovery })
+            Ok(Some(Joined { room: room.clone(), recovery }))
         }
         Err(error) if new => {
             leave(node, conn, room);

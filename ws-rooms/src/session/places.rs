@@ -67,8 +67,9 @@ impl Conn {
         if !places.leaves.contains(room) {
             places.leaves.push(room.clone());
         }
-        drop(places);
+        // ORDER: before the task can take the leave up, or a seat that it takes later in the room would be the mute one.
         node.registry.mute(room, self);
+        drop(places);
         self.wake.notify_one();
         true
     }

@@ -88,7 +88,7 @@ async fn subscribe(node: &Arc<Node>, conn: &Arc<Conn>, id: &Id, name: &str, sinc
         }
     }
     match join(node, conn, &room, Membership::Requested, since).await {
-        Ok(joined) => release(node, conn, vec![joined], |joined| {
+        Ok(Some(joined)) => release(node, conn, vec![joined], |joined| {
             let Joined { room, recovery } = &joined[0];
             let found = recovery.missed.as_ref().map(|missed| match missed {
                 Ok(events) => {
@@ -98,7 +98,7 @@ async fn subscribe(node: &Arc<Node>, conn: &Arc<Conn>, id: &Id, name: &str, sinc
             });
             codec::subscribed(id, room, &recovery.position, found.as_ref())
         }),
-        Err(_) => unavailable(conn, id),
+        Ok(None) | Err(_) => unavailable(conn, id),
     }
 }
 
@@ -164,7 +164,7 @@ async fn join_server_rooms(
             continue;
         }
         match join(node, conn, room, by, None).await {
-            Ok(place) => joined.push(place),
+            Ok(place) => joined.extend(place),
             Err(error) => {
                 tracing::warn!(%room, error = &error as &dyn std::error::Error, "room not joined");
                 let delay = AGAIN + AGAIN_SPREAD.mul_f64(rand::random::<f64>());
@@ -173,6 +173,8 @@ async fn join_server_rooms(
             }
         }
     }
+    // What was taken away while others were joined is not said to be there.
+    joined.retain(|joined| conn.membership(&joined.room).is_some());
     Some(joined)
 }
 

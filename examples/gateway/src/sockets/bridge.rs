@@ -10,7 +10,7 @@ use tramline_event_hub::{Event, Handler, Outcome};
 use tramline_observability::lifecycle::Phase;
 use tramline_session_sync::Revocations;
 use tramline_session_sync::revocation::RevocationsConfig;
-use tramline_ws_rooms::{Bridge, BridgeRule, Revocation, Rooms};
+use tramline_ws_rooms::{Bridge, BridgeRule, Close, Revocation, Rooms, Target};
 
 /// From an event's own time to the moment it reaches this node.
 pub(crate) const LAG: &str = "gateway.event.lag";
@@ -69,6 +69,9 @@ impl Handler for Carrier {
         self.revocations.apply_snapshot(revocations::entries(&event, life).unwrap_or_default());
         let outcome = self.bridge.carry(&event).await;
         // After the event itself, so that its reader learns why.
+        if let Some(session) = has_another_role(&event) {
+            self.rooms.close(&Target::Session(session), &Close::TOKEN_ENDED);
+        }
         if let Some(revocation) = revocation(&event, life)
             && let Err(error) = self.rooms.revoke(revocation).await
         {
@@ -80,18 +83,24 @@ impl Handler for Carrier {
     }
 }
 
+/// The session whose tokens end though it goes on, since its user has another role. Whoever renews is welcome, and which
+/// tokens are older is for the check of tokens to say, which looks at their role: two processes' clocks do not tell.
+fn has_another_role(event: &Event) -> Option<String> {
+    let revoked =
+        (event.event_type.as_str() == SessionRevoked::TYPE).then(|| event.data::<SessionRevoked>().ok());
+    let SessionRevoked { session_id, reason, .. } = revoked.flatten()?;
+    matches!(reason, RevokeReason::Role).then(|| session_id.to_string())
+}
+
 /// Whose sockets an event ends, and whose tokens open none any more. `life` is how long a token may live.
 fn revocation(event: &Event, life: Duration) -> Option<Revocation> {
     let until = |at: Timestamp| at.saturating_add(life).unwrap_or(Timestamp::MAX);
     match event.event_type.as_str() {
         SessionRevoked::TYPE => {
             let SessionRevoked { session_id, reason, at, .. } = event.data().ok()?;
-            let session = Revocation::session(session_id.to_string(), until(at));
-            Some(match reason {
-                // Another role ends the tokens and not the sign-in: whoever renews is welcome.
-                RevokeReason::Role => session.at(at).renewable(),
-                _ => session.at(until(at)),
-            })
+            // Another role ends the tokens and not the sign-in, see `has_another_role`.
+            let ended = !matches!(reason, RevokeReason::Role);
+            ended.then(|| Revocation::session(session_id.to_string(), until(at)).at(until(at)))
         }
         UserDeleted::TYPE => {
             let UserDeleted { user_id, deleted_at: at, .. } = event.data().ok()?;

@@ -236,12 +236,12 @@ async fn a_redis_without_memory_takes_nothing_by_halves() {
 }
 
 /// Tells of each try.
-struct Watched(Bridge, mpsc::UnboundedSender<bool>);
+struct Watched(Bridge, mpsc::Sender<bool>);
 
 impl Handler for Watched {
     async fn handle(&self, received: Received) -> Result<Outcome, BoxError> {
         let handled = self.0.handle(received).await;
-        let _ = self.1.send(handled.is_ok());
+        let _ = self.1.try_send(handled.is_ok());
         handled
     }
 }
@@ -253,9 +253,9 @@ async fn a_bridge_waits_for_a_redis_that_takes_nothing() {
     let mut ada = Peer::connect(&alone.rooms, "ada/customer/s1").await;
     let hub = Hub::memory(MemoryConfig::default());
     hub.declare(&Topology::new().exchange(Exchange::topic("events"))).await.unwrap();
-    let (tries, mut tried) = mpsc::unbounded_channel();
+    let (tries, mut tried) = mpsc::channel(100);
     let (stop, stopped) = oneshot::channel::<()>();
-    let (placed, mut place) = mpsc::unbounded_channel();
+    let (placed, mut place) = mpsc::channel(100);
     let consuming = tokio::spawn({
         let (hub, rooms) = (hub.clone(), alone.rooms.clone());
         async move {
@@ -263,7 +263,7 @@ async fn a_bridge_waits_for_a_redis_that_takes_nothing() {
             let mut config = Bridge::consumer();
             config.retry.max_attempts = 1;
             config.breaker.as_mut().unwrap().max_pause = Duration::from_millis(10);
-            let place = move |_| _ = placed.send(());
+            let place = move |_| _ = placed.try_send(());
             let stopped = async { drop(stopped.await) };
             hub.consume_feed(Feed::new("node", ["#"]), config, Watched(bridge, tries), place, stopped).await
         }
