@@ -106,7 +106,8 @@ pub(super) async fn a_room_lists_so_many_people(first: Backplane, second: Backpl
 
 /// Asks the backplane until the list is as expected.
 async fn until_present(backplane: &Backplane, expected: impl Fn(&[Member]) -> bool) -> Vec<Member> {
-    for _ in 0..2_000 {
+    // A list of so many takes longer than the pause: two minutes at most.
+    for _ in 0..600 {
         let list = backplane.driver().present(&room(ROOM)).await.expect("the backplane is there");
         if expected(&list) {
             return list;
