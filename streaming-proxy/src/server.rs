@@ -79,8 +79,10 @@ pub struct ServerConfig {
     ///
     /// The default, 30 s, is nginx's `lingering_time`.
     pub linger: Duration,
-    /// How many bytes a connection may hold in its buffers, and so the longest head of a request, and how much of a body
-    /// is read at once. A connection takes that much only while as much comes.
+    /// How many bytes a connection of HTTP/1.1 may hold of what it reads, and as many of what it writes: the longest head of
+    /// a request, and how much of a body is read at once. Buffers grow as bytes come, so all connections together may hold
+    /// twice this times [`max_connections`](Self::max_connections) at worst. Whoever wants less sets less, as a front with
+    /// many clients and no large uploads should.
     ///
     /// The default, 256 KiB, is what uploads need to be passed on without stopping for each piece; hyper's is 408 KiB.
     pub max_buffer: usize,

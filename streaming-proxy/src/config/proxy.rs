@@ -38,7 +38,8 @@ pub struct ProxyConfig {
     pub host: HostHeader,
     /// How many bytes the names and values of a request's fields may have together; with more it is answered 431.
     ///
-    /// The default, 64 KiB, is what the server of this crate reads at most; others let more through.
+    /// The default, 64 KiB, is eight times the longest head that common servers accept. The server of this crate reads
+    /// up to [`max_buffer`](crate::server::ServerConfig::max_buffer) of one.
     pub max_head: usize,
     /// This proxy's name in `Via`, in requests and answers (RFC 9110, 7.6.3). A request that says it already was here
     /// before, and is answered 508. `None` writes nothing and finds no loops. Of a name, letters, digits, `-`, `_` and `.`
