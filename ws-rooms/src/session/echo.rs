@@ -37,9 +37,14 @@ where
         ended = exchange(&mut wire) => ended,
     };
     match ended {
-        Ok(code) => code,
+        Ok(None) => 1006,
+        Ok(Some(code)) => {
+            wire.linger().await;
+            code
+        }
         Err(close) => {
-            if timeout(CLOSE_WITHIN, wire.say_closed(&close)).await.is_ok() && close.is_a_cut() {
+            let said = timeout(CLOSE_WITHIN, wire.say_closed(&close)).await.is_ok();
+            if said && (close.is_a_cut() || wire.is_broken()) {
                 wire.linger().await;
             }
             close.code
@@ -47,14 +52,14 @@ where
     }
 }
 
-/// The code that the peer ended it with, or why we do.
-async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(wire: &mut Wire<S>) -> Result<u16, Close> {
+/// The code that the peer ended it with, if it said one, or why we do.
+async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(wire: &mut Wire<S>) -> Result<Option<u16>, Close> {
     loop {
         let message = match wire.step().await {
             Step::Text(text) => Some((TEXT, Bytes::from(text))),
             Step::Binary(bytes) => Some((BINARY, bytes)),
             Step::Broken(close) => return Err(close),
-            Step::Ended(code) => return Ok(code.unwrap_or(1006)),
+            Step::Ended(code) => return Ok(code),
             // A pong, or the answer to a close, is to be written, too.
             Step::Alive | Step::Progress | Step::Flushed => None,
         };
@@ -63,9 +68,9 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(wire: &mut Wire<S>) -> Resu
         }
         while !wire.is_clear() {
             match timeout(WRITE_WITHIN, wire.written()).await {
-                Ok(Step::Ended(code)) => return Ok(code.unwrap_or(1006)),
+                Ok(Step::Ended(code)) => return Ok(code),
                 Ok(_) => {}
-                Err(_) => return Ok(1006),
+                Err(_) => return Ok(None),
             }
         }
     }
@@ -73,7 +78,7 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(wire: &mut Wire<S>) -> Resu
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncWriteExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
 
@@ -93,6 +98,28 @@ mod tests {
             }
             assert!(server.is_finished(), "{first:x}");
             assert_eq!(server.await.unwrap(), 1006);
+        }
+    }
+
+    /// Behind a close frame, or a broken one while we close ourselves: to hang up on it may be a reset.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_under_way_at_the_end_may_come() {
+        const NORMAL: [u8; 8] = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xE8];
+        const MALFORMED: [u8; 6] = [0xF1, 0x80, 0, 0, 0, 0];
+        for (sent, ends, code) in [(&NORMAL[..], false, 1000), (&MALFORMED[..], true, 1001)] {
+            let (io, mut peer) = tokio::io::duplex(64);
+            let shutdown = async move {
+                if !ends {
+                    std::future::pending::<()>().await;
+                }
+            };
+            let server = tokio::spawn(async move { echo(io, &Limits::default(), shutdown).await });
+            peer.write_all(&[sent, &[0; 256]].concat()).await.unwrap();
+            let mut close = [0; 4];
+            peer.read_exact(&mut close).await.unwrap();
+            assert_eq!((close[0], &close[2..]), (0x88, &u16::to_be_bytes(code)[..]));
+            drop(peer);
+            assert_eq!(server.await.unwrap(), code);
         }
     }
 }

@@ -37,6 +37,8 @@ pub(crate) struct Heart {
     ping_wanted: AtomicBool,
     /// Set by the sweep; the task drops the socket without another word.
     dead: AtomicBool,
+    /// The task says goodbye, which has a time limit of its own.
+    closing: AtomicBool,
 }
 
 // === impl Heart ===
@@ -57,6 +59,7 @@ impl Heart {
             welcomed: AtomicBool::new(false),
             ping_wanted: AtomicBool::new(false),
             dead: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
         };
         let now = heart.now();
         heart.since = now;
@@ -129,6 +132,11 @@ impl Heart {
         self.dead.store(true, Ordering::Relaxed);
     }
 
+    /// The goodbye has begun: from here on the close timeout is the bound, and no sign of life is asked for.
+    pub(crate) fn closes(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+
     /// How long it has been there.
     pub(crate) fn age(&self) -> Duration {
         Duration::from_millis(self.now() - self.since)
@@ -148,6 +156,9 @@ impl Heart {
 /// Looks at one connection: whether it lives, and what it has to be told.
 pub(super) fn check(conn: &Conn, config: &HeartbeatConfig) {
     let heart = &conn.heart;
+    if heart.closing.load(Ordering::Relaxed) {
+        return;
+    }
     let now = heart.now();
     let since = |cell: &AtomicU64| now.saturating_sub(cell.load(Ordering::Relaxed));
 

@@ -86,7 +86,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                     self.renewed = renewed;
                 }
                 step = self.wire.step() => {
+                    let answered = matches!(step, Step::Ended(Some(_)));
                     if let Some(code) = self.took(step) {
+                        if answered {
+                            // Nothing may follow a peer's close frame, but something may have.
+                            Box::pin(self.linger()).await;
+                        }
                         return code;
                     }
                 }
@@ -207,6 +212,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     /// Says goodbye, closes, and waits for the echo, all within the close timeout.
     async fn finish(&mut self, close: Close) -> u16 {
         let patience = self.node.config.close_timeout;
+        self.conn.heart.closes();
         // A request in progress has nobody to answer any more.
         self.work = None;
         self.renewal = None;
@@ -216,11 +222,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             // A drain's deadline is shorter than our patience.
             () = killed(&conn) => false,
         };
-        if said && close.is_a_cut() {
-            self.wire.linger().await;
+        if said && (close.is_a_cut() || self.wire.is_broken()) {
+            self.linger().await;
         }
         tracing::debug!(code = close.code, said, "connection closed");
         close.code
+    }
+
+    /// Lets what the peer has under way come, unless there is no time left.
+    async fn linger(&mut self) {
+        let conn = Arc::clone(&self.conn);
+        tokio::select! {
+            () = self.wire.linger() => {}
+            () = killed(&conn) => {}
+        }
     }
 
     async fn say_goodbye(&mut self, close: &Close) {

@@ -18,7 +18,7 @@ use crate::session::outbox::Queued;
 use crate::session::reader::{Heard, Reader};
 use crate::session::writer::Writer;
 
-/// How much is still read of a peer that was cut, so that the close frame is not lost to a reset.
+/// How much is still read of a peer that nobody listens to any more, so that the close frame is not lost to a reset.
 const LINGER_BYTES: u64 = 1024 * 1024;
 const LINGER_TIME: Duration = Duration::from_secs(1);
 /// An empty ping, and the first byte of a close frame (RFC 6455, section 5.5).
@@ -41,6 +41,8 @@ pub(crate) struct Wire<S> {
     peer_code: Option<u16>,
     /// Nothing can be read any more; what was pushed may still leave.
     read_over: bool,
+    /// The peer broke RFC 6455 or a limit: more of what it sends may be on its way.
+    broken: bool,
     /// A close frame was pushed, and nothing may follow it (RFC 6455, section 5.5.1).
     closing: bool,
 }
@@ -76,6 +78,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             full: false,
             peer_code: None,
             read_over: false,
+            broken: false,
             closing: false,
         }
     }
@@ -83,6 +86,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// Whether the socket has taken everything, so that more may be pushed.
     pub(crate) fn is_clear(&self) -> bool {
         !self.dirty
+    }
+
+    /// Whether the peer broke RFC 6455 or a limit, of whatever else it is told.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken
     }
 
     /// Pushes a frame. Once the connection closes there is nobody to have it.
@@ -137,10 +145,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         poll_fn(|cx| self.poll_written(cx)).await
     }
 
-    /// Writes what was pushed; says whether the connection has ended.
+    /// Writes what was pushed; says whether the connection has ended. A peer that breaks something meanwhile still hears
+    /// what was decided before.
     pub(crate) async fn flush(&mut self) -> bool {
         while !self.is_clear() {
-            if let Step::Ended(_) | Step::Broken(_) = self.step().await {
+            if let Step::Ended(_) = self.step().await {
                 return true;
             }
         }
@@ -157,8 +166,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         while !matches!(self.step().await, Step::Ended(_) | Step::Broken(_)) {}
     }
 
-    /// Says goodbye at the transport's level to a peer that was cut, of which more may be on its way: to close on unread
-    /// bytes is a reset.
+    /// Says goodbye at the transport's level to a peer of which more may be on its way: to close on unread bytes is a
+    /// reset, which may take the close frame with it.
     pub(crate) async fn linger(&mut self) {
         let read = async {
             let _ = self.io.shutdown().await;
@@ -190,7 +199,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             }
             Heard::Message(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Step::Alive,
             Heard::Broken(close) => {
-                self.read_over = true;
+                (self.read_over, self.broken) = (true, true);
                 Step::Broken(close)
             }
             Heard::Gone => {

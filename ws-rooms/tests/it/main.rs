@@ -17,6 +17,7 @@ mod delivery;
 mod drain;
 mod floods;
 mod frames;
+mod goodbyes;
 mod heartbeat;
 mod http;
 mod limits;
