@@ -31,7 +31,7 @@ pub struct RoomsConfig {
     /// that an application gives a question of its own, shorter than people wait.
     pub authority_timeout: Duration,
     /// How long a token may live. 24 h: longer than any access token should. A revocation is remembered until its
-    /// tokens' end, and no longer than this.
+    /// tokens' end; one that ends later than this from now is refused.
     pub max_token_life: Duration,
     /// The window from which each connection's `retryAfterMs` is drawn at a drain. 5 s spreads
     /// ten thousand clients to two thousand handshakes a second, about what one core takes.

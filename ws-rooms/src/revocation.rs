@@ -104,11 +104,9 @@ impl Revocation {
         self.until
     }
 
-    /// The same, for no longer than this.
-    pub(crate) fn within(mut self, life: Duration) -> Self {
-        let longest = Timestamp::now().saturating_add(life).unwrap_or(Timestamp::MAX);
-        self.until = self.until.min(longest);
-        self
+    /// Whether it ends within this time.
+    pub(crate) fn is_within(&self, life: Duration) -> bool {
+        self.until <= Timestamp::now().saturating_add(life).unwrap_or(Timestamp::MAX)
     }
 
     /// Whether this token is one of those.

@@ -145,21 +145,24 @@ impl Rooms {
     /// (`unsubscribed`, `forbidden`) and get nothing more that is published after the return. Until the revocation's
     /// end a token of before does not get in again, and the authority is not even asked; with a newer token it is.
     ///
-    /// Remembered for [`RoomsConfig::max_token_life`] at most, and 100,000 of them: beyond that every token issued until
-    /// then counts as ended (`TOKEN_EXPIRED`), and its holder may join nothing before the renewal. One whose end is
-    /// not later than now is about those who are there, and is not remembered.
+    /// Remembered until its end, and 100,000 of them: beyond that every token issued until then counts as ended
+    /// (`TOKEN_EXPIRED`), and its holder may join nothing before the renewal. One whose end is not later than now is about
+    /// those who are there, and is not remembered.
     ///
     /// # Errors
     ///
+    /// [`ErrorKind::Config`]: its end is further away than [`RoomsConfig::max_token_life`], and it is in force nowhere.
     /// [`ErrorKind::Backplane`]: it is in force on this node all the same, and reaches the others once the backplane is
     /// back, unless this process ends before. [`ErrorKind::QueueFull`]: it is in force on all nodes, and the
-    /// backplane had no place to keep it for those that start later.
+    /// backplane had no place, or no leave, to keep it for those that start later.
     ///
     /// # Cancel safety
     ///
     /// In force on this node once polled. When dropped, as after an error.
     pub async fn revoke(&self, revocation: Revocation) -> Result<(), Error> {
-        let revocation = revocation.within(self.node.config.max_token_life);
+        if !revocation.is_within(self.node.config.max_token_life) {
+            return Err(Error::with(ErrorKind::Config, "the revocation lasts longer than a token may live"));
+        }
         self.node.revoke(&revocation);
         self.node.backplane().driver().revoke(&revocation).await
     }

@@ -27,7 +27,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -83,6 +83,8 @@ struct Shared {
     revoked: Known,
     /// Since when Redis is away.
     away: Mutex<Option<Instant>>,
+    /// Since when revocations may be missed: none once the set was read and what is told is heard.
+    heedless: watch::Sender<Option<Instant>>,
 }
 
 // === impl RedisBackplane ===
@@ -110,6 +112,7 @@ impl RedisBackplane {
             attendance: Arc::default(),
             revoked: Known::new(),
             away: Mutex::new(Some(Instant::now())),
+            heedless: watch::Sender::new(Some(Instant::now())),
         });
         let (jobs, queue) = mpsc::channel(QUEUED);
         let (commands, asked) = mpsc::channel(ASKED);
@@ -144,7 +147,14 @@ impl RedisBackplane {
         &self,
         ask: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Command,
     ) -> Result<T, Error> {
-        let until = Instant::now() + self.patience();
+        self.ask_until(Instant::now() + self.patience(), ask).await
+    }
+
+    async fn ask_until<T>(
+        &self,
+        until: Instant,
+        ask: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Command,
+    ) -> Result<T, Error> {
         let asked = async {
             let (reply, answer) = oneshot::channel();
             self.commands.send(ask(reply)).await.map_err(|_| away())?;
@@ -188,7 +198,12 @@ impl Driver for RedisBackplane {
             .unwrap_or_else(PoisonError::into_inner)
             .entry(room.clone())
             .or_insert(0) += 1;
-        let joined = self.ask(|reply| Command::Join(room.clone(), reply)).await;
+        let until = Instant::now() + self.patience();
+        // ORDER: nobody gets anything of a room before it is known whose rights have ended.
+        let joined = match self.shared.heeding(until).await {
+            Ok(()) => self.ask_until(until, |reply| Command::Join(room.clone(), reply)).await,
+            Err(error) => Err(error),
+        };
         if joined.is_err() {
             self.leave(room);
         }
@@ -267,7 +282,8 @@ impl Driver for RedisBackplane {
 
     fn is_up(&self) -> bool {
         let away = *self.shared.away.lock().unwrap_or_else(PoisonError::into_inner);
-        away.is_none_or(|since| since.elapsed() < self.patience())
+        let heedless = *self.shared.heedless.borrow();
+        [away, heedless].iter().flatten().all(|since| since.elapsed() < self.patience())
     }
 
     fn is_shared(&self) -> bool {
@@ -321,6 +337,25 @@ impl Shared {
 
     fn take_left(&self) -> HashSet<RoomId> {
         std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Waits until no revocation is missed.
+    async fn heeding(&self, until: Instant) -> Result<(), Error> {
+        let mut heedless = self.heedless.subscribe();
+        match timeout_at(until, heedless.wait_for(Option::is_none)).await {
+            Ok(Ok(_)) => Ok(()),
+            _ => Err(away()),
+        }
+    }
+
+    fn is_heeding(&self) -> bool {
+        self.heedless.borrow().is_none()
+    }
+
+    fn set_heeding(&self, heeding: bool) {
+        self.heedless.send_modify(|since| {
+            *since = if heeding { None } else { since.or_else(|| Some(Instant::now())) };
+        });
     }
 
     fn set_up(&self, up: bool) {

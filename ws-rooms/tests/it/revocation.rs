@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tramline_ws_rooms::{Backplane, Credential, Revocation, Rooms};
+use tramline_ws_rooms::{Backplane, Credential, ErrorKind, Revocation, Rooms};
 
 use crate::backplane::until as until_true;
 use crate::support::{Gatekeeper, Peer, config, node, peer, publish, room, settle};
@@ -152,13 +152,16 @@ async fn an_answer_that_is_on_its_way_opens_no_revoked_room() {
     assert_eq!(ada.ask(json!({"type": "subscribe", "room": "payment:gated"})).await["code"], "FORBIDDEN");
 }
 
-/// Longer than tokens live nothing has to be remembered.
+/// One that would be forgotten before its end is refused.
 #[tokio::test(start_paused = true)]
 async fn none_lasts_longer_than_a_token_may_live() {
     let mut config = config();
     config.max_token_life = Duration::from_secs(100);
     let rooms = Rooms::new(config, Gatekeeper::default(), Backplane::memory());
-    rooms.revoke(Revocation::user("ada", Timestamp::MAX)).await.unwrap();
+    let error = rooms.revoke(Revocation::user("ada", until(110))).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert_eq!(answer(&rooms, "ada/customer/s1").await, "welcome");
+    rooms.revoke(Revocation::user("ada", until(100))).await.unwrap();
     tokio::time::advance(Duration::from_secs(99)).await;
     assert_eq!(answer(&rooms, "ada/customer/s1").await, "TOKEN_REVOKED");
     tokio::time::advance(Duration::from_secs(2)).await;

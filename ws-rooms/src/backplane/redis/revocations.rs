@@ -19,6 +19,7 @@ use crate::revocation::Revocation;
 use super::Shared;
 use super::connection::{Link, pause};
 use super::feed::Feed;
+use super::reach::Reach;
 
 /// Revocations that the set holds. As many as a node remembers.
 const CAPACITY: usize = 100_000;
@@ -27,21 +28,35 @@ const QUEUED: usize = 1_024;
 /// Of those that are written or read at once.
 const BATCH: usize = 512;
 
-/// KEYS: the set. ARGV: channel, capacity, revocation, its end in ms. Says the same again as often as asked.
+/// KEYS: the set. ARGV: channel, capacity, revocation, its end in ms. Says the same again as often as asked; what else than
+/// `kept` it answers is why the set does not hold it.
+///
+/// ORDER: told to all nodes whatever the set answers. A replica alone does neither: its word does not get far.
 const ADD: &str = r"
 local time = redis.call('TIME')
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', time[1] * 1000 + math.floor(time[2] / 1000))
-if redis.call('ZSCORE', KEYS[1], ARGV[3]) then
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local dropped = redis.pcall('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+if type(dropped) == 'table' and string.find(dropped.err, 'READONLY', 1, true) then
+  return dropped
+end
+if type(redis.pcall('ZSCORE', KEYS[1], ARGV[3])) == 'string' then
   return 'kept'
 end
-local kept = redis.call('ZCARD', KEYS[1]) < tonumber(ARGV[2])
-if kept then
-  redis.call('ZADD', KEYS[1], ARGV[4], ARGV[3])
-  local last = redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')
-  redis.call('PEXPIREAT', KEYS[1], last[2])
+local answer = redis.pcall('ZCARD', KEYS[1])
+local full = type(answer) == 'number' and answer >= tonumber(ARGV[2])
+if type(answer) == 'number' and not full then
+  answer = redis.pcall('ZADD', KEYS[1], ARGV[4], ARGV[3])
 end
 redis.call('PUBLISH', ARGV[1], ARGV[3])
-return kept and 'kept' or 'full'
+if full then
+  return 'full'
+end
+if type(answer) == 'table' then
+  return answer.err
+end
+local last = redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+redis.call('PEXPIREAT', KEYS[1], last[2])
+return 'kept'
 ";
 
 /// A revocation on its way to all nodes.
@@ -54,7 +69,8 @@ pub(super) struct Job {
 pub(super) struct Crier {
     shared: Arc<Shared>,
     jobs: mpsc::Receiver<Job>,
-    add: Script,
+    /// The name of the script that is on the server.
+    add: String,
     /// One that was taken from the queue when the connection broke.
     held: Option<Job>,
 }
@@ -73,7 +89,7 @@ impl Job {
 impl Crier {
     pub(super) fn new(shared: Arc<Shared>) -> (Self, mpsc::Sender<Job>) {
         let (sender, jobs) = mpsc::channel(QUEUED);
-        (Self { shared, jobs, add: Script::new(ADD), held: None }, sender)
+        (Self { shared, jobs, add: Script::new(ADD).get_hash().to_owned(), held: None }, sender)
     }
 
     /// Runs until the last handle is gone.
@@ -84,6 +100,7 @@ impl Crier {
                 () = end.cancelled() => return,
                 lost = self.listen(&mut attempt) => lost,
             };
+            self.shared.set_heeding(false);
             let Err(error) = lost else { return };
             metrics::counter!("ws.backplane.failures", "task" => "revocations").increment(1);
             tracing::warn!(error = &error as &dyn std::error::Error, "Redis does not tell of revocations");
@@ -98,6 +115,7 @@ impl Crier {
     async fn listen(&mut self, attempt: &mut u32) -> RedisResult<()> {
         let (mut feed, put) = Feed::new();
         let link = self.shared.connector.connect(Some(put)).await?;
+        ::redis::cmd("SCRIPT").arg("LOAD").arg(ADD).exec_async(&mut link.connection.clone()).await?;
         ::redis::cmd("SUBSCRIBE").arg(self.channel()).exec_async(&mut link.connection.clone()).await?;
         // ORDER: subscribed first, so that what is not in the set yet will be heard.
         self.compare(&link).await?;
@@ -107,14 +125,15 @@ impl Crier {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             if let Some(job) = self.held.take() {
-                let kept = self.add(&link, &job.revocation).await;
-                let answer = match &kept {
+                let answer = match self.add(&link, &[&job.revocation]).await {
                     Ok(true) => Ok(()),
                     Ok(false) => Err(Error::new(ErrorKind::QueueFull)),
-                    Err(_) => {
+                    Err(error) if Reach::of(&error) == Reach::Connection => {
                         self.held = Some(job);
-                        return kept.map(drop);
+                        return Err(error);
                     }
+                    // The next look finds it missing.
+                    Err(error) => Err(Error::with(ErrorKind::Backplane, error)),
                 };
                 // Who has given up waiting is not there to hear it.
                 let _ = job.reply.send(answer);
@@ -142,14 +161,22 @@ impl Crier {
         let now = Timestamp::now().as_millisecond();
         let mut count = ::redis::cmd("ZCOUNT");
         count.arg(self.key()).arg(now).arg("+inf");
-        let there: usize = count.query_async(&mut link.connection.clone()).await?;
-        if there < self.shared.revoked.count().min(CAPACITY) {
+        let there: usize = match count.query_async(&mut link.connection.clone()).await {
+            Err(error) if Reach::of(&error) == Reach::Command => {
+                self.refused(&error);
+                return Ok(());
+            }
+            there => there?,
+        };
+        if there < self.shared.revoked.count().min(CAPACITY) || !self.shared.is_heeding() {
             return self.compare(link).await;
         }
         Ok(())
     }
 
     /// Takes what the set has and is not known here into force, and writes what is known here and the set has not.
+    ///
+    /// What Redis refuses is left for the next look; what is published is heard all the same.
     async fn compare(&self, link: &Link) -> RedisResult<()> {
         let known = self.shared.revoked.in_force();
         let mut known: HashMap<String, Revocation> =
@@ -159,7 +186,13 @@ impl Crier {
             let mut scan = ::redis::cmd("ZSCAN");
             scan.arg(self.key()).arg(cursor).arg("COUNT").arg(BATCH);
             let (next, page): (u64, Vec<(String, f64)>) =
-                scan.query_async(&mut link.connection.clone()).await?;
+                match scan.query_async(&mut link.connection.clone()).await {
+                    Err(error) if Reach::of(&error) == Reach::Command => {
+                        self.refused(&error);
+                        return Ok(());
+                    }
+                    read => read?,
+                };
             for (text, _) in page {
                 if known.remove(&text).is_none() {
                     self.heard(text.as_bytes());
@@ -170,9 +203,18 @@ impl Crier {
                 break;
             }
         }
-        for revocation in known.values() {
-            self.add(link, revocation).await?;
+        let missing: Vec<&Revocation> = known.values().collect();
+        for batch in missing.chunks(BATCH) {
+            match self.add(link, batch).await {
+                Err(error) if Reach::of(&error) == Reach::Connection => return Err(error),
+                Err(error) => {
+                    self.refused(&error);
+                    break;
+                }
+                Ok(_) => {}
+            }
         }
+        self.shared.set_heeding(true);
         Ok(())
     }
 
@@ -184,13 +226,36 @@ impl Crier {
         }
     }
 
-    /// Says whether there was a place for it in the set.
-    async fn add(&self, link: &Link, revocation: &Revocation) -> RedisResult<bool> {
-        let mut call = self.add.key(self.key());
-        call.arg(self.channel()).arg(CAPACITY).arg(wire(revocation));
-        call.arg(revocation.until().as_millisecond());
-        let answer: String = call.invoke_async(&mut link.connection.clone()).await?;
-        Ok(answer == "kept")
+    /// Says whether the set holds all of them now.
+    async fn add(&self, link: &Link, revocations: &[&Revocation]) -> RedisResult<bool> {
+        let mut pipe = ::redis::pipe();
+        for revocation in revocations {
+            let call = pipe.cmd("EVALSHA").arg(&self.add).arg(1).arg(self.key()).arg(self.channel());
+            call.arg(CAPACITY).arg(wire(revocation)).arg(revocation.until().as_millisecond());
+        }
+        let mut kept = true;
+        let mut failed = Ok(());
+        for answer in link.each::<String>(&mut pipe).await? {
+            match answer {
+                Ok(answer) if answer == "kept" => {}
+                Ok(reason) => {
+                    if kept {
+                        tracing::warn!(reason, "Redis told of a revocation and does not keep it");
+                    }
+                    kept = false;
+                }
+                Err(error) => failed = Err(error),
+            }
+        }
+        failed.map(|()| kept)
+    }
+
+    fn refused(&self, error: &RedisError) {
+        metrics::counter!("ws.backplane.refused", "task" => "revocations").increment(1);
+        tracing::warn!(
+            error = error as &dyn std::error::Error,
+            "Redis refuses what is asked about revocations"
+        );
     }
 
     fn key(&self) -> String {

@@ -2,22 +2,68 @@
 
 use std::time::Duration;
 
-use devkit::Fault;
+use devkit::{Fault, Redis};
 use redis::Value;
-use tramline_ws_rooms::{ErrorKind, Revocation};
+use redis::aio::MultiplexedConnection;
+use tramline_ws_rooms::backplane::{Driver, RedisBackplane, RedisConfig};
+use tramline_ws_rooms::{Backplane, ErrorKind, Revocation, Rooms};
 
-use super::{answer, until};
+use super::{answer, until, until_true};
 use crate::backplane::{node_on, raw, settings};
-use crate::support::Peer;
+use crate::support::{Gatekeeper, Peer, config, room};
+
+/// A Redis of the test's own, on which nodes are a user whose rights can be changed.
+struct Guarded {
+    _server: Redis,
+    redis: MultiplexedConnection,
+    settings: RedisConfig,
+}
+
+impl Guarded {
+    async fn start() -> Option<Self> {
+        devkit::engines::redis().await?;
+        let server = Redis::start().await.unwrap();
+        let mut settings = settings(&server.url().replace("redis://", "redis://node:secret@"));
+        settings.patience = Duration::from_secs(1);
+        let redis = raw(&server.url()).await;
+        let mut guarded = Self { _server: server, redis, settings };
+        guarded.run("ACL SETUSER node on >secret ~* &* +@all").await;
+        Some(guarded)
+    }
+
+    /// Nodes hear of no revocation, and everything else.
+    async fn deafen(&mut self) {
+        self.run("ACL SETUSER node -subscribe").await;
+        self.run("CLIENT KILL USER node").await;
+    }
+
+    async fn run(&mut self, line: &str) {
+        let mut words = line.split(' ');
+        let mut command = redis::cmd(words.next().unwrap());
+        words.for_each(|word| _ = command.arg(word));
+        command.exec_async(&mut self.redis).await.unwrap();
+    }
+
+    fn key(&self) -> String {
+        format!("{}revoked", self.settings.prefix)
+    }
+}
 
 /// Asks until the answer is this one: another process hears of it in its own time.
-async fn becomes(rooms: &tramline_ws_rooms::Rooms, token: &str, expected: &str) {
+async fn becomes(rooms: &Rooms, token: &str, expected: &str) {
     let asking = async {
         while answer(rooms, token).await != expected {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
     tokio::time::timeout(Duration::from_secs(20), asking).await.expect("known in time");
+}
+
+/// Joins until it is let.
+async fn opens(redis: &RedisBackplane) {
+    let place = room("broadcast");
+    let joining = async { while redis.join(&place).await.is_err() {} };
+    tokio::time::timeout(Duration::from_secs(20), joining).await.expect("open in time");
 }
 
 /// A process that starts later, and one that did not hear while its link was cut.
@@ -100,4 +146,63 @@ async fn a_set_that_is_full_is_told() {
     assert_eq!(error.kind(), ErrorKind::QueueFull);
     becomes(&beside, "ada/customer/s1", "TOKEN_REVOKED").await;
     let _: Value = redis::cmd("DEL").arg(&key).query_async(&mut redis).await.unwrap();
+}
+
+/// Redis refuses the writing: all who are there hear it all the same, whoever revoked is told, and whoever comes later knows
+/// it once it is written.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_redis_refuses_to_keep_is_told() {
+    let Some(mut guarded) = Guarded::start().await else { return };
+    let settings = guarded.settings.clone();
+    let redis = RedisBackplane::new(settings.clone()).unwrap();
+    let there = Rooms::new(config(), Gatekeeper::default(), Backplane::new(redis.clone()));
+    let beside = node_on(&settings);
+    let mut ada = Peer::connect(&beside, "ada/customer/s1").await;
+    let mut bob = Peer::connect(&beside, "bob/customer/s2").await;
+    opens(&redis).await;
+    guarded.run("ACL SETUSER node -zadd").await;
+    for (session, peer) in [("s1", &mut ada), ("s2", &mut bob)] {
+        let error = there.revoke(Revocation::session(session, until(600))).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::QueueFull);
+        assert_eq!(peer.rest().await.1, Some(4009));
+    }
+    // What it knows and cannot write is no reason not to listen.
+    guarded.deafen().await;
+    until_true(|| !Driver::is_up(&redis)).await;
+    guarded.run("ACL SETUSER node +subscribe").await;
+    until_true(|| Driver::is_up(&redis)).await;
+    guarded.run("ACL SETUSER node +zadd").await;
+    becomes(&node_on(&settings), "ada/customer/s1", "TOKEN_REVOKED").await;
+    // For want of memory it refuses none.
+    guarded.run("CONFIG SET maxmemory 1").await;
+    there.revoke(Revocation::session("s3", until(600))).await.unwrap();
+    becomes(&node_on(&settings), "ada/customer/s3", "TOKEN_REVOKED").await;
+}
+
+/// A node that does not know yet whose rights have ended, or may have missed it, opens no room.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_room_opens_before_the_revocations_are_known() {
+    let Some(mut guarded) = Guarded::start().await else { return };
+    let (settings, key) = (guarded.settings.clone(), guarded.key());
+    let place = room("broadcast");
+    let there = node_on(&settings);
+    there.revoke(Revocation::session("s1", until(600))).await.unwrap();
+    drop(there);
+    guarded.run(&format!("RENAME {key} aside")).await;
+    guarded.run(&format!("SET {key} strange")).await;
+    let redis = RedisBackplane::new(settings).unwrap();
+    let late = Rooms::new(config(), Gatekeeper::default(), Backplane::new(redis.clone()));
+    assert_eq!(redis.join(&place).await.unwrap_err().kind(), ErrorKind::Backplane);
+    assert!(!Driver::is_up(&redis));
+    assert_eq!(answer(&late, "ada/customer/s1").await, "UNAVAILABLE");
+    guarded.run(&format!("RENAME aside {key}")).await;
+    opens(&redis).await;
+    assert_eq!(answer(&late, "ada/customer/s1").await, "TOKEN_REVOKED");
+    // The same when it does not hear any more.
+    guarded.deafen().await;
+    until_true(|| !Driver::is_up(&redis)).await;
+    assert_eq!(redis.join(&place).await.unwrap_err().kind(), ErrorKind::Backplane);
+    guarded.run("ACL SETUSER node +subscribe").await;
+    until_true(|| Driver::is_up(&redis)).await;
+    redis.join(&place).await.unwrap();
 }
