@@ -61,7 +61,10 @@ impl Index {
             }
             let mut name = &*host;
             while let Some((_, suffix)) = name.split_once('.') {
-                if let Some(found) = self.suffixes.get(suffix).and_then(|tree| tree.search(path, choose)) {
+                // Nothing before the dot is no name of which this is the end.
+                if host.len() > suffix.len() + 1
+                    && let Some(found) = self.suffixes.get(suffix).and_then(|tree| tree.search(path, choose))
+                {
                     return Some(found);
                 }
                 name = suffix;

@@ -234,7 +234,9 @@ impl<'a> Matched<'a> {
         let mut target = match self.entry.rewrite.apply(path.as_str()) {
             Some(rewritten) => rewritten,
             None => {
+                // In absolute form a path may be missing, which is no target by itself.
                 if path.is_unchanged()
+                    && uri.scheme().is_none()
                     && let Some(target) = uri.path_and_query()
                 {
                     // The common case costs a reference count.

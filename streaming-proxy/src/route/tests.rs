@@ -260,3 +260,32 @@ fn only_another_method_is_405_with_those_allowed() {
     twice.append("x", HeaderValue::from_static("2"));
     assert_eq!(find("/a", Method::PUT, &twice), allowed("GET, HEAD, POST"), "nobody knows which one counts");
 }
+
+/// The form that a client of a proxy uses: its path may be missing, and a fragment may stand there.
+#[test]
+fn what_has_no_path_is_sent_as_the_root() {
+    let routes = Routes::new([Route::new("/", upstream())]).unwrap();
+    for (target, sent) in [
+        ("http://a.example#y", "/"),
+        ("http://a.example", "/"),
+        ("http://a.example?x=1", "/?x=1"),
+        ("http://a.example/b?x#y", "/b?x"),
+    ] {
+        let uri: Uri = target.parse().unwrap();
+        let path = normal(uri.path()).unwrap();
+        let matched = routes.find(None, &path, &Method::GET, &HeaderMap::new()).unwrap();
+        assert_eq!(Uri::from(matched.target(&uri, &path).unwrap()).to_string(), sent, "{target}");
+    }
+}
+
+#[test]
+fn a_name_below_another_has_something_before_the_dot() {
+    let routes = Routes::new([Route::new("/", upstream()).with_host("*.b.example")]).unwrap();
+    let path = normal("/").unwrap();
+    for (host, found) in
+        [("a.b.example", true), ("a.b.example.", true), (".b.example", false), ("b.example", false)]
+    {
+        let matched = routes.find(Some(host), &path, &Method::GET, &HeaderMap::new());
+        assert_eq!(matched.is_ok(), found, "{host}");
+    }
+}
