@@ -51,12 +51,12 @@ fn sent(mut bytes: &[u8]) -> (Vec<Message>, bool) {
 
 /// What the upstream got as `seen` is what the client sent as `sent`.
 fn is_same(sent: &Message, seen: &Message) -> bool {
-    let target = sent.word(1);
+    // A fragment is no part of it, wherever it stands.
+    let target = sent.word(1).split('#').next().unwrap_or_default();
     let target = match target.split_once("://").filter(|_| !target.starts_with('/')) {
         Some((_, rest)) => rest.find(['/', '?']).map_or("/", |start| &rest[start..]),
         None => target,
     };
-    let target = target.split('#').next().unwrap_or_default();
     let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
     let Ok(path) = path::normal(if path.is_empty() { "/" } else { path }) else { return false };
     let target = query.map_or(path.as_str().to_owned(), |query| format!("{}?{query}", path.as_str()));
