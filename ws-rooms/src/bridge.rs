@@ -18,8 +18,8 @@ use crate::rooms::Rooms;
 
 /// Handles a hub's events by publishing them into rooms; which ones is said by rules. Clones are the same bridge.
 ///
-/// Consume with one queue per node, and as [`consumer`](Self::consumer) says. An event is acknowledged after the backplane has it, and counts once
-/// however often it is delivered, among the newest ids that the backplane remembers of the room.
+/// Consume with one queue per node, and as [`consumer`](Self::consumer) says. An event is acknowledged after the backplane
+/// has it, and counts once however often it is delivered, among the newest ids that the backplane remembers of the room.
 #[derive(Clone)]
 pub struct Bridge {
     shared: Arc<Shared>,
@@ -78,8 +78,8 @@ impl Bridge {
 
     /// Publishes one event into its rooms, for a handler that does more than that.
     ///
-    /// One that no room can take, being too large, for too many rooms or for a local one, is rejected, which a feed drops. Its rooms are
-    /// told: members get a `gap` in its place, reason `source`.
+    /// One that no room can take, being too large, for too many rooms or for a local one, is rejected, which a feed drops.
+    /// Its rooms are told: members get a `gap` in its place, reason `source`.
     ///
     /// # Errors
     ///
