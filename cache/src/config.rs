@@ -1,68 +1,140 @@
 //! Settings, with the reason beside each default.
 
+use std::fmt;
 use std::time::Duration;
 
-/// How a cache behaves.
+use crate::clock::Clock;
+use crate::codec::Codec;
+use crate::policy::Policy;
+
+/// How a [`Store`](crate::Store) behaves: what all caches of a process share.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct CacheConfig {
-    /// The value of the metrics' label `cache`. Default `cache`.
-    pub name: String,
-    /// What the names in Redis begin with, and the name of the feed. Default `tramline:cache`.
-    pub prefix: String,
-    /// How many bytes of this process's memory the entries may weigh: encoded size, key and overhead.
-    ///
-    /// The default, 32 MiB, is some 30,000 typical answers.
-    pub max_weight: u64,
-    /// The largest encoded value that is kept; a larger one is loaded each time.
-    ///
-    /// The default, 1 MiB: in Redis a value holds up all commands behind it while it is sent.
-    pub max_value: usize,
+pub struct StoreConfig {
     /// The bound of every life. Default one day.
     pub max_ttl: Duration,
-    /// How long a load may take and still be kept. After that the next caller starts another.
-    /// Default 30 s, as long as a request waits.
-    pub load_timeout: Duration,
     /// How many loads may run at once; more wait.
     ///
     /// The default, 1024, is more than any database behind it answers at once.
     pub max_loads: usize,
+    /// How long a lease lives that its holder does not renew. Default 5 s: so long a process that died is waited for.
+    pub lease_life: Duration,
     /// How long to wait for another process that loads the same. Default 2 s, then this one loads too.
     pub lease_wait: Duration,
-    /// How long an answer of Redis may take. Default 250 ms: a load is mostly faster than that.
-    pub redis_timeout: Duration,
-    /// How long a connection to Redis may take to stand. Default 1 s.
-    pub connect_timeout: Duration,
-    /// The bound of the pauses while Redis is away, doubling from 50 ms. Default 2 s.
-    pub max_pause: Duration,
     /// How old an entry in memory may be while nobody tells us of invalidations: Redis away, or
-    /// [`run`](crate::Cache::run) not running.
+    /// [`run`](crate::Store::run) not running.
     ///
     /// The default, 10 s, keeps the load off the database and the error short.
     pub detached_age: Duration,
+    /// The clock by which entries age. Default [`Clock::system`].
+    pub clock: Clock,
+}
+
+/// Where Redis is, and how long it is waited for.
+#[cfg(feature = "redis")]
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct RedisConfig {
+    /// `redis://` or `rediss://` (TLS), with user and password where there are some.
+    pub url: String,
+    /// What all names in Redis begin with, and the name of the feed. Default `tramline:cache`.
+    pub prefix: String,
+    /// How long an answer may take. Default 250 ms: a load is mostly faster than that.
+    pub response_timeout: Duration,
+    /// How long a connection may take to stand. Default 1 s.
+    pub connect_timeout: Duration,
+    /// The bound of the pauses while Redis is away, doubling from 50 ms. Default 2 s.
+    pub max_pause: Duration,
     /// How many invalidations are remembered for a Redis that is away. Default 1024; more become one of
     /// everything.
     pub max_pending: usize,
 }
 
-// === impl CacheConfig ===
+/// How one [`Cache`](crate::Cache) behaves.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct CacheConfig {
+    /// The name: of its values in the shared tier, and the metrics' label `cache`. 1 to 32 of `a-z 0-9 - _`.
+    pub name: String,
+    /// The version of the values' type, beginning with 1: raise it when old values can no longer be read, or no longer
+    /// mean the same. Values of another version are not seen, so that two versions can run beside each other.
+    pub version: u32,
+    /// How entries are kept.
+    pub policy: Policy,
+    /// How many bytes of this process's memory the entries may weigh: their encoded size and overhead.
+    ///
+    /// The default, 16 MiB, is some 15,000 typical answers.
+    pub max_weight: u64,
+    /// How many entries memory may hold. Default 1,000,000: weight is the bound that counts.
+    pub max_entries: u64,
+    /// The largest encoded value that is kept; a larger one is loaded each time.
+    ///
+    /// The default, 1 MiB: in Redis a value holds up all commands behind it while it is sent.
+    pub max_value: usize,
+    /// How values are written for the shared tier. Default JSON.
+    pub codec: Codec,
+    /// From how many bytes on a value is compressed. Default 4 KiB: below it, a packet is a packet.
+    #[cfg(feature = "compression")]
+    pub compress_from: Option<usize>,
+}
 
-impl Default for CacheConfig {
+// === impl StoreConfig ===
+
+impl Default for StoreConfig {
     fn default() -> Self {
         Self {
-            name: "cache".to_owned(),
-            prefix: "tramline:cache".to_owned(),
-            max_weight: 32 * 1024 * 1024,
-            max_value: 1024 * 1024,
             max_ttl: Duration::from_secs(24 * 60 * 60),
-            load_timeout: Duration::from_secs(30),
             max_loads: 1024,
+            lease_life: Duration::from_secs(5),
             lease_wait: Duration::from_secs(2),
-            redis_timeout: Duration::from_millis(250),
+            detached_age: Duration::from_secs(10),
+            clock: Clock::system(),
+        }
+    }
+}
+
+// === impl RedisConfig ===
+
+#[cfg(feature = "redis")]
+impl RedisConfig {
+    /// This Redis, and everything else as usual.
+    #[must_use]
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            prefix: "tramline:cache".to_owned(),
+            response_timeout: Duration::from_millis(250),
             connect_timeout: Duration::from_secs(1),
             max_pause: Duration::from_secs(2),
-            detached_age: Duration::from_secs(10),
             max_pending: 1024,
+        }
+    }
+}
+
+#[cfg(feature = "redis")]
+impl fmt::Debug for RedisConfig {
+    // The URL holds a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisConfig").field("prefix", &self.prefix).finish_non_exhaustive()
+    }
+}
+
+// === impl CacheConfig ===
+
+impl CacheConfig {
+    /// A cache of this name, and everything else as usual.
+    #[must_use]
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            version: 1,
+            policy: Policy::default(),
+            max_weight: 16 * 1024 * 1024,
+            max_entries: 1_000_000,
+            max_value: 1024 * 1024,
+            codec: Codec::Json,
+            #[cfg(feature = "compression")]
+            compress_from: Some(4096),
         }
     }
 }

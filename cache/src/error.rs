@@ -2,10 +2,14 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 
-/// What cannot be used. Reading and loading have no errors but the loader's own.
-#[derive(Debug)]
-pub struct Error(Box<Inner>);
+/// What went wrong. Reading and writing have no errors but those of loads: a shared tier that is away is slower, and
+/// never an error.
+///
+/// Everybody who waited for a load gets the same one, so it is cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Error(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -20,29 +24,39 @@ struct Inner {
 pub enum ErrorKind {
     /// A configuration value cannot be used.
     Config,
-    /// Not a usable key or tag.
-    InvalidKey,
-    /// More tags than an entry may have.
-    TooManyTags,
+    /// The load answered an error: [`Error::load`] has it.
+    Load,
+    /// The load panicked.
+    Panicked,
+    /// The load took longer than [`Policy::hard_timeout`](crate::Policy::hard_timeout).
+    TimedOut,
 }
 
 // === impl Error ===
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, detail: impl Into<String>) -> Self {
-        Self(Box::new(Inner { kind, detail: detail.into(), source: None }))
+        Self(Arc::new(Inner { kind, detail: detail.into(), source: None }))
     }
 
-    #[cfg(feature = "redis")]
-    pub(crate) fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.0.source = Some(source.into());
-        self
+    pub(crate) fn with_source(
+        kind: ErrorKind,
+        detail: impl Into<String>,
+        source: impl Into<Box<dyn StdError + Send + Sync>>,
+    ) -> Self {
+        Self(Arc::new(Inner { kind, detail: detail.into(), source: Some(source.into()) }))
     }
 
     /// The kind of this error.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
+    }
+
+    /// The load's own error, when it is one and of this type.
+    #[must_use]
+    pub fn load<E: StdError + 'static>(&self) -> Option<&E> {
+        self.0.source.as_deref()?.downcast_ref()
     }
 }
 
@@ -51,8 +65,9 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.0.kind {
             ErrorKind::Config => "unusable configuration",
-            ErrorKind::InvalidKey => "not a usable key",
-            ErrorKind::TooManyTags => "too many tags",
+            ErrorKind::Load => "the load failed",
+            ErrorKind::Panicked => "the load panicked",
+            ErrorKind::TimedOut => "the load took too long",
         };
         write!(f, "{what}: {}", self.0.detail)
     }

@@ -2,124 +2,203 @@
 
 use std::fmt;
 use std::fmt::Write as _;
+use std::hash::Hash;
 use std::sync::Arc;
 
-use crate::error::{Error, ErrorKind};
+use sha2::{Digest, Sha256};
 
-/// The name of an entry: a space, and parts that may hold any text.
+/// What a cache can be asked for.
 ///
-/// Whatever the answer depends on belongs into the parts, above all who asks when the answer is not for all.
-/// `Debug` shows the space only: parts may be personal.
-#[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct Key(Arc<str>);
+/// Whatever the answer depends on belongs into the key, above all who asks when the answer is not for all.
+///
+/// ```
+/// use tramline_cache::{CacheKey, KeyParts};
+///
+/// #[derive(Clone, Eq, Hash, PartialEq)]
+/// struct PageOf { user: u64, cursor: Option<String> }
+///
+/// impl CacheKey for PageOf {
+///     fn write(&self, parts: &mut KeyParts) {
+///         parts.push(self.user);
+///         parts.push(self.cursor.as_deref().unwrap_or_default());
+///     }
+/// }
+/// ```
+pub trait CacheKey: Clone + Eq + Hash + Send + Sync + 'static {
+    /// Writes the key for the shared tier, and for nothing else: two different keys must write different parts.
+    fn write(&self, parts: &mut KeyParts);
+}
 
-/// The name of a group of entries that are invalidated together.
+/// One part of a [`CacheKey`].
+pub trait KeyPart {
+    /// Adds itself to the end of `parts`.
+    fn add_to(&self, parts: &mut KeyParts);
+}
+
+/// A key as it is written: its parts, any text, none of which can be taken for another list of parts.
+#[derive(Debug, Default)]
+pub struct KeyParts(String);
+
+/// The name of a group of entries that end together, in all caches of a [`Store`](crate::Store).
+///
+/// `Debug` shows the kind only: the rest may be personal.
 #[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Tag(Arc<str>);
 
-/// The longest key, in bytes as written to Redis: some hundred characters of user text in any script.
-const MAX_LEN: usize = 512;
+/// The longest that is written as it is, in bytes: some hundred characters of user text in any script.
+const MAX_LEN: usize = 256;
 
-/// The longest name of a space.
-const MAX_SPACE: usize = 32;
+// === impl KeyParts ===
 
-// === impl Key ===
-
-impl Key {
-    /// A key. The space is 1 to 32 of `a-z 0-9 -`; two different lists of parts are two different keys.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::InvalidKey`] when the space is not so, or the whole is longer than 512 bytes, where a
-    /// byte other than a letter, a digit or one of `-._~@` counts as three.
-    pub fn new(space: &str, parts: &[impl AsRef<str>]) -> Result<Self, Error> {
-        encode(space, parts).map(|text| Self(text.into()))
+impl KeyParts {
+    /// Adds a part.
+    #[allow(clippy::needless_pass_by_value, reason = "parts are numbers and references")]
+    pub fn push(&mut self, part: impl KeyPart) {
+        part.add_to(self);
     }
 
-    /// The space.
-    #[must_use]
-    pub fn space(&self) -> &str {
-        space(&self.0)
+    fn text(&mut self, part: &str) {
+        self.0.push(':');
+        // The separator and everything that means something to Redis is escaped.
+        for byte in part.bytes() {
+            if byte.is_ascii_alphanumeric() || b"-._~@".contains(&byte) {
+                self.0.push(char::from(byte));
+            } else {
+                let _ = write!(self.0, "%{byte:02X}");
+            }
+        }
     }
 
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
+    fn number(&mut self, part: impl fmt::Display) {
+        let _ = write!(self.0, ":{part}");
     }
 
-    /// A key as another process wrote it.
-    #[cfg(feature = "redis")]
-    pub(crate) fn from_wire(text: &str) -> Self {
-        Self(text.into())
+    /// The parts behind `head`, the whole hashed when it is long: user text has no length that we could refuse.
+    fn finish(self, head: &str) -> String {
+        if self.0.len() <= MAX_LEN {
+            return format!("{head}{}", self.0);
+        }
+        // `#` is never written by a part.
+        let mut text = format!("{head}:#");
+        for byte in Sha256::digest(self.0.as_bytes()) {
+            let _ = write!(text, "{byte:02x}");
+        }
+        text
     }
 }
+
+/// A key as the shared tier knows it, without the name of its cache.
+pub(crate) fn written<K: CacheKey>(key: &K) -> String {
+    let mut parts = KeyParts::default();
+    key.write(&mut parts);
+    parts.finish("")
+}
+
+// === impl CacheKey ===
+
+macro_rules! key {
+    ($($key:ty),*) => {$(
+        impl CacheKey for $key {
+            fn write(&self, parts: &mut KeyParts) {
+                parts.push(self);
+            }
+        }
+    )*};
+}
+
+key!(String, &'static str, Arc<str>, Box<str>, u8, u16, u32, u64, u128, i8, i16, i32, i64, i128);
+
+macro_rules! tuple {
+    ($($part:ident $index:tt),*) => {
+        impl<$($part),*> CacheKey for ($($part,)*)
+        where
+            $($part: KeyPart + Clone + Eq + Hash + Send + Sync + 'static,)*
+        {
+            fn write(&self, parts: &mut KeyParts) {
+                $(parts.push(&self.$index);)*
+            }
+        }
+    };
+}
+
+tuple!(A 0, B 1);
+tuple!(A 0, B 1, C 2);
+tuple!(A 0, B 1, C 2, D 3);
+
+#[cfg(feature = "uuid")]
+key!(uuid::Uuid);
+
+// === impl KeyPart ===
+
+impl<P: KeyPart + ?Sized> KeyPart for &P {
+    fn add_to(&self, parts: &mut KeyParts) {
+        (**self).add_to(parts);
+    }
+}
+
+macro_rules! text {
+    ($($part:ty),*) => {$(
+        impl KeyPart for $part {
+            fn add_to(&self, parts: &mut KeyParts) {
+                parts.text(self);
+            }
+        }
+    )*};
+}
+
+text!(str, String, Arc<str>, Box<str>);
+
+macro_rules! number {
+    ($($part:ty),*) => {$(
+        impl KeyPart for $part {
+            fn add_to(&self, parts: &mut KeyParts) {
+                parts.number(self);
+            }
+        }
+    )*};
+}
+
+number!(u8, u16, u32, u64, u128, i8, i16, i32, i64, i128);
+
+#[cfg(feature = "uuid")]
+number!(uuid::Uuid);
 
 // === impl Tag ===
 
 impl Tag {
-    /// A tag, by the rules of [`Key::new`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Key::new`].
-    pub fn new(space: &str, parts: &[impl AsRef<str>]) -> Result<Self, Error> {
-        encode(space, parts).map(|text| Self(text.into()))
-    }
-
-    /// The space.
+    /// The tag of `key` among those of this `kind`, such as `user` and a user's id.
     #[must_use]
-    pub fn space(&self) -> &str {
-        space(&self.0)
+    pub fn new(kind: &str, key: &impl CacheKey) -> Self {
+        let mut head = KeyParts::default();
+        head.text(kind);
+        let head = head.finish("");
+        let mut parts = KeyParts::default();
+        key.write(&mut parts);
+        Self(parts.finish(head.trim_start_matches(':')).into())
     }
 
-    #[cfg(feature = "redis")]
+    /// The tag of everything of this `kind` that has no key of its own, such as `reports`.
+    #[must_use]
+    pub fn of(kind: &str) -> Self {
+        let mut head = KeyParts::default();
+        head.text(kind);
+        Self(head.finish("").trim_start_matches(':').into())
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 
     /// A tag as another process wrote it.
-    #[cfg(feature = "redis")]
     pub(crate) fn from_wire(text: &str) -> Self {
         Self(text.into())
     }
 }
 
-impl fmt::Debug for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Key({}:…)", self.space())
-    }
-}
-
 impl fmt::Debug for Tag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Tag({}:…)", self.space())
+        write!(f, "Tag({}:…)", self.0.split(':').next().unwrap_or_default())
     }
-}
-
-fn encode(space: &str, parts: &[impl AsRef<str>]) -> Result<String, Error> {
-    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    if space.is_empty() || space.len() > MAX_SPACE || !space.bytes().all(plain) {
-        return Err(Error::new(ErrorKind::InvalidKey, "a space is 1 to 32 of a-z, 0-9 and -"));
-    }
-    let mut text = space.to_owned();
-    for part in parts {
-        text.push(':');
-        // The separator and everything that means something to Redis is escaped.
-        for byte in part.as_ref().bytes() {
-            if byte.is_ascii_alphanumeric() || b"-._~@".contains(&byte) {
-                text.push(char::from(byte));
-            } else {
-                let _ = write!(text, "%{byte:02X}");
-            }
-        }
-        if text.len() > MAX_LEN {
-            return Err(Error::new(ErrorKind::InvalidKey, format!("longer than {MAX_LEN} bytes")));
-        }
-    }
-    Ok(text)
-}
-
-fn space(text: &str) -> &str {
-    text.split(':').next().unwrap_or_default()
 }
 
 #[cfg(test)]

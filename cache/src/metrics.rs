@@ -4,67 +4,129 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
 
-pub(crate) struct Metrics {
-    pub(crate) hits_l1: Count,
-    pub(crate) hits_l2: Count,
+/// What one cache did.
+pub(crate) struct CacheMetrics {
+    pub(crate) hits_memory: Count,
+    pub(crate) hits_shared: Count,
     pub(crate) misses: Count,
-    pub(crate) loads: Count,
-    pub(crate) shared: Count,
-    pub(crate) errors: Count,
     pub(crate) stale: Count,
+    pub(crate) loads: Count,
+    pub(crate) refreshes: Count,
+    pub(crate) followers: Count,
+    pub(crate) load_errors: Count,
+    pub(crate) refused: Count,
     pub(crate) unusable: Count,
-    pub(crate) redis_errors: Count,
+    pub(crate) lease_waits: Count,
     pub(crate) invalidations: Count,
-    pub(crate) flushes: Count,
+    pub(crate) read_bytes: Count,
+    pub(crate) written_bytes: Count,
     pub(crate) weight: Gauge,
-    pub(crate) loading: Gauge,
-    pub(crate) attached: Gauge,
+    pub(crate) entries: Gauge,
 }
 
+/// What happened to the store.
+pub(crate) struct StoreMetrics {
+    pub(crate) tier_errors: Count,
+    pub(crate) flushes: Count,
+    pub(crate) attached: Gauge,
+    pub(crate) loading: Gauge,
+}
+
+/// A counter that is also read here. The facade hears of it now and then, so that a hit costs one addition.
 pub(crate) struct Count {
     number: AtomicU64,
     counter: Counter,
 }
 
-// === impl Metrics ===
+// === impl CacheMetrics ===
 
-impl Metrics {
+impl CacheMetrics {
     pub(crate) fn new(name: &str) -> Self {
         describe_counter!("tramline_cache_requests_total", "Questions by where the answer came from");
         describe_counter!("tramline_cache_loads_total", "Loads begun");
+        describe_counter!("tramline_cache_refreshes_total", "Loads begun behind the callers' backs");
         describe_counter!("tramline_cache_shared_total", "Callers that got the answer of another one's load");
-        describe_counter!("tramline_cache_load_errors_total", "Loads that failed or panicked");
-        describe_counter!("tramline_cache_stale_total", "Answers not kept: invalidated while loaded");
+        describe_counter!("tramline_cache_load_errors_total", "Loads that failed, panicked or took too long");
+        describe_counter!("tramline_cache_refused_total", "Answers not kept: ended while they were loaded");
         describe_counter!(
             "tramline_cache_unusable_total",
             "Values that cannot be read or written, or are too large"
         );
-        describe_counter!("tramline_cache_redis_errors_total", "Calls to Redis that failed");
+        describe_counter!("tramline_cache_lease_waits_total", "Waits for another process that loads the same");
         describe_counter!("tramline_cache_invalidations_total", "Invalidations, own and heard");
-        describe_counter!("tramline_cache_flushes_total", "Times that memory was forgotten as a whole");
+        describe_counter!("tramline_cache_bytes_total", "Encoded bytes from and to the shared tier");
         describe_gauge!("tramline_cache_weight_bytes", "Weight of the entries in memory");
-        describe_gauge!("tramline_cache_loading", "Loads that run");
-        describe_gauge!("tramline_cache_attached", "1 while invalidations of other processes are heard");
+        describe_gauge!("tramline_cache_entries", "Entries in memory");
+        let name = name.to_owned();
         let requests = |from: &'static str| {
-            Count::new(counter!("tramline_cache_requests_total", "cache" => name.to_owned(), "from" => from))
+            Count::new(counter!("tramline_cache_requests_total", "cache" => name.clone(), "from" => from))
         };
-        let count = |metric: &'static str| Count::new(counter!(metric, "cache" => name.to_owned()));
+        let bytes = |way: &'static str| {
+            Count::new(counter!("tramline_cache_bytes_total", "cache" => name.clone(), "direction" => way))
+        };
+        let count = |metric: &'static str| Count::new(counter!(metric, "cache" => name.clone()));
         Self {
-            hits_l1: requests("memory"),
-            hits_l2: requests("redis"),
+            hits_memory: requests("memory"),
+            hits_shared: requests("redis"),
             misses: requests("load"),
+            stale: requests("stale"),
             loads: count("tramline_cache_loads_total"),
-            shared: count("tramline_cache_shared_total"),
-            errors: count("tramline_cache_load_errors_total"),
-            stale: count("tramline_cache_stale_total"),
+            refreshes: count("tramline_cache_refreshes_total"),
+            followers: count("tramline_cache_shared_total"),
+            load_errors: count("tramline_cache_load_errors_total"),
+            refused: count("tramline_cache_refused_total"),
             unusable: count("tramline_cache_unusable_total"),
-            redis_errors: count("tramline_cache_redis_errors_total"),
+            lease_waits: count("tramline_cache_lease_waits_total"),
             invalidations: count("tramline_cache_invalidations_total"),
-            flushes: count("tramline_cache_flushes_total"),
-            weight: gauge!("tramline_cache_weight_bytes", "cache" => name.to_owned()),
-            loading: gauge!("tramline_cache_loading", "cache" => name.to_owned()),
-            attached: gauge!("tramline_cache_attached", "cache" => name.to_owned()),
+            read_bytes: bytes("read"),
+            written_bytes: bytes("write"),
+            weight: gauge!("tramline_cache_weight_bytes", "cache" => name.clone()),
+            entries: gauge!("tramline_cache_entries", "cache" => name.clone()),
         }
+    }
+
+    /// Tells the facade what it has not heard yet.
+    pub(crate) fn publish(&self) {
+        for count in [
+            &self.hits_memory,
+            &self.hits_shared,
+            &self.misses,
+            &self.stale,
+            &self.loads,
+            &self.refreshes,
+            &self.followers,
+            &self.load_errors,
+            &self.refused,
+            &self.unusable,
+            &self.lease_waits,
+            &self.invalidations,
+            &self.read_bytes,
+            &self.written_bytes,
+        ] {
+            count.publish();
+        }
+    }
+}
+
+// === impl StoreMetrics ===
+
+impl StoreMetrics {
+    pub(crate) fn new() -> Self {
+        describe_counter!("tramline_cache_redis_errors_total", "Calls to Redis that failed");
+        describe_counter!("tramline_cache_flushes_total", "Times that memory was forgotten as a whole");
+        describe_gauge!("tramline_cache_attached", "1 while invalidations of other processes are heard");
+        describe_gauge!("tramline_cache_loading", "Loads that run");
+        Self {
+            tier_errors: Count::new(counter!("tramline_cache_redis_errors_total")),
+            flushes: Count::new(counter!("tramline_cache_flushes_total")),
+            attached: gauge!("tramline_cache_attached"),
+            loading: gauge!("tramline_cache_loading"),
+        }
+    }
+
+    pub(crate) fn publish(&self) {
+        self.tier_errors.publish();
+        self.flushes.publish();
     }
 }
 
@@ -77,10 +139,17 @@ impl Count {
 
     pub(crate) fn add(&self) {
         self.number.fetch_add(1, Ordering::Relaxed);
-        self.counter.increment(1);
+    }
+
+    pub(crate) fn add_many(&self, many: usize) {
+        self.number.fetch_add(many as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn get(&self) -> u64 {
         self.number.load(Ordering::Relaxed)
+    }
+
+    fn publish(&self) {
+        self.counter.absolute(self.get());
     }
 }

@@ -1,112 +1,157 @@
-//! How long an answer may be used, and what ends it before.
+//! How long an answer may be used, and what is done when it may not.
 
 use std::time::Duration;
 
+use crate::clock::millis;
 use crate::error::{Error, ErrorKind};
 use crate::key::Tag;
 
-/// How an entry is kept. Use the same policy for all calls with one key.
+/// How entries are kept.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Policy {
-    /// The longest time that an answer is used.
+    /// The longest time that an answer is used as a fresh one. Default one minute.
     pub ttl: Duration,
     /// The share of `ttl` that may be taken off by chance, between 0 and 1.
     ///
     /// The default, 0.1, spreads what was filled together over a tenth of its life.
     pub jitter: f64,
-    /// How long an answer that is nothing (`None`, or whatever else is `null` in JSON) is used.
+    /// How long [`get_or_find`](crate::Cache::get_or_find) keeps that there is nothing.
     ///
     /// None by default: nothing is not kept, and the next caller asks again.
     pub negative_ttl: Option<Duration>,
-    /// The version of the value's type: raise it when old values can no longer be read, or no longer mean
-    /// the same. Values of another version are misses.
-    pub version: u32,
-    tags: Vec<Tag>,
+    /// For how long after `ttl` an answer may still be given when the load fails, or takes longer than `soft_timeout`.
+    ///
+    /// None by default: nothing old is ever answered. What was invalidated is not answered either way.
+    pub stale_for: Option<Duration>,
+    /// How long callers wait for a load before they get the stale answer, if there is one; the load goes on.
+    ///
+    /// None by default: they wait for the load. Zero: they never wait («stale while revalidate»).
+    pub soft_timeout: Option<Duration>,
+    /// How long a load may take; then it is ended. Default 30 s, as long as a request waits.
+    pub hard_timeout: Duration,
+    /// How long a load that failed is not tried again while there is a stale answer. Default 1 s.
+    pub retry_after: Duration,
+    /// Whether an answer is loaded anew before its life ends, behind the callers' backs. Default not.
+    pub refresh: Refresh,
+    /// The tags of every entry. A load can add some, see [`Loaded::with_tags`](crate::Loaded::with_tags).
+    pub tags: Vec<Tag>,
 }
 
-/// How many tags an entry may have: each is looked at on every read from Redis.
+/// When an answer is loaded anew before its life ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Refresh {
+    /// Never.
+    Off,
+    /// By the first who asks after this share of its life, between 0 and 1.
+    At(f64),
+    /// By chance, the likelier the nearer the end and the longer a load takes: XFetch (Vattani, Chierichetti,
+    /// Lowenstein, «Optimal Probabilistic Cache Stampede Prevention», VLDB 2015) with this β; 1 is theirs, more is
+    /// earlier.
+    Early(f64),
+}
+
+/// How many tags an entry may have: each is looked at on every read.
 pub const MAX_TAGS: usize = 16;
 
 // === impl Policy ===
 
 impl Policy {
-    /// A policy without tags.
+    /// A policy with this life and everything else as usual.
     #[must_use]
     pub fn new(ttl: Duration) -> Self {
-        Self { ttl, jitter: 0.1, negative_ttl: None, version: 1, tags: Vec::new() }
+        Self { ttl, ..Self::default() }
     }
 
-    /// Adds tags.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::TooManyTags`] when they are more than [`MAX_TAGS`].
-    pub fn with_tags(mut self, tags: impl IntoIterator<Item = Tag>) -> Result<Self, Error> {
-        self.tags.extend(tags);
-        // Sorted: the order of the calls must not matter.
-        self.tags.sort();
-        self.tags.dedup();
-        if self.tags.len() > MAX_TAGS {
-            return Err(Error::new(
-                ErrorKind::TooManyTags,
-                format!("{} of at most {MAX_TAGS}", self.tags.len()),
-            ));
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let wrong = |detail: &str| Err(Error::new(ErrorKind::Config, detail));
+        if !(0.0..=1.0).contains(&self.jitter) {
+            return wrong("`jitter` is a share between 0 and 1");
         }
-        Ok(self)
+        match self.refresh {
+            Refresh::At(share) if !(0.0..=1.0).contains(&share) => {
+                return wrong("`Refresh::At` is a share between 0 and 1");
+            }
+            Refresh::Early(beta) if !(beta > 0.0 && beta.is_finite()) => {
+                return wrong("`Refresh::Early` is more than 0");
+            }
+            _ => {}
+        }
+        if self.hard_timeout.is_zero() {
+            return wrong("`hard_timeout` is more than zero");
+        }
+        if self.tags.len() > MAX_TAGS {
+            return wrong("more tags than an entry may have (16)");
+        }
+        Ok(())
     }
 
-    /// Keeps «nothing» as an answer too, for `ttl`.
-    #[must_use]
-    pub fn with_negative_ttl(mut self, ttl: Duration) -> Self {
-        self.negative_ttl = Some(ttl);
-        self
-    }
-
-    /// The tags, sorted.
-    #[must_use]
-    pub fn tags(&self) -> &[Tag] {
-        &self.tags
-    }
-
-    /// A life for one entry, drawn; none when it is not to be kept.
-    pub(crate) fn draw_ttl(&self, negative: bool, max: Duration) -> Option<Duration> {
-        let ttl = if negative { self.negative_ttl? } else { self.ttl };
+    /// A life for one entry in ms, drawn; none when it is not to be kept.
+    pub(crate) fn draw(&self, ttl: Duration, max: Duration) -> Option<u64> {
         // Taken off, never added: `ttl` is a promise.
-        let jitter = if self.jitter.is_finite() { self.jitter.clamp(0.0, 1.0) } else { 0.0 };
-        let drawn = ttl.min(max).mul_f64(1.0 - jitter * rand::random_range(0.0..=1.0));
+        let drawn = ttl.min(max).mul_f64(1.0 - self.jitter * rand::random_range(0.0..=1.0));
         // A life of 0 is an error to Redis.
-        (!ttl.is_zero()).then(|| drawn.max(Duration::from_millis(1)))
+        (!ttl.is_zero()).then(|| millis(drawn).max(1))
     }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            ttl: Duration::from_secs(60),
+            jitter: 0.1,
+            negative_ttl: None,
+            stale_for: None,
+            soft_timeout: None,
+            hard_timeout: Duration::from_secs(30),
+            retry_after: Duration::from_secs(1),
+            refresh: Refresh::Off,
+            tags: Vec::new(),
+        }
+    }
+}
+
+// === impl Refresh ===
+
+impl Refresh {
+    /// From when on, in ms of `life`, it may be time to load anew; its end for never.
+    pub(crate) fn starts(self, life: u64, load: u32) -> u64 {
+        match self {
+            Self::Off => life,
+            #[allow(
+                clippy::cast_precision_loss,
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a share of a life in ms, between 0 and it"
+            )]
+            Self::At(share) => (life as f64 * share) as u64,
+            // Before it, the chance is below one in three million.
+            Self::Early(beta) => life.saturating_sub(scaled(load, beta, 15.0)),
+        }
+    }
+
+    /// Whether it is time, with `left` ms to live, for an answer that took `load` ms.
+    pub(crate) fn is_due(self, left: u64, load: u32) -> bool {
+        match self {
+            Self::Off => false,
+            Self::At(_) => true,
+            Self::Early(beta) => {
+                let drawn: f64 = rand::random_range(f64::MIN_POSITIVE..1.0);
+                scaled(load, beta, -drawn.ln()) >= left
+            }
+        }
+    }
+}
+
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a time in ms, of numbers above zero; what is too long is as long as can be"
+)]
+fn scaled(load: u32, beta: f64, by: f64) -> u64 {
+    (f64::from(load) * beta * by) as u64
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn jitter_only_takes_off_and_never_all() {
-        let mut policy = Policy::new(Duration::from_secs(10));
-        let day = Duration::from_secs(86_400);
-        for jitter in [0.0, 0.1, 1.0, 7.0, -3.0, f64::NAN] {
-            policy.jitter = jitter;
-            for _ in 0..200 {
-                let drawn = policy.draw_ttl(false, day).unwrap();
-                assert!(drawn >= Duration::from_millis(1) && drawn <= policy.ttl, "{jitter} {drawn:?}");
-            }
-        }
-        policy.jitter = 0.1;
-        assert!(policy.draw_ttl(false, day).unwrap() >= Duration::from_secs(9));
-        assert!(policy.draw_ttl(false, Duration::from_secs(1)).unwrap() <= Duration::from_secs(1));
-        assert_eq!(policy.draw_ttl(true, day), None);
-        assert_eq!(Policy::new(Duration::ZERO).draw_ttl(false, day), None);
-    }
-
-    #[test]
-    fn tags_are_a_set_with_a_bound() {
-        let tag = |n: usize| Tag::new("t", &[n.to_string()]).unwrap();
-        let policy = Policy::new(Duration::from_secs(1)).with_tags([tag(2), tag(1), tag(2)]).unwrap();
-        assert_eq!(policy.tags(), [tag(1), tag(2)]);
-        assert_eq!(policy.with_tags((0..17).map(tag)).unwrap_err().kind(), ErrorKind::TooManyTags);
-    }
-}
+mod tests;

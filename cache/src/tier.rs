@@ -1,5 +1,207 @@
-//! Where answers are kept.
+//! The tier that processes share.
 
-pub(crate) mod memory;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
+#[cfg(any(test, feature = "test-support"))]
+pub(crate) mod twin;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::envelope::Token;
+use crate::mark::{Mark, MarkName};
+
+/// None, Redis, or what stands in for it in tests. All mean the same.
+#[derive(Debug)]
+pub(crate) enum Tier {
+    /// This process is alone.
+    Alone,
+    #[cfg(feature = "redis")]
+    Redis(Arc<redis::Redis>),
+    #[cfg(any(test, feature = "test-support"))]
+    Twin(Arc<twin::Node>),
+}
+
+/// Where a value lies: the name of its cache with its version, and its key as it is written.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct Slot {
+    pub(crate) space: Arc<str>,
+    pub(crate) key: Arc<str>,
+}
+
+/// What is to be forgotten, everywhere.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Ending {
+    /// One value.
+    Key(Slot),
+    /// All that carries a mark of this name.
+    Mark(MarkName),
+    /// Everything of everybody: too much was to be told to a tier that was away.
+    All,
+}
+
+/// What a question found.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// What lies there; a lease of another's, too.
+    Slot(Bytes),
+    /// Nothing, and now a lease of ours.
+    Leased,
+    /// Nothing.
+    Nothing,
+    /// The tier is away.
+    Away,
+}
+
+/// What became of the wish to write over a value.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Taken {
+    Leased,
+    /// Another has the lease.
+    Busy,
+    /// It is not there any more: ask again.
+    Changed,
+    Away,
+}
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Filled {
+    Stored,
+    /// The lease was not ours any more.
+    Refused,
+    Away,
+}
+
+/// What names stand at.
+#[derive(Debug)]
+pub(crate) struct Marks {
+    /// In the order of the question.
+    pub(crate) marks: Vec<Marked>,
+    /// The newest of all.
+    pub(crate) newest: Mark,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Marked {
+    pub(crate) mark: Mark,
+    /// It was not there, so nobody knows what was before.
+    pub(crate) made: bool,
+}
+
+/// What comes of the others.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    /// Something ended, with the number that it has; a mark of this name is this one now.
+    Ended(Ending, Mark),
+    /// The feed begins (again) at this number, and something may have been missed before.
+    Attached(Mark),
+    /// Nothing is heard for now.
+    Detached,
+    /// Someone waits no more for this value: it was written.
+    Filled(Slot),
+}
+
+// === impl Tier ===
+
+/// Dispatches to the engine; `$alone` is what a process without one does.
+macro_rules! engine {
+    ($tier:expr, $alone:expr, $engine:ident => $call:expr) => {
+        match $tier {
+            Self::Alone => $alone,
+            #[cfg(feature = "redis")]
+            Self::Redis($engine) => $call,
+            #[cfg(any(test, feature = "test-support"))]
+            Self::Twin($engine) => $call,
+        }
+    };
+}
+
+impl Tier {
+    pub(crate) fn is_shared(&self) -> bool {
+        !matches!(self, Self::Alone)
+    }
+
+    /// The tier's own clock, in ms; an estimate, as good as half a round trip.
+    pub(crate) fn now(&self) -> u64 {
+        engine!(self, 0, engine => engine.now())
+    }
+
+    /// What lies in a slot.
+    pub(crate) async fn read(&self, slot: &Slot) -> Found {
+        engine!(self, { let _ = slot; Found::Nothing }, engine => engine.read(slot).await)
+    }
+
+    /// What lies in a slot; nothing becomes a lease of `token` that ends by itself after `life`.
+    pub(crate) async fn read_or_lease(&self, slot: &Slot, token: Token, life: Duration) -> Found {
+        engine!(self, { let _ = (slot, token, life); Found::Nothing }, engine => engine.read_or_lease(slot, token, life).await)
+    }
+
+    /// The same for many in one trip; the answers are in the order of the slots, or none when the tier is away.
+    pub(crate) async fn read_or_lease_many(&self, slots: &[Slot], token: Token, life: Duration) -> Option<Vec<Found>> {
+        engine!(self, { let _ = (slots, token, life); None }, engine => engine.read_or_lease_many(slots, token, life).await)
+    }
+
+    /// Takes the lease over the value of this id: `keep` leaves the value to be read meanwhile, else it goes.
+    pub(crate) async fn take(&self, slot: &Slot, id: Token, token: Token, life: Duration, keep: bool) -> Taken {
+        engine!(self, { let _ = (slot, id, token, life, keep); Taken::Away }, engine => engine.take(slot, id, token, life, keep).await)
+    }
+
+    /// Lets a lease of ours live on; false when it is not ours any more.
+    pub(crate) async fn renew(&self, slot: &Slot, token: Token, life: Duration) -> bool {
+        engine!(self, { let _ = (slot, token, life); false }, engine => engine.renew(slot, token, life).await)
+    }
+
+    /// Gives a lease back, if it is ours; the value below it stays.
+    pub(crate) async fn release(&self, slot: &Slot, token: Token) {
+        engine!(self, { let _ = (slot, token); }, engine => engine.release(slot, token).await);
+    }
+
+    /// Writes an encoded [`Envelope`](crate::envelope::Envelope) by the right of a lease. Who waits for it hears of it.
+    pub(crate) async fn fill(&self, slot: &Slot, token: Token, value: Vec<u8>, life: Duration) -> Filled {
+        engine!(self, { let _ = (slot, token, value, life); Filled::Away }, engine => engine.fill(slot, token, value, life).await)
+    }
+
+    /// The same for many in one trip.
+    pub(crate) async fn fill_many(&self, values: Vec<(Slot, Vec<u8>, Duration)>, token: Token) -> Vec<Filled> {
+        engine!(self, { let _ = token; vec![Filled::Away; values.len()] }, engine => engine.fill_many(values, token).await)
+    }
+
+    /// Writes over whatever is there, and tells everybody; false when the tier is away, which then hears of it
+    /// before it is used again.
+    pub(crate) async fn put(&self, slot: &Slot, value: Vec<u8>, life: Duration) -> bool {
+        engine!(self, { let _ = (slot, value, life); true }, engine => engine.put(slot, value, life).await)
+    }
+
+    /// Removes a value that cannot be read, if it is still this one.
+    pub(crate) async fn drop_bad(&self, slot: &Slot, bad: &Bytes) {
+        engine!(self, { let _ = (slot, bad); }, engine => engine.drop_bad(slot, bad).await);
+    }
+
+    /// Ends something and tells everybody; a tier that is away hears of it before it is used again.
+    pub(crate) async fn end(&self, ending: &Ending) {
+        engine!(self, { let _ = ending; }, engine => engine.end(ending).await);
+    }
+
+    /// What these names stand at. Missing ones are made; all live on for `life`. None when the tier is away.
+    pub(crate) async fn marks(&self, names: &[MarkName], life: Duration) -> Option<Marks> {
+        engine!(self, { let _ = (names, life); None }, engine => engine.marks(names, life).await)
+    }
+
+    /// Someone waits for the lease on this slot to end: its fill is to be told ([`Heard::Filled`]).
+    pub(crate) async fn wait_for(&self, slot: &Slot) {
+        engine!(self, { let _ = slot; }, engine => engine.wait_for(slot).await);
+    }
+
+    /// Hears the others until `shutdown`.
+    pub(crate) async fn listen(
+        &self,
+        hear: impl Fn(Heard) + Send + Sync,
+        shutdown: impl Future<Output = ()> + Send,
+    ) {
+        engine!(self, { let _ = hear; shutdown.await; }, engine => engine.listen(hear, shutdown).await);
+    }
+}

@@ -1,0 +1,53 @@
+//! What a load answers.
+
+use std::time::Duration;
+
+use crate::key::Tag;
+
+/// A value and how to keep it, where that depends on the value. A value alone is kept as the policy says.
+#[derive(Clone, Debug)]
+pub struct Loaded<V> {
+    pub(crate) value: V,
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) tags: Vec<Tag>,
+}
+
+// === impl Loaded ===
+
+impl<V> Loaded<V> {
+    /// A value that is kept as the policy says.
+    #[must_use]
+    pub fn new(value: V) -> Self {
+        Self { value, ttl: None, tags: Vec::new() }
+    }
+
+    /// A value that is answered to who waits for it, and not kept.
+    #[must_use]
+    pub fn not_kept(value: V) -> Self {
+        Self { value, ttl: Some(Duration::ZERO), tags: Vec::new() }
+    }
+
+    /// With another life than the policy's. Zero: not kept.
+    #[must_use]
+    pub fn with_ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
+        self
+    }
+
+    /// With more tags than the policy's. All together may be [`MAX_TAGS`](crate::policy::MAX_TAGS): with more, it is
+    /// not kept, since it could not be ended as it should be.
+    ///
+    /// The shared tier takes tags that it hears of only after the load with more care, and may not keep such a value
+    /// the first time: tags that are known before belong into the policy.
+    #[must_use]
+    pub fn with_tags(mut self, tags: impl IntoIterator<Item = Tag>) -> Self {
+        self.tags.extend(tags);
+        self
+    }
+}
+
+impl<V> From<V> for Loaded<V> {
+    fn from(value: V) -> Self {
+        Self::new(value)
+    }
+}
