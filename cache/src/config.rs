@@ -1,5 +1,6 @@
 //! Settings, with the reason beside each default.
 
+#[cfg(feature = "redis")]
 use std::fmt;
 use std::time::Duration;
 

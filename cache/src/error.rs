@@ -69,7 +69,7 @@ impl fmt::Display for Error {
             ErrorKind::Panicked => "the load panicked",
             ErrorKind::TimedOut => "the load took too long",
         };
-        write!(f, "{what}: {}", self.0.detail)
+        if self.0.detail.is_empty() { f.write_str(what) } else { write!(f, "{what}: {}", self.0.detail) }
     }
 }
 

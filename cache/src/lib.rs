@@ -4,7 +4,15 @@ pub mod clock;
 mod codec;
 pub mod config;
 mod envelope;
+mod answer;
+mod cache;
+mod entry;
+mod epochs;
 mod error;
+mod flight;
+mod memory;
+mod stats;
+mod store;
 pub mod key;
 mod loaded;
 mod mark;
@@ -12,7 +20,11 @@ mod metrics;
 pub mod policy;
 mod tier;
 
+pub use crate::answer::{Answer, Outcome};
+pub use crate::cache::Cache;
 pub use crate::clock::Clock;
+pub use crate::stats::{Stats, StoreStats};
+pub use crate::store::Store;
 pub use crate::codec::Codec;
 pub use crate::config::{CacheConfig, StoreConfig};
 #[cfg(feature = "redis")]

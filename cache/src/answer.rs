@@ -1,0 +1,54 @@
+//! What a question got, and from where.
+
+use std::sync::Arc;
+
+/// An answer, and where it came from.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Answer<V> {
+    /// The value; none when there is nothing.
+    pub value: Option<Arc<V>>,
+    /// Where it came from.
+    pub outcome: Outcome,
+}
+
+/// Where an answer came from.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// One of the tiers had it.
+    Hit,
+    /// It was loaded.
+    Miss,
+    /// One of the tiers had it, and its life was over.
+    Stale,
+}
+
+// === impl Answer ===
+
+impl<V> Answer<V> {
+    pub(crate) fn new(value: Option<Arc<V>>, outcome: Outcome) -> Self {
+        Self { value, outcome }
+    }
+}
+
+impl<V> Clone for Answer<V> {
+    fn clone(&self) -> Self {
+        Self { value: self.value.clone(), outcome: self.outcome }
+    }
+}
+
+// === impl Outcome ===
+
+impl Outcome {
+    /// The value of a `Server-Timing` header that says so to the browser, for instance `cache;desc=hit`
+    /// (W3C Server Timing).
+    #[must_use]
+    pub fn server_timing(self) -> &'static str {
+        match self {
+            Self::Hit => "cache;desc=hit",
+            Self::Miss => "cache;desc=miss",
+            Self::Stale => "cache;desc=stale",
+        }
+    }
+}

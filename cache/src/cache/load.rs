@@ -1,0 +1,255 @@
+//! The life of one load.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::{Either, select};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::time::{Instant, timeout_at};
+use tracing::Instrument;
+
+use crate::answer::{Answer, Outcome};
+use crate::cache::fetch::{Fetched, Lease, Wanted};
+use crate::cache::loading::Loading;
+use crate::cache::seal::Marks;
+use crate::cache::{Cache, Job};
+use crate::clock::millis;
+use crate::entry::{Entry, Lives};
+use crate::epochs::{Stamp, TagStamps};
+use crate::error::{Error, ErrorKind};
+use crate::flight::Lead;
+use crate::key::CacheKey;
+use crate::loaded::Loaded;
+use crate::mark::{Mark, MarkName};
+use crate::policy::MAX_TAGS;
+use crate::tier::{Filled, Slot};
+
+/// A load that is about to run, and all who wait for it.
+pub(super) struct Load<K: CacheKey, V> {
+    pub(super) cache: Cache<K, V>,
+    pub(super) lead: Lead<K, V>,
+    pub(super) slot: Slot,
+    pub(super) wanted: Wanted,
+    /// What may be answered when it fails.
+    pub(super) old: Option<Entry<V>>,
+    /// What its caller is loading.
+    pub(super) loading: Loading,
+}
+
+/// How things stood before the load: what it brings may be as old as that.
+struct Before {
+    at: Instant,
+    moment: u64,
+    /// The newest that was heard of the others, if anything is.
+    heard: Option<Mark>,
+    /// What the policy's names stood at in the tier, if it is to be written there.
+    marks: Option<Marks>,
+}
+
+impl<K, V> Load<K, V>
+where
+    K: CacheKey,
+    V: Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    /// Asks the tier first.
+    pub(super) async fn fetch_and_run(mut self, job: Job<V>) {
+        let stamp = self.lead.stamp().clone();
+        match self.cache.fetch(&self.slot, &stamp, self.wanted).await {
+            Fetched::Fresh(entry) => {
+                self.cache.inner.metrics.hits_shared.add();
+                let _ = self.found(entry, Outcome::Hit);
+            }
+            // Another process loads it anew.
+            Fetched::Old(entry) => {
+                let _ = self.found(entry, Outcome::Stale);
+            }
+            Fetched::Load { lease, old } => {
+                self.old = old.or(self.old);
+                self.run(job, lease).await;
+            }
+        }
+    }
+
+    /// The tier had it.
+    pub(super) fn found(self, entry: Entry<V>, outcome: Outcome) -> Result<Answer<V>, Error> {
+        let answer = Answer::new(entry.value.clone(), outcome);
+        self.cache.inner.keep(self.lead.key.clone(), entry);
+        self.lead.land(Ok(answer.clone()));
+        Ok(answer)
+    }
+
+    pub(super) async fn run(self, job: Job<V>, mut lease: Option<Lease>) {
+        let inner = Arc::clone(&self.cache.inner);
+        let before = self.before(lease.is_some()).await;
+        let span = tracing::debug_span!("cache.load", cache = inner.config.name);
+        let loaded = match &lease {
+            None => self.load(job).instrument(span).await,
+            Some(lease) => {
+                let load = std::pin::pin!(self.load(job).instrument(span));
+                match select(load, std::pin::pin!(lease.renewed())).await {
+                    Either::Left((loaded, _)) => loaded,
+                    Either::Right((never, _)) => match never {},
+                }
+            }
+        };
+        match loaded {
+            Ok(loaded) => self.loaded(loaded, lease, before).await,
+            Err(error) => {
+                inner.metrics.load_errors.add();
+                // ORDER: whoever asks next finds the lease free, and the answer after it.
+                if let Some(lease) = &mut lease {
+                    lease.give_back().await;
+                }
+                self.failed(error);
+            }
+        }
+    }
+
+    async fn before(&self, writes: bool) -> Before {
+        let inner = &self.cache.inner;
+        let mut before = Before {
+            at: Instant::now(),
+            moment: inner.tags().moment(),
+            heard: inner.store.attachment().map(|_| inner.store.heard()),
+            marks: None,
+        };
+        if writes {
+            before.marks = inner.marks(self.lead.stamp().tags()).await;
+        }
+        before
+    }
+
+    async fn load(&self, job: Job<V>) -> Result<Option<Loaded<V>>, Error> {
+        let inner = &self.cache.inner;
+        let store = &inner.store;
+        let deadline = Instant::now() + self.cache.policy.hard_timeout;
+        // A load within a load goes on with the permit of the outer one: waiting for another would be waiting for
+        // itself. The semaphore is never closed.
+        let _permit = if self.loading.is_within(store.id()) {
+            None
+        } else {
+            let permit = timeout_at(deadline, Arc::clone(&store.loads).acquire_owned()).await;
+            Some(permit.map_err(|_| Error::new(ErrorKind::TimedOut, "too many loads run"))?)
+        };
+        inner.metrics.loads.add();
+        let scope = self.loading.clone().with(store.id(), &self.slot.space, &self.slot.key);
+        let load = AssertUnwindSafe(scope.run(async move { job().await })).catch_unwind();
+        match timeout_at(deadline, load).await {
+            Ok(Ok(loaded)) => loaded,
+            Ok(Err(_)) => Err(Error::new(ErrorKind::Panicked, "")),
+            Err(_) => Err(Error::new(ErrorKind::TimedOut, "")),
+        }
+    }
+
+    /// Keeps what came, unless it was ended meanwhile, and tells everyone.
+    async fn loaded(self, loaded: Option<Loaded<V>>, mut lease: Option<Lease>, before: Before) {
+        let inner = Arc::clone(&self.cache.inner);
+        let (value, ttl, tags) = match loaded {
+            Some(Loaded { value, ttl, tags }) => (Some(Arc::new(value)), ttl, tags),
+            None => (None, Some(self.cache.policy.negative_ttl.unwrap_or_default()), Vec::new()),
+        };
+        let answer = Answer::new(value.clone(), Outcome::Miss);
+        let ttl = ttl.unwrap_or(self.cache.policy.ttl);
+        let late = inner.tags().stamps(tags.iter().map(MarkName::of_tag));
+        if let Some(entry) = self.keep(value, ttl, late, &mut lease, before).await {
+            inner.keep(self.lead.key.clone(), entry);
+        }
+        if let Some(lease) = &mut lease {
+            lease.give_back().await;
+        }
+        self.lead.land(Ok(answer));
+    }
+
+    /// The entry for memory, once the tier has it; none when it is not to be kept.
+    async fn keep(
+        &self,
+        value: Option<Arc<V>>,
+        ttl: std::time::Duration,
+        late: Option<Arc<TagStamps>>,
+        lease: &mut Option<Lease>,
+        before: Before,
+    ) -> Option<Entry<V>> {
+        let (inner, policy) = (&*self.cache.inner, &*self.cache.policy);
+        let fresh = policy.draw(ttl, inner.store.config.max_ttl)?;
+        let max = millis(inner.store.config.max_ttl);
+        let stale = policy.stale_for.filter(|_| value.is_some()).map_or(0, millis).min(max.saturating_sub(fresh));
+        let load = u32::try_from(before.at.elapsed().as_millis()).unwrap_or(u32::MAX);
+        let lives = Lives { fresh, stale, age: 0, load };
+        let stamp = self.stamp(late.as_ref(), &before)?;
+        let packed = inner.pack(value.as_deref())?;
+        let weight = packed.weight;
+        if let Some(lease) = lease
+            && let Some(marks) = self.marks(late.as_ref(), before).await
+        {
+            let (sealed, life) = inner.seal(packed, lives, marks);
+            let filled = inner.store.tier.fill(&lease.slot, lease.token, sealed, life).await;
+            lease.forget();
+            if filled == Filled::Refused {
+                inner.metrics.refused.add();
+                return None;
+            }
+        }
+        // What was ended meanwhile is dead on arrival, and need not arrive.
+        if !inner.epochs.is_current(&stamp) {
+            inner.metrics.refused.add();
+            return None;
+        }
+        Some(Entry::new(value, lives, weight, stamp, policy, inner.store.now()))
+    }
+
+    /// The stamp of the beginning, with the tags that the load brought; none when they are too many, or one of them
+    /// ended since.
+    fn stamp(&self, late: Option<&Arc<TagStamps>>, before: &Before) -> Option<Stamp> {
+        let inner = &self.cache.inner;
+        let stamp = self.lead.stamp().clone();
+        let Some(late) = late else { return Some(stamp) };
+        if inner.tags().ended_since(before.moment, late) {
+            inner.metrics.refused.add();
+            return None;
+        }
+        let all = TagStamps::joined(stamp.tags(), Some(late));
+        if all.as_ref().is_some_and(|tags| tags.iter().count() > MAX_TAGS) {
+            inner.metrics.unusable.add();
+            return None;
+        }
+        Some(stamp.with_tags(all))
+    }
+
+    /// The marks to write; none when the tier cannot be sure of the tags that the load brought.
+    async fn marks(&self, late: Option<&Arc<TagStamps>>, before: Before) -> Option<Marks> {
+        let mut marks = before.marks?;
+        let Some(late) = late else { return Some(marks) };
+        let heard = before.heard?;
+        let names: Vec<MarkName> = late.iter().map(|tag| tag.name.clone()).collect();
+        let inner = &self.cache.inner;
+        let answer = inner.store.tier.marks(&names, inner.mark_life()).await?;
+        let nothing_ended = answer.newest.is_within(heard);
+        let sure = answer
+            .marks
+            .iter()
+            .all(|marked| nothing_ended || !marked.made && marked.mark.is_within(heard));
+        if !sure || answer.marks.len() != names.len() {
+            return None;
+        }
+        marks.extend(names.into_iter().zip(answer.marks.iter().map(|marked| marked.mark)));
+        Some(marks)
+    }
+
+    /// Answers what is old, if that may be, else the error.
+    fn failed(self, error: Error) {
+        let (inner, policy) = (&self.cache.inner, &self.cache.policy);
+        let now = inner.store.now();
+        let alive = |entry: &Entry<V>| now < entry.served_until(policy).max(entry.fresh_until) && inner.is_trusted(entry);
+        let Some(mut entry) = self.old.clone().filter(alive) else {
+            return self.lead.land(Err(error));
+        };
+        tracing::warn!(cache = inner.config.name, %error, "the load failed; what is old is answered");
+        entry.retry_at = now + millis(policy.retry_after);
+        entry.refresh_from = entry.refresh_from.max(entry.retry_at.min(entry.fresh_until));
+        let answer = Answer::new(entry.value.clone(), Outcome::Stale);
+        inner.keep(self.lead.key.clone(), entry);
+        self.lead.land(Ok(answer));
+    }
+}

@@ -1,0 +1,242 @@
+//! The life of one question.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use crate::answer::{Answer, Outcome};
+use crate::cache::fetch::{Fetched, Wanted};
+use crate::cache::load::Load;
+use crate::cache::loading::Loading;
+use crate::cache::{Cache, Job};
+use crate::entry::Entry;
+use crate::envelope::Held;
+use crate::error::{Error, ErrorKind};
+use crate::flight::{Entered, Follower};
+use crate::key::CacheKey;
+use crate::tier::Found;
+
+/// What memory has.
+enum Look<V> {
+    Fresh(Entry<V>),
+    /// Fresh, and it is time to load it anew.
+    Due(Entry<V>),
+    /// Old, and the policy lets it be answered.
+    Old(Entry<V>),
+    Nothing,
+}
+
+impl<K, V> Cache<K, V>
+where
+    K: CacheKey,
+    V: Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    /// The value of `key`, when one of the tiers has it and it is fresh.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing happens when dropped.
+    pub async fn get(&self, key: &K) -> Option<Arc<V>> {
+        if let Some(entry) = self.hit(key) {
+            return entry.value;
+        }
+        Box::pin(self.read(key)).await
+    }
+
+    async fn read(&self, key: &K) -> Option<Arc<V>> {
+        let inner = &*self.inner;
+        if let Look::Fresh(entry) | Look::Due(entry) = self.look(key) {
+            inner.metrics.hits_memory.add();
+            return entry.value;
+        }
+        if inner.store.tier.is_shared()
+            && let Some(entry) = self.read_shared(key).await
+        {
+            inner.metrics.hits_shared.add();
+            return entry.value;
+        }
+        inner.metrics.misses.add();
+        None
+    }
+
+    async fn read_shared(&self, key: &K) -> Option<Entry<V>> {
+        use crate::cache::seal::Verdict;
+        let inner = &*self.inner;
+        let slot = inner.slot(key);
+        let stamp = inner.stamp(&slot.key, &self.policy);
+        let Found::Slot(bytes) = inner.store.tier.read(&slot).await else { return None };
+        let envelope = match Held::decode(bytes.clone()) {
+            Held::Lease => return None,
+            Held::Value(envelope) => Some(envelope),
+            Held::Unreadable => None,
+        };
+        let mut entry = None;
+        if let Some(envelope) = envelope {
+            let Verdict::Alive(tags) = inner.verify(&envelope).await else { return None };
+            entry = inner.open(&envelope, stamp.with_tags(tags), &self.policy);
+        }
+        let Some(entry) = entry else {
+            inner.metrics.unusable.add();
+            inner.store.tier.drop_bad(&slot, &bytes).await;
+            return None;
+        };
+        if inner.store.now() >= entry.fresh_until {
+            return None;
+        }
+        inner.keep(key.clone(), entry.clone());
+        Some(entry)
+    }
+
+    pub(super) async fn ask(&self, key: &K, job: Job<V>, nothing: bool) -> Result<Answer<V>, Error> {
+        let answer = self.answer_of(key, job, nothing).await;
+        let metrics = &self.inner.metrics;
+        match &answer {
+            Ok(Answer { outcome: Outcome::Miss, .. }) | Err(_) => metrics.misses.add(),
+            Ok(Answer { outcome: Outcome::Stale, .. }) => metrics.stale.add(),
+            // Counted where it was found: there are two tiers.
+            Ok(Answer { outcome: Outcome::Hit, .. }) => {}
+        }
+        answer
+    }
+
+    async fn answer_of(&self, key: &K, job: Job<V>, nothing: bool) -> Result<Answer<V>, Error> {
+        let inner = &*self.inner;
+        let mut job = Some(job);
+        loop {
+            let mut old = match self.look(key) {
+                Look::Fresh(entry) | Look::Due(entry) | Look::Old(entry) if entry.value.is_none() && !nothing => {
+                    None
+                }
+                Look::Fresh(entry) => {
+                    inner.metrics.hits_memory.add();
+                    return Ok(Answer::new(entry.value, Outcome::Hit));
+                }
+                Look::Due(entry) => {
+                    inner.metrics.hits_memory.add();
+                    if let Some(job) = job.take() {
+                        self.refresh(key, &entry, job);
+                    }
+                    return Ok(Answer::new(entry.value, Outcome::Hit));
+                }
+                Look::Old(entry) if inner.store.now() < entry.retry_at => {
+                    return Ok(Answer::new(entry.value, Outcome::Stale));
+                }
+                Look::Old(entry) => Some(entry),
+                Look::Nothing => None,
+            };
+            let slot = inner.slot(key);
+            let loading = Loading::current();
+            if loading.has(inner.store.id(), &slot.space, &slot.key) {
+                let Some(job) = job.take() else { return Err(gone()) };
+                return self.load_alone(job).await;
+            }
+            let stamp = inner.stamp(&slot.key, &self.policy);
+            let mut follower = match inner.flights.enter(key, &stamp, |stamp| inner.epochs.is_current(stamp)) {
+                Entered::Follow(mut follower) => {
+                    match self.wait(&mut follower, old.as_ref()).await {
+                        // Loaded by one for whom nothing is an answer.
+                        Some(Ok(answer)) if answer.value.is_none() && !nothing => {}
+                        Some(answer) => {
+                            inner.metrics.followers.add();
+                            if let Ok(Answer { outcome: Outcome::Hit, .. }) = &answer {
+                                inner.metrics.hits_shared.add();
+                            }
+                            return answer;
+                        }
+                        None => {}
+                    }
+                    continue;
+                }
+                // Between the look and here, another one may have ended.
+                Entered::Lead(_) if self.has_fresh(key, nothing) => continue,
+                Entered::Lead(lead) => {
+                    let Some(job) = job.take() else { return Err(gone()) };
+                    let follower = lead.follower();
+                    let wanted = Wanted { nothing, beyond: None };
+                    let mut load = Load { cache: self.clone(), lead, slot, wanted, old: old.clone(), loading };
+                    if old.is_some() {
+                        // Whoever has something to answer need not wait for the tier either.
+                        inner.store.tasks.spawn(load.fetch_and_run(job));
+                    } else {
+                        match self.fetch(&load.slot, &stamp, wanted).await {
+                            Fetched::Fresh(entry) => {
+                                inner.metrics.hits_shared.add();
+                                return load.found(entry, Outcome::Hit);
+                            }
+                            Fetched::Old(entry) => return load.found(entry, Outcome::Stale),
+                            Fetched::Load { lease, old: found } => {
+                                old.clone_from(&found);
+                                load.old = found;
+                                inner.store.tasks.spawn(load.run(job, lease));
+                            }
+                        }
+                    }
+                    follower
+                }
+            };
+            // The runtime shuts down, and this caller with it.
+            return self.wait(&mut follower, old.as_ref()).await.unwrap_or_else(|| Err(gone()));
+        }
+    }
+
+    /// Waits for an answer as the policy says; none when who led is gone.
+    async fn wait(&self, follower: &mut Follower<V>, old: Option<&Entry<V>>) -> Option<Result<Answer<V>, Error>> {
+        let (Some(old), Some(patience)) = (old, self.policy.soft_timeout) else {
+            return follower.answer().await;
+        };
+        match timeout(patience, follower.answer()).await {
+            Ok(answer) => answer,
+            Err(_) => Some(Ok(Answer::new(old.value.clone(), Outcome::Stale))),
+        }
+    }
+
+    fn look(&self, key: &K) -> Look<V> {
+        let inner = &*self.inner;
+        let Some(entry) = inner.memory.get(key) else { return Look::Nothing };
+        if !inner.is_trusted(&entry) {
+            return Look::Nothing;
+        }
+        let now = inner.store.now();
+        if now < entry.fresh_until {
+            let due = now >= entry.refresh_from
+                && self.policy.refresh.is_due(entry.fresh_until - now, entry.load)
+                && !inner.flights.has(key);
+            return if due { Look::Due(entry) } else { Look::Fresh(entry) };
+        }
+        if now < entry.served_until(&self.policy) { Look::Old(entry) } else { Look::Nothing }
+    }
+
+    fn has_fresh(&self, key: &K, nothing: bool) -> bool {
+        match self.look(key) {
+            Look::Fresh(entry) | Look::Due(entry) => nothing || entry.value.is_some(),
+            Look::Old(_) | Look::Nothing => false,
+        }
+    }
+
+    /// Loads anew what is fresh still, behind the caller's back.
+    fn refresh(&self, key: &K, entry: &Entry<V>, job: Job<V>) {
+        let inner = &*self.inner;
+        let slot = inner.slot(key);
+        let stamp = inner.stamp(&slot.key, &self.policy);
+        if let Entered::Lead(lead) = inner.flights.enter(key, &stamp, |stamp| inner.epochs.is_current(stamp)) {
+            inner.metrics.refreshes.add();
+            let wanted = Wanted { nothing: true, beyond: Some(entry.fresh_until) };
+            let loading = Loading::current();
+            let load = Load { cache: self.clone(), lead, slot, wanted, old: Some(entry.clone()), loading };
+            inner.store.tasks.spawn(load.fetch_and_run(job));
+        }
+    }
+
+    /// A key inside its own load: waiting for that would be waiting for itself.
+    async fn load_alone(&self, job: Job<V>) -> Result<Answer<V>, Error> {
+        self.inner.metrics.loads.add();
+        let loaded = job().await?;
+        Ok(Answer::new(loaded.map(|loaded| Arc::new(loaded.value)), Outcome::Miss))
+    }
+}
+
+fn gone() -> Error {
+    Error::new(ErrorKind::Load, "the runtime shuts down")
+}

@@ -1,0 +1,165 @@
+//! Between values and what lies in the shared tier.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::cache::Inner;
+use crate::codec;
+use crate::entry::{Entry, Lives};
+use crate::envelope::{Envelope, Token};
+use crate::epochs::{Cell, Stamp, TagStamps};
+use crate::key::CacheKey;
+use crate::mark::{Mark, MarkName};
+use crate::policy::Policy;
+
+/// A value as it is sent.
+pub(super) struct Packed {
+    payload: Bytes,
+    compressed: bool,
+    negative: bool,
+    pub(super) weight: usize,
+}
+
+/// What became of a value in the tier.
+pub(super) enum Verdict {
+    /// Nothing that it carries ended; how its tags stand here.
+    Alive(Option<Arc<TagStamps>>),
+    Dead,
+    /// The tier is away.
+    Unknown,
+}
+
+/// The names that an entry carries, and what they stand at.
+pub(super) type Marks = Vec<(MarkName, Mark)>;
+
+impl<K, V> Inner<K, V>
+where
+    K: CacheKey,
+    V: Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    /// None when it cannot be kept: it cannot be written, or is too large.
+    pub(super) fn pack(&self, value: Option<&V>) -> Option<Packed> {
+        let packed = self.try_pack(value);
+        if packed.is_none() {
+            self.metrics.unusable.add();
+        }
+        packed
+    }
+
+    fn try_pack(&self, value: Option<&V>) -> Option<Packed> {
+        let nothing = Packed { payload: Bytes::new(), compressed: false, negative: true, weight: 0 };
+        let Some(value) = value else { return Some(nothing) };
+        if !self.store.tier.is_shared() {
+            let weight = codec::weigh(value).ok().filter(|weight| *weight <= self.config.max_value)?;
+            return Some(Packed { negative: false, weight, ..nothing });
+        }
+        let payload = self.config.codec.encode(value).ok()?;
+        let weight = payload.len();
+        if weight > self.config.max_value {
+            return None;
+        }
+        #[cfg(feature = "compression")]
+        if self.config.compress_from.is_some_and(|from| weight >= from)
+            && let Some(small) = codec::compress(&payload)
+        {
+            return Some(Packed { payload: small.into(), compressed: true, negative: false, weight });
+        }
+        Some(Packed { payload: payload.into(), compressed: false, negative: false, weight })
+    }
+
+    /// The bytes that are written, and how long they live.
+    pub(super) fn seal(&self, packed: Packed, lives: Lives, marks: Marks) -> (Vec<u8>, Duration) {
+        let envelope = Envelope {
+            id: Token::draw(),
+            born: self.store.tier.now(),
+            fresh: lives.fresh,
+            stale: lives.stale,
+            load: lives.load,
+            codec: self.config.codec.id(),
+            negative: packed.negative,
+            compressed: packed.compressed,
+            marks,
+            payload: packed.payload,
+        };
+        self.metrics.written_bytes.add_many(envelope.payload.len());
+        (envelope.encode(), Duration::from_millis(envelope.life()))
+    }
+
+    /// The entry that lies in an envelope; none when it cannot be read.
+    pub(super) fn open(&self, envelope: &Envelope, stamp: Stamp, policy: &Policy) -> Option<Entry<V>> {
+        let (value, weight) = if envelope.negative {
+            (None, 0)
+        } else {
+            if envelope.codec != self.config.codec.id() {
+                return None;
+            }
+            let plain = if envelope.compressed {
+                codec::decompress(&envelope.payload, self.config.max_value).ok()?
+            } else {
+                envelope.payload.clone()
+            };
+            (Some(Arc::new(self.config.codec.decode::<V>(&plain).ok()?)), plain.len())
+        };
+        self.metrics.read_bytes.add_many(envelope.payload.len());
+        let lives = Lives {
+            fresh: envelope.fresh,
+            stale: envelope.stale,
+            age: envelope.age(self.store.tier.now()),
+            load: envelope.load,
+        };
+        Some(Entry::new(value, lives, weight, stamp, policy, self.store.now()))
+    }
+
+    /// Whether anything that the value carries ended since it was written.
+    pub(super) async fn verify(&self, envelope: &Envelope) -> Verdict {
+        let tags = envelope.marks.iter().map(|(name, _)| name).filter(|name| **name != self.mark);
+        let tags = self.tags().stamps(tags.cloned());
+        match self.marks(tags.as_ref()).await {
+            None => Verdict::Unknown,
+            // In the order of the names: the cache's own first.
+            Some(marks) if marks == envelope.marks => Verdict::Alive(tags),
+            Some(_) => Verdict::Dead,
+        }
+    }
+
+    /// What the cache and these tags stand at in the tier: as it was heard, else as it says now.
+    pub(super) async fn marks(&self, tags: Option<&Arc<TagStamps>>) -> Option<Marks> {
+        let attachment = self.store.attachment();
+        let own = (&self.mark, &self.epochs.cell, self.epochs.cell.epoch());
+        let tags = tags.into_iter().flat_map(|tags| tags.iter()).map(|tag| (&tag.name, &tag.cell, tag.at));
+        let names: Vec<(&MarkName, &Arc<Cell>, u64)> = std::iter::once(own).chain(tags).collect();
+        let known: Vec<Option<Mark>> =
+            names.iter().map(|(_, cell, _)| attachment.and_then(|at| cell.known(at))).collect();
+        let unknown: Vec<_> =
+            names.iter().zip(&known).filter(|(_, mark)| mark.is_none()).map(|(name, _)| *name).collect();
+        let mut asked = Vec::new();
+        if !unknown.is_empty() {
+            let question: Vec<MarkName> = unknown.iter().map(|(name, ..)| (*name).clone()).collect();
+            let answer = self.store.tier.marks(&question, self.mark_life()).await?;
+            if answer.marks.len() != unknown.len() {
+                return None;
+            }
+            for ((_, cell, epoch), marked) in unknown.iter().zip(&answer.marks) {
+                if let Some(attachment) = attachment {
+                    cell.learn(marked.mark, attachment, *epoch);
+                }
+            }
+            asked = answer.marks;
+        }
+        let mut asked = asked.into_iter().map(|marked| marked.mark);
+        names
+            .iter()
+            .zip(known)
+            .map(|((name, ..), mark)| Some(((*name).clone(), mark.or_else(|| asked.next())?)))
+            .collect()
+    }
+
+    /// A mark lives longer than any entry that carries it; one that is lost takes its entries with it.
+    pub(super) fn mark_life(&self) -> Duration {
+        self.store.config.max_ttl.saturating_mul(2)
+    }
+}

@@ -1,0 +1,125 @@
+//! Writes, and what ends values.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::cache::Cache;
+use crate::clock::millis;
+use crate::entry::{Entry, Lives};
+use crate::key::CacheKey;
+use crate::loaded::Loaded;
+use crate::mark::MarkName;
+use crate::policy::{MAX_TAGS, Policy};
+use crate::tier::{Ending, Slot};
+
+impl<K, V> Cache<K, V>
+where
+    K: CacheKey,
+    V: Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    /// Writes a value over what is there. Loads that run do not write over it, and who asks after it gets nothing older.
+    ///
+    /// What cannot be kept, since it is too large or lives for no time, ends what is there.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, the write goes on.
+    pub async fn set(&self, key: &K, value: impl Into<Loaded<V>>) {
+        let inner = &self.inner;
+        let slot = inner.slot(key);
+        // What is being loaded now is older.
+        self.end_here(key, &slot);
+        let (cache, key, loaded) = (self.clone(), key.clone(), value.into());
+        inner.store.owned(async move { cache.write(key, slot, loaded).await }).await;
+    }
+
+    async fn write(self, key: K, slot: Slot, loaded: Loaded<V>) {
+        let inner = &*self.inner;
+        let Some((value, lives, names)) = self.lives(loaded) else {
+            return self.end(&key, &slot).await;
+        };
+        let Some(packed) = inner.pack(Some(&value)) else {
+            return self.end(&key, &slot).await;
+        };
+        let weight = packed.weight;
+        // What ends the tags from here on ends the value.
+        let tags = inner.tags().stamps(names);
+        if inner.store.tier.is_shared() {
+            match inner.marks(tags.as_ref()).await {
+                Some(marks) => {
+                    let (sealed, life) = inner.seal(packed, lives, marks);
+                    inner.store.tier.put(&slot, sealed, life).await;
+                    // Again: what was read from the tier in between was old.
+                    self.end_here(&key, &slot);
+                }
+                // It is away, and told before it is read again. Memory has the value meanwhile.
+                None => self.end(&key, &slot).await,
+            }
+        }
+        let stamp = inner.epochs.stamp(&slot.key, tags);
+        let entry = Entry::new(Some(value), lives, weight, stamp, &self.policy, inner.store.now());
+        inner.keep(key, entry);
+    }
+
+    /// Forgets the value of `key`, here and everywhere. Who asks after it gets nothing older.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, it goes on.
+    pub async fn invalidate(&self, key: &K) {
+        let inner = &self.inner;
+        inner.metrics.invalidations.add();
+        let slot = inner.slot(key);
+        self.end_here(key, &slot);
+        let (cache, key) = (self.clone(), key.clone());
+        inner.store.owned(async move { cache.end(&key, &slot).await }).await;
+    }
+
+    /// Forgets all values of this cache, here and everywhere. Who asks after it gets nothing older.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, it goes on.
+    pub async fn invalidate_all(&self) {
+        let inner = Arc::clone(&self.inner);
+        inner.metrics.invalidations.add();
+        inner.epochs.cell.end(None);
+        inner.memory.clear();
+        let work = {
+            let inner = Arc::clone(&inner);
+            async move {
+                inner.store.tier.end(&Ending::Mark(inner.mark.clone())).await;
+                inner.epochs.cell.end(None);
+                inner.memory.clear();
+            }
+        };
+        inner.store.owned(work).await;
+    }
+
+    async fn end(&self, key: &K, slot: &Slot) {
+        self.inner.store.tier.end(&Ending::Key(slot.clone())).await;
+        // Again: what was read from the tier in between was old.
+        self.end_here(key, slot);
+    }
+
+    fn end_here(&self, key: &K, slot: &Slot) {
+        self.inner.epochs.end(&slot.key);
+        self.inner.memory.remove(key);
+    }
+
+    fn lives(&self, loaded: Loaded<V>) -> Option<(Arc<V>, Lives, Vec<MarkName>)> {
+        let (inner, policy): (_, &Policy) = (&*self.inner, &self.policy);
+        let Loaded { value, ttl, tags } = loaded;
+        let max = inner.store.config.max_ttl;
+        let fresh = policy.draw(ttl.unwrap_or(policy.ttl), max)?;
+        let stale = policy.stale_for.map_or(0, millis).min(millis(max).saturating_sub(fresh));
+        let names: Vec<_> = policy.tags.iter().chain(&tags).map(MarkName::of_tag).collect();
+        if names.len() > MAX_TAGS {
+            inner.metrics.unusable.add();
+            return None;
+        }
+        Some((Arc::new(value), Lives { fresh, stale, age: 0, load: 0 }, names))
+    }
+}

@@ -1,0 +1,132 @@
+//! What ends entries without a search: numbers that are raised, and stamps that remember them.
+
+mod recent;
+mod tags;
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::mark::Mark;
+
+pub(crate) use self::tags::{TagStamps, Tags};
+
+/// The numbers of one cache.
+pub(crate) struct Epochs {
+    buckets: Box<[AtomicU32]>,
+    hasher: RandomState,
+    /// The cache as a whole.
+    pub(crate) cell: Arc<Cell>,
+}
+
+/// A number, and what the shared tier has for it.
+#[derive(Debug, Default)]
+pub(crate) struct Cell {
+    epoch: AtomicU64,
+    /// The tier's mark, and in which [attachment](Cell::known) it was true.
+    mark: Mutex<Option<(Mark, u64)>>,
+}
+
+/// How the numbers stood when an answer was asked for. Taken before the first read, and carried by the entry: whatever
+/// ends it meanwhile makes it a dead one, without a lock between the two.
+#[derive(Clone, Debug)]
+pub(crate) struct Stamp {
+    bucket: u32,
+    bucket_epoch: u32,
+    epoch: u64,
+    tags: Option<Arc<TagStamps>>,
+}
+
+/// How many keys share a number is chance: of a million entries in memory, the end of one takes some sixty with it,
+/// which are read again from the shared tier. 64 KiB for each cache.
+const BUCKETS: usize = 16 * 1024;
+
+// === impl Epochs ===
+
+impl Epochs {
+    pub(crate) fn new() -> Self {
+        Self {
+            buckets: (0..BUCKETS).map(|_| AtomicU32::new(0)).collect(),
+            hasher: RandomState::new(),
+            cell: Arc::default(),
+        }
+    }
+
+    /// `key` as it is written.
+    pub(crate) fn stamp(&self, key: &str, tags: Option<Arc<TagStamps>>) -> Stamp {
+        let bucket = self.bucket(key);
+        Stamp { bucket, bucket_epoch: self.at(bucket), epoch: self.cell.epoch(), tags }
+    }
+
+    pub(crate) fn is_current(&self, stamp: &Stamp) -> bool {
+        self.at(stamp.bucket) == stamp.bucket_epoch
+            && self.cell.epoch() == stamp.epoch
+            && stamp.tags.as_ref().is_none_or(|tags| tags.are_current())
+    }
+
+    /// Ends whatever there is of this key.
+    pub(crate) fn end(&self, key: &str) {
+        if let Some(bucket) = self.buckets.get(self.bucket(key) as usize) {
+            bucket.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "a remainder below 16,384")]
+    fn bucket(&self, key: &str) -> u32 {
+        (self.hasher.hash_one(key) % BUCKETS as u64) as u32
+    }
+
+    fn at(&self, bucket: u32) -> u32 {
+        self.buckets.get(bucket as usize).map_or(0, |bucket| bucket.load(Ordering::Acquire))
+    }
+}
+
+// === impl Cell ===
+
+impl Cell {
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// Ends what carries it; `mark` is what the tier has for it from now on, if that is known.
+    pub(crate) fn end(&self, mark: Option<(Mark, u64)>) {
+        let mut known = self.lock();
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+        *known = mark;
+    }
+
+    /// The tier's mark, when it is known in this attachment: the feed tells of every change since.
+    pub(crate) fn known(&self, attachment: u64) -> Option<Mark> {
+        self.lock().filter(|(_, at)| *at == attachment).map(|(mark, _)| mark)
+    }
+
+    /// Remembers a mark that was read, unless something ended since its epoch was `epoch`.
+    pub(crate) fn learn(&self, mark: Mark, attachment: u64, epoch: u64) {
+        let mut known = self.lock();
+        if self.epoch() == epoch {
+            *known = Some((mark, attachment));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<(Mark, u64)>> {
+        self.mark.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Stamp ===
+
+impl Stamp {
+    /// The same moment, for an entry with these tags.
+    pub(crate) fn with_tags(mut self, tags: Option<Arc<TagStamps>>) -> Self {
+        self.tags = tags;
+        self
+    }
+
+    pub(crate) fn tags(&self) -> Option<&Arc<TagStamps>> {
+        self.tags.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests;

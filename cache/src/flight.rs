@@ -1,0 +1,154 @@
+//! One load per key at a time.
+
+use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::hash::{BuildHasher, Hash};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::answer::Answer;
+use crate::epochs::Stamp;
+use crate::error::Error;
+
+/// The questions of one cache that are being answered.
+pub(crate) struct Flights<K, V> {
+    shards: Box<[Mutex<HashMap<K, Arc<Flight<V>>>>]>,
+    hasher: RandomState,
+}
+
+/// One of them. Its [`Lead`] ends it; followers hold receivers.
+struct Flight<V> {
+    stamp: Stamp,
+    state: watch::Sender<State<V>>,
+}
+
+enum State<V> {
+    Running,
+    Landed(Result<Answer<V>, Error>),
+    /// Who led is gone: ask again.
+    Gone,
+}
+
+/// A place among those who wait for an answer.
+pub(crate) struct Follower<V>(watch::Receiver<State<V>>);
+
+/// The right to end a flight. Dropped without [`land`](Self::land), followers ask again.
+pub(crate) struct Lead<K: Eq + Hash, V> {
+    flights: Arc<Flights<K, V>>,
+    pub(crate) key: K,
+    flight: Arc<Flight<V>>,
+}
+
+pub(crate) enum Entered<K: Eq + Hash, V> {
+    Lead(Lead<K, V>),
+    Follow(Follower<V>),
+}
+
+/// More than cores that miss at once.
+const SHARDS: usize = 16;
+
+// === impl Flights ===
+
+impl<K: Clone + Eq + Hash, V> Flights<K, V> {
+    pub(crate) fn new() -> Self {
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), hasher: RandomState::new() }
+    }
+
+    /// Follows who asks already, or leads. Who asked before something ended is not followed: what it gets may be older.
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        key: &K,
+        stamp: &Stamp,
+        is_current: impl Fn(&Stamp) -> bool,
+    ) -> Entered<K, V> {
+        let mut shard = self.shard(key);
+        if let Some(flight) = shard.get(key)
+            && is_current(&flight.stamp)
+        {
+            return Entered::Follow(Follower(flight.state.subscribe()));
+        }
+        let flight =
+            Arc::new(Flight { stamp: stamp.clone(), state: watch::Sender::new(State::Running) });
+        shard.insert(key.clone(), Arc::clone(&flight));
+        drop(shard);
+        Entered::Lead(Lead { flights: Arc::clone(self), key: key.clone(), flight })
+    }
+
+    /// Whether someone asks already, so that nobody needs to behind the callers' backs.
+    pub(crate) fn has(&self, key: &K) -> bool {
+        self.shard(key).contains_key(key)
+    }
+}
+
+impl<K: Eq + Hash, V> Flights<K, V> {
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::indexing_slicing,
+        reason = "a remainder below the number of shards"
+    )]
+    fn shard(&self, key: &K) -> MutexGuard<'_, HashMap<K, Arc<Flight<V>>>> {
+        let index = (self.hasher.hash_one(key) % SHARDS as u64) as usize;
+        self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K, V> fmt::Debug for Flights<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flights").finish_non_exhaustive()
+    }
+}
+
+// === impl Follower ===
+
+impl<V> Follower<V> {
+    /// The answer; none when who led is gone.
+    pub(crate) async fn answer(&mut self) -> Option<Result<Answer<V>, Error>> {
+        let state = self.0.wait_for(|state| !matches!(state, State::Running)).await;
+        match state.as_deref() {
+            Ok(State::Landed(answer)) => Some(answer.clone()),
+            _ => None,
+        }
+    }
+}
+
+// === impl Lead ===
+
+impl<K: Eq + Hash, V> Lead<K, V> {
+    pub(crate) fn stamp(&self) -> &Stamp {
+        &self.flight.stamp
+    }
+
+    /// A place among the followers of this one.
+    pub(crate) fn follower(&self) -> Follower<V> {
+        Follower(self.flight.state.subscribe())
+    }
+
+    /// Tells the followers. Whoever comes from now on finds what is in memory, or asks anew.
+    pub(crate) fn land(self, answer: Result<Answer<V>, Error>) {
+        self.leave();
+        // Nobody may be waiting.
+        self.flight.state.send_replace(State::Landed(answer));
+    }
+
+    fn leave(&self) {
+        let mut shard = self.flights.shard(&self.key);
+        if shard.get(&self.key).is_some_and(|running| Arc::ptr_eq(running, &self.flight)) {
+            shard.remove(&self.key);
+        }
+    }
+}
+
+impl<K: Eq + Hash, V> Drop for Lead<K, V> {
+    fn drop(&mut self) {
+        self.leave();
+        self.flight.state.send_if_modified(|state| {
+            let running = matches!(state, State::Running);
+            if running {
+                *state = State::Gone;
+            }
+            running
+        });
+    }
+}

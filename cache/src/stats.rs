@@ -1,0 +1,66 @@
+//! What a cache did.
+
+/// Counts since the cache was made, and how full it is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Answers from memory.
+    pub hits_memory: u64,
+    /// Answers from the shared tier.
+    pub hits_shared: u64,
+    /// Questions that neither tier could answer, waits for someone else's load included.
+    pub misses: u64,
+    /// Answers whose life was over.
+    pub stale: u64,
+    /// Loads begun.
+    pub loads: u64,
+    /// Those of them that began behind the callers' backs.
+    pub refreshes: u64,
+    /// Callers that got the answer of a load which another caller brought.
+    pub followers: u64,
+    /// Loads that failed, panicked or took too long.
+    pub load_errors: u64,
+    /// Answers not kept since they were ended while they were loaded.
+    pub refused: u64,
+    /// Values that could not be read or written, or were too large.
+    pub unusable: u64,
+    /// Waits for another process that loads the same.
+    pub lease_waits: u64,
+    /// Invalidations of keys and of the whole, from here and from other processes.
+    pub invalidations: u64,
+    /// Encoded bytes that came from the shared tier.
+    pub read_bytes: u64,
+    /// Encoded bytes that went there.
+    pub written_bytes: u64,
+    /// Entries in memory, ended ones that nobody asked for since included.
+    pub entries: u64,
+    /// Their weight in bytes.
+    pub weight: u64,
+}
+
+/// How a store is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct StoreStats {
+    /// Calls to the shared tier that failed.
+    pub tier_errors: u64,
+    /// How often memory was forgotten since an invalidation may have been missed.
+    pub flushes: u64,
+    /// Loads that run.
+    pub loading: u64,
+    /// Whether invalidations of other processes are heard; always true in memory alone.
+    pub attached: bool,
+}
+
+// === impl Stats ===
+
+impl Stats {
+    /// The share of questions answered without a load, between 0 and 1; none when nothing was asked.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss, reason = "a ratio for people")]
+    pub fn hit_ratio(&self) -> Option<f64> {
+        let hits = self.hits_memory + self.hits_shared + self.stale;
+        let all = hits + self.misses;
+        (all > 0).then(|| hits as f64 / all as f64)
+    }
+}

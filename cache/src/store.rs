@@ -1,0 +1,264 @@
+//! What the caches of a process share.
+
+mod hearing;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::task::TaskTracker;
+
+use crate::cache::Cache;
+#[cfg(feature = "redis")]
+use crate::config::RedisConfig;
+use crate::config::{CacheConfig, StoreConfig};
+use crate::epochs::Tags;
+use crate::error::{Error, ErrorKind};
+use crate::key::{CacheKey, Tag};
+use crate::mark::{Mark, MarkName};
+use crate::metrics::StoreMetrics;
+use crate::stats::StoreStats;
+use crate::tier::{Ending, Tier};
+
+/// A cheap handle to what the caches of a process share: the tier that they share with other processes, if there is
+/// one, what is heard of those, and the bound of loads that run at once.
+#[derive(Clone)]
+pub struct Store(pub(crate) Arc<Shared>);
+
+pub(crate) struct Shared {
+    pub(crate) config: StoreConfig,
+    pub(crate) tier: Tier,
+    pub(crate) tags: Tags,
+    pub(crate) metrics: Arc<StoreMetrics>,
+    /// One permit per load that may run.
+    pub(crate) loads: Arc<Semaphore>,
+    /// Loads and writes that outlive their callers.
+    pub(crate) tasks: TaskTracker,
+    /// Whether what others end is heard.
+    attached: AtomicBool,
+    /// How often that began: what was known in an earlier one may have changed.
+    attachment: AtomicU64,
+    /// The newest that was heard.
+    heard: Mutex<Mark>,
+    members: Mutex<HashMap<Arc<str>, Weak<dyn Member>>>,
+}
+
+/// A cache, whatever its types.
+pub(crate) trait Member: Send + Sync {
+    /// Another process ended the value of this key.
+    fn ended(&self, key: &str);
+    /// All of it ended, and the tier has this mark for it, if that is known.
+    fn ended_all(&self, mark: Option<(Mark, u64)>);
+    /// Another process wrote a value that someone here waits for.
+    fn filled(&self, key: &str);
+    /// Tells the metrics facade.
+    fn publish(&self);
+}
+
+/// How often figures are told to the metrics facade: more often than anybody scrapes.
+const PUBLISH: Duration = Duration::from_secs(1);
+
+// === impl Store ===
+
+impl Store {
+    /// Caches in this process's memory alone.
+    #[must_use]
+    pub fn memory(config: StoreConfig) -> Self {
+        Self::new(Tier::Alone, config, Arc::new(StoreMetrics::new()))
+    }
+
+    /// Caches in memory over Redis. It connects when first used, and again and again. Call it inside a tokio runtime,
+    /// and let [`run`](Self::run) run.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] when the URL cannot be read; nothing else.
+    #[cfg(feature = "redis")]
+    pub fn redis(redis: RedisConfig, config: StoreConfig) -> Result<Self, Error> {
+        let metrics = Arc::new(StoreMetrics::new());
+        let tier = crate::tier::redis::Redis::new(redis, Arc::clone(&metrics))?;
+        Ok(Self::new(Tier::Redis(tier), config, metrics))
+    }
+
+    /// Caches in memory over what stands in for Redis: several nodes in one process, for tests.
+    #[cfg(any(test, feature = "test-support"))]
+    #[must_use]
+    pub fn twin(twin: &crate::tier::twin::Twin, config: StoreConfig) -> Self {
+        Self::new(Tier::Twin(twin.node()), config, Arc::new(StoreMetrics::new()))
+    }
+
+    fn new(tier: Tier, config: StoreConfig, metrics: Arc<StoreMetrics>) -> Self {
+        let alone = !tier.is_shared();
+        metrics.attached.set(u8::from(alone));
+        Self(Arc::new(Shared {
+            tier,
+            tags: Tags::default(),
+            metrics,
+            loads: Arc::new(Semaphore::new(config.max_loads.clamp(1, Semaphore::MAX_PERMITS))),
+            tasks: TaskTracker::new(),
+            attached: AtomicBool::new(alone),
+            attachment: AtomicU64::new(0),
+            heard: Mutex::default(),
+            members: Mutex::default(),
+            config,
+        }))
+    }
+
+    /// A cache of its own. Keep it and clone it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] when the name or the policy cannot be used, or a cache of this name and version is there.
+    pub fn cache<K, V>(&self, config: CacheConfig) -> Result<Cache<K, V>, Error>
+    where
+        K: CacheKey,
+        V: Serialize + DeserializeOwned + Send + Sync + 'static,
+    {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
+        if config.name.is_empty() || config.name.len() > 32 || !config.name.bytes().all(plain) {
+            return Err(Error::new(ErrorKind::Config, "a cache's name is 1 to 32 of a-z, 0-9, - and _"));
+        }
+        config.policy.check()?;
+        let space: Arc<str> = format!("{}.{}", config.name, config.version).into();
+        let mut members = self.0.members();
+        if members.get(&space).is_some_and(|member| member.strong_count() > 0) {
+            return Err(Error::new(ErrorKind::Config, format!("there is a cache `{space}` already")));
+        }
+        let cache = Cache::new(Arc::clone(&self.0), Arc::clone(&space), config);
+        members.insert(space, cache.member());
+        Ok(cache)
+    }
+
+    /// Forgets every value that carries `tag`, in all caches, here and everywhere. Who asks after it gets nothing older.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, it goes on.
+    pub async fn invalidate_tag(&self, tag: &Tag) {
+        let name = MarkName::of_tag(tag);
+        self.0.tags.end(&name, None);
+        let shared = Arc::clone(&self.0);
+        self.0
+            .owned(async move {
+                shared.tier.end(&Ending::Mark(name.clone())).await;
+                // Again: what was read from the tier in between was old.
+                shared.tags.end(&name, None);
+            })
+            .await;
+    }
+
+    /// Hears what other processes end, until `shutdown`; then waits for the loads that run. In memory alone there is
+    /// nothing to hear.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, memory is trusted for [`StoreConfig::detached_age`] only.
+    pub async fn run(&self, shutdown: impl Future<Output = ()> + Send) {
+        let shared = &self.0;
+        let publishing = async {
+            let mut ticks = interval(PUBLISH);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                shared.publish();
+            }
+        };
+        tokio::select! {
+            biased;
+            () = shared.tier.listen(|heard| shared.hear(heard), shutdown) => {}
+            () = publishing => {}
+        }
+        if shared.tier.is_shared() {
+            shared.detach();
+        }
+        shared.tasks.close();
+        shared.tasks.wait().await;
+        // Whoever asks after the end is still answered.
+        shared.tasks.reopen();
+        shared.publish();
+    }
+
+    /// How the store is.
+    #[must_use]
+    pub fn stats(&self) -> StoreStats {
+        let Shared { metrics, config, loads, .. } = &*self.0;
+        StoreStats {
+            tier_errors: metrics.tier_errors.get(),
+            flushes: metrics.flushes.get(),
+            loading: config.max_loads.saturating_sub(loads.available_permits()) as u64,
+            attached: self.0.is_attached(),
+        }
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("tier", &self.0.tier).finish_non_exhaustive()
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    /// Tells this store from others.
+    pub(crate) fn id(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        self.config.clock.now()
+    }
+
+    pub(crate) fn is_attached(&self) -> bool {
+        self.attached.load(Ordering::Acquire)
+    }
+
+    /// The attachment in which marks may be taken for known; none while nothing is heard.
+    pub(crate) fn attachment(&self) -> Option<u64> {
+        let attachment = self.attachment.load(Ordering::Acquire);
+        self.is_attached().then_some(attachment)
+    }
+
+    /// The newest that was heard.
+    pub(crate) fn heard(&self) -> Mark {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs work to its end even when the caller goes away.
+    pub(crate) async fn owned(&self, work: impl Future<Output = ()> + Send + 'static) {
+        if !self.tier.is_shared() {
+            // Nothing in it waits for anybody.
+            return work.await;
+        }
+        // An error is a runtime that shuts down, with nothing left to keep true.
+        let _ = self.tasks.spawn(work).await;
+    }
+
+    fn publish(&self) {
+        self.metrics.publish();
+        let loading = self.config.max_loads.saturating_sub(self.loads.available_permits());
+        self.metrics.loading.set(u32::try_from(loading).unwrap_or(u32::MAX));
+        for member in self.each() {
+            member.publish();
+        }
+    }
+
+    fn each(&self) -> Vec<Arc<dyn Member>> {
+        self.members().values().filter_map(Weak::upgrade).collect()
+    }
+
+    fn member(&self, space: &str) -> Option<Arc<dyn Member>> {
+        self.members().get(space).and_then(Weak::upgrade)
+    }
+
+    fn members(&self) -> MutexGuard<'_, HashMap<Arc<str>, Weak<dyn Member>>> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
