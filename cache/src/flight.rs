@@ -69,8 +69,7 @@ impl<K: Clone + Eq + Hash, V> Flights<K, V> {
         {
             return Entered::Follow(Follower(flight.state.subscribe()));
         }
-        let flight =
-            Arc::new(Flight { stamp: stamp.clone(), state: watch::Sender::new(State::Running) });
+        let flight = Arc::new(Flight { stamp: stamp.clone(), state: watch::Sender::new(State::Running) });
         shard.insert(key.clone(), Arc::clone(&flight));
         drop(shard);
         Entered::Lead(Lead { flights: Arc::clone(self), key: key.clone(), flight })

@@ -141,12 +141,24 @@ impl Tier {
     }
 
     /// The same for many in one trip; the answers are in the order of the slots, or none when the tier is away.
-    pub(crate) async fn read_or_lease_many(&self, slots: &[Slot], token: Token, life: Duration) -> Option<Vec<Found>> {
+    pub(crate) async fn read_or_lease_many(
+        &self,
+        slots: &[Slot],
+        token: Token,
+        life: Duration,
+    ) -> Option<Vec<Found>> {
         engine!(self, { let _ = (slots, token, life); None }, engine => engine.read_or_lease_many(slots, token, life).await)
     }
 
     /// Takes the lease over the value of this id: `keep` leaves the value to be read meanwhile, else it goes.
-    pub(crate) async fn take(&self, slot: &Slot, id: Token, token: Token, life: Duration, keep: bool) -> Taken {
+    pub(crate) async fn take(
+        &self,
+        slot: &Slot,
+        id: Token,
+        token: Token,
+        life: Duration,
+        keep: bool,
+    ) -> Taken {
         engine!(self, { let _ = (slot, id, token, life, keep); Taken::Away }, engine => engine.take(slot, id, token, life, keep).await)
     }
 
@@ -166,7 +178,11 @@ impl Tier {
     }
 
     /// The same for many in one trip.
-    pub(crate) async fn fill_many(&self, values: Vec<(Slot, Vec<u8>, Duration)>, token: Token) -> Vec<Filled> {
+    pub(crate) async fn fill_many(
+        &self,
+        values: Vec<(Slot, Vec<u8>, Duration)>,
+        token: Token,
+    ) -> Vec<Filled> {
         engine!(self, { let _ = token; vec![Filled::Away; values.len()] }, engine => engine.fill_many(values, token).await)
     }
 

@@ -24,7 +24,10 @@ pub(super) enum Fetched<V> {
     /// Old, and another process loads: the policy lets it be answered.
     Old(Entry<V>),
     /// It is to be loaded; written only with the lease. Until then, and when it fails, there may be something old.
-    Load { lease: Option<Lease>, old: Option<Entry<V>> },
+    Load {
+        lease: Option<Lease>,
+        old: Option<Entry<V>>,
+    },
 }
 
 /// The right to write one value. Given back when it is dropped.
@@ -116,7 +119,7 @@ where
         }
     }
 
-    async fn judge(&self, found: Found, slot: &Slot, stamp: &Stamp, wanted: Wanted) -> Judged<V> {
+    pub(super) async fn judge(&self, found: Found, slot: &Slot, stamp: &Stamp, wanted: Wanted) -> Judged<V> {
         let inner = &*self.inner;
         let bytes = match found {
             Found::Leased => return Judged::Leased,
@@ -160,7 +163,7 @@ where
 }
 
 /// What an answer of the tier means.
-enum Judged<V> {
+pub(super) enum Judged<V> {
     Fresh(Entry<V>),
     Leased,
     Busy,
@@ -177,6 +180,11 @@ impl Lease {
     /// Not held yet, but maybe taken any moment.
     pub(super) fn new(store: Arc<Shared>, slot: Slot) -> Self {
         Self { store, slot, token: Token::draw(), held: true }
+    }
+
+    /// One of many of one question.
+    pub(super) fn of_many(store: Arc<Shared>, slot: Slot, token: Token) -> Self {
+        Self { store, slot, token, held: true }
     }
 
     /// It was not taken, or is used up.
@@ -231,7 +239,11 @@ impl Turn {
     }
 
     /// Waits until it may be worth asking again; false when that was long enough.
-    async fn wait<K: CacheKey, V: Send + Sync + 'static>(&mut self, inner: &Inner<K, V>, slot: &Slot) -> bool {
+    async fn wait<K: CacheKey, V: Send + Sync + 'static>(
+        &mut self,
+        inner: &Inner<K, V>,
+        slot: &Slot,
+    ) -> bool {
         let now = Instant::now();
         let deadline = *self.deadline.get_or_insert(now + inner.store.config.lease_wait);
         if now >= deadline {

@@ -1,7 +1,9 @@
 //! The life of one load.
 
+use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
@@ -14,7 +16,7 @@ use crate::answer::{Answer, Outcome};
 use crate::cache::fetch::{Fetched, Lease, Wanted};
 use crate::cache::loading::Loading;
 use crate::cache::seal::Marks;
-use crate::cache::{Cache, Job};
+use crate::cache::{Cache, Inner, Job};
 use crate::clock::millis;
 use crate::entry::{Entry, Lives};
 use crate::epochs::{Stamp, TagStamps};
@@ -39,13 +41,20 @@ pub(super) struct Load<K: CacheKey, V> {
 }
 
 /// How things stood before the load: what it brings may be as old as that.
-struct Before {
+pub(super) struct Before {
     at: Instant,
     moment: u64,
     /// The newest that was heard of the others, if anything is.
     heard: Option<Mark>,
     /// What the policy's names stood at in the tier, if it is to be written there.
     marks: Option<Marks>,
+}
+
+/// What a load brought, as it is kept.
+pub(super) struct Prepared<V> {
+    pub(super) entry: Entry<V>,
+    /// For the tier, with its life there.
+    pub(super) sealed: Option<(Vec<u8>, Duration)>,
 }
 
 impl<K, V> Load<K, V>
@@ -82,7 +91,7 @@ where
 
     pub(super) async fn run(self, job: Job<V>, mut lease: Option<Lease>) {
         let inner = Arc::clone(&self.cache.inner);
-        let before = self.before(lease.is_some()).await;
+        let before = Before::new(&inner, self.lead.stamp().tags(), lease.is_some()).await;
         let span = tracing::debug_span!("cache.load", cache = inner.config.name);
         let loaded = match &lease {
             None => self.load(job).instrument(span).await,
@@ -107,96 +116,85 @@ where
         }
     }
 
-    async fn before(&self, writes: bool) -> Before {
-        let inner = &self.cache.inner;
-        let mut before = Before {
-            at: Instant::now(),
-            moment: inner.tags().moment(),
-            heard: inner.store.attachment().map(|_| inner.store.heard()),
-            marks: None,
-        };
-        if writes {
-            before.marks = inner.marks(self.lead.stamp().tags()).await;
-        }
-        before
-    }
-
     async fn load(&self, job: Job<V>) -> Result<Option<Loaded<V>>, Error> {
-        let inner = &self.cache.inner;
-        let store = &inner.store;
-        let deadline = Instant::now() + self.cache.policy.hard_timeout;
-        // A load within a load goes on with the permit of the outer one: waiting for another would be waiting for
-        // itself. The semaphore is never closed.
-        let _permit = if self.loading.is_within(store.id()) {
-            None
-        } else {
-            let permit = timeout_at(deadline, Arc::clone(&store.loads).acquire_owned()).await;
-            Some(permit.map_err(|_| Error::new(ErrorKind::TimedOut, "too many loads run"))?)
-        };
-        inner.metrics.loads.add();
-        let scope = self.loading.clone().with(store.id(), &self.slot.space, &self.slot.key);
-        let load = AssertUnwindSafe(scope.run(async move { job().await })).catch_unwind();
-        match timeout_at(deadline, load).await {
-            Ok(Ok(loaded)) => loaded,
-            Ok(Err(_)) => Err(Error::new(ErrorKind::Panicked, "")),
-            Err(_) => Err(Error::new(ErrorKind::TimedOut, "")),
-        }
+        self.cache.inner.metrics.loads.add();
+        let scope = self.loading.clone().with(self.cache.inner.store.id(), &self.slot.space, &self.slot.key);
+        self.cache.bounded(&self.loading, scope.run(async move { job().await })).await
     }
 
     /// Keeps what came, unless it was ended meanwhile, and tells everyone.
     async fn loaded(self, loaded: Option<Loaded<V>>, mut lease: Option<Lease>, before: Before) {
-        let inner = Arc::clone(&self.cache.inner);
+        let (answer, prepared) = self.prepare(loaded, lease.is_some(), &before).await;
+        let mut kept = prepared.map(|prepared| (prepared.entry, prepared.sealed));
+        if let (Some(lease), Some((_, sealed @ Some(_)))) = (&mut lease, &mut kept)
+            && let Some((sealed, life)) = sealed.take()
+        {
+            let filled = self.cache.inner.store.tier.fill(&lease.slot, lease.token, sealed, life).await;
+            lease.forget();
+            if filled == Filled::Refused {
+                self.cache.inner.metrics.refused.add();
+                kept = None;
+            }
+        }
+        if let Some(lease) = &mut lease {
+            lease.give_back().await;
+        }
+        self.land(answer, kept.map(|(entry, _)| entry));
+    }
+
+    /// Into memory with it, unless it was ended meanwhile, and the answer to everyone.
+    pub(super) fn land(self, answer: Answer<V>, entry: Option<Entry<V>>) {
+        let inner = &self.cache.inner;
+        if let Some(entry) = entry {
+            // What is dead on arrival need not arrive.
+            if inner.epochs.is_current(&entry.stamp) {
+                inner.keep(self.lead.key.clone(), entry);
+            } else {
+                inner.metrics.refused.add();
+            }
+        }
+        self.lead.land(Ok(answer));
+    }
+
+    /// What came, for those who wait, for memory and for the tier.
+    pub(super) async fn prepare(
+        &self,
+        loaded: Option<Loaded<V>>,
+        leased: bool,
+        before: &Before,
+    ) -> (Answer<V>, Option<Prepared<V>>) {
         let (value, ttl, tags) = match loaded {
             Some(Loaded { value, ttl, tags }) => (Some(Arc::new(value)), ttl, tags),
             None => (None, Some(self.cache.policy.negative_ttl.unwrap_or_default()), Vec::new()),
         };
         let answer = Answer::new(value.clone(), Outcome::Miss);
+        let late = self.cache.inner.tags().stamps(tags.iter().map(MarkName::of_tag));
         let ttl = ttl.unwrap_or(self.cache.policy.ttl);
-        let late = inner.tags().stamps(tags.iter().map(MarkName::of_tag));
-        if let Some(entry) = self.keep(value, ttl, late, &mut lease, before).await {
-            inner.keep(self.lead.key.clone(), entry);
-        }
-        if let Some(lease) = &mut lease {
-            lease.give_back().await;
-        }
-        self.lead.land(Ok(answer));
+        (answer, self.prepare_kept(value, ttl, late, leased, before).await)
     }
 
-    /// The entry for memory, once the tier has it; none when it is not to be kept.
-    async fn keep(
+    async fn prepare_kept(
         &self,
         value: Option<Arc<V>>,
-        ttl: std::time::Duration,
+        ttl: Duration,
         late: Option<Arc<TagStamps>>,
-        lease: &mut Option<Lease>,
-        before: Before,
-    ) -> Option<Entry<V>> {
+        leased: bool,
+        before: &Before,
+    ) -> Option<Prepared<V>> {
         let (inner, policy) = (&*self.cache.inner, &*self.cache.policy);
-        let fresh = policy.draw(ttl, inner.store.config.max_ttl)?;
-        let max = millis(inner.store.config.max_ttl);
-        let stale = policy.stale_for.filter(|_| value.is_some()).map_or(0, millis).min(max.saturating_sub(fresh));
+        let max = inner.store.config.max_ttl;
+        let fresh = policy.draw(ttl, max)?;
+        let stale = policy.stale_for.filter(|_| value.is_some()).map_or(0, millis);
         let load = u32::try_from(before.at.elapsed().as_millis()).unwrap_or(u32::MAX);
-        let lives = Lives { fresh, stale, age: 0, load };
-        let stamp = self.stamp(late.as_ref(), &before)?;
+        let lives = Lives { fresh, stale: stale.min(millis(max).saturating_sub(fresh)), age: 0, load };
+        let stamp = self.stamp(late.as_ref(), before)?;
         let packed = inner.pack(value.as_deref())?;
         let weight = packed.weight;
-        if let Some(lease) = lease
-            && let Some(marks) = self.marks(late.as_ref(), before).await
-        {
-            let (sealed, life) = inner.seal(packed, lives, marks);
-            let filled = inner.store.tier.fill(&lease.slot, lease.token, sealed, life).await;
-            lease.forget();
-            if filled == Filled::Refused {
-                inner.metrics.refused.add();
-                return None;
-            }
+        let mut sealed = None;
+        if leased && let Some(marks) = self.marks(late.as_ref(), before).await {
+            sealed = Some(inner.seal(packed, lives, marks));
         }
-        // What was ended meanwhile is dead on arrival, and need not arrive.
-        if !inner.epochs.is_current(&stamp) {
-            inner.metrics.refused.add();
-            return None;
-        }
-        Some(Entry::new(value, lives, weight, stamp, policy, inner.store.now()))
+        Some(Prepared { entry: Entry::new(value, lives, weight, stamp, policy, inner.store.now()), sealed })
     }
 
     /// The stamp of the beginning, with the tags that the load brought; none when they are too many, or one of them
@@ -218,18 +216,16 @@ where
     }
 
     /// The marks to write; none when the tier cannot be sure of the tags that the load brought.
-    async fn marks(&self, late: Option<&Arc<TagStamps>>, before: Before) -> Option<Marks> {
-        let mut marks = before.marks?;
+    async fn marks(&self, late: Option<&Arc<TagStamps>>, before: &Before) -> Option<Marks> {
+        let mut marks = before.marks.clone()?;
         let Some(late) = late else { return Some(marks) };
         let heard = before.heard?;
         let names: Vec<MarkName> = late.iter().map(|tag| tag.name.clone()).collect();
         let inner = &self.cache.inner;
         let answer = inner.store.tier.marks(&names, inner.mark_life()).await?;
         let nothing_ended = answer.newest.is_within(heard);
-        let sure = answer
-            .marks
-            .iter()
-            .all(|marked| nothing_ended || !marked.made && marked.mark.is_within(heard));
+        let sure =
+            answer.marks.iter().all(|marked| nothing_ended || !marked.made && marked.mark.is_within(heard));
         if !sure || answer.marks.len() != names.len() {
             return None;
         }
@@ -238,10 +234,12 @@ where
     }
 
     /// Answers what is old, if that may be, else the error.
-    fn failed(self, error: Error) {
+    pub(super) fn failed(self, error: Error) {
         let (inner, policy) = (&self.cache.inner, &self.cache.policy);
         let now = inner.store.now();
-        let alive = |entry: &Entry<V>| now < entry.served_until(policy).max(entry.fresh_until) && inner.is_trusted(entry);
+        let alive = |entry: &Entry<V>| {
+            now < entry.served_until(policy).max(entry.fresh_until) && inner.is_trusted(entry)
+        };
         let Some(mut entry) = self.old.clone().filter(alive) else {
             return self.lead.land(Err(error));
         };
@@ -251,5 +249,56 @@ where
         let answer = Answer::new(entry.value.clone(), Outcome::Stale);
         inner.keep(self.lead.key.clone(), entry);
         self.lead.land(Ok(answer));
+    }
+}
+
+impl<K, V> Cache<K, V>
+where
+    K: CacheKey,
+    V: Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    /// Runs a load within the bounds: of loads at once, and of time. A panic is an error of those who wait.
+    pub(super) async fn bounded<T>(
+        &self,
+        loading: &Loading,
+        load: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let store = &self.inner.store;
+        let deadline = Instant::now() + self.policy.hard_timeout;
+        // A load within a load goes on with the permit of the outer one: waiting for another would be waiting for
+        // itself. The semaphore is never closed.
+        let _permit = if loading.is_within(store.id()) {
+            None
+        } else {
+            let permit = timeout_at(deadline, Arc::clone(&store.loads).acquire_owned()).await;
+            Some(permit.map_err(|_| Error::new(ErrorKind::TimedOut, "too many loads run"))?)
+        };
+        match timeout_at(deadline, AssertUnwindSafe(load).catch_unwind()).await {
+            Ok(Ok(loaded)) => loaded,
+            Ok(Err(_)) => Err(Error::new(ErrorKind::Panicked, "")),
+            Err(_) => Err(Error::new(ErrorKind::TimedOut, "")),
+        }
+    }
+}
+
+// === impl Before ===
+
+impl Before {
+    /// Now. The marks are asked for only when they are to be written.
+    pub(super) async fn new<K, V>(inner: &Inner<K, V>, tags: Option<&Arc<TagStamps>>, writes: bool) -> Self
+    where
+        K: CacheKey,
+        V: Serialize + DeserializeOwned + Send + Sync + 'static,
+    {
+        let mut before = Self {
+            at: Instant::now(),
+            moment: inner.tags().moment(),
+            heard: inner.store.attachment().map(|_| inner.store.heard()),
+            marks: None,
+        };
+        if writes {
+            before.marks = inner.marks(tags).await;
+        }
+        before
     }
 }

@@ -1,1 +1,319 @@
 //! Many keys at once.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::error::Error as StdError;
+use std::future::Future;
+use std::sync::Arc;
+
+use futures_util::future::{BoxFuture, Either, join_all, select};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tracing::Instrument;
+
+use crate::answer::{Answer, Outcome};
+use crate::cache::Cache;
+use crate::cache::fetch::{Judged, Lease, Wanted};
+use crate::cache::load::{Before, Load, Prepared};
+use crate::cache::loading::Loading;
+use crate::cache::read::{Look, gone};
+use crate::entry::Entry;
+use crate::envelope::Token;
+use crate::error::{Error, ErrorKind};
+use crate::flight::{Entered, Follower};
+use crate::key::CacheKey;
+use crate::loaded::Loaded;
+use crate::tier::{Filled, Slot, Taken};
+
+/// A load of many, whatever its types were.
+type Batch<K, V> = Box<dyn FnOnce(Vec<K>) -> BoxFuture<'static, Result<HashMap<K, Loaded<V>>, Error>> + Send>;
+
+/// One key that is to be loaded.
+struct Part<K: CacheKey, V> {
+    load: Load<K, V>,
+    lease: Option<Lease>,
+}
+
+/// Someone's answer that is on its way.
+struct Awaited<K, V> {
+    key: K,
+    follower: Follower<V>,
+    old: Option<Entry<V>>,
+    /// Of a load that another caller brought.
+    followed: bool,
+}
+
+impl<K, V> Cache<K, V>
+where
+    K: CacheKey,
+    V: Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    /// The values of many keys: from memory, from the shared tier in one trip, and what neither has from one call of
+    /// `load` and one more trip. Keys that others are loading in this process are not loaded again. A key that the load
+    /// does not answer has no value, which is kept for [`Policy::negative_ttl`](crate::Policy::negative_ttl).
+    ///
+    /// What another process is loading is not waited for: it is loaded here too, and kept in memory alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`get_or_load`](Self::get_or_load), when one key has no answer.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, a load that began goes on and is kept.
+    pub async fn get_many_or_load<F, Fut, L, E>(
+        &self,
+        keys: &[K],
+        load: F,
+    ) -> Result<HashMap<K, Arc<V>>, Error>
+    where
+        F: FnOnce(Vec<K>) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<HashMap<K, L>, E>> + Send + 'static,
+        L: Into<Loaded<V>> + 'static,
+        E: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        let mut found = HashMap::with_capacity(keys.len());
+        let mut missing = Vec::new();
+        for key in keys {
+            if found.contains_key(key) {
+                continue;
+            }
+            match self.hit(key) {
+                Some(entry) => drop(found.insert(key.clone(), entry.value)),
+                None => missing.push(key.clone()),
+            }
+        }
+        if !missing.is_empty() {
+            Box::pin(self.ask_many(missing, batch(load), &mut found)).await?;
+        }
+        Ok(found.into_iter().filter_map(|(key, value)| Some((key, value?))).collect())
+    }
+
+    async fn ask_many(
+        &self,
+        mut missing: Vec<K>,
+        batch: Batch<K, V>,
+        found: &mut HashMap<K, Option<Arc<V>>>,
+    ) -> Result<(), Error> {
+        let inner = &*self.inner;
+        missing.sort_by_cached_key(crate::key::written);
+        missing.dedup();
+        let mut batch = Some(batch);
+        let loading = Loading::current();
+        if missing
+            .iter()
+            .map(|key| inner.slot(key))
+            .any(|slot| loading.has(inner.store.id(), &slot.space, &slot.key))
+        {
+            let Some(batch) = batch.take() else { return Err(gone()) };
+            inner.metrics.loads.add();
+            inner.metrics.misses.add_many(missing.len());
+            let mut loaded = batch(missing.clone()).await?;
+            let one = |key: K| {
+                let value = loaded.remove(&key).map(|loaded| Arc::new(loaded.value));
+                (key, value)
+            };
+            found.extend(missing.into_iter().map(one));
+            return Ok(());
+        }
+        // More than once only when who led is gone.
+        while !missing.is_empty() {
+            let mut parts = Vec::new();
+            let mut awaited = Vec::new();
+            for key in std::mem::take(&mut missing) {
+                self.enter_one(key, &loading, found, &mut parts, &mut awaited);
+            }
+            if !parts.is_empty() {
+                // The load can be called once: what others let fall after it has no one to load it.
+                let Some(batch) = batch.take() else { return Err(gone()) };
+                inner.store.tasks.spawn(self.clone().run_many(parts, batch, loading.clone()));
+            }
+            for Awaited { key, mut follower, old, followed } in awaited {
+                let Some(answer) = self.wait(&mut follower, old.as_ref()).await else {
+                    missing.push(key);
+                    continue;
+                };
+                if followed {
+                    inner.metrics.followers.add();
+                }
+                if answer.is_err() {
+                    inner.metrics.misses.add();
+                }
+                let answer = answer?;
+                match answer.outcome {
+                    Outcome::Hit => inner.metrics.hits_shared.add(),
+                    Outcome::Miss => inner.metrics.misses.add(),
+                    Outcome::Stale => inner.metrics.stale.add(),
+                }
+                found.insert(key, answer.value);
+            }
+        }
+        Ok(())
+    }
+
+    fn enter_one(
+        &self,
+        key: K,
+        loading: &Loading,
+        found: &mut HashMap<K, Option<Arc<V>>>,
+        parts: &mut Vec<Part<K, V>>,
+        awaited: &mut Vec<Awaited<K, V>>,
+    ) {
+        let inner = &*self.inner;
+        let old = match self.look(&key) {
+            Look::Fresh(entry) | Look::Due(entry) => {
+                inner.metrics.hits_memory.add();
+                found.insert(key, entry.value);
+                return;
+            }
+            Look::Old(entry) if inner.store.now() < entry.retry_at => {
+                inner.metrics.stale.add();
+                found.insert(key, entry.value);
+                return;
+            }
+            Look::Old(entry) => Some(entry),
+            Look::Nothing => None,
+        };
+        let slot = inner.slot(&key);
+        let stamp = inner.stamp(&slot.key, &self.policy);
+        match inner.flights.enter(&key, &stamp, |stamp| inner.epochs.is_current(stamp)) {
+            Entered::Follow(follower) => awaited.push(Awaited { key, follower, old, followed: true }),
+            Entered::Lead(lead) => {
+                awaited.push(Awaited { key, follower: lead.follower(), old: old.clone(), followed: false });
+                let wanted = Wanted { nothing: true, beyond: None };
+                let load = Load { cache: self.clone(), lead, slot, wanted, old, loading: loading.clone() };
+                parts.push(Part { load, lease: None });
+            }
+        }
+    }
+
+    async fn run_many(self, parts: Vec<Part<K, V>>, batch: Batch<K, V>, loading: Loading) {
+        let parts = self.fetch_many(parts).await;
+        if parts.is_empty() {
+            return;
+        }
+        let inner = Arc::clone(&self.inner);
+        let leased = parts.iter().any(|part| part.lease.is_some());
+        let tags = parts.first().and_then(|part| part.load.lead.stamp().tags().cloned());
+        let before = Before::new(&inner, tags.as_ref(), leased).await;
+        inner.metrics.loads.add();
+        let keys: Vec<K> = parts.iter().map(|part| part.load.lead.key.clone()).collect();
+        let scope = parts.iter().fold(loading.clone(), |loading, part| {
+            loading.with(inner.store.id(), &part.load.slot.space, &part.load.slot.key)
+        });
+        let span = tracing::debug_span!("cache.load", cache = inner.config.name, keys = keys.len());
+        let load = self.bounded(&loading, scope.run(async move { batch(keys).await })).instrument(span);
+        let loaded = match select(std::pin::pin!(load), std::pin::pin!(renewed(&parts))).await {
+            Either::Left((loaded, _)) => loaded,
+            Either::Right((never, _)) => match never {},
+        };
+        match loaded {
+            Ok(loaded) => self.loaded_many(parts, loaded, &before).await,
+            Err(error) => {
+                inner.metrics.load_errors.add();
+                for mut part in parts {
+                    if let Some(lease) = &mut part.lease {
+                        lease.give_back().await;
+                    }
+                    part.load.failed(error.clone());
+                }
+            }
+        }
+    }
+
+    /// Answers what the tier has; the rest is to be loaded.
+    async fn fetch_many(&self, parts: Vec<Part<K, V>>) -> Vec<Part<K, V>> {
+        let store = &self.inner.store;
+        if !store.tier.is_shared() {
+            return parts;
+        }
+        let token = Token::draw();
+        let life = store.config.lease_life;
+        let slots: Vec<Slot> = parts.iter().map(|part| part.load.slot.clone()).collect();
+        let Some(found) = store.tier.read_or_lease_many(&slots, token, life).await else { return parts };
+        let each = parts.into_iter().zip(found).map(|(mut part, found)| async move {
+            let Load { slot, lead, wanted, .. } = &part.load;
+            match self.judge(found, slot, lead.stamp(), *wanted).await {
+                Judged::Fresh(entry) => {
+                    let _ = part.load.found(entry, Outcome::Hit);
+                    return None;
+                }
+                Judged::Leased => part.lease = Some(Lease::of_many(Arc::clone(store), slot.clone(), token)),
+                Judged::Over(id, old) => {
+                    let mut lease = Lease::of_many(Arc::clone(store), slot.clone(), token);
+                    match store.tier.take(slot, id, token, life, old.is_some()).await {
+                        Taken::Leased => part.lease = Some(lease),
+                        Taken::Busy | Taken::Changed | Taken::Away => lease.forget(),
+                    }
+                    part.load.old = old.or(part.load.old);
+                }
+                Judged::Busy | Judged::Bad | Judged::Away => {}
+            }
+            Some(part)
+        });
+        join_all(each).await.into_iter().flatten().collect()
+    }
+
+    async fn loaded_many(&self, parts: Vec<Part<K, V>>, mut loaded: HashMap<K, Loaded<V>>, before: &Before) {
+        let store = &self.inner.store;
+        let mut landing = Vec::with_capacity(parts.len());
+        let mut writes = Vec::new();
+        let mut token = None;
+        for mut part in parts {
+            let came = loaded.remove(&part.load.lead.key);
+            let (answer, prepared) = part.load.prepare(came, part.lease.is_some(), before).await;
+            let mut written = None;
+            let entry = prepared.map(|Prepared { entry, sealed }| {
+                if let (Some((sealed, life)), Some(lease)) = (sealed, &mut part.lease) {
+                    written = Some(writes.len());
+                    token = Some(lease.token);
+                    lease.forget();
+                    writes.push((part.load.slot.clone(), sealed, life));
+                }
+                entry
+            });
+            landing.push((part, answer, entry, written));
+        }
+        let mut filled = Vec::new();
+        if let Some(token) = token {
+            filled = store.tier.fill_many(writes, token).await;
+        }
+        for (mut part, answer, mut entry, written) in landing {
+            if written.and_then(|at| filled.get(at)) == Some(&Filled::Refused) {
+                self.inner.metrics.refused.add();
+                entry = None;
+            }
+            if let Some(lease) = &mut part.lease {
+                lease.give_back().await;
+            }
+            part.load.land(answer, entry);
+        }
+    }
+}
+
+/// Lets the leases live for as long as it is polled.
+async fn renewed<K: CacheKey, V>(parts: &[Part<K, V>]) -> Infallible {
+    join_all(parts.iter().filter_map(|part| part.lease.as_ref()).map(Lease::renewed)).await;
+    // Without a lease there is nothing to do.
+    std::future::pending().await
+}
+
+fn batch<K, V, F, Fut, L, E>(load: F) -> Batch<K, V>
+where
+    K: CacheKey,
+    V: 'static,
+    F: FnOnce(Vec<K>) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<HashMap<K, L>, E>> + Send + 'static,
+    L: Into<Loaded<V>> + 'static,
+    E: Into<Box<dyn StdError + Send + Sync>>,
+{
+    Box::new(move |keys| {
+        // The closure itself may panic too, so it runs inside.
+        Box::pin(async move {
+            match load(keys).await {
+                Ok(loaded) => Ok(loaded.into_iter().map(|(key, loaded)| (key, loaded.into())).collect()),
+                Err(error) => Err(Error::with_source(ErrorKind::Load, "", error)),
+            }
+        })
+    })
+}

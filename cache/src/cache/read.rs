@@ -19,7 +19,7 @@ use crate::key::CacheKey;
 use crate::tier::Found;
 
 /// What memory has.
-enum Look<V> {
+pub(super) enum Look<V> {
     Fresh(Entry<V>),
     /// Fresh, and it is time to load it anew.
     Due(Entry<V>),
@@ -106,7 +106,9 @@ where
         let mut job = Some(job);
         loop {
             let mut old = match self.look(key) {
-                Look::Fresh(entry) | Look::Due(entry) | Look::Old(entry) if entry.value.is_none() && !nothing => {
+                Look::Fresh(entry) | Look::Due(entry) | Look::Old(entry)
+                    if entry.value.is_none() && !nothing =>
+                {
                     None
                 }
                 Look::Fresh(entry) => {
@@ -133,7 +135,8 @@ where
                 return self.load_alone(job).await;
             }
             let stamp = inner.stamp(&slot.key, &self.policy);
-            let mut follower = match inner.flights.enter(key, &stamp, |stamp| inner.epochs.is_current(stamp)) {
+            let mut follower = match inner.flights.enter(key, &stamp, |stamp| inner.epochs.is_current(stamp))
+            {
                 Entered::Follow(mut follower) => {
                     match self.wait(&mut follower, old.as_ref()).await {
                         // Loaded by one for whom nothing is an answer.
@@ -155,7 +158,8 @@ where
                     let Some(job) = job.take() else { return Err(gone()) };
                     let follower = lead.follower();
                     let wanted = Wanted { nothing, beyond: None };
-                    let mut load = Load { cache: self.clone(), lead, slot, wanted, old: old.clone(), loading };
+                    let mut load =
+                        Load { cache: self.clone(), lead, slot, wanted, old: old.clone(), loading };
                     if old.is_some() {
                         // Whoever has something to answer need not wait for the tier either.
                         inner.store.tasks.spawn(load.fetch_and_run(job));
@@ -182,7 +186,11 @@ where
     }
 
     /// Waits for an answer as the policy says; none when who led is gone.
-    async fn wait(&self, follower: &mut Follower<V>, old: Option<&Entry<V>>) -> Option<Result<Answer<V>, Error>> {
+    pub(super) async fn wait(
+        &self,
+        follower: &mut Follower<V>,
+        old: Option<&Entry<V>>,
+    ) -> Option<Result<Answer<V>, Error>> {
         let (Some(old), Some(patience)) = (old, self.policy.soft_timeout) else {
             return follower.answer().await;
         };
@@ -192,7 +200,7 @@ where
         }
     }
 
-    fn look(&self, key: &K) -> Look<V> {
+    pub(super) fn look(&self, key: &K) -> Look<V> {
         let inner = &*self.inner;
         let Some(entry) = inner.memory.get(key) else { return Look::Nothing };
         if !inner.is_trusted(&entry) {
@@ -220,7 +228,8 @@ where
         let inner = &*self.inner;
         let slot = inner.slot(key);
         let stamp = inner.stamp(&slot.key, &self.policy);
-        if let Entered::Lead(lead) = inner.flights.enter(key, &stamp, |stamp| inner.epochs.is_current(stamp)) {
+        if let Entered::Lead(lead) = inner.flights.enter(key, &stamp, |stamp| inner.epochs.is_current(stamp))
+        {
             inner.metrics.refreshes.add();
             let wanted = Wanted { nothing: true, beyond: Some(entry.fresh_until) };
             let loading = Loading::current();
@@ -237,6 +246,6 @@ where
     }
 }
 
-fn gone() -> Error {
+pub(super) fn gone() -> Error {
     Error::new(ErrorKind::Load, "the runtime shuts down")
 }
