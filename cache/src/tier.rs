@@ -1,6 +1,8 @@
 //! The tier that processes share.
 
-#[cfg(feature = "redis")]
+#[cfg(any(test, feature = "redisx", feature = "test-support"))]
+mod numbers;
+#[cfg(feature = "redisx")]
 pub(crate) mod redis;
 #[cfg(any(test, feature = "test-support"))]
 pub(crate) mod twin;
@@ -19,7 +21,7 @@ use crate::mark::{Mark, MarkName};
 pub(crate) enum Tier {
     /// This process is alone.
     Alone,
-    #[cfg(feature = "redis")]
+    #[cfg(feature = "redisx")]
     Redis(Arc<redis::Redis>),
     #[cfg(any(test, feature = "test-support"))]
     Twin(Arc<twin::Node>),
@@ -112,7 +114,7 @@ macro_rules! engine {
     ($tier:expr, $alone:expr, $engine:ident => $call:expr) => {
         match $tier {
             Self::Alone => $alone,
-            #[cfg(feature = "redis")]
+            #[cfg(feature = "redisx")]
             Self::Redis($engine) => $call,
             #[cfg(any(test, feature = "test-support"))]
             Self::Twin($engine) => $call,
@@ -221,3 +223,6 @@ impl Tier {
         engine!(self, { let _ = hear; shutdown.await; }, engine => engine.listen(hear, shutdown).await);
     }
 }
+
+#[cfg(test)]
+mod suite;

@@ -1,0 +1,43 @@
+//! Tests of the numbers.
+
+use super::*;
+use crate::mark::MarkName;
+
+fn at(incarnation: u64, number: u64) -> Mark {
+    Mark { incarnation, number }
+}
+
+fn tag() -> Ending {
+    Ending::Mark(MarkName::from_wire("t:x"))
+}
+
+#[test]
+fn one_after_the_other_without_a_gap() {
+    let mut numbers = Numbers::new(at(7, 10));
+    assert_eq!(numbers.hear(&tag(), at(7, 9)), Verdict::Old);
+    assert_eq!(numbers.hear(&tag(), at(7, 10)), Verdict::Old);
+    assert_eq!(numbers.hear(&tag(), at(7, 11)), Verdict::Next);
+    assert_eq!(numbers.hear(&tag(), at(7, 12)), Verdict::Next);
+    assert_eq!(numbers.hear(&tag(), at(7, 14)), Verdict::Hole);
+    assert_eq!(numbers.hear(&tag(), at(7, 12)), Verdict::Hole, "twice the same is another count");
+    assert_eq!(numbers.hear(&tag(), at(8, 13)), Verdict::Hole);
+    assert_eq!(numbers.hear(&Ending::All, at(8, 1)), Verdict::Next);
+    assert_eq!(numbers.hear(&tag(), at(8, 2)), Verdict::Next, "its count begins anew");
+}
+
+#[test]
+fn what_was_there_at_the_last_look_has_been_heard() {
+    let mut numbers = Numbers::new(at(7, 10));
+    assert!(!numbers.is_behind(at(7, 12)), "it may be on its way");
+    numbers.hear(&tag(), at(7, 11));
+    numbers.hear(&tag(), at(7, 12));
+    assert!(!numbers.is_behind(at(7, 13)));
+    assert!(numbers.is_behind(at(7, 13)), "13 never came");
+
+    let mut numbers = Numbers::new(at(7, 10));
+    assert!(!numbers.is_behind(at(8, 0)));
+    assert!(numbers.is_behind(at(8, 0)), "nobody said that the count is another one");
+
+    let mut numbers = Numbers::new(at(7, 10));
+    assert!(numbers.is_behind(at(7, 9)));
+}
