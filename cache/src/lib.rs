@@ -5,6 +5,8 @@ mod cache;
 pub mod clock;
 mod codec;
 pub mod config;
+#[cfg(feature = "test-support")]
+pub mod conformance;
 mod entry;
 mod envelope;
 mod epochs;
@@ -33,3 +35,5 @@ pub use crate::loaded::Loaded;
 pub use crate::policy::{Policy, Refresh};
 pub use crate::stats::{Stats, StoreStats};
 pub use crate::store::Store;
+#[cfg(any(test, feature = "test-support"))]
+pub use crate::tier::twin;

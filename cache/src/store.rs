@@ -16,7 +16,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::task::TaskTracker;
 
 use crate::cache::Cache;
-#[cfg(feature = "redis")]
+#[cfg(feature = "redisx")]
 use crate::config::RedisConfig;
 use crate::config::{CacheConfig, StoreConfig};
 use crate::epochs::Tags;
@@ -80,7 +80,7 @@ impl Store {
     /// # Errors
     ///
     /// [`ErrorKind::Config`] when the URL cannot be read; nothing else.
-    #[cfg(feature = "redis")]
+    #[cfg(feature = "redisx")]
     pub fn redis(redis: RedisConfig, config: StoreConfig) -> Result<Self, Error> {
         let metrics = Arc::new(StoreMetrics::new());
         let tier = crate::tier::redis::Redis::new(redis, Arc::clone(&metrics))?;
@@ -91,7 +91,7 @@ impl Store {
     #[cfg(any(test, feature = "test-support"))]
     #[must_use]
     pub fn twin(twin: &crate::tier::twin::Twin, config: StoreConfig) -> Self {
-        Self::new(Tier::Twin(twin.node()), config, Arc::new(StoreMetrics::new()))
+        Self::new(Tier::Twin(Arc::new(twin.node())), config, Arc::new(StoreMetrics::new()))
     }
 
     fn new(tier: Tier, config: StoreConfig, metrics: Arc<StoreMetrics>) -> Self {

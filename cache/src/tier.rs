@@ -5,7 +5,7 @@ mod numbers;
 #[cfg(feature = "redisx")]
 pub(crate) mod redis;
 #[cfg(any(test, feature = "test-support"))]
-pub(crate) mod twin;
+pub mod twin;
 
 use std::future::Future;
 use std::sync::Arc;

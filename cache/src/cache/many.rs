@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tracing::Instrument;
 
-use crate::answer::{Answer, Outcome};
+use crate::answer::Outcome;
 use crate::cache::Cache;
 use crate::cache::fetch::{Judged, Lease, Wanted};
 use crate::cache::load::{Before, Load, Prepared};
@@ -211,10 +211,9 @@ where
             Ok(loaded) => self.loaded_many(parts, loaded, &before).await,
             Err(error) => {
                 inner.metrics.load_errors.add();
-                for mut part in parts {
-                    if let Some(lease) = &mut part.lease {
-                        lease.give_back().await;
-                    }
+                let mut parts = parts;
+                give_back(parts.iter_mut().filter_map(|part| part.lease.as_mut())).await;
+                for part in parts {
                     part.load.failed(error.clone());
                 }
             }
@@ -278,13 +277,11 @@ where
         if let Some(token) = token {
             filled = store.tier.fill_many(writes, token).await;
         }
-        for (mut part, answer, mut entry, written) in landing {
+        give_back(landing.iter_mut().filter_map(|(part, ..)| part.lease.as_mut())).await;
+        for (part, answer, mut entry, written) in landing {
             if written.and_then(|at| filled.get(at)) == Some(&Filled::Refused) {
                 self.inner.metrics.refused.add();
                 entry = None;
-            }
-            if let Some(lease) = &mut part.lease {
-                lease.give_back().await;
             }
             part.load.land(answer, entry);
         }
@@ -296,6 +293,11 @@ async fn renewed<K: CacheKey, V>(parts: &[Part<K, V>]) -> Infallible {
     join_all(parts.iter().filter_map(|part| part.lease.as_ref()).map(Lease::renewed)).await;
     // Without a lease there is nothing to do.
     std::future::pending().await
+}
+
+/// ORDER: all of them before anyone hears of the answer, so that who asks next finds them free.
+async fn give_back(leases: impl Iterator<Item = &mut Lease>) {
+    join_all(leases.map(Lease::give_back)).await;
 }
 
 fn batch<K, V, F, Fut, L, E>(load: F) -> Batch<K, V>

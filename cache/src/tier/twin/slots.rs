@@ -135,7 +135,14 @@ impl Slots {
     }
 
     /// Whether someone waits for it; none when the lease is not this one.
-    pub(super) fn fill(&mut self, slot: &Slot, token: Token, value: Bytes, life: u64, now: u64) -> Option<bool> {
+    pub(super) fn fill(
+        &mut self,
+        slot: &Slot,
+        token: Token,
+        value: Bytes,
+        life: u64,
+        now: u64,
+    ) -> Option<bool> {
         let (_, held) = self.held(slot, token, now)?;
         self.set(slot.clone(), value, now + life, now);
         Some(held.awaited)
