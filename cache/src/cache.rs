@@ -31,7 +31,7 @@ use crate::mark::{Mark, MarkName};
 use crate::memory::Memory;
 use crate::metrics::CacheMetrics;
 use crate::policy::Policy;
-use crate::stats::Stats;
+use crate::stats::{CacheStats, Stats};
 use crate::store::{Member, Shared};
 use crate::tier::Slot;
 
@@ -184,25 +184,7 @@ where
     /// What it did, and how full memory is.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let Inner { metrics, memory, .. } = &*self.inner;
-        Stats {
-            hits_memory: metrics.hits_memory.get(),
-            hits_shared: metrics.hits_shared.get(),
-            misses: metrics.misses.get(),
-            stale: metrics.stale.get(),
-            loads: metrics.loads.get(),
-            refreshes: metrics.refreshes.get(),
-            followers: metrics.followers.get(),
-            load_errors: metrics.load_errors.get(),
-            refused: metrics.refused.get(),
-            unusable: metrics.unusable.get(),
-            lease_waits: metrics.lease_waits.get(),
-            invalidations: metrics.invalidations.get(),
-            read_bytes: metrics.read_bytes.get(),
-            written_bytes: metrics.written_bytes.get(),
-            entries: memory.len(),
-            weight: memory.weight(),
-        }
+        self.inner.stats()
     }
 
     /// The way of most questions: a fresh entry in memory, of which nothing is due.
@@ -254,6 +236,28 @@ impl<K: CacheKey, V: Send + Sync + 'static> Inner<K, V> {
         self.memory.insert(key, entry);
     }
 
+    fn stats(&self) -> Stats {
+        let Self { metrics, memory, .. } = self;
+        Stats {
+            hits_memory: metrics.hits_memory.get(),
+            hits_shared: metrics.hits_shared.get(),
+            misses: metrics.misses.get(),
+            stale: metrics.stale.get(),
+            loads: metrics.loads.get(),
+            refreshes: metrics.refreshes.get(),
+            followers: metrics.followers.get(),
+            load_errors: metrics.load_errors.get(),
+            refused: metrics.refused.get(),
+            unusable: metrics.unusable.get(),
+            lease_waits: metrics.lease_waits.get(),
+            invalidations: metrics.invalidations.get(),
+            read_bytes: metrics.read_bytes.get(),
+            written_bytes: metrics.written_bytes.get(),
+            entries: memory.len(),
+            weight: memory.weight(),
+        }
+    }
+
     fn tags(&self) -> &Tags {
         &self.store.tags
     }
@@ -282,6 +286,10 @@ impl<K: CacheKey, V: Send + Sync + 'static> Member for Inner<K, V> {
         self.metrics.publish();
         self.metrics.weight.set(small(self.memory.weight()));
         self.metrics.entries.set(small(self.memory.len()));
+    }
+
+    fn stats(&self) -> CacheStats {
+        CacheStats { name: self.config.name.clone(), version: self.config.version, stats: self.stats() }
     }
 }
 

@@ -33,7 +33,7 @@ pub use crate::error::{Error, ErrorKind};
 pub use crate::key::{CacheKey, KeyPart, KeyParts, Tag};
 pub use crate::loaded::Loaded;
 pub use crate::policy::{Policy, Refresh};
-pub use crate::stats::{Stats, StoreStats};
+pub use crate::stats::{CacheStats, Stats, StoreStats};
 pub use crate::store::Store;
 #[cfg(any(test, feature = "test-support"))]
 pub use crate::tier::twin;

@@ -38,6 +38,18 @@ pub struct Stats {
     pub weight: u64,
 }
 
+/// What one cache of a store did.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct CacheStats {
+    /// Its name.
+    pub name: String,
+    /// The version of its values' type.
+    pub version: u32,
+    /// What it did.
+    pub stats: Stats,
+}
+
 /// How a store is.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]

@@ -24,7 +24,7 @@ use crate::error::{Error, ErrorKind};
 use crate::key::{CacheKey, Tag};
 use crate::mark::{Mark, MarkName};
 use crate::metrics::StoreMetrics;
-use crate::stats::StoreStats;
+use crate::stats::{CacheStats, StoreStats};
 use crate::tier::{Ending, Tier};
 
 /// A cheap handle to what the caches of a process share: the tier that they share with other processes, if there is
@@ -60,6 +60,8 @@ pub(crate) trait Member: Send + Sync {
     fn filled(&self, key: &str);
     /// Tells the metrics facade.
     fn publish(&self);
+    /// What it did.
+    fn stats(&self) -> CacheStats;
 }
 
 /// How often figures are told to the metrics facade: more often than anybody scrapes.
@@ -183,6 +185,14 @@ impl Store {
         // Whoever asks after the end is still answered.
         shared.tasks.reopen();
         shared.publish();
+    }
+
+    /// What each cache did, by name.
+    #[must_use]
+    pub fn caches(&self) -> Vec<CacheStats> {
+        let mut caches: Vec<_> = self.0.each().iter().map(|member| member.stats()).collect();
+        caches.sort_by(|a, b| a.name.cmp(&b.name));
+        caches
     }
 
     /// How the store is.

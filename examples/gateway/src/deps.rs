@@ -2,7 +2,7 @@
 
 use chassis::Shell;
 use chassis::config::ConfigError;
-use tramline_cache::{Cache, CacheConfig};
+use tramline_cache::{Store, StoreConfig};
 use tramline_observability::metrics::{MetricsHandle, Recorder, RecorderConfig};
 use tramline_session_sync::tickets::{Tickets, TicketsConfig};
 use tramline_ws_rooms::Backplane;
@@ -15,7 +15,7 @@ pub struct Deps {
     /// The hub and the life of the process.
     pub shell: Shell,
     /// Who may join which payment's room, for a moment.
-    pub cache: Cache,
+    pub cache: Store,
     /// Socket tickets; none where nobody could tell that one was used.
     pub tickets: Option<Tickets>,
     /// Where events of rooms are numbered.
@@ -27,7 +27,7 @@ pub struct Deps {
 impl Deps {
     /// These engines, and rooms of this node alone until [`backplane`](Self::backplane) says something else.
     #[must_use]
-    pub fn new(shell: Shell, cache: Cache, tickets: Option<Tickets>, metrics: Option<MetricsHandle>) -> Self {
+    pub fn new(shell: Shell, cache: Store, tickets: Option<Tickets>, metrics: Option<MetricsHandle>) -> Self {
         Self { shell, cache, tickets, backplane: Backplane::memory(), metrics }
     }
 
@@ -38,16 +38,29 @@ impl Deps {
     /// A URL that does not parse.
     pub fn open(shell: &Shell) -> Result<Self, ConfigError> {
         let fault = |fault: &dyn std::fmt::Display| ConfigError::new("REDIS_URL", fault);
-        let (cache, tickets) = match &shell.common().redis_url {
-            Some(url) => (
-                Cache::redis(url.expose(), CacheConfig::default()).map_err(|error| fault(&error))?,
-                Some(Tickets::redis(url.expose(), TicketsConfig::default()).map_err(|error| fault(&error))?),
-            ),
-            None => (Cache::memory(CacheConfig::default()), None),
+        let tickets = match &shell.common().redis_url {
+            Some(url) => {
+                Some(Tickets::redis(url.expose(), TicketsConfig::default()).map_err(|error| fault(&error))?)
+            }
+            None => None,
         };
-        let backplane = Self::backplane(shell)?;
+        let (cache, backplane) = (Self::cache(shell)?, Self::backplane(shell)?);
         let metrics = Recorder::global(&RecorderConfig::default()).ok();
         Ok(Self { shell: shell.clone(), cache, tickets, backplane, metrics })
+    }
+
+    /// The cache on the Redis that the configuration names, where its names are its own, or in memory alone.
+    ///
+    /// # Errors
+    ///
+    /// A URL that does not parse.
+    pub fn cache(shell: &Shell) -> Result<Store, ConfigError> {
+        let Some(url) = &shell.common().redis_url else {
+            return Ok(Store::memory(StoreConfig::default()));
+        };
+        let mut redis = tramline_cache::RedisConfig::new(url.expose());
+        "tramline:gateway:cache".clone_into(&mut redis.prefix);
+        Store::redis(redis, StoreConfig::default()).map_err(|fault| ConfigError::new("REDIS_URL", fault))
     }
 
     /// The rooms of the Redis that the configuration names, or of this node alone.

@@ -50,7 +50,7 @@ pub fn build(config: Config, deps: Deps) -> Result<Service, ConfigError> {
         &auth,
         Engines { tickets, cache: cache.clone(), backplane },
         forwarder.clone(),
-    );
+    )?;
 
     let lifecycle = shell.lifecycle();
     sockets.bridge(&shell);

@@ -6,7 +6,7 @@ mod joining;
 
 use chassis::Shell;
 use chassis::auth::Auth;
-use tramline_cache::Cache;
+use tramline_cache::Store;
 use tramline_observability::health::Need;
 use tramline_session_sync::tickets::Tickets;
 use tramline_streaming_proxy::Forwarder;
@@ -29,7 +29,7 @@ pub(crate) struct Sockets {
 /// What the sockets share with other processes, if anything.
 pub(crate) struct Engines {
     pub(crate) tickets: Option<Tickets>,
-    pub(crate) cache: Cache,
+    pub(crate) cache: Store,
     pub(crate) backplane: Backplane,
 }
 
@@ -41,15 +41,17 @@ impl Sockets {
         auth: &Auth,
         engines: Engines,
         forwarder: Forwarder,
-    ) -> Self {
+    ) -> Result<Self, ConfigError> {
         let Engines { tickets, cache, backplane } = engines;
+        let parties =
+            Parties::new(&cache, forwarder).map_err(|fault| ConfigError::new("REDIS_URL", fault))?;
         let mut rooms = RoomsConfig::default();
         rooms.origins.clone_from(&config.origins);
         rooms.rules = vec![
             RoomRule::prefix("user:").server_only().with_presence(),
             RoomRule::prefix("role:").server_only(),
             RoomRule::exact("broadcast").server_only(),
-            RoomRule::prefix("payment:").with_presence().authorised_by(Parties::new(cache, forwarder)),
+            RoomRule::prefix("payment:").with_presence().authorised_by(parties),
             // Samples are worth nothing once the next is there: a slow reader gets the newest, and is told.
             RoomRule::exact(live::ROOM).local().on_slow(SlowPolicy::Latest).authorised_by(Admins),
         ];
@@ -60,7 +62,7 @@ impl Sockets {
             async move { if up { Ok(()) } else { Err("the rooms' backplane is away") } }
         });
         let gatekeeper = Gatekeeper::new(auth.verifier().clone(), tickets);
-        Self { rooms: Rooms::new(rooms, gatekeeper, backplane), auth: auth.clone() }
+        Ok(Self { rooms: Rooms::new(rooms, gatekeeper, backplane), auth: auth.clone() })
     }
 
     pub(crate) fn rooms(&self) -> &Rooms {

@@ -3,7 +3,7 @@
 use chassis::Shell;
 use chassis::config::ConfigError;
 use chassis::db::Db;
-use tramline_cache::{Cache, CacheConfig};
+use tramline_cache::{RedisConfig, Store, StoreConfig};
 
 use crate::config::{Config, DATABASE_URL};
 
@@ -16,13 +16,13 @@ pub struct Deps {
     /// The service's own database.
     pub db: Db,
     /// Profiles that were read lately.
-    pub cache: Cache,
+    pub cache: Store,
 }
 
 impl Deps {
     /// These engines.
     #[must_use]
-    pub fn new(shell: Shell, db: Db, cache: Cache) -> Self {
+    pub fn new(shell: Shell, db: Db, cache: Store) -> Self {
         Self { shell, db, cache }
     }
 
@@ -33,11 +33,20 @@ impl Deps {
     /// A URL that does not parse.
     pub fn open(config: &Config, shell: &Shell) -> Result<Self, ConfigError> {
         let db = Db::open(DATABASE_URL, config.database_url.expose(), &shell.db_config())?;
-        let cache = match &shell.common().redis_url {
-            Some(url) => Cache::redis(url.expose(), CacheConfig::default())
-                .map_err(|fault| ConfigError::new("REDIS_URL", fault))?,
-            None => Cache::memory(CacheConfig::default()),
+        Ok(Self { shell: shell.clone(), db, cache: Self::cache(shell)? })
+    }
+
+    /// The cache on the Redis that the configuration names, where its names are its own, or in memory alone.
+    ///
+    /// # Errors
+    ///
+    /// A URL that does not parse.
+    pub fn cache(shell: &Shell) -> Result<Store, ConfigError> {
+        let Some(url) = &shell.common().redis_url else {
+            return Ok(Store::memory(StoreConfig::default()));
         };
-        Ok(Self { shell: shell.clone(), db, cache })
+        let mut redis = RedisConfig::new(url.expose());
+        "tramline:profile:cache".clone_into(&mut redis.prefix);
+        Store::redis(redis, StoreConfig::default()).map_err(|fault| ConfigError::new("REDIS_URL", fault))
     }
 }

@@ -29,7 +29,7 @@ pub fn build(_: Config, deps: Deps) -> Result<Service, ConfigError> {
     shell.lifecycle().spawn(Phase::Consumers, "profile-cache", move |stop| async move {
         feed.run(stop.cancelled()).await;
     });
-    let store = Store::new(db, cache);
+    let store = Store::new(db, &cache).map_err(|fault| ConfigError::new("REDIS_URL", fault))?;
     let handled = store.clone();
     shell.consume(contracts::PROFILE_QUEUE, Shell::consumer_config("profile"), move |event, cx| {
         events::handle(handled.clone(), event, cx)

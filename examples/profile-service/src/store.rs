@@ -1,6 +1,5 @@
 //! The profile database, with the cache in front of what is read.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use chassis::args;
@@ -8,7 +7,7 @@ use chassis::db::{Db, DbError, Migration, Row};
 use chassis::origin::Origin;
 use contracts::{ProfileUpdated, UserChanged, UserDeleted};
 use jiff::Timestamp;
-use tramline_cache::{Cache, Key, Policy};
+use tramline_cache::{Cache, CacheConfig, Policy};
 use tramline_event_hub::EventId;
 use uuid::Uuid;
 
@@ -27,19 +26,24 @@ const KEPT: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     db: Db,
-    cache: Cache,
+    profiles: Cache<Uuid, Known>,
 }
 
 impl Store {
-    pub(crate) fn new(db: Db, cache: Cache) -> Self {
-        Self { db, cache }
+    /// # Errors
+    ///
+    /// A cache that has its profiles already.
+    pub(crate) fn new(db: Db, cache: &tramline_cache::Store) -> Result<Self, tramline_cache::Error> {
+        let mut config = CacheConfig::new("profile");
+        config.policy = Policy::new(KEPT);
+        Ok(Self { db, profiles: cache.cache(config)? })
     }
 
     /// What is known of the user's profile.
     pub(crate) async fn find(&self, user: Uuid) -> Result<Known, DbError> {
         let db = self.db.clone();
-        let load = move || async move { load(&db, user).await.map_err(Arc::new) };
-        self.cache.get_or_load(&key(user), &Policy::new(KEPT), load).await.map_err(DbError::foreign)
+        let known = self.profiles.get_or_load(&user, move || async move { load(&db, user).await }).await;
+        known.map(|known| Known::clone(&known)).map_err(DbError::foreign)
     }
 
     /// Applies a change in one transaction with its event; a user whose creation has not arrived yet gets a row.
@@ -135,7 +139,7 @@ impl Store {
     }
 
     async fn forget(&self, user: Uuid) {
-        self.cache.invalidate(&key(user)).await;
+        self.profiles.invalidate(&user).await;
     }
 }
 
@@ -149,10 +153,6 @@ async fn load(db: &Db, user: Uuid) -> Result<Known, DbError> {
 pub(crate) fn now() -> Timestamp {
     let now = Timestamp::now();
     Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
-}
-
-fn key(user: Uuid) -> Key {
-    Key::new("profile", &[user.to_string()]).expect("a UUID in a short space is a valid key")
 }
 
 fn profile(row: &Row) -> Result<Profile, DbError> {

@@ -8,7 +8,6 @@ use chassis::config::{Common, ConfigError, Process, Secret, SecretUrl};
 use chassis::db::Db;
 use chassis::service::{ServeConfig, Service, serve};
 use chassis::{Shell, run};
-use tramline_cache::{Cache, CacheConfig};
 use tramline_event_hub::Hub;
 use tramline_observability::lifecycle::{Phase, shutdown_signal};
 use tramline_observability::metrics::{MetricsHandle, Recorder, RecorderConfig};
@@ -196,7 +195,7 @@ impl Engines {
 
         let profile = self.shell(&Process::profile());
         let (url_of, db) = self.database(3, "profile", folder, &profile)?;
-        let cache = self.cache("profile")?;
+        let cache = profile_service::Deps::cache(&profile)?;
         let profile = profile_service::build(
             profile_service::Config::new(url_of),
             profile_service::Deps::new(profile, db, cache),
@@ -211,7 +210,8 @@ impl Engines {
         let config = gateway::Config::new(upstreams, origins, self.options.rate_limits);
         let shell = self.shell(&Process::gateway());
         let backplane = gateway::Deps::backplane(&shell)?;
-        let mut deps = gateway::Deps::new(shell, self.cache("gateway")?, Some(tickets), metrics);
+        let cache = gateway::Deps::cache(&shell)?;
+        let mut deps = gateway::Deps::new(shell, cache, Some(tickets), metrics);
         deps.backplane = backplane;
         let gateway = gateway::build(config, deps)?;
         Ok(vec![gateway, auth, payments, admin, profile])
@@ -239,15 +239,6 @@ impl Engines {
         let text = self.options.databases[index].clone().unwrap_or_else(|| folder.database(name));
         let parsed = text.parse().map_err(|fault| ConfigError::new(variable, fault))?;
         Ok((parsed, Db::open(variable, &text, &shell.db_config())?))
-    }
-
-    fn cache(&self, name: &str) -> Result<Cache, StackError> {
-        let mut config = CacheConfig::default();
-        name.clone_into(&mut config.name);
-        match &self.options.common.redis_url {
-            Some(url) => Ok(Cache::redis(url.expose(), config).map_err(redis)?),
-            None => Ok(Cache::memory(config)),
-        }
     }
 }
 

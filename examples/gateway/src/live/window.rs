@@ -59,8 +59,8 @@ impl Cumulative {
                     )]
                     let value = *value as u64;
                     match label("from") {
-                        Some("l1" | "l2" | "memory" | "redis") => read.cache_hits += value,
-                        _ => read.cache_misses += value,
+                        Some("load") => read.cache_misses += value,
+                        _ => read.cache_hits += value,
                     }
                 }
                 _ => {}

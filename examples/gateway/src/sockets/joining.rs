@@ -5,14 +5,15 @@ use std::time::Duration;
 use http::header::{ACCEPT, AUTHORIZATION, HOST};
 use http::{Method, Request, StatusCode};
 use tower::ServiceExt;
-use tramline_cache::{Cache, Key, Policy};
+use tramline_cache::{Cache, CacheConfig, Policy, Store};
 use tramline_streaming_proxy::{Forwarder, ProxyBody};
 use tramline_ws_rooms::{Access, Authoriser, Identity, RoomId};
 use uuid::Uuid;
 
 /// `payment:<id>`: the payment's parties and the admins, by the word of the payments service.
 pub(super) struct Parties {
-    cache: Cache,
+    /// By user, role and payment: whoever asks with another role is asked for anew.
+    answers: Cache<(String, String, Uuid), bool>,
     forwarder: Forwarder,
 }
 
@@ -29,8 +30,13 @@ const ASKED: Duration = Duration::from_secs(2);
 const ANSWER_BYTES: usize = 64 * 1024;
 
 impl Parties {
-    pub(super) fn new(cache: Cache, forwarder: Forwarder) -> Self {
-        Self { cache, forwarder }
+    /// # Errors
+    ///
+    /// A cache that has its answers already.
+    pub(super) fn new(cache: &Store, forwarder: Forwarder) -> Result<Self, tramline_cache::Error> {
+        let mut config = CacheConfig::new("payment-room");
+        config.policy = Policy::new(KEPT);
+        Ok(Self { answers: cache.cache(config)?, forwarder })
     }
 
     async fn may_see(&self, identity: &Identity, payment: Uuid) -> Access {
@@ -38,21 +44,16 @@ impl Parties {
         if identity.token.is_empty() {
             return Access::Forbidden;
         }
-        let Ok(key) =
-            Key::new("payment-room", &[identity.user_id.clone(), identity.role.clone(), payment.to_string()])
-        else {
-            return Access::Forbidden;
-        };
+        let key = (identity.user_id.clone(), identity.role.clone(), payment);
         let (forwarder, token) = (self.forwarder.clone(), identity.token.clone());
-        let policy = Policy::new(KEPT);
-        let asked = self.cache.get_or_load(&key, &policy, move || async move {
+        let asked = self.answers.get_or_load(&key, move || async move {
             // Only an answer is kept; a service that is away is asked again.
-            tokio::time::timeout(ASKED, ask(forwarder, payment, &token)).await.ok().flatten().ok_or(Away)
+            tokio::time::timeout(ASKED, ask(forwarder, payment, &token)).await.ok().flatten().ok_or("the payments service does not say")
         });
         match asked.await {
-            Ok(true) => Access::Allowed,
-            Ok(false) => Access::Forbidden,
-            Err(Away) => Access::Unavailable,
+            Ok(shown) if *shown => Access::Allowed,
+            Ok(_) => Access::Forbidden,
+            Err(_) => Access::Unavailable,
         }
     }
 }
@@ -71,9 +72,6 @@ impl Authoriser for Admins {
         if identity.role == contracts::Role::Admin.as_str() { Access::Allowed } else { Access::Forbidden }
     }
 }
-
-#[derive(Clone, Copy, Debug)]
-struct Away;
 
 /// Whether the payments service shows the payment to the token's user; `None` when it does not say.
 async fn ask(forwarder: Forwarder, payment: Uuid, token: &str) -> Option<bool> {

@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
-use tramline_cache::{Cache, CacheConfig};
+use tramline_cache::{Store, StoreConfig};
 use tramline_event_hub::{Event, Hub, MemoryConfig};
 use tramline_observability::Lifecycle;
 use tramline_session_sync::tickets::{Tickets, TicketsConfig};
@@ -223,7 +223,7 @@ impl World {
         };
         let mut config = Config::new(upstreams, vec![ORIGIN.to_owned()], setup.limits);
         config.routes_file = setup.routes_file;
-        let mut deps = Deps::new(shell, Cache::memory(CacheConfig::default()), Some(tickets.clone()), None);
+        let mut deps = Deps::new(shell, Store::memory(StoreConfig::default()), Some(tickets.clone()), None);
         deps.backplane = setup.backplane.unwrap_or_else(Backplane::memory);
         let service = build(config, deps)?;
 

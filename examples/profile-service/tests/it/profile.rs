@@ -116,7 +116,7 @@ async fn what_is_read_comes_from_the_cache_until_it_changes() {
     let bench = Bench::new().await;
     let ada = bench.person("ada").await;
     good(&bench.put(&ada, json!({ "bio": "one" })).await);
-    let loads = || bench.cache.stats().loads;
+    let loads = || bench.cache.caches()[0].stats.loads;
     let before = loads();
     for _ in 0..5 {
         assert_eq!(good(&bench.get(&ada).await)["bio"], "one");

@@ -17,7 +17,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use tramline_cache::{Cache, CacheConfig};
+use tramline_cache::{Store, StoreConfig};
 use tramline_event_hub::feed::Feed;
 use tramline_event_hub::{ConsumerConfig, Context, Event, Outcome};
 use tramline_observability::Lifecycle;
@@ -31,7 +31,7 @@ pub(crate) struct Bench {
     pub(crate) router: Router,
     pub(crate) shell: Shell,
     pub(crate) db: Db,
-    pub(crate) cache: Cache,
+    pub(crate) cache: Store,
     issuer: Issuer,
     heard: Arc<Mutex<Vec<Event>>>,
     more: Arc<Notify>,
@@ -91,7 +91,7 @@ impl Bench {
         } else {
             shell.use_auth(issuer.auth());
         }
-        let cache = Cache::memory(CacheConfig::default());
+        let cache = Store::memory(StoreConfig::default());
         let deps = Deps::new(shell.clone(), db.clone(), cache.clone());
         let service = build(Config::new("sqlite:unused".parse().unwrap()), deps).unwrap();
         assert!(shell.started(&CancellationToken::new()).await);
