@@ -14,9 +14,9 @@ mod tier;
 
 pub use crate::clock::Clock;
 pub use crate::codec::Codec;
-pub use crate::config::{CacheConfig, StoreConfig};
 #[cfg(feature = "redis")]
 pub use crate::config::RedisConfig;
+pub use crate::config::{CacheConfig, StoreConfig};
 pub use crate::error::{Error, ErrorKind};
 pub use crate::key::{CacheKey, KeyPart, KeyParts, Tag};
 pub use crate::loaded::Loaded;

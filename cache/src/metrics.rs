@@ -52,7 +52,10 @@ impl CacheMetrics {
             "tramline_cache_unusable_total",
             "Values that cannot be read or written, or are too large"
         );
-        describe_counter!("tramline_cache_lease_waits_total", "Waits for another process that loads the same");
+        describe_counter!(
+            "tramline_cache_lease_waits_total",
+            "Waits for another process that loads the same"
+        );
         describe_counter!("tramline_cache_invalidations_total", "Invalidations, own and heard");
         describe_counter!("tramline_cache_bytes_total", "Encoded bytes from and to the shared tier");
         describe_gauge!("tramline_cache_weight_bytes", "Weight of the entries in memory");

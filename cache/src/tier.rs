@@ -1,8 +1,8 @@
 //! The tier that processes share.
 
-#[cfg(any(test, feature = "redisx", feature = "test-support"))]
+#[cfg(any(test, feature = "redis", feature = "test-support"))]
 mod numbers;
-#[cfg(feature = "redisx")]
+#[cfg(feature = "redis")]
 pub(crate) mod redis;
 #[cfg(any(test, feature = "test-support"))]
 pub(crate) mod twin;
@@ -21,7 +21,7 @@ use crate::mark::{Mark, MarkName};
 pub(crate) enum Tier {
     /// This process is alone.
     Alone,
-    #[cfg(feature = "redisx")]
+    #[cfg(feature = "redis")]
     Redis(Arc<redis::Redis>),
     #[cfg(any(test, feature = "test-support"))]
     Twin(Arc<twin::Node>),
@@ -114,7 +114,7 @@ macro_rules! engine {
     ($tier:expr, $alone:expr, $engine:ident => $call:expr) => {
         match $tier {
             Self::Alone => $alone,
-            #[cfg(feature = "redisx")]
+            #[cfg(feature = "redis")]
             Self::Redis($engine) => $call,
             #[cfg(any(test, feature = "test-support"))]
             Self::Twin($engine) => $call,
@@ -143,12 +143,24 @@ impl Tier {
     }
 
     /// The same for many in one trip; the answers are in the order of the slots, or none when the tier is away.
-    pub(crate) async fn read_or_lease_many(&self, slots: &[Slot], token: Token, life: Duration) -> Option<Vec<Found>> {
+    pub(crate) async fn read_or_lease_many(
+        &self,
+        slots: &[Slot],
+        token: Token,
+        life: Duration,
+    ) -> Option<Vec<Found>> {
         engine!(self, { let _ = (slots, token, life); None }, engine => engine.read_or_lease_many(slots, token, life).await)
     }
 
     /// Takes the lease over the value of this id: `keep` leaves the value to be read meanwhile, else it goes.
-    pub(crate) async fn take(&self, slot: &Slot, id: Token, token: Token, life: Duration, keep: bool) -> Taken {
+    pub(crate) async fn take(
+        &self,
+        slot: &Slot,
+        id: Token,
+        token: Token,
+        life: Duration,
+        keep: bool,
+    ) -> Taken {
         engine!(self, { let _ = (slot, id, token, life, keep); Taken::Away }, engine => engine.take(slot, id, token, life, keep).await)
     }
 
@@ -168,7 +180,11 @@ impl Tier {
     }
 
     /// The same for many in one trip.
-    pub(crate) async fn fill_many(&self, values: Vec<(Slot, Vec<u8>, Duration)>, token: Token) -> Vec<Filled> {
+    pub(crate) async fn fill_many(
+        &self,
+        values: Vec<(Slot, Vec<u8>, Duration)>,
+        token: Token,
+    ) -> Vec<Filled> {
         engine!(self, { let _ = token; vec![Filled::Away; values.len()] }, engine => engine.fill_many(values, token).await)
     }
 

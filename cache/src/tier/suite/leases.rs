@@ -51,7 +51,7 @@ async fn its_holder_fills_and_nobody_else(nodes: Nodes) {
 
 async fn one_that_ended_by_itself_is_anothers(nodes: Nodes) {
     let (slot, late, next) = (slot(), Token::draw(), Token::draw());
-    leased(&nodes.a, &slot, late, ).await;
+    leased(&nodes.a, &slot, late).await;
     assert!(nodes.a.renew(&slot, late, SHORT).await, "a shorter life is one too");
     nodes.a.release(&slot, late).await;
     assert!(matches!(nodes.a.read_or_lease(&slot, late, SHORT).await, Found::Leased));
@@ -188,7 +188,9 @@ async fn a_lease_over_a_value_outlives_it(nodes: Nodes) {
     let (id, bytes) = value("old");
     // The value goes soon; its lease may not go with it.
     loop {
-        assert!(nodes.a.put(&slot, bytes.clone(), SHORT).await && nodes.a.put(&other, bytes.clone(), SHORT).await);
+        assert!(
+            nodes.a.put(&slot, bytes.clone(), SHORT).await && nodes.a.put(&other, bytes.clone(), SHORT).await
+        );
         if nodes.a.take(&slot, id, ours, LONG, true).await == Taken::Leased {
             break;
         }

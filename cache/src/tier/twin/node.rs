@@ -69,7 +69,14 @@ impl Node {
         .await
     }
 
-    pub(crate) async fn take(&self, slot: &Slot, id: Token, token: Token, life: Duration, keep: bool) -> Taken {
+    pub(crate) async fn take(
+        &self,
+        slot: &Slot,
+        id: Token,
+        token: Token,
+        life: Duration,
+        keep: bool,
+    ) -> Taken {
         self.ask(|state, now| state.slots.take(slot, id, token, span(life), keep, now))
             .await
             .unwrap_or(Taken::Away)
@@ -92,7 +99,11 @@ impl Node {
         self.ask(|state, now| fill(state, slot, token, value, life, now)).await.unwrap_or(Filled::Away)
     }
 
-    pub(crate) async fn fill_many(&self, values: Vec<(Slot, Vec<u8>, Duration)>, token: Token) -> Vec<Filled> {
+    pub(crate) async fn fill_many(
+        &self,
+        values: Vec<(Slot, Vec<u8>, Duration)>,
+        token: Token,
+    ) -> Vec<Filled> {
         let many = values.len();
         self.ask(|state, now| {
             let fills = values.into_iter();

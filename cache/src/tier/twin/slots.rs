@@ -99,7 +99,7 @@ impl Slots {
         if held.is_some_and(|held| held.until.is_none()) {
             return Taken::Busy;
         }
-        if found.first() != Some(&b'V') || found.get(1..TOKEN) != Some(&id.0) {
+        if found.len() < HEAD || found[0] != b'V' || found[1..TOKEN] != id.0 {
             return Taken::Changed;
         }
         if held.is_some_and(|held| held.until.is_some_and(|until| now < until)) {
@@ -135,7 +135,14 @@ impl Slots {
     }
 
     /// Whether someone waits for it; none when the lease is not this one.
-    pub(super) fn fill(&mut self, slot: &Slot, token: Token, value: Bytes, life: u64, now: u64) -> Option<bool> {
+    pub(super) fn fill(
+        &mut self,
+        slot: &Slot,
+        token: Token,
+        value: Bytes,
+        life: u64,
+        now: u64,
+    ) -> Option<bool> {
         let (_, held) = self.held(slot, token, now)?;
         self.set(slot.clone(), value, now + life, now);
         Some(held.awaited)

@@ -139,7 +139,9 @@ impl State {
     pub(super) fn marks(&mut self, names: &[MarkName], life: u64, now: u64) -> Marks {
         let newest = self.newest;
         let marks = names.iter().map(|name| {
-            if let Some(mark) = self.marks.get(name, now).filter(|mark| mark.incarnation == newest.incarnation) {
+            if let Some(mark) =
+                self.marks.get(name, now).filter(|mark| mark.incarnation == newest.incarnation)
+            {
                 self.marks.prolong(name, now + life);
                 return Marked { mark, made: false };
             }
