@@ -187,12 +187,18 @@ impl Redis {
         // A put that did not happen, or whose caller went away in between, leaves nothing old behind.
         let remembering = Remembering::new(&self.link, ending.clone());
         let calls = self.calls().put(slot, &value, span(life));
-        let answers = self.link.run_all(&calls).await;
-        let written = answers.is_ok_and(|answers| answers.iter().all(Result::is_ok));
-        if written {
-            remembering.told();
+        match self.link.run_all(&calls).await {
+            Ok(answers) if answers.iter().all(Result::is_ok) => {
+                remembering.told();
+                true
+            }
+            Ok(_) => {
+                // It is full, perhaps, and can still forget.
+                self.tell(&ending, remembering).await;
+                false
+            }
+            Err(_) => false,
         }
-        written
     }
 
     pub(crate) async fn drop_bad(&self, slot: &Slot, bad: &Bytes) {
@@ -200,11 +206,7 @@ impl Redis {
     }
 
     pub(crate) async fn end(&self, ending: &Ending) {
-        let remembering = Remembering::new(&self.link, ending.clone());
-        let answers = self.link.run_all(&self.calls().end(ending)).await;
-        if answers.is_ok_and(|answers| answers.iter().all(Result::is_ok)) {
-            remembering.told();
-        }
+        self.tell(ending, Remembering::new(&self.link, ending.clone())).await;
     }
 
     pub(crate) async fn marks(&self, names: &[MarkName], life: Duration) -> Option<Marks> {
@@ -214,6 +216,13 @@ impl Redis {
 
     pub(crate) async fn wait_for(&self, slot: &Slot) {
         let _ = self.link.run(&self.calls().wait(slot)).await;
+    }
+
+    async fn tell(&self, ending: &Ending, remembering: Remembering<'_>) {
+        let answers = self.link.run_all(&self.calls().end(ending)).await;
+        if answers.is_ok_and(|answers| answers.iter().all(Result::is_ok)) {
+            remembering.told();
+        }
     }
 
     fn calls(&self) -> &Calls {

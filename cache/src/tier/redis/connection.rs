@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ::redis::aio::{MultiplexedConnection, PubSub};
-use ::redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, RedisResult};
+use ::redis::{AsyncConnectionConfig, Client, ErrorKind, IntoConnectionInfo, RedisError, RedisResult};
 use tokio::time::timeout;
 
 use crate::config::RedisConfig;
@@ -28,7 +28,7 @@ pub(super) struct Connection {
 
 impl Server {
     pub(super) fn new(config: &RedisConfig) -> Result<Self, Error> {
-        let client = Client::open(config.url.as_str())
+        let client = client(&config.url)
             .map_err(|error| Error::with_source(Kind::Config, "the URL of Redis", error))?;
         if config.connect_timeout.is_zero() || config.response_timeout.is_zero() || config.max_pause.is_zero()
         {
@@ -53,6 +53,13 @@ impl Server {
         };
         timeout(self.connect_timeout, subscribing).await.map_err(|_| silent())?
     }
+}
+
+fn client(url: &str) -> RedisResult<Client> {
+    let info = url.into_connection_info()?;
+    // The driver's name is worth no right more.
+    let settings = info.redis_settings().clone().set_skip_set_lib_name();
+    Client::open(info.set_redis_settings(settings))
 }
 
 pub(super) fn silent() -> RedisError {

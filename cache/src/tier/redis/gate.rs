@@ -71,11 +71,7 @@ impl Gate {
     pub(super) fn shut(&self) -> bool {
         let mut state = self.lock();
         let now = Instant::now();
-        for (told, ending) in std::mem::take(&mut state.recent) {
-            if now.duration_since(told) < LATE {
-                state.again.insert(ending, told);
-            }
-        }
+        state.distrust(now);
         if state.shut.is_some() {
             return false;
         }
@@ -118,10 +114,13 @@ impl Gate {
     }
 
     pub(super) fn probe_failed(&self) {
-        if let Some(shut) = &mut self.lock().shut {
+        let mut state = self.lock();
+        let now = Instant::now();
+        state.distrust(now);
+        if let Some(shut) = &mut state.shut {
             shut.failures = shut.failures.saturating_add(1);
             shut.probing = false;
-            shut.until = Instant::now() + self.pause(shut.failures);
+            shut.until = now + self.pause(shut.failures);
         }
     }
 
@@ -175,6 +174,15 @@ impl Gate {
 // === impl State ===
 
 impl State {
+    /// The connection is lost, and with it perhaps what was told of late.
+    fn distrust(&mut self, now: Instant) {
+        for (told, ending) in std::mem::take(&mut self.recent) {
+            if now.duration_since(told) < LATE {
+                self.again.insert(ending, told);
+            }
+        }
+    }
+
     fn keep(&mut self, told: Instant, ending: Ending) {
         let now = Instant::now();
         while self.recent.front().is_some_and(|(told, _)| now.duration_since(*told) >= LATE) {

@@ -54,6 +54,8 @@ macro_rules! count {
         r"
 local function count(by)
   local held = redis.pcall('HMGET', KEYS[1], 'i', 'n')
+  -- Of another type is none; any other error is one.
+  if held.err and not string.find(held.err, 'WRONGTYPE') then redis.call('HMGET', KEYS[1], 'i', 'n') end
   local i, n = held[1], held[2]
   if held.err or not i or not n or #i ~= 16 or not string.match(n, '^%d+$') then
     i, n = ARGV[2], '0'
@@ -74,6 +76,11 @@ local found = redis.call('MGET', unpack(KEYS))
 for k = 1, #KEYS do
   if not found[k] then
     local set = redis.pcall('SET', KEYS[k], ARGV[1], 'NX', 'PX', ARGV[2])
+    -- What is there can be read all the same.
+    local err = set and set.err
+    if err and not (string.find(err, 'OOM') or string.find(err, 'MISCONF') or string.find(err, 'NOREPLICAS')) then
+      redis.call('SET', KEYS[k], ARGV[1], 'NX', 'PX', ARGV[2])
+    end
     found[k] = set and set.ok and 1 or 0
   end
 end
@@ -169,6 +176,7 @@ local newest = i .. '.' .. n
 local marks = {newest}
 for k = 2, #KEYS do
   local mark, made = redis.pcall('GET', KEYS[k]), '0'
+  if type(mark) == 'table' and not string.find(mark.err, 'WRONGTYPE') then redis.call('GET', KEYS[k]) end
   if type(mark) == 'string' and string.match(mark, '^' .. i .. '%.%d+$') then
     redis.call('PEXPIRE', KEYS[k], ARGV[3], 'GT')
   else

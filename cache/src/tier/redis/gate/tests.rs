@@ -105,3 +105,14 @@ async fn too_much_of_late_is_everything() {
     gate.shut();
     assert_eq!(gate.pending().len(), MAX_RECENT, "more than may be pending, and no reason to end everything");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_fails_has_lost_the_connection_too() {
+    let gate = open();
+    gate.told(key(1));
+    gate.remember(key(2));
+    assert!(gate.begin_probe());
+    gate.probe_failed();
+    let pending: HashSet<_> = gate.pending().into_iter().collect();
+    assert_eq!(pending, [key(1), key(2)].into());
+}
