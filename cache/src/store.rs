@@ -16,7 +16,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::task::TaskTracker;
 
 use crate::cache::Cache;
-#[cfg(feature = "redisx")]
+#[cfg(feature = "redis")]
 use crate::config::RedisConfig;
 use crate::config::{CacheConfig, StoreConfig};
 use crate::epochs::Tags;
@@ -82,7 +82,7 @@ impl Store {
     /// # Errors
     ///
     /// [`ErrorKind::Config`] when the URL cannot be read; nothing else.
-    #[cfg(feature = "redisx")]
+    #[cfg(feature = "redis")]
     pub fn redis(redis: RedisConfig, config: StoreConfig) -> Result<Self, Error> {
         let metrics = Arc::new(StoreMetrics::new());
         let tier = crate::tier::redis::Redis::new(redis, Arc::clone(&metrics))?;

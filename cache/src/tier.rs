@@ -1,8 +1,8 @@
 //! The tier that processes share.
 
-#[cfg(any(test, feature = "redisx", feature = "test-support"))]
+#[cfg(any(test, feature = "redis", feature = "test-support"))]
 mod numbers;
-#[cfg(feature = "redisx")]
+#[cfg(feature = "redis")]
 pub(crate) mod redis;
 #[cfg(any(test, feature = "test-support"))]
 pub mod twin;
@@ -21,7 +21,7 @@ use crate::mark::{Mark, MarkName};
 pub(crate) enum Tier {
     /// This process is alone.
     Alone,
-    #[cfg(feature = "redisx")]
+    #[cfg(feature = "redis")]
     Redis(Arc<redis::Redis>),
     #[cfg(any(test, feature = "test-support"))]
     Twin(Arc<twin::Node>),
@@ -114,7 +114,7 @@ macro_rules! engine {
     ($tier:expr, $alone:expr, $engine:ident => $call:expr) => {
         match $tier {
             Self::Alone => $alone,
-            #[cfg(feature = "redisx")]
+            #[cfg(feature = "redis")]
             Self::Redis($engine) => $call,
             #[cfg(any(test, feature = "test-support"))]
             Self::Twin($engine) => $call,

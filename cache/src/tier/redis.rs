@@ -1,1 +1,280 @@
+//! Redis: the tier that processes share.
+//!
+//! Values lie under `PREFIX:v:…`, each on its own. What counts and what ends many at once shares one hash tag,
+//! `{PREFIX}:…`, and is touched by scripts that touch no value: a cluster can spread the values.
+//!
+//! A user of Redis needs no more than these rights, here with the usual prefix:
+//!
+//! ```text
+//! ~tramline:cache:* ~{tramline:cache}:* &{tramline:cache}:feed
+//! +get +set +mget +unlink +getrange +setrange +strlen +pttl +pexpire +hmget +hset +hincrby
+//! +time +evalsha +script|load +publish +subscribe +ping
+//! ```
 
+mod call;
+mod connection;
+mod feed;
+mod gate;
+mod link;
+mod names;
+mod scripts;
+mod time;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::redis::{Value, cmd};
+use bytes::Bytes;
+
+use crate::clock::millis;
+use crate::config::RedisConfig;
+use crate::envelope::Token;
+use crate::error::Error;
+use crate::mark::{Mark, MarkName};
+use crate::metrics::StoreMetrics;
+use crate::tier::redis::call::Calls;
+use crate::tier::redis::gate::Remembering;
+use crate::tier::redis::link::{Failure, Link};
+use crate::tier::{Ending, Filled, Found, Marked, Marks, Slot, Taken};
+
+/// The shared tier.
+pub(crate) struct Redis {
+    link: Arc<Link>,
+}
+
+/// How many keys one call may touch: a script that takes longer than a millisecond holds up everybody.
+const BATCH: usize = 500;
+
+// === impl Redis ===
+
+impl Redis {
+    /// Connects when it is first asked.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) only.
+    pub(crate) fn new(config: RedisConfig, metrics: Arc<StoreMetrics>) -> Result<Arc<Self>, Error> {
+        Ok(Arc::new(Self { link: Arc::new(Link::new(config, metrics)?) }))
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        self.link.clock().now()
+    }
+
+    pub(crate) async fn read(&self, slot: &Slot) -> Found {
+        let mut get = cmd("GET");
+        get.arg(self.calls().names.value(slot));
+        match self.link.query(&get).await {
+            Ok(value) => found(value, None),
+            // Not even a string.
+            Err(Failure::Refused(_)) => Found::Nothing,
+            Err(Failure::Away) => Found::Away,
+        }
+    }
+
+    pub(crate) async fn read_or_lease(&self, slot: &Slot, token: Token, life: Duration) -> Found {
+        let lease = lease(token);
+        let mut set = cmd("SET");
+        set.arg(self.calls().names.value(slot))
+            .arg(&lease[..])
+            .arg("NX")
+            .arg("GET")
+            .arg("PX")
+            .arg(span(life));
+        match self.link.query(&set).await {
+            Ok(Value::Nil) => Found::Leased,
+            Ok(value) => found(value, Some(&lease)),
+            // It takes no writes for now, and may be read.
+            Err(Failure::Refused(error)) if link::refuses_writes(&error) => self.read(slot).await,
+            Err(Failure::Refused(_)) => Found::Nothing,
+            Err(Failure::Away) => Found::Away,
+        }
+    }
+
+    pub(crate) async fn read_or_lease_many(
+        &self,
+        slots: &[Slot],
+        token: Token,
+        life: Duration,
+    ) -> Option<Vec<Found>> {
+        let lease = lease(token);
+        let batches = slots.chunks(BATCH);
+        let calls: Vec<_> =
+            batches.clone().map(|slots| self.calls().read_many(slots, &lease, span(life))).collect();
+        let answers = self.link.run_all(&calls).await.ok()?;
+        let mut all = Vec::with_capacity(slots.len());
+        for (batch, answer) in batches.zip(answers) {
+            match answer {
+                Ok(Value::Array(values)) if values.len() == batch.len() => {
+                    all.extend(values.into_iter().map(|value| found(value, Some(&lease))));
+                }
+                _ => all.extend(batch.iter().map(|_| Found::Nothing)),
+            }
+        }
+        Some(all)
+    }
+
+    pub(crate) async fn take(
+        &self,
+        slot: &Slot,
+        id: Token,
+        token: Token,
+        life: Duration,
+        keep: bool,
+    ) -> Taken {
+        match self.link.run(&self.calls().take(slot, id, token, span(life), keep)).await {
+            Ok(Value::Int(1)) => Taken::Leased,
+            Ok(Value::Int(2)) => Taken::Busy,
+            Ok(_) | Err(Failure::Refused(_)) => Taken::Changed,
+            Err(Failure::Away) => Taken::Away,
+        }
+    }
+
+    /// True as well when nobody knows.
+    pub(crate) async fn renew(&self, slot: &Slot, token: Token, life: Duration) -> bool {
+        !matches!(self.link.run(&self.calls().renew(slot, token, span(life))).await, Ok(Value::Int(0)))
+    }
+
+    pub(crate) async fn release(&self, slot: &Slot, token: Token) {
+        // One that is not given back ends by itself.
+        let _ = self.link.run(&self.calls().release(slot, token)).await;
+    }
+
+    pub(crate) async fn fill(&self, slot: &Slot, token: Token, value: Vec<u8>, life: Duration) -> Filled {
+        match self.link.run(&self.calls().fill(slot, token, &value, span(life))).await {
+            Ok(answer) => filled(&answer),
+            Err(Failure::Refused(_)) => {
+                // It is full, perhaps. Nobody is to wait for what does not come.
+                self.release(slot, token).await;
+                Filled::Away
+            }
+            Err(Failure::Away) => Filled::Away,
+        }
+    }
+
+    pub(crate) async fn fill_many(
+        &self,
+        values: Vec<(Slot, Vec<u8>, Duration)>,
+        token: Token,
+    ) -> Vec<Filled> {
+        let mut all = Vec::with_capacity(values.len());
+        let mut unwritten = Vec::new();
+        for batch in values.chunks(BATCH) {
+            let calls: Vec<_> = batch
+                .iter()
+                .map(|(slot, value, life)| self.calls().fill(slot, token, value, span(*life)))
+                .collect();
+            let Ok(answers) = self.link.run_all(&calls).await else {
+                all.resize(values.len(), Filled::Away);
+                break;
+            };
+            for ((slot, ..), answer) in batch.iter().zip(answers) {
+                all.push(answer.map_or(Filled::Away, |answer| filled(&answer)));
+                if all.last() == Some(&Filled::Away) {
+                    unwritten.push(self.calls().release(slot, token));
+                }
+            }
+        }
+        if !unwritten.is_empty() {
+            let _ = self.link.run_all(&unwritten).await;
+        }
+        all
+    }
+
+    pub(crate) async fn put(&self, slot: &Slot, value: Vec<u8>, life: Duration) -> bool {
+        let ending = Ending::Key(slot.clone());
+        // A put that did not happen, or whose caller went away in between, leaves nothing old behind.
+        let remembering = Remembering::new(&self.link, ending.clone());
+        let calls = self.calls().put(slot, &value, span(life));
+        match self.link.run_all(&calls).await {
+            Ok(answers) if answers.iter().all(Result::is_ok) => {
+                remembering.told();
+                true
+            }
+            Ok(_) => {
+                // It is full, perhaps, and can still forget.
+                self.tell(&ending, remembering).await;
+                false
+            }
+            Err(_) => false,
+        }
+    }
+
+    pub(crate) async fn drop_bad(&self, slot: &Slot, bad: &Bytes) {
+        let _ = self.link.run(&self.calls().drop_bad(slot, bad)).await;
+    }
+
+    pub(crate) async fn end(&self, ending: &Ending) {
+        self.tell(ending, Remembering::new(&self.link, ending.clone())).await;
+    }
+
+    pub(crate) async fn marks(&self, names: &[MarkName], life: Duration) -> Option<Marks> {
+        let answer = self.link.run(&self.calls().marks(names, span(life))).await.ok()?;
+        marks(answer).filter(|marks| marks.marks.len() == names.len())
+    }
+
+    pub(crate) async fn wait_for(&self, slot: &Slot) {
+        let _ = self.link.run(&self.calls().wait(slot)).await;
+    }
+
+    async fn tell(&self, ending: &Ending, remembering: Remembering<'_>) {
+        let answers = self.link.run_all(&self.calls().end(ending)).await;
+        if answers.is_ok_and(|answers| answers.iter().all(Result::is_ok)) {
+            remembering.told();
+        }
+    }
+
+    fn calls(&self) -> &Calls {
+        self.link.calls()
+    }
+}
+
+impl fmt::Debug for Redis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redis").field("link", &self.link).finish()
+    }
+}
+
+fn found(value: Value, lease: Option<&[u8; 17]>) -> Found {
+    match value {
+        Value::BulkString(bytes) => match lease {
+            // A question that was asked twice.
+            Some(lease) if bytes.len() == lease.len() && bytes[1..] == lease[1..] => Found::Leased,
+            _ => Found::Slot(bytes.into()),
+        },
+        Value::Int(1) => Found::Leased,
+        _ => Found::Nothing,
+    }
+}
+
+fn filled(answer: &Value) -> Filled {
+    match answer {
+        Value::Int(1) => Filled::Stored,
+        _ => Filled::Refused,
+    }
+}
+
+/// The newest of all, then `0` or `1` for made before each mark.
+fn marks(answer: Value) -> Option<Marks> {
+    let texts: Vec<String> = ::redis::from_redis_value(answer).ok()?;
+    let (newest, marks) = texts.split_first()?;
+    let marks = marks.iter().map(|text| {
+        let made = text.starts_with('1');
+        Some(Marked { mark: Mark::parse(text.get(1..)?)?, made })
+    });
+    Some(Marks { marks: marks.collect::<Option<_>>()?, newest: Mark::parse(newest)? })
+}
+
+fn lease(token: Token) -> [u8; 17] {
+    let mut lease = [b'L'; 17];
+    lease[1..].copy_from_slice(&token.0);
+    lease
+}
+
+fn span(life: Duration) -> u64 {
+    millis(life).max(1)
+}
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -43,7 +43,7 @@ macro_rules! suite {
             })*
         }
 
-        #[cfg(feature = "redisx")]
+        #[cfg(feature = "redis")]
         mod redis {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
@@ -61,7 +61,7 @@ pub(super) fn on_twin() -> Nodes {
     Nodes { a: node(), b: node() }
 }
 
-#[cfg(feature = "redisx")]
+#[cfg(feature = "redis")]
 pub(super) async fn on_redis() -> Option<Nodes> {
     let config = crate::tier::redis::tests::config(devkit::engines::redis().await?);
     let node = || Arc::new(Tier::Redis(crate::tier::redis::tests::node(&config)));

@@ -2,4 +2,26 @@
 #![allow(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
 mod memory;
+mod redis;
 mod twin;
+
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
+use tramline_cache::Store;
+
+/// Lets a store hear the others for as long as this is kept.
+pub(crate) fn running(store: &Store) -> AbortOnDropHandle<()> {
+    let store = store.clone();
+    AbortOnDropHandle::new(tokio::spawn(async move { store.run(std::future::pending()).await }))
+}
+
+pub(crate) async fn until(reached: impl Fn() -> bool) {
+    let waited = async {
+        while !reached() {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(Duration::from_secs(15), waited).await.expect("reached in time");
+}

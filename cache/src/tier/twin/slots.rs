@@ -99,7 +99,7 @@ impl Slots {
         if held.is_some_and(|held| held.until.is_none()) {
             return Taken::Busy;
         }
-        if found.first() != Some(&b'V') || found.get(1..TOKEN) != Some(&id.0) {
+        if found.len() < HEAD || found[0] != b'V' || found[1..TOKEN] != id.0 {
             return Taken::Changed;
         }
         if held.is_some_and(|held| held.until.is_some_and(|until| now < until)) {

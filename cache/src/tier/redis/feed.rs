@@ -1,0 +1,155 @@
+//! What other processes end.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use ::redis::aio::PubSubSink;
+use ::redis::{Msg, RedisError, RedisResult};
+use futures_util::StreamExt;
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+
+use crate::mark::Mark;
+use crate::tier::numbers::{Numbers, Verdict};
+use crate::tier::redis::Redis;
+use crate::tier::redis::connection::silent;
+use crate::tier::redis::names::Message;
+use crate::tier::{Ending, Heard};
+
+/// How often the feed's connection is asked whether it lives, and its numbers are compared. A second, twice at worst, is
+/// what a cut may cost in age beside [`detached_age`](crate::StoreConfig::detached_age).
+const PING: Duration = Duration::from_secs(1);
+
+/// The bound of the first pause between attempts.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+/// Tells, and knows whether the last word was that the feed is heard.
+struct Teller<H> {
+    hear: H,
+    attached: AtomicBool,
+}
+
+impl Redis {
+    /// Hears the feed until `shutdown`.
+    pub(crate) async fn listen(
+        &self,
+        hear: impl Fn(Heard) + Send + Sync,
+        shutdown: impl Future<Output = ()> + Send,
+    ) {
+        let teller = Teller { hear, attached: AtomicBool::new(false) };
+        let listening = async {
+            let mut failures = 0_u32;
+            loop {
+                let error = match self.listen_once(&teller).await {
+                    Ok(()) => silent(),
+                    Err(error) => error,
+                };
+                if teller.detach() {
+                    failures = 0;
+                    let prefix = self.link.calls().names.prefix();
+                    tracing::warn!(prefix, %error, "invalidations are not heard for now");
+                }
+                failures = failures.saturating_add(1);
+                let bound = FIRST_PAUSE.saturating_mul(1 << failures.min(16)).min(self.link.max_pause());
+                // Someone has to look after Redis when nobody asks it: there may be something to tell.
+                self.link.usable();
+                sleep(bound.mul_f64(rand::random_range(0.5..=1.0))).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = shutdown => {}
+            () = listening => {}
+        }
+        teller.detach();
+    }
+
+    async fn listen_once<H: Fn(Heard) + Sync>(&self, teller: &Teller<H>) -> RedisResult<()> {
+        let names = &self.link.calls().names;
+        let (sink, mut messages) = self.link.server.subscribe(&names.feed).await?.split();
+        let mut numbers = self.attach(teller).await?;
+        let (seen, mut looks) = mpsc::channel(1);
+        let mut watching = pin!(self.watch(sink, seen));
+        loop {
+            let whole = tokio::select! {
+                message = messages.next() => match message {
+                    Some(message) => self.heard(&message, &mut numbers, teller),
+                    None => return Ok(()),
+                },
+                Some(newest) = looks.recv() => !numbers.is_behind(newest),
+                error = &mut watching => return Err(error),
+            };
+            if !whole {
+                tracing::warn!(prefix = names.prefix(), "invalidations were missed: memory is forgotten");
+                teller.detach();
+                numbers = self.attach(teller).await?;
+            }
+        }
+    }
+
+    // ORDER: subscribed before, then the newest is read, then told: nothing can fall in between.
+    async fn attach<H: Fn(Heard) + Sync>(&self, teller: &Teller<H>) -> RedisResult<Numbers> {
+        let newest = self.link.newest().await.ok_or_else(silent)?;
+        teller.attach(newest);
+        Ok(Numbers::new(newest))
+    }
+
+    /// False when something was missed before it.
+    fn heard<H: Fn(Heard) + Sync>(&self, message: &Msg, numbers: &mut Numbers, teller: &Teller<H>) -> bool {
+        let text = String::from_utf8_lossy(message.get_payload_bytes());
+        match self.link.calls().names.message(&text) {
+            Some(Message::Filled(slot)) => (teller.hear)(Heard::Filled(slot)),
+            Some(Message::Ended { ending, mark, own }) => match numbers.hear(&ending, mark) {
+                Verdict::Old => {}
+                // Done by the caller, before and after it was told.
+                Verdict::Next if own && matches!(ending, Ending::Key(_)) => {}
+                Verdict::Next => (teller.hear)(Heard::Ended(ending, mark)),
+                Verdict::Hole => return false,
+            },
+            // Whatever it is, it is over when everything is forgotten.
+            Some(Message::Unknown) => return false,
+            None => tracing::debug!("a message on the feed that says nothing known"),
+        }
+        true
+    }
+
+    /// Looks whether the feed lives and what the count is at, until it does not.
+    async fn watch(&self, mut sink: PubSubSink, seen: mpsc::Sender<Mark>) -> RedisError {
+        let mut pings = interval(PING);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            pings.tick().await;
+            match timeout(PING, sink.ping::<::redis::Value>()).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => return error,
+                Err(_) => return silent(),
+            }
+            // A Redis that does not answer the commands is the gate's business, as long as the feed lives.
+            if let Some(newest) = self.link.look().await
+                && seen.send(newest).await.is_err()
+            {
+                return silent();
+            }
+        }
+    }
+}
+
+// === impl Teller ===
+
+impl<H: Fn(Heard)> Teller<H> {
+    fn attach(&self, newest: Mark) {
+        self.attached.store(true, Ordering::Relaxed);
+        (self.hear)(Heard::Attached(newest));
+    }
+
+    /// True when it was attached.
+    fn detach(&self) -> bool {
+        let was = self.attached.swap(false, Ordering::Relaxed);
+        if was {
+            (self.hear)(Heard::Detached);
+        }
+        was
+    }
+}

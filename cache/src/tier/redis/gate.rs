@@ -1,0 +1,222 @@
+//! Whether Redis may be asked, and what it has to be told first.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::tier::Ending;
+use crate::tier::redis::link::Link;
+
+/// Open while Redis answers. The first failure shuts it; one probe at a time tries to open it.
+#[derive(Debug)]
+pub(super) struct Gate {
+    max_pause: Duration,
+    max_pending: usize,
+    state: Mutex<State>,
+}
+
+/// An ending on its way. Unless it is [told](Self::told), Redis has to be told before it is read again: also when whoever
+/// wanted it does not wait for the answer any more.
+pub(super) struct Remembering<'a> {
+    link: &'a Arc<Link>,
+    ending: Option<Ending>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    shut: Option<Shut>,
+    /// When it was opened, and how often that had failed before.
+    opened: Option<(Instant, u32)>,
+    /// Told before anyone reads from Redis again.
+    pending: HashSet<Ending>,
+    /// The same; they were told already, then, to one that may have forgotten.
+    again: HashMap<Ending, Instant>,
+    /// What was told of late.
+    recent: VecDeque<(Instant, Ending)>,
+}
+
+#[derive(Debug)]
+struct Shut {
+    failures: u32,
+    until: Instant,
+    probing: bool,
+}
+
+/// The bound of the first pause.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+/// What was told so shortly before a connection was lost may be lost with it: a replica that takes over is behind by
+/// less than this, or is no replica.
+const LATE: Duration = Duration::from_secs(5);
+
+/// So much is remembered of what was told of late: 1,600 a second. More becomes [`Ending::All`].
+const MAX_RECENT: usize = 8192;
+
+// === impl Gate ===
+
+impl Gate {
+    /// A shut one: someone has to look first.
+    pub(super) fn new(max_pause: Duration, max_pending: usize) -> Self {
+        let shut = Some(Shut { failures: 0, until: Instant::now(), probing: false });
+        Self { max_pause, max_pending, state: Mutex::new(State { shut, ..State::default() }) }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.lock().shut.is_none()
+    }
+
+    /// The connection is lost. True when the gate was open.
+    pub(super) fn shut(&self) -> bool {
+        let mut state = self.lock();
+        let now = Instant::now();
+        state.distrust(now);
+        if state.shut.is_some() {
+            return false;
+        }
+        // One that opens and shuts all the time is not well.
+        let before = state.opened.filter(|(opened, _)| now.duration_since(*opened) < self.max_pause);
+        let failures = before.map_or(0, |(_, failures)| failures).saturating_add(1);
+        state.shut = Some(Shut { failures, until: now + self.pause(failures), probing: false });
+        true
+    }
+
+    /// Remembers what Redis has to be told, and keeps it shut until then.
+    pub(super) fn remember(&self, ending: Ending) {
+        let mut state = self.lock();
+        if !state.pending.contains(&Ending::All) {
+            state.pending.insert(ending);
+            if state.pending.len() > self.max_pending {
+                // Too many to remember: everything goes, which is more than asked and never less.
+                state.pending = HashSet::from([Ending::All]);
+            }
+        }
+        if state.shut.is_none() {
+            state.shut = Some(Shut { failures: 0, until: Instant::now(), probing: false });
+        }
+    }
+
+    /// Redis has been told.
+    pub(super) fn told(&self, ending: Ending) {
+        self.lock().keep(Instant::now(), ending);
+    }
+
+    /// True when the caller is to probe now.
+    pub(super) fn begin_probe(&self) -> bool {
+        match &mut self.lock().shut {
+            Some(shut) if !shut.probing && Instant::now() >= shut.until => {
+                shut.probing = true;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn probe_failed(&self) {
+        let mut state = self.lock();
+        let now = Instant::now();
+        state.distrust(now);
+        if let Some(shut) = &mut state.shut {
+            shut.failures = shut.failures.saturating_add(1);
+            shut.probing = false;
+            shut.until = now + self.pause(shut.failures);
+        }
+    }
+
+    pub(super) fn pending(&self) -> Vec<Ending> {
+        let state = self.lock();
+        let all = state.pending.contains(&Ending::All) || state.again.contains_key(&Ending::All);
+        if all {
+            return vec![Ending::All];
+        }
+        let again = state.again.keys().filter(|ending| !state.pending.contains(*ending));
+        state.pending.iter().chain(again).cloned().collect()
+    }
+
+    /// Opens it when nothing is pending beside what was `told`.
+    pub(super) fn open(&self, told: &[Ending]) -> bool {
+        let mut state = self.lock();
+        let now = Instant::now();
+        if told.contains(&Ending::All) {
+            state.pending.clear();
+            state.again.clear();
+            state.keep(now, Ending::All);
+        }
+        for ending in told {
+            let new = state.pending.remove(ending);
+            let before = state.again.remove(ending);
+            match before {
+                // Its time does not begin anew, or a connection that comes and goes would never forget.
+                Some(before) if !new => state.keep(before, ending.clone()),
+                None if !new => {}
+                _ => state.keep(now, ending.clone()),
+            }
+        }
+        let done = state.pending.is_empty() && state.again.is_empty();
+        if done {
+            let failures = state.shut.take().map_or(0, |shut| shut.failures);
+            state.opened = Some((now, failures));
+        }
+        done
+    }
+
+    fn pause(&self, failures: u32) -> Duration {
+        let bound = FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(self.max_pause);
+        bound.mul_f64(rand::random_range(0.5..=1.0))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// The connection is lost, and with it perhaps what was told of late.
+    fn distrust(&mut self, now: Instant) {
+        for (told, ending) in std::mem::take(&mut self.recent) {
+            if now.duration_since(told) < LATE {
+                self.again.insert(ending, told);
+            }
+        }
+    }
+
+    fn keep(&mut self, told: Instant, ending: Ending) {
+        let now = Instant::now();
+        while self.recent.front().is_some_and(|(told, _)| now.duration_since(*told) >= LATE) {
+            self.recent.pop_front();
+        }
+        if self.recent.len() >= MAX_RECENT {
+            self.recent.clear();
+            self.recent.push_back((now, Ending::All));
+        }
+        self.recent.push_back((told, ending));
+    }
+}
+
+// === impl Remembering ===
+
+impl<'a> Remembering<'a> {
+    pub(super) fn new(link: &'a Arc<Link>, ending: Ending) -> Self {
+        Self { link, ending: Some(ending) }
+    }
+
+    pub(super) fn told(mut self) {
+        if let Some(ending) = self.ending.take() {
+            self.link.gate.told(ending);
+        }
+    }
+}
+
+impl Drop for Remembering<'_> {
+    fn drop(&mut self) {
+        if let Some(ending) = self.ending.take() {
+            self.link.gate.remember(ending);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

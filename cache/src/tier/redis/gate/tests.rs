@@ -1,0 +1,118 @@
+//! Tests of the gate.
+
+use super::*;
+use crate::tier::Slot;
+
+fn key(n: usize) -> Ending {
+    Ending::Key(Slot { space: "k.1".into(), key: format!(":{n}").into() })
+}
+
+fn open() -> Gate {
+    let gate = Gate::new(Duration::from_secs(2), 3);
+    assert!(!gate.is_open() && gate.begin_probe(), "someone looks at once");
+    assert!(gate.open(&[]) && gate.is_open());
+    gate
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_probe_at_a_time_after_the_pause() {
+    let gate = open();
+    assert!(!gate.begin_probe());
+    assert!(gate.shut() && !gate.shut());
+    assert!(!gate.begin_probe(), "the pause is not over");
+    tokio::time::advance(FIRST_PAUSE).await;
+    assert!(gate.begin_probe() && !gate.begin_probe());
+    gate.probe_failed();
+    for _ in 0..40 {
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert!(gate.begin_probe(), "no pause is longer than its bound");
+        gate.probe_failed();
+    }
+    assert!(gate.open(&[]) && gate.is_open());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_opens_and_shuts_all_the_time_is_left_alone_for_longer() {
+    let gate = open();
+    for _ in 0..8 {
+        assert!(gate.shut());
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert!(gate.begin_probe() && gate.open(&[]));
+    }
+    assert!(gate.shut());
+    tokio::time::advance(Duration::from_millis(900)).await;
+    assert!(!gate.begin_probe(), "half of the longest pause at least");
+    tokio::time::advance(Duration::from_secs(2)).await;
+    assert!(gate.begin_probe() && gate.open(&[]));
+    tokio::time::advance(Duration::from_secs(3)).await;
+    assert!(gate.shut());
+    tokio::time::advance(FIRST_PAUSE).await;
+    assert!(gate.begin_probe(), "it was well for a while");
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_opens_when_everything_was_told() {
+    let gate = open();
+    gate.remember(key(1));
+    assert!(!gate.is_open());
+    let told = gate.pending();
+    gate.remember(key(2));
+    assert!(!gate.open(&told), "one came while the others were told");
+    assert!(gate.open(&gate.pending()));
+    for n in 0..9 {
+        gate.remember(key(n));
+    }
+    assert_eq!(gate.pending(), [Ending::All]);
+    assert!(gate.open(&[Ending::All]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_told_of_late_is_told_again() {
+    let gate = open();
+    gate.told(key(1));
+    tokio::time::advance(LATE).await;
+    gate.told(key(2));
+    gate.told(key(2));
+    gate.remember(key(3));
+    assert_eq!(gate.pending(), [key(3)], "the connection is not lost");
+    assert!(gate.open(&[key(3)]));
+    gate.shut();
+    // However long it takes.
+    tokio::time::advance(LATE * 10).await;
+    let pending: HashSet<_> = gate.pending().into_iter().collect();
+    assert_eq!(pending, [key(2), key(3)].into());
+    assert!(!gate.open(&[key(2)]));
+    assert!(gate.open(&[key(3)]));
+    gate.shut();
+    assert!(gate.pending().is_empty(), "its time does not begin anew");
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_much_of_late_is_everything() {
+    let gate = open();
+    for n in 0..MAX_RECENT {
+        gate.told(key(n));
+    }
+    gate.told(key(0));
+    gate.shut();
+    assert_eq!(gate.pending(), [Ending::All]);
+    assert!(gate.open(&[Ending::All]));
+
+    let gate = open();
+    for n in 0..MAX_RECENT {
+        gate.told(key(n));
+    }
+    gate.shut();
+    assert_eq!(gate.pending().len(), MAX_RECENT, "more than may be pending, and no reason to end everything");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_fails_has_lost_the_connection_too() {
+    let gate = open();
+    gate.told(key(1));
+    gate.remember(key(2));
+    assert!(gate.begin_probe());
+    gate.probe_failed();
+    let pending: HashSet<_> = gate.pending().into_iter().collect();
+    assert_eq!(pending, [key(1), key(2)].into());
+}

@@ -1,0 +1,344 @@
+//! Asks Redis, as long as it answers; finds out when it does again.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ::redis::{Cmd, RedisError, RedisResult, Value, cmd, pipe};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+use crate::config::RedisConfig;
+use crate::error::Error;
+use crate::mark::Mark;
+use crate::metrics::StoreMetrics;
+use crate::tier::Ending;
+use crate::tier::redis::call::{Call, Calls};
+use crate::tier::redis::connection::{Connection, Server, silent};
+use crate::tier::redis::gate::Gate;
+use crate::tier::redis::names::Names;
+use crate::tier::redis::time::Time;
+
+pub(super) struct Link {
+    config: RedisConfig,
+    calls: Calls,
+    pub(super) server: Server,
+    /// There while the gate is open. Only [`probe`](Self::probe) makes one.
+    connection: Mutex<Option<Connection>>,
+    /// Whether the first attempt is over: until then everybody waits for it.
+    tried: watch::Sender<bool>,
+    pub(super) gate: Gate,
+    time: Time,
+    metrics: Arc<StoreMetrics>,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum Failure {
+    Away,
+    /// Redis is well, and refuses this one.
+    Refused(RedisError),
+}
+
+/// One attempt. Whatever becomes of it, the next one is possible.
+struct Probe {
+    link: Arc<Link>,
+    succeeded: bool,
+}
+
+/// So many pending words are told at once.
+const WORDS: usize = 250;
+
+/// The first question to a new connection may wait for what is behind it; the best of some is taken.
+const SAMPLES: usize = 3;
+
+// === impl Link ===
+
+impl Link {
+    pub(super) fn new(config: RedisConfig, metrics: Arc<StoreMetrics>) -> Result<Self, Error> {
+        Ok(Self {
+            calls: Calls::new(Names::new(config.prefix.clone())?),
+            server: Server::new(&config)?,
+            connection: Mutex::default(),
+            tried: watch::Sender::new(false),
+            gate: Gate::new(config.max_pause, config.max_pending),
+            time: Time::new(),
+            config,
+            metrics,
+        })
+    }
+
+    pub(super) fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
+    pub(super) fn clock(&self) -> &Time {
+        &self.time
+    }
+
+    pub(super) fn max_pause(&self) -> Duration {
+        self.config.max_pause
+    }
+
+    /// Asks with a plain command.
+    pub(super) async fn query(self: &Arc<Self>, command: &Cmd) -> Result<Value, Failure> {
+        self.ask(|mut connection| async move { command.query_async(&mut connection.wire).await }).await
+    }
+
+    /// Asks with a script.
+    pub(super) async fn run(self: &Arc<Self>, call: &Call<'_>) -> Result<Value, Failure> {
+        self.ask(|mut connection| async move {
+            match call.command.query_async(&mut connection.wire).await {
+                Err(error) if is_unknown_script(&error) => {
+                    let calls = std::slice::from_ref(call);
+                    all(&mut connection, calls).await?.pop().unwrap_or_else(|| Err(silent()))
+                }
+                answer => answer,
+            }
+        })
+        .await
+    }
+
+    /// Asks much in one trip.
+    pub(super) async fn run_all(
+        self: &Arc<Self>,
+        calls: &[Call<'_>],
+    ) -> Result<Vec<RedisResult<Value>>, Failure> {
+        if calls.is_empty() {
+            return Ok(Vec::new());
+        }
+        let answers = self.ask(|mut connection| async move { all(&mut connection, calls).await }).await?;
+        for error in answers.iter().filter_map(|answer| answer.as_ref().err()) {
+            self.refused(error);
+        }
+        Ok(answers)
+    }
+
+    /// What the count is at, and what time it is there.
+    pub(super) async fn look(self: &Arc<Self>) -> Option<Mark> {
+        let link = self.clone();
+        let time = self.ask(|mut connection| async move { link.time_of(&mut connection).await });
+        time.await.ok()?;
+        self.newest().await
+    }
+
+    pub(super) async fn newest(self: &Arc<Self>) -> Option<Mark> {
+        let answer = self.run(&self.calls.marks(&[], 1)).await.ok()?;
+        Some(super::marks(answer)?.newest)
+    }
+
+    /// Whether Redis may be asked; looks after it in the background when its pause is over.
+    pub(super) fn usable(self: &Arc<Self>) -> bool {
+        if self.gate.is_open() {
+            return true;
+        }
+        if self.gate.begin_probe() {
+            let probe = Probe { link: self.clone(), succeeded: false };
+            tokio::spawn(probe.run());
+        }
+        false
+    }
+
+    async fn ask<T, F>(self: &Arc<Self>, question: impl FnOnce(Connection) -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = RedisResult<T>>,
+    {
+        let Some(connection) = self.connected().await else { return Err(Failure::Away) };
+        let id = connection.id;
+        match timeout(self.config.response_timeout, question(connection)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) if is_about_one(&error) => {
+                self.refused(&error);
+                Err(Failure::Refused(error))
+            }
+            Ok(Err(error)) => {
+                self.failed(id, &error);
+                Err(Failure::Away)
+            }
+            Err(_) => {
+                self.failed(id, &silent());
+                Err(Failure::Away)
+            }
+        }
+    }
+
+    async fn connected(self: &Arc<Self>) -> Option<Connection> {
+        if !self.usable() && !*self.tried.borrow() {
+            let mut tried = self.tried.subscribe();
+            let limit = self.config.connect_timeout + self.config.response_timeout;
+            let _ = timeout(limit, tried.wait_for(|tried| *tried)).await;
+        }
+        if self.gate.is_open() { self.lock().clone() } else { None }
+    }
+
+    fn refused(&self, error: &RedisError) {
+        self.metrics.tier_errors.add();
+        tracing::debug!(prefix = self.calls.names.prefix(), %error, "Redis refuses a command");
+    }
+
+    fn failed(&self, id: u64, error: &RedisError) {
+        self.metrics.tier_errors.add();
+        {
+            let mut connection = self.lock();
+            // Late words about one that has been replaced.
+            if connection.as_ref().is_some_and(|connection| connection.id != id) {
+                return;
+            }
+            *connection = None;
+        }
+        if self.gate.shut() {
+            tracing::warn!(prefix = self.calls.names.prefix(), %error, "Redis is away; going on without it");
+        }
+    }
+
+    /// Makes Redis usable: connected, told everything that it missed, and with its time known.
+    async fn recover(&self) -> RedisResult<()> {
+        let held = self.lock().clone();
+        let mut connection = match held {
+            Some(connection) => connection,
+            None => self.fresh().await?,
+        };
+        loop {
+            let pending = self.gate.pending();
+            for words in pending.chunks(WORDS) {
+                self.tell(&mut connection, words).await?;
+            }
+            *self.lock() = Some(connection.clone());
+            if self.gate.open(&pending) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// A new connection to a Redis that takes writes and knows the scripts.
+    async fn fresh(&self) -> RedisResult<Connection> {
+        let mut connection = self.server.connect().await?;
+        let limit = self.config.response_timeout;
+        let mut load = pipe();
+        for script in self.calls.scripts.all() {
+            load.cmd("SCRIPT").arg("LOAD").arg(script.code);
+        }
+        timeout(limit, load.query_async::<()>(&mut connection.wire)).await.map_err(|_| silent())??;
+        self.time.forget();
+        for _ in 0..SAMPLES {
+            timeout(limit, self.time_of(&mut connection)).await.map_err(|_| silent())??;
+        }
+        let count = [self.calls.marks(&[], 1)];
+        timeout(limit, all(&mut connection, &count)).await.map_err(|_| silent())??.pop().transpose()?;
+        Ok(connection)
+    }
+
+    async fn tell(&self, connection: &mut Connection, words: &[Ending]) -> RedisResult<()> {
+        let calls: Vec<_> = words.iter().flat_map(|ending| self.calls.end(ending)).collect();
+        let telling = all(connection, &calls);
+        let answers = timeout(self.config.response_timeout, telling).await.map_err(|_| silent())??;
+        answers.into_iter().collect::<RedisResult<Vec<_>>>().map(drop)
+    }
+
+    async fn time_of(&self, connection: &mut Connection) -> RedisResult<()> {
+        let asked = Instant::now();
+        let (seconds, micros): (u64, u64) = cmd("TIME").query_async(&mut connection.wire).await?;
+        self.time.learn(asked, Instant::now(), seconds.saturating_mul(1_000_000).saturating_add(micros));
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Connection>> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").field("config", &self.config).field("gate", &self.gate).finish_non_exhaustive()
+    }
+}
+
+// === impl Probe ===
+
+impl Probe {
+    async fn run(mut self) {
+        let prefix = self.link.calls.names.prefix();
+        match self.link.recover().await {
+            Ok(()) => {
+                self.succeeded = true;
+                tracing::debug!(prefix, "Redis is there");
+            }
+            Err(error) => {
+                self.link.metrics.tier_errors.add();
+                tracing::debug!(prefix, %error, "Redis is still away");
+            }
+        }
+    }
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        if !self.succeeded {
+            *self.link.lock() = None;
+            self.link.gate.probe_failed();
+        }
+        self.link.tried.send_replace(true);
+    }
+}
+
+/// Asks everything in one trip, and once more what Redis did not know the script of. Answers in the order of the calls; an
+/// error about more than one of them is one about all.
+async fn all(connection: &mut Connection, calls: &[Call<'_>]) -> RedisResult<Vec<RedisResult<Value>>> {
+    let mut answers = send(connection, &[], calls.iter()).await?;
+    let unknown: Vec<usize> =
+        (0..calls.len()).filter(|n| answers[*n].as_ref().is_err_and(is_unknown_script)).collect();
+    if !unknown.is_empty() {
+        let mut codes: Vec<_> =
+            unknown.iter().filter_map(|n| calls[*n].script).map(|script| script.code).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        let again = send(connection, &codes, unknown.iter().map(|n| &calls[*n])).await?;
+        for (n, answer) in unknown.into_iter().zip(again) {
+            answers[n] = answer;
+        }
+    }
+    match answers.iter().position(|answer| answer.as_ref().is_err_and(|error| !is_about_one(error))) {
+        Some(n) => answers.swap_remove(n).map(|_| Vec::new()),
+        None => Ok(answers),
+    }
+}
+
+async fn send<'a>(
+    connection: &mut Connection,
+    load: &[&str],
+    calls: impl Iterator<Item = &'a Call<'a>>,
+) -> RedisResult<Vec<RedisResult<Value>>> {
+    let mut pipe = pipe();
+    pipe.ignore_errors();
+    for code in load {
+        pipe.cmd("SCRIPT").arg("LOAD").arg(*code).ignore();
+    }
+    let mut many = 0;
+    for call in calls {
+        pipe.add_command(call.command.clone());
+        many += 1;
+    }
+    let answers: Vec<RedisResult<Value>> = pipe.query_async(&mut connection.wire).await?;
+    if answers.len() == many { Ok(answers) } else { Err(silent()) }
+}
+
+fn is_unknown_script(error: &RedisError) -> bool {
+    error.code() == Some("NOSCRIPT")
+}
+
+/// Redis is well, and this one command is not: no reason to go without it.
+///
+/// All others are: no connection, no answer, no rights (`NOPERM`, `NOAUTH`: each call would cost a trip for nothing), not
+/// ready (`LOADING`, `MASTERDOWN`, `CLUSTERDOWN`, `BUSY`), and a replica (`READONLY`: the name may lead to another by now,
+/// which only a new connection finds out).
+fn is_about_one(error: &RedisError) -> bool {
+    let code = error.code();
+    matches!(code, Some("WRONGTYPE" | "ERR" | "NOSCRIPT" | "CROSSSLOT" | "MOVED" | "ASK" | "TRYAGAIN"))
+        || refuses_writes(error)
+}
+
+/// It is full, or cannot write to its disk or to enough replicas: it may be read.
+pub(super) fn refuses_writes(error: &RedisError) -> bool {
+    matches!(error.code(), Some("OOM" | "MISCONF" | "NOREPLICAS"))
+}

@@ -1,0 +1,95 @@
+//! Redis itself, and one that fails.
+
+mod data;
+mod faults;
+mod rights;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use ::redis::FromRedisValue;
+use ::redis::aio::MultiplexedConnection;
+
+use super::*;
+use crate::tier::Tier;
+
+/// One node with its figures.
+struct Node {
+    tier: Arc<Tier>,
+    metrics: Arc<StoreMetrics>,
+}
+
+/// Speaks to Redis past the tier.
+struct Raw(MultiplexedConnection);
+
+/// Names of the call's own.
+pub(in crate::tier) fn config(url: &str) -> RedisConfig {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let mut config = RedisConfig::new(url);
+    let next = NEXT.fetch_add(1, Ordering::Relaxed);
+    config.prefix = format!("test:{}:{next}", std::process::id());
+    // What is claimed here is not how fast a busy machine answers.
+    config.response_timeout = Duration::from_secs(5);
+    config.connect_timeout = Duration::from_secs(5);
+    config.max_pause = Duration::from_millis(200);
+    config
+}
+
+pub(in crate::tier) fn node(config: &RedisConfig) -> Arc<Redis> {
+    Redis::new(config.clone(), Arc::new(StoreMetrics::new())).unwrap()
+}
+
+/// A server of the test's own, and names on it.
+async fn server() -> Option<(devkit::Redis, RedisConfig)> {
+    devkit::engines::redis().await?;
+    let server = devkit::Redis::start().await.unwrap();
+    let config = config(&server.url());
+    Some((server, config))
+}
+
+// === impl Node ===
+
+impl Node {
+    fn new(config: &RedisConfig) -> Self {
+        let metrics = Arc::new(StoreMetrics::new());
+        let redis = Redis::new(config.clone(), metrics.clone()).unwrap();
+        Self { tier: Arc::new(Tier::Redis(redis)), metrics }
+    }
+
+    fn errors(&self) -> u64 {
+        self.metrics.tier_errors.get()
+    }
+
+    fn redis(&self) -> &Redis {
+        match &*self.tier {
+            Tier::Redis(redis) => redis,
+            _ => unreachable!(),
+        }
+    }
+
+    fn name(&self, slot: &Slot) -> String {
+        self.redis().calls().names.value(slot)
+    }
+
+    fn is_open(&self) -> bool {
+        self.redis().link.gate.is_open()
+    }
+}
+
+// === impl Raw ===
+
+impl Raw {
+    async fn new(url: &str) -> Self {
+        let client = ::redis::Client::open(url).unwrap();
+        Self(client.get_multiplexed_async_connection().await.unwrap())
+    }
+
+    /// Words without spaces.
+    async fn say<T: FromRedisValue>(&mut self, words: &str) -> T {
+        let words: Vec<_> = words.split(' ').collect();
+        let mut command = cmd(words[0]);
+        command.arg(&words[1..]);
+        command.query_async(&mut self.0).await.unwrap()
+    }
+}

@@ -1,0 +1,286 @@
+//! A Redis that is stopped, hangs, is killed and comes back, or is cut off.
+
+use devkit::Fault;
+use futures_util::FutureExt;
+
+use super::*;
+use crate::tier::Heard;
+use crate::tier::suite::{Ear, LONG, bytes, filled, name, payload, slot, until, value};
+
+/// Asks until it is there again.
+async fn back(node: &Node) {
+    until(async || !matches!(node.tier.read(&slot()).await, Found::Away)).await;
+}
+
+/// The first answer about this slot that is one: nothing old may be among them.
+async fn first(node: &Node, slot: &Slot) -> Found {
+    loop {
+        match node.tier.read(slot).await {
+            Found::Away => tokio::task::yield_now().await,
+            found => return found,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_is_not_there_yet_is_used_when_it_is() {
+    let Some((server, config)) = server().await else { return };
+    let slot = slot();
+    filled(&Node::new(&config).tier, &slot, "old").await;
+    server.stop().await;
+    let node = Node::new(&config);
+    let mut ear = Ear::listen(&node.tier);
+    let token = Token::draw();
+    assert!(matches!(node.tier.read(&slot).await, Found::Away));
+    assert!(matches!(node.tier.read_or_lease(&slot, token, LONG).await, Found::Away));
+    assert!(node.tier.read_or_lease_many(std::slice::from_ref(&slot), token, LONG).await.is_none());
+    assert!(node.tier.marks(&[name("x")], LONG).await.is_none());
+    assert_eq!(node.tier.take(&slot, token, token, LONG, true).await, Taken::Away);
+    assert_eq!(node.tier.fill(&slot, token, value("x").1, LONG).await, Filled::Away);
+    let fills = vec![(slot.clone(), value("x").1, LONG); 2];
+    assert_eq!(node.tier.fill_many(fills, token).await, [Filled::Away; 2]);
+    assert!(!node.tier.put(&slot, value("new").1, LONG).await);
+    assert_eq!(node.tier.now(), 0);
+    server.restart().await.unwrap();
+    assert!(matches!(first(&node, &slot).await, Found::Nothing), "told before it is read");
+    assert!(matches!(ear.next().await, Heard::Attached(_)), "nobody said that it was heard before");
+}
+
+/// Killed: everything is refused at once, and what was ended meanwhile is ended before anything is read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_one_is_told_what_it_missed() {
+    let Some((server, config)) = server().await else { return };
+    let (a, b) = (Node::new(&config), Node::new(&config));
+    let (by_key, by_put) = (slot(), slot());
+    filled(&a.tier, &by_key, "old").await;
+    filled(&a.tier, &by_put, "old").await;
+    let before = b.tier.marks(&[name("x")], LONG).await.unwrap();
+    let (mut ear, _) = Ear::on(&b.tier).await;
+    server.kill().await;
+    assert!(matches!(ear.next().await, Heard::Detached));
+    until(async || matches!(a.tier.read(&by_key).await, Found::Away)).await;
+    let asked = a.errors();
+    for _ in 0..1_000 {
+        assert!(matches!(a.tier.read(&by_key).await, Found::Away));
+    }
+    assert!(a.errors() < asked + 50, "known to be away, it is not asked each time");
+    a.tier.end(&Ending::Key(by_key.clone())).await;
+    a.tier.end(&Ending::Mark(name("x"))).await;
+    assert!(!a.tier.put(&by_put, value("new").1, LONG).await);
+    server.restart().await.unwrap();
+    assert!(matches!(first(&a, &by_key).await, Found::Nothing));
+    assert!(matches!(first(&a, &by_put).await, Found::Nothing));
+    back(&b).await;
+    assert!(matches!(b.tier.read(&by_key).await, Found::Nothing));
+    let after = b.tier.marks(&[name("x")], LONG).await.unwrap();
+    assert_ne!(after.marks[0].mark, before.marks[0].mark);
+    ear.attached().await;
+    filled(&a.tier, &by_key, "new").await;
+    ear.until(|heard| matches!(heard, Heard::Ended(Ending::Key(slot), _) if *slot == by_key)).await;
+}
+
+/// Hangs: one bounded wait, then none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hanging_one_costs_one_wait() {
+    let Some((server, mut config)) = server().await else { return };
+    config.response_timeout = Duration::from_millis(500);
+    let (a, b) = (Node::new(&config), Node::new(&config));
+    let slot = slot();
+    back(&a).await;
+    back(&b).await;
+    filled(&a.tier, &slot, "old").await;
+    let before = a.tier.marks(&[name("x")], LONG).await.unwrap();
+    let (mut ear, _) = Ear::on(&b.tier).await;
+    server.pause();
+    let begun = tokio::time::Instant::now();
+    a.tier.end(&Ending::Key(slot.clone())).await;
+    assert!(begun.elapsed() >= Duration::from_millis(500), "it was waited for");
+    for _ in 0..1_000 {
+        // The time of one wait is not enough for a thousand.
+        assert!(matches!(a.tier.read(&slot).await, Found::Away));
+    }
+    a.tier.end(&Ending::Mark(name("x"))).await;
+    assert!(matches!(ear.next().await, Heard::Detached));
+    server.resume();
+    assert!(matches!(first(&a, &slot).await, Found::Nothing));
+    back(&b).await;
+    let after = b.tier.marks(&[name("x")], LONG).await.unwrap();
+    assert_ne!(after.marks[0].mark, before.marks[0].mark);
+    ear.attached().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_comes_back_empty_is_another() {
+    let Some((server, config)) = server().await else { return };
+    let (a, b) = (Node::new(&config), Node::new(&config));
+    let slot = slot();
+    filled(&a.tier, &slot, "old").await;
+    let before = a.tier.marks(&[name("x")], LONG).await.unwrap();
+    let (mut ear, begin) = Ear::on(&b.tier).await;
+    let mut raw = Raw::new(&server.url()).await;
+    let _: () = raw.say("FLUSHALL").await;
+    server.kill().await;
+    server.restart().await.unwrap();
+    assert!(matches!(ear.next().await, Heard::Detached));
+    let newest = ear.attached().await;
+    assert_ne!(newest.incarnation, begin.incarnation);
+    back(&a).await;
+    assert!(matches!(a.tier.read(&slot).await, Found::Nothing));
+    let after = a.tier.marks(&[name("x")], LONG).await.unwrap();
+    assert_eq!(after.newest.incarnation, newest.incarnation);
+    assert!(after.marks[0].made && after.marks[0].mark != before.marks[0].mark);
+}
+
+/// Only one node is cut off, without a word to either side: the pings find out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_half_open_feed_is_noticed() {
+    let Some((server, config)) = server().await else { return };
+    let (fault, url) = Fault::in_front_of(&server.url()).await.unwrap();
+    let near = Node::new(&config);
+    let far = Node::new(&RedisConfig { url, response_timeout: Duration::from_millis(500), ..config });
+    let slot = slot();
+    filled(&near.tier, &slot, "old").await;
+    let (mut ear, begin) = Ear::on(&far.tier).await;
+    fault.half_open();
+    near.tier.end(&Ending::Mark(name("x"))).await;
+    assert!(matches!(ear.next().await, Heard::Detached));
+    far.tier.end(&Ending::Key(slot.clone())).await;
+    assert_eq!(payload(&near.tier, &slot).await.as_deref(), Some("old"), "it cannot know");
+    fault.heal();
+    until(async || matches!(near.tier.read(&slot).await, Found::Nothing)).await;
+    assert!(ear.attached().await.number > begin.number);
+    near.tier.end(&Ending::Mark(name("x"))).await;
+    ear.until(|heard| matches!(heard, Heard::Ended(Ending::Mark(_), _))).await;
+}
+
+/// The feed's connection alone is lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_feed_that_is_cut_begins_again() {
+    let Some((server, config)) = server().await else { return };
+    let (a, b) = (Node::new(&config), Node::new(&config));
+    let (mut ear, begin) = Ear::on(&b.tier).await;
+    let mut raw = Raw::new(&server.url()).await;
+    let _: i64 = raw.say("CLIENT KILL TYPE pubsub").await;
+    a.tier.end(&Ending::Mark(name("x"))).await;
+    ear.until(|heard| matches!(heard, Heard::Detached)).await;
+    assert_eq!(ear.attached().await.number, begin.number + 1);
+    assert!(b.is_open());
+}
+
+/// A replica that takes over has not heard the last words of the lost one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_words_are_told_again_to_a_new_connection() {
+    let Some((server, config)) = server().await else { return };
+    let (a, b) = (Node::new(&config), Node::new(&config));
+    let slot = slot();
+    filled(&a.tier, &slot, "old").await;
+    let old = bytes(&b.tier, &slot).await.unwrap();
+    let before = a.tier.marks(&[name("x")], LONG).await.unwrap();
+    a.tier.end(&Ending::Key(slot.clone())).await;
+    a.tier.end(&Ending::Mark(name("x"))).await;
+    // As if it had never been ended.
+    let mut raw = Raw::new(&server.url()).await;
+    let mut set = cmd("SET");
+    set.arg(a.name(&slot)).arg(&old[..]).arg("PX").arg(60_000);
+    set.query_async::<()>(&mut raw.0).await.unwrap();
+    let mark = a.redis().calls().names.mark(&name("x"));
+    let _: () = raw.say(&format!("SET {mark} {} PX 60000", before.marks[0].mark)).await;
+    let _: i64 = raw.say("CLIENT KILL TYPE normal SKIPME yes").await;
+    until(async || matches!(a.tier.read(&slot).await, Found::Away)).await;
+    assert!(matches!(first(&a, &slot).await, Found::Nothing));
+    let after = a.tier.marks(&[name("x")], LONG).await.unwrap();
+    assert_ne!(after.marks[0].mark, before.marks[0].mark);
+}
+
+/// Whoever wanted it ended did not wait for the answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dropped_ending_is_told_all_the_same() {
+    let Some((server, config)) = server().await else { return };
+    let (fault, url) = Fault::in_front_of(&server.url()).await.unwrap();
+    let near = Node::new(&config);
+    let far = Node::new(&RedisConfig { url, ..config });
+    let (ended, put) = (slot(), slot());
+    filled(&near.tier, &ended, "old").await;
+    filled(&near.tier, &put, "old").await;
+    back(&far).await;
+    fault.half_open();
+    let ending = Ending::Key(ended.clone());
+    let both = async { tokio::join!(far.tier.end(&ending), far.tier.put(&put, value("new").1, LONG)) };
+    assert!(both.now_or_never().is_none());
+    // What was on its way is lost.
+    fault.cut();
+    fault.heal();
+    assert!(matches!(first(&far, &ended).await, Found::Nothing));
+    assert!(matches!(near.tier.read(&ended).await, Found::Nothing));
+    assert!(matches!(near.tier.read(&put).await, Found::Nothing));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn too_much_to_tell_is_everything() {
+    let Some((server, mut config)) = server().await else { return };
+    config.max_pending = 10;
+    let (a, b) = (Node::new(&config), Node::new(&config));
+    let before = b.tier.marks(&[name("x")], LONG).await.unwrap();
+    back(&a).await;
+    server.stop().await;
+    for _ in 0..20 {
+        a.tier.end(&Ending::Key(slot())).await;
+    }
+    server.restart().await.unwrap();
+    back(&a).await;
+    back(&b).await;
+    let after = b.tier.marks(&[name("x")], LONG).await.unwrap();
+    assert!(after.marks[0].made);
+    assert_ne!(after.marks[0].mark.incarnation, before.marks[0].mark.incarnation);
+}
+
+/// It was the master, and is a replica now.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_takes_no_writes_any_more_is_left() {
+    let Some((server, config)) = server().await else { return };
+    let node = Node::new(&config);
+    let (old, token) = (slot(), Token::draw());
+    filled(&node.tier, &old, "old").await;
+    let mut raw = Raw::new(&server.url()).await;
+    // Of a master that is not there.
+    let _: () = raw.say("REPLICAOF 127.0.0.1 1").await;
+    assert!(matches!(node.tier.read_or_lease(&slot(), token, LONG).await, Found::Away));
+    node.tier.end(&Ending::Key(old.clone())).await;
+    for _ in 0..200 {
+        assert!(matches!(node.tier.read(&old).await, Found::Away), "nor is it read");
+    }
+    let _: () = raw.say("REPLICAOF NO ONE").await;
+    assert!(matches!(first(&node, &old).await, Found::Nothing));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_that_is_asked_for_suddenly_is_a_redis_that_is_away() {
+    let Some((server, config)) = server().await else { return };
+    let node = Node::new(&config);
+    let slot = slot();
+    filled(&node.tier, &slot, "old").await;
+    let mut raw = Raw::new(&server.url()).await;
+    let _: () = raw.say("CONFIG SET requirepass secret").await;
+    let _: i64 = raw.say("CLIENT KILL TYPE normal SKIPME yes").await;
+    until(async || matches!(node.tier.read(&slot).await, Found::Away)).await;
+    node.tier.end(&Ending::Key(slot.clone())).await;
+    let mut empty = cmd("CONFIG");
+    empty.arg("SET").arg("requirepass").arg("");
+    empty.query_async::<()>(&mut raw.0).await.unwrap();
+    assert!(matches!(first(&node, &slot).await, Found::Nothing));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_feed_ends_with_the_shutdown() {
+    let Some((_server, config)) = server().await else { return };
+    let node = Node::new(&config);
+    let heard = std::sync::Mutex::new(Vec::new());
+    let attached = tokio::sync::Notify::new();
+    let hear = |what| {
+        heard.lock().unwrap().push(what);
+        attached.notify_one();
+    };
+    node.tier.listen(hear, attached.notified()).await;
+    let heard = heard.into_inner().unwrap();
+    assert!(matches!(heard[..], [Heard::Attached(_), Heard::Detached]), "{heard:?}");
+}

@@ -1,0 +1,92 @@
+//! What a user of Redis needs.
+
+use super::*;
+use crate::tier::Heard;
+use crate::tier::suite::{Ear, LONG, filled, name, slot, value};
+
+/// As they stand in the documentation of the module.
+fn documented() -> Vec<&'static str> {
+    let source = include_str!("../../redis.rs");
+    let (_, rights) = source.split_once("//! ```text\n").unwrap();
+    let (rights, _) = rights.split_once("//! ```\n").unwrap();
+    rights.lines().flat_map(|line| line.trim_start_matches("//! ").split(' ')).collect()
+}
+
+/// A user with these rights: its configuration.
+async fn user(server: &devkit::Redis, name: &str, rights: &[&str]) -> RedisConfig {
+    let url = server.url().replace("redis://", &format!("redis://{name}:secret@"));
+    let config = config(&url);
+    let mut raw = Raw::new(&server.url()).await;
+    let rights = rights.join(" ").replace("tramline:cache", &config.prefix);
+    let _: () = raw.say(&format!("ACL SETUSER {name} reset on >secret {rights}")).await;
+    config
+}
+
+/// Everything that the tier does, but to listen.
+async fn everything(node: &Node) {
+    let (tier, token) = (&node.tier, Token::draw());
+    let slots: Vec<_> = (0..4).map(|_| slot()).collect();
+    tier.marks(&[name("x")], LONG).await;
+    tier.marks(&[name("x")], LONG).await;
+    tier.read(&slots[0]).await;
+    tier.read_or_lease(&slots[0], token, LONG).await;
+    tier.read_or_lease_many(&slots[1..3], token, LONG).await;
+    tier.wait_for(&slots[0]).await;
+    tier.renew(&slots[0], token, LONG).await;
+    tier.fill(&slots[0], token, value("x").1, LONG).await;
+    tier.fill_many(vec![(slots[1].clone(), value("x").1, LONG)], token).await;
+    tier.release(&slots[2], token).await;
+    let (id, bytes) = value("x");
+    tier.put(&slots[3], bytes.clone(), LONG).await;
+    tier.take(&slots[3], id, token, LONG, true).await;
+    tier.release(&slots[3], token).await;
+    tier.drop_bad(&slots[3], &bytes.into()).await;
+    for ending in [Ending::Key(slots[0].clone()), Ending::Mark(name("x")), Ending::All] {
+        tier.end(&ending).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn those_of_the_documentation_are_enough() {
+    let Some((server, _)) = server().await else { return };
+    let node = Node::new(&user(&server, "enough", &documented()).await);
+    let (mut ear, _) = Ear::on(&node.tier).await;
+    everything(&node).await;
+    ear.until(|heard| matches!(heard, Heard::Filled(_))).await;
+    ear.until(|heard| matches!(heard, Heard::Ended(Ending::All, _))).await;
+    filled(&node.tier, &slot(), "x").await;
+    assert_eq!(node.errors(), 0);
+    assert!(node.is_open());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn and_none_of_them_is_for_nothing() {
+    let Some((server, _)) = server().await else { return };
+    let all = documented();
+    assert!(all.len() > 15, "{all:?}");
+    // What only the feed needs shows in the feed.
+    let feed = ["&{tramline:cache}:feed", "+subscribe", "+ping"];
+    for (n, right) in all.iter().enumerate().filter(|(_, right)| !feed.contains(right)) {
+        let rest: Vec<_> = all.iter().filter(|other| *other != right).copied().collect();
+        let node = Node::new(&user(&server, &format!("without{n}"), &rest).await);
+        everything(&node).await;
+        assert!(node.errors() > 0, "{right} is needed for nothing");
+    }
+}
+
+/// No rights at all: every call is a quick no, and there is one word of warning, not one a call.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_any_the_tier_is_away_until_it_has_them() {
+    let Some((server, _)) = server().await else { return };
+    let config = user(&server, "none", &[]).await;
+    let node = Node::new(&config);
+    assert!(matches!(node.tier.read(&slot()).await, Found::Away));
+    for _ in 0..100 {
+        assert!(matches!(node.tier.read(&slot()).await, Found::Away));
+    }
+    assert!(node.errors() < 10, "it is not asked each time");
+    let mut raw = Raw::new(&server.url()).await;
+    let rights = documented().join(" ").replace("tramline:cache", &config.prefix);
+    let _: () = raw.say(&format!("ACL SETUSER none {rights}")).await;
+    crate::tier::suite::until(async || matches!(node.tier.read(&slot()).await, Found::Nothing)).await;
+}
