@@ -31,7 +31,17 @@ pub struct StoreConfig {
     pub clock: Clock,
 }
 
-/// Where Redis is, and how long it is waited for.
+/// Where Redis is, and how long it is waited for. It is version 7.0 or later.
+///
+/// Names that count and end share one hash tag, `{PREFIX}:…`; values lie under `PREFIX:v:…`, each for itself. All of them
+/// have a life, so a Redis that may evict, and one that loses everything, cost loads and nothing else. A user of Redis
+/// needs no more than these rights, here with the usual prefix:
+///
+/// ```text
+/// ~tramline:cache:* ~{tramline:cache}:* &{tramline:cache}:feed
+/// +get +set +mget +exists +unlink +getrange +setrange +strlen +pttl +pexpire +hmget +hset +hincrby
+/// +time +evalsha +script|load +publish +subscribe +ping
+/// ```
 #[cfg(feature = "redis")]
 #[derive(Clone)]
 #[non_exhaustive]

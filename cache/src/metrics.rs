@@ -30,6 +30,7 @@ pub(crate) struct StoreMetrics {
     pub(crate) flushes: Count,
     pub(crate) attached: Gauge,
     pub(crate) loading: Gauge,
+    pub(crate) pending: Gauge,
 }
 
 /// A counter that is also read here. The facade hears of it now and then, so that a hit costs one addition.
@@ -119,11 +120,13 @@ impl StoreMetrics {
         describe_counter!("tramline_cache_flushes_total", "Times that memory was forgotten as a whole");
         describe_gauge!("tramline_cache_attached", "1 while invalidations of other processes are heard");
         describe_gauge!("tramline_cache_loading", "Loads that run");
+        describe_gauge!("tramline_cache_pending", "Invalidations that Redis has not heard yet");
         Self {
             tier_errors: Count::new(counter!("tramline_cache_redis_errors_total")),
             flushes: Count::new(counter!("tramline_cache_flushes_total")),
             attached: gauge!("tramline_cache_attached"),
             loading: gauge!("tramline_cache_loading"),
+            pending: gauge!("tramline_cache_pending"),
         }
     }
 

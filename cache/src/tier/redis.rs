@@ -3,13 +3,7 @@
 //! Values lie under `PREFIX:v:…`, each on its own. What counts and what ends many at once shares one hash tag,
 //! `{PREFIX}:…`, and is touched by scripts that touch no value: a cluster can spread the values.
 //!
-//! A user of Redis needs no more than these rights, here with the usual prefix:
-//!
-//! ```text
-//! ~tramline:cache:* ~{tramline:cache}:* &{tramline:cache}:feed
-//! +get +set +mget +unlink +getrange +setrange +strlen +pttl +pexpire +hmget +hset +hincrby
-//! +time +evalsha +script|load +publish +subscribe +ping
-//! ```
+//! [`RedisConfig`](crate::RedisConfig) says which rights it takes; a test holds that to be true.
 
 mod call;
 mod connection;
@@ -26,6 +20,7 @@ use std::time::Duration;
 
 use ::redis::{Value, cmd};
 use bytes::Bytes;
+use futures_util::future::join_all;
 
 use crate::clock::millis;
 use crate::config::RedisConfig;
@@ -75,14 +70,7 @@ impl Redis {
 
     pub(crate) async fn read_or_lease(&self, slot: &Slot, token: Token, life: Duration) -> Found {
         let lease = lease(token);
-        let mut set = cmd("SET");
-        set.arg(self.calls().names.value(slot))
-            .arg(&lease[..])
-            .arg("NX")
-            .arg("GET")
-            .arg("PX")
-            .arg(span(life));
-        match self.link.query(&set).await {
+        match self.link.query(&self.calls().read_or_lease(slot, &lease, span(life)).command).await {
             Ok(Value::Nil) => Found::Leased,
             Ok(value) => found(value, Some(&lease)),
             // It takes no writes for now, and may be read.
@@ -100,17 +88,40 @@ impl Redis {
     ) -> Option<Vec<Found>> {
         let lease = lease(token);
         let batches = slots.chunks(BATCH);
-        let calls: Vec<_> =
-            batches.clone().map(|slots| self.calls().read_many(slots, &lease, span(life))).collect();
-        let answers = self.link.run_all(&calls).await.ok()?;
+        let calls: Vec<_> = batches
+            .clone()
+            .flat_map(|slots| self.calls().read_or_lease_many(slots, &lease, span(life)))
+            .collect();
+        let mut answers = self.link.run_all(&calls).await.ok()?.into_iter();
         let mut all = Vec::with_capacity(slots.len());
-        for (batch, answer) in batches.zip(answers) {
-            match answer {
-                Ok(Value::Array(values)) if values.len() == batch.len() => {
-                    all.extend(values.into_iter().map(|value| found(value, Some(&lease))));
-                }
-                _ => all.extend(batch.iter().map(|_| Found::Nothing)),
+        let mut late = Vec::new();
+        for batch in batches {
+            let (values, leased) = (answers.next(), answers.next());
+            let Some(Ok(Value::Array(values))) = values else {
+                all.extend(batch.iter().map(|_| Found::Nothing));
+                continue;
+            };
+            let leased = match leased {
+                Some(Ok(Value::Array(leased))) => leased,
+                // All are there.
+                _ => Vec::new(),
+            };
+            for (n, value) in values.into_iter().enumerate() {
+                let missing = value == Value::Nil;
+                all.push(match leased.get(n) {
+                    Some(Value::Int(1)) => Found::Leased,
+                    Some(Value::Int(0)) if missing => {
+                        late.push(all.len());
+                        Found::Nothing
+                    }
+                    _ => found(value, Some(&lease)),
+                });
             }
+        }
+        // What came between the question and the lease, or is no value at all.
+        let again = late.iter().map(|n| self.read_or_lease(&slots[*n], token, life));
+        for (n, found) in late.iter().zip(join_all(again).await) {
+            all[*n] = found;
         }
         Some(all)
     }
@@ -243,7 +254,6 @@ fn found(value: Value, lease: Option<&[u8; 17]>) -> Found {
             Some(lease) if bytes.len() == lease.len() && bytes[1..] == lease[1..] => Found::Leased,
             _ => Found::Slot(bytes.into()),
         },
-        Value::Int(1) => Found::Leased,
         _ => Found::Nothing,
     }
 }

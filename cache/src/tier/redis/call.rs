@@ -43,9 +43,19 @@ impl Calls {
         Self { names, scripts: Scripts::new() }
     }
 
-    pub(super) fn read_many(&self, slots: &[Slot], lease: &[u8], life: u64) -> Call<'_> {
+    pub(super) fn read_or_lease(&self, slot: &Slot, lease: &[u8], life: u64) -> Call<'_> {
+        let mut set = cmd("SET");
+        set.arg(self.names.value(slot)).arg(lease).arg("NX").arg("GET").arg("PX").arg(life);
+        Call::plain(set)
+    }
+
+    // ORDER: read first. What is leased after it was read is gone since.
+    pub(super) fn read_or_lease_many(&self, slots: &[Slot], lease: &[u8], life: u64) -> [Call<'_>; 2] {
         let names: Vec<_> = slots.iter().map(|slot| self.names.value(slot)).collect();
-        Call::script(&self.scripts.read_many, &names).arg(lease).arg(life)
+        let mut mget = cmd("MGET");
+        mget.arg(&names);
+        let leasing = Call::script(&self.scripts.lease_many, &names).arg(lease).arg(life);
+        [Call::plain(mget), leasing]
     }
 
     pub(super) fn take(&self, slot: &Slot, id: Token, token: Token, life: u64, keep: bool) -> Call<'_> {

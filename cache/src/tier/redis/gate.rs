@@ -97,6 +97,12 @@ impl Gate {
         }
     }
 
+    /// How much it waits for to be told.
+    pub(super) fn waiting(&self) -> usize {
+        let state = self.lock();
+        state.pending.len() + state.again.len()
+    }
+
     /// Redis has been told.
     pub(super) fn told(&self, ending: Ending) {
         self.lock().keep(Instant::now(), ending);
@@ -213,7 +219,7 @@ impl<'a> Remembering<'a> {
 impl Drop for Remembering<'_> {
     fn drop(&mut self) {
         if let Some(ending) = self.ending.take() {
-            self.link.gate.remember(ending);
+            self.link.remember(ending);
         }
     }
 }

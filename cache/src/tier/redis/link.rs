@@ -140,6 +140,16 @@ impl Link {
         false
     }
 
+    /// Redis has to be told this before it is asked again.
+    pub(super) fn remember(&self, ending: Ending) {
+        self.gate.remember(ending);
+        self.publish();
+    }
+
+    fn publish(&self) {
+        self.metrics.pending.set(u32::try_from(self.gate.waiting()).unwrap_or(u32::MAX));
+    }
+
     async fn ask<T, F>(self: &Arc<Self>, question: impl FnOnce(Connection) -> F) -> Result<T, Failure>
     where
         F: Future<Output = RedisResult<T>>,
@@ -187,7 +197,9 @@ impl Link {
             }
             *connection = None;
         }
-        if self.gate.shut() {
+        let was_open = self.gate.shut();
+        self.publish();
+        if was_open {
             tracing::warn!(prefix = self.calls.names.prefix(), %error, "Redis is away; going on without it");
         }
     }
@@ -278,6 +290,7 @@ impl Drop for Probe {
             *self.link.lock() = None;
             self.link.gate.probe_failed();
         }
+        self.link.publish();
         self.link.tried.send_replace(true);
     }
 }

@@ -13,7 +13,7 @@ pub(super) struct Script {
 
 #[derive(Debug)]
 pub(super) struct Scripts {
-    pub(super) read_many: Script,
+    pub(super) lease_many: Script,
     pub(super) take: Script,
     pub(super) renew: Script,
     pub(super) release: Script,
@@ -70,21 +70,22 @@ end
     };
 }
 
-/// KEYS: slots. ARGV: lease, its life. Answers for each what is there, 1: leased, 0: neither.
-const READ_MANY: &str = r"
-local found = redis.call('MGET', unpack(KEYS))
+/// KEYS: slots, after they were read. ARGV: lease, its life. Answers 0 when all are there, else for each 1: leased now,
+/// 0: there, -1: Redis takes no writes.
+///
+/// Values do not go through the script: that would cost more than all the rest.
+const LEASE_MANY: &str = r"
+if redis.call('EXISTS', unpack(KEYS)) == #KEYS then return 0 end
+local leased = {}
 for k = 1, #KEYS do
-  if not found[k] then
-    local set = redis.pcall('SET', KEYS[k], ARGV[1], 'NX', 'PX', ARGV[2])
-    -- What is there can be read all the same.
-    local err = set and set.err
-    if err and not (string.find(err, 'OOM') or string.find(err, 'MISCONF') or string.find(err, 'NOREPLICAS')) then
-      redis.call('SET', KEYS[k], ARGV[1], 'NX', 'PX', ARGV[2])
-    end
-    found[k] = set and set.ok and 1 or 0
+  local set = redis.pcall('SET', KEYS[k], ARGV[1], 'NX', 'PX', ARGV[2])
+  local err = set and set.err
+  if err and not (string.find(err, 'OOM') or string.find(err, 'MISCONF') or string.find(err, 'NOREPLICAS')) then
+    redis.call('SET', KEYS[k], ARGV[1], 'NX', 'PX', ARGV[2])
   end
+  leased[k] = err and -1 or set and 1 or 0
 end
-return found
+return leased
 ";
 
 /// ARGV: id, token, life, whether the value stays. Answers 1: leased, 2: another has it, 0: it is not there.
@@ -231,7 +232,7 @@ return 1
 impl Scripts {
     pub(super) fn new() -> Self {
         Self {
-            read_many: Script::new(READ_MANY),
+            lease_many: Script::new(LEASE_MANY),
             take: Script::new(TAKE),
             renew: Script::new(RENEW),
             release: Script::new(RELEASE),
@@ -247,7 +248,7 @@ impl Scripts {
 
     pub(super) fn all(&self) -> [&Script; 11] {
         [
-            &self.read_many,
+            &self.lease_many,
             &self.take,
             &self.renew,
             &self.release,

@@ -27,7 +27,7 @@ async fn a_node_that_is_cut_off_gets_nothing_and_its_word_is_kept() {
     let token = Token::draw();
     assert!(matches!(b.read(&slot).await, Found::Away));
     assert!(matches!(b.read_or_lease(&slot, token, LONG).await, Found::Away));
-    assert!(b.read_or_lease_many(&[slot.clone()], token, LONG).await.is_none());
+    assert!(b.read_or_lease_many(std::slice::from_ref(&slot), token, LONG).await.is_none());
     assert!(b.marks(&[name("x")], LONG).await.is_none());
     assert_eq!(b.take(&slot, token, token, LONG, true).await, Taken::Away);
     assert_eq!(b.fill(&slot, token, value("x").1, LONG).await, Filled::Away);

@@ -4,12 +4,12 @@ use super::*;
 use crate::tier::Heard;
 use crate::tier::suite::{Ear, LONG, filled, name, slot, value};
 
-/// As they stand in the documentation of the module.
+/// As they stand in the documentation of the configuration.
 fn documented() -> Vec<&'static str> {
-    let source = include_str!("../../redis.rs");
-    let (_, rights) = source.split_once("//! ```text\n").unwrap();
-    let (rights, _) = rights.split_once("//! ```\n").unwrap();
-    rights.lines().flat_map(|line| line.trim_start_matches("//! ").split(' ')).collect()
+    let source = include_str!("../../../config.rs");
+    let (_, rights) = source.split_once("/// ```text\n").unwrap();
+    let (rights, _) = rights.split_once("/// ```\n").unwrap();
+    rights.lines().flat_map(|line| line.trim_start_matches("/// ").split(' ')).collect()
 }
 
 /// A user with these rights: its configuration.
