@@ -14,9 +14,11 @@ use crate::error::Error;
 
 /// The questions of one cache that are being answered.
 pub(crate) struct Flights<K, V> {
-    shards: Box<[Mutex<HashMap<K, Arc<Flight<V>>>>]>,
+    shards: Box<[Shard<K, V>]>,
     hasher: RandomState,
 }
+
+type Shard<K, V> = Mutex<HashMap<K, Arc<Flight<V>>>>;
 
 /// One of them. Its [`Lead`] ends it; followers hold receivers.
 struct Flight<V> {
