@@ -67,7 +67,6 @@ where
         let stamp = self.lead.stamp().clone();
         match self.cache.fetch(&self.slot, &stamp, self.wanted).await {
             Fetched::Fresh(entry) => {
-                self.cache.inner.metrics.hits_shared.add();
                 let _ = self.found(entry, Outcome::Hit);
             }
             // Another process loads it anew.

@@ -180,8 +180,12 @@ where
                     follower
                 }
             };
-            // The runtime shuts down, and this caller with it.
-            return self.wait(&mut follower, old.as_ref()).await.unwrap_or_else(|| Err(gone()));
+            // None: the runtime shuts down, and this caller with it.
+            let answer = self.wait(&mut follower, old.as_ref()).await.unwrap_or_else(|| Err(gone()));
+            if let Ok(Answer { outcome: Outcome::Hit, .. }) = &answer {
+                inner.metrics.hits_shared.add();
+            }
+            return answer;
         }
     }
 
