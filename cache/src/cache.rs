@@ -111,7 +111,7 @@ where
     ///
     /// # Cancel safety
     ///
-    /// When dropped, a load that began goes on and is kept.
+    /// When dropped, the question goes on, with its load, and the answer is kept.
     pub async fn get_or_load<F, Fut, L, E>(&self, key: &K, load: F) -> Result<Arc<V>, Error>
     where
         F: FnOnce() -> Fut + Send + 'static,
@@ -177,7 +177,7 @@ where
     pub fn peek(&self, key: &K) -> Option<Arc<V>> {
         let entry = self.inner.memory.get(key)?;
         let inner = &self.inner;
-        let fresh = inner.store.now() < entry.fresh_until && inner.is_trusted(&entry);
+        let fresh = inner.store.now() < entry.fresh_until && inner.is_trusted(&entry.stamp);
         entry.value.filter(|_| fresh)
     }
 
@@ -222,18 +222,24 @@ impl<K: CacheKey, V: Send + Sync + 'static> Inner<K, V> {
     /// How everything stands now, for a question after `key`.
     fn stamp(&self, key: &str, policy: &Policy) -> Stamp {
         let tags = self.store.tags.stamps(policy.tags.iter().map(MarkName::of_tag));
-        self.epochs.stamp(key, tags)
+        self.epochs.stamp(key, tags, self.store.now(), self.tags().moment())
     }
 
-    /// Whether nothing ended the entry, as far as can be known.
-    fn is_trusted(&self, entry: &Entry<V>) -> bool {
+    /// Whether nothing ended what was asked for then, as far as can be known.
+    fn is_trusted(&self, stamp: &Stamp) -> bool {
         let detached_age = crate::clock::millis(self.store.config.detached_age);
-        self.epochs.is_current(&entry.stamp)
-            && (self.store.is_attached() || self.store.now().saturating_sub(entry.filled) < detached_age)
+        self.epochs.is_current(stamp)
+            && (self.store.is_attached() || self.store.now().saturating_sub(stamp.at) < detached_age)
     }
 
-    fn keep(&self, key: K, entry: Entry<V>) {
-        self.memory.insert(key, entry);
+    /// Into memory with it; false when it was ended meanwhile. What is dead on arrival need not arrive, least of all
+    /// over what is alive.
+    fn keep(&self, key: K, entry: Entry<V>) -> bool {
+        let alive = self.epochs.is_current(&entry.stamp);
+        if alive {
+            self.memory.insert(key, entry);
+        }
+        alive
     }
 
     fn stats(&self) -> Stats {
@@ -312,3 +318,6 @@ where
         })
     })
 }
+
+#[cfg(test)]
+mod tests;

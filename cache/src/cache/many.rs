@@ -19,6 +19,7 @@ use crate::cache::loading::Loading;
 use crate::cache::read::{Look, gone};
 use crate::entry::Entry;
 use crate::envelope::Token;
+use crate::epochs::Stamp;
 use crate::error::{Error, ErrorKind};
 use crate::flight::{Entered, Follower};
 use crate::key::CacheKey;
@@ -60,7 +61,7 @@ where
     ///
     /// # Cancel safety
     ///
-    /// When dropped, a load that began goes on and is kept.
+    /// When dropped, the question goes on, with its load, and the answers are kept.
     pub async fn get_many_or_load<F, Fut, L, E>(
         &self,
         keys: &[K],
@@ -116,7 +117,7 @@ where
             found.extend(missing.into_iter().map(one));
             return Ok(());
         }
-        // More than once only when who led is gone.
+        // More than once only when who led is gone, with its runtime.
         while !missing.is_empty() {
             let mut parts = Vec::new();
             let mut awaited = Vec::new();
@@ -176,7 +177,9 @@ where
         };
         let slot = inner.slot(&key);
         let stamp = inner.stamp(&slot.key, &self.policy);
-        match inner.flights.enter(&key, &stamp, |stamp| inner.epochs.is_current(stamp)) {
+        // Whom it follows it cannot leave, having loaded by then: only where no tag can have ended in between.
+        let is_current = |led: &Stamp| inner.is_trusted(led) && led.moment == stamp.moment;
+        match inner.flights.enter(&key, &stamp, is_current) {
             Entered::Follow(follower) => awaited.push(Awaited { key, follower, old, followed: true }),
             Entered::Lead(lead) => {
                 awaited.push(Awaited { key, follower: lead.follower(), old: old.clone(), followed: false });
@@ -260,9 +263,9 @@ where
         let mut token = None;
         for mut part in parts {
             let came = loaded.remove(&part.load.lead.key);
-            let (answer, prepared) = part.load.prepare(came, part.lease.is_some(), before).await;
+            let mut came = part.load.prepare(came, part.lease.is_some(), before).await;
             let mut written = None;
-            let entry = prepared.map(|Prepared { entry, sealed }| {
+            let entry = came.prepared.take().map(|Prepared { entry, sealed }| {
                 if let (Some((sealed, life)), Some(lease)) = (sealed, &mut part.lease) {
                     written = Some(writes.len());
                     token = Some(lease.token);
@@ -271,19 +274,19 @@ where
                 }
                 entry
             });
-            landing.push((part, answer, entry, written));
+            landing.push((part, came, entry, written));
         }
         let mut filled = Vec::new();
         if let Some(token) = token {
             filled = store.tier.fill_many(writes, token).await;
         }
         give_back(landing.iter_mut().filter_map(|(part, ..)| part.lease.as_mut())).await;
-        for (part, answer, mut entry, written) in landing {
+        for (part, came, mut entry, written) in landing {
             if written.and_then(|at| filled.get(at)) == Some(&Filled::Refused) {
                 self.inner.metrics.refused.add();
                 entry = None;
             }
-            part.load.land(answer, entry);
+            part.load.land(came, entry, before);
         }
     }
 }
