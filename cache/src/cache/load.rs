@@ -9,14 +9,16 @@ use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 use tracing::Instrument;
 
 use crate::answer::{Answer, Outcome};
+use crate::cache::Cache;
+use crate::cache::before::Before;
 use crate::cache::fetch::{Fetched, Lease, Wanted};
+use crate::cache::job::Job;
 use crate::cache::loading::Loading;
 use crate::cache::seal::Marks;
-use crate::cache::{Cache, Inner, Job};
 use crate::clock::{from_now, millis};
 use crate::entry::{Entry, Lives};
 use crate::epochs::{Stamp, TagStamps};
@@ -24,7 +26,7 @@ use crate::error::{Error, ErrorKind};
 use crate::flight::Lead;
 use crate::key::CacheKey;
 use crate::loaded::Loaded;
-use crate::mark::{Mark, MarkName};
+use crate::mark::MarkName;
 use crate::policy::MAX_TAGS;
 use crate::tier::{Filled, Slot};
 
@@ -38,16 +40,6 @@ pub(super) struct Load<K: CacheKey, V> {
     pub(super) old: Option<Entry<V>>,
     /// What its caller is loading.
     pub(super) loading: Loading,
-}
-
-/// How things stood before the load: what it brings may be as old as that.
-pub(super) struct Before {
-    at: Instant,
-    moment: u64,
-    /// The newest that was heard of the others, if anything is.
-    heard: Option<Mark>,
-    /// What the policy's names stood at in the tier, if it is to be written there.
-    marks: Option<Marks>,
 }
 
 /// What a load brought.
@@ -279,27 +271,5 @@ where
             Ok(Err(_)) => Err(Error::new(ErrorKind::Panicked, "")),
             Err(_) => Err(Error::new(ErrorKind::TimedOut, "")),
         }
-    }
-}
-
-// === impl Before ===
-
-impl Before {
-    /// Now. The marks are asked for only when they are to be written.
-    pub(super) async fn new<K, V>(inner: &Inner<K, V>, tags: Option<&Arc<TagStamps>>, writes: bool) -> Self
-    where
-        K: CacheKey,
-        V: Serialize + DeserializeOwned + Send + Sync + 'static,
-    {
-        let mut before = Self {
-            at: Instant::now(),
-            moment: inner.tags().moment(),
-            heard: inner.store.attachment().map(|_| inner.store.heard()),
-            marks: None,
-        };
-        if writes {
-            before.marks = inner.marks(tags).await;
-        }
-        before
     }
 }

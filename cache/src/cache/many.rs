@@ -6,28 +6,27 @@ use std::error::Error as StdError;
 use std::future::Future;
 use std::sync::Arc;
 
-use futures_util::future::{BoxFuture, Either, join_all, select};
+use futures_util::future::{Either, join_all, select};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tracing::Instrument;
 
 use crate::answer::Outcome;
 use crate::cache::Cache;
+use crate::cache::before::Before;
 use crate::cache::fetch::{Judged, Lease, Wanted};
-use crate::cache::load::{Before, Load, Prepared};
+use crate::cache::job::{Batch, batch};
+use crate::cache::load::{Load, Prepared};
 use crate::cache::loading::Loading;
 use crate::cache::read::{Look, gone};
 use crate::entry::Entry;
 use crate::envelope::Token;
 use crate::epochs::Stamp;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::flight::{Entered, Follower};
 use crate::key::CacheKey;
 use crate::loaded::Loaded;
 use crate::tier::{Filled, Slot, Taken};
-
-/// A load of many, whatever its types were.
-type Batch<K, V> = Box<dyn FnOnce(Vec<K>) -> BoxFuture<'static, Result<HashMap<K, Loaded<V>>, Error>> + Send>;
 
 /// One key that is to be loaded.
 struct Part<K: CacheKey, V> {
@@ -301,24 +300,4 @@ async fn renewed<K: CacheKey, V>(parts: &[Part<K, V>]) -> Infallible {
 /// ORDER: all of them before anyone hears of the answer, so that who asks next finds them free.
 async fn give_back(leases: impl Iterator<Item = &mut Lease>) {
     join_all(leases.map(Lease::give_back)).await;
-}
-
-fn batch<K, V, F, Fut, L, E>(load: F) -> Batch<K, V>
-where
-    K: CacheKey,
-    V: 'static,
-    F: FnOnce(Vec<K>) -> Fut + Send + 'static,
-    Fut: Future<Output = Result<HashMap<K, L>, E>> + Send + 'static,
-    L: Into<Loaded<V>> + 'static,
-    E: Into<Box<dyn StdError + Send + Sync>>,
-{
-    Box::new(move |keys| {
-        // The closure itself may panic too, so it runs inside.
-        Box::pin(async move {
-            match load(keys).await {
-                Ok(loaded) => Ok(loaded.into_iter().map(|(key, loaded)| (key, loaded.into())).collect()),
-                Err(error) => Err(Error::with_source(ErrorKind::Load, "", error)),
-            }
-        })
-    })
 }

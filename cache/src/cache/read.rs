@@ -8,10 +8,11 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use crate::answer::{Answer, Outcome};
+use crate::cache::Cache;
 use crate::cache::fetch::{Fetched, Wanted};
+use crate::cache::job::Job;
 use crate::cache::load::Load;
 use crate::cache::loading::Loading;
-use crate::cache::{Cache, Job};
 use crate::entry::Entry;
 use crate::envelope::Held;
 use crate::error::{Error, ErrorKind};
