@@ -289,3 +289,6 @@ impl Shared {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;
