@@ -1,6 +1,9 @@
 //! The handle that users hold.
 
+mod before;
 mod fetch;
+mod inner;
+mod job;
 mod load;
 mod loading;
 mod many;
@@ -12,28 +15,27 @@ use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
-use futures_util::future::BoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 
 use crate::answer::{Answer, Outcome};
+use crate::cache::job::job;
 use crate::config::CacheConfig;
 use crate::entry::Entry;
-use crate::epochs::{Epochs, Stamp, Tags};
+use crate::epochs::Epochs;
 use crate::error::{Error, ErrorKind};
 use crate::flight::Flights;
-use crate::key::{CacheKey, written};
+use crate::key::CacheKey;
 use crate::loaded::Loaded;
-use crate::mark::{Mark, MarkName};
+use crate::mark::MarkName;
 use crate::memory::Memory;
 use crate::metrics::CacheMetrics;
 use crate::policy::Policy;
-use crate::stats::{CacheStats, Stats};
+use crate::stats::Stats;
 use crate::store::{Member, Shared};
-use crate::tier::Slot;
 
 /// A cheap handle to one cache: answers of one kind, by typed keys. Clones share its memory and its loads.
 ///
@@ -57,9 +59,6 @@ pub(crate) struct Inner<K, V> {
     /// Who waits for another process's load, by the key as it is written. As many as loads that run.
     waiting: Mutex<HashMap<Arc<str>, Weak<Notify>>>,
 }
-
-/// A load, whatever its types were: none is that there is nothing.
-type Job<V> = Box<dyn FnOnce() -> BoxFuture<'static, Result<Option<Loaded<V>>, Error>> + Send>;
 
 // === impl Cache ===
 
@@ -111,7 +110,7 @@ where
     ///
     /// # Cancel safety
     ///
-    /// When dropped, a load that began goes on and is kept.
+    /// When dropped, the question goes on, with its load, and the answer is kept.
     pub async fn get_or_load<F, Fut, L, E>(&self, key: &K, load: F) -> Result<Arc<V>, Error>
     where
         F: FnOnce() -> Fut + Send + 'static,
@@ -177,7 +176,7 @@ where
     pub fn peek(&self, key: &K) -> Option<Arc<V>> {
         let entry = self.inner.memory.get(key)?;
         let inner = &self.inner;
-        let fresh = inner.store.now() < entry.fresh_until && inner.is_trusted(&entry);
+        let fresh = inner.store.now() < entry.fresh_until && inner.is_trusted(&entry.stamp);
         entry.value.filter(|_| fresh)
     }
 
@@ -212,103 +211,5 @@ impl<K, V> fmt::Debug for Cache<K, V> {
     }
 }
 
-// === impl Inner ===
-
-impl<K: CacheKey, V: Send + Sync + 'static> Inner<K, V> {
-    fn slot(&self, key: &K) -> Slot {
-        Slot { space: Arc::clone(&self.space), key: written(key).into() }
-    }
-
-    /// How everything stands now, for a question after `key`.
-    fn stamp(&self, key: &str, policy: &Policy) -> Stamp {
-        let tags = self.store.tags.stamps(policy.tags.iter().map(MarkName::of_tag));
-        self.epochs.stamp(key, tags)
-    }
-
-    /// Whether nothing ended the entry, as far as can be known.
-    fn is_trusted(&self, entry: &Entry<V>) -> bool {
-        let detached_age = crate::clock::millis(self.store.config.detached_age);
-        self.epochs.is_current(&entry.stamp)
-            && (self.store.is_attached() || self.store.now().saturating_sub(entry.filled) < detached_age)
-    }
-
-    fn keep(&self, key: K, entry: Entry<V>) {
-        self.memory.insert(key, entry);
-    }
-
-    fn stats(&self) -> Stats {
-        let Self { metrics, memory, .. } = self;
-        Stats {
-            hits_memory: metrics.hits_memory.get(),
-            hits_shared: metrics.hits_shared.get(),
-            misses: metrics.misses.get(),
-            stale: metrics.stale.get(),
-            loads: metrics.loads.get(),
-            refreshes: metrics.refreshes.get(),
-            followers: metrics.followers.get(),
-            load_errors: metrics.load_errors.get(),
-            refused: metrics.refused.get(),
-            unusable: metrics.unusable.get(),
-            lease_waits: metrics.lease_waits.get(),
-            invalidations: metrics.invalidations.get(),
-            read_bytes: metrics.read_bytes.get(),
-            written_bytes: metrics.written_bytes.get(),
-            entries: memory.len(),
-            weight: memory.weight(),
-        }
-    }
-
-    fn tags(&self) -> &Tags {
-        &self.store.tags
-    }
-}
-
-impl<K: CacheKey, V: Send + Sync + 'static> Member for Inner<K, V> {
-    fn ended(&self, key: &str) {
-        self.metrics.invalidations.add();
-        self.epochs.end(key);
-    }
-
-    fn ended_all(&self, mark: Option<(Mark, u64)>) {
-        self.epochs.cell.end(mark);
-        self.memory.clear();
-    }
-
-    fn filled(&self, key: &str) {
-        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(waiter) = waiting.get(key).and_then(Weak::upgrade) {
-            waiter.notify_waiters();
-        }
-    }
-
-    fn publish(&self) {
-        let small = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
-        self.metrics.publish();
-        self.metrics.weight.set(small(self.memory.weight()));
-        self.metrics.entries.set(small(self.memory.len()));
-    }
-
-    fn stats(&self) -> CacheStats {
-        CacheStats { name: self.config.name.clone(), version: self.config.version, stats: self.stats() }
-    }
-}
-
-/// A load without its types.
-fn job<V, F, Fut, R, E>(load: F, found: fn(R) -> Option<Loaded<V>>) -> Job<V>
-where
-    F: FnOnce() -> Fut + Send + 'static,
-    Fut: Future<Output = Result<R, E>> + Send + 'static,
-    E: Into<Box<dyn StdError + Send + Sync>>,
-    R: 'static,
-    V: 'static,
-{
-    Box::new(move || {
-        // The closure itself may panic too, so it runs inside.
-        Box::pin(async move {
-            match load().await {
-                Ok(answer) => Ok(found(answer)),
-                Err(error) => Err(Error::with_source(ErrorKind::Load, "", error)),
-            }
-        })
-    })
-}
+#[cfg(test)]
+mod tests;

@@ -33,6 +33,28 @@ impl Clock {
     }
 
     /// A clock that stands until it is [advanced](Self::advance), for tests. Timeouts of loads go by tokio's.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// use std::time::Duration;
+    /// use tramline_cache::{Cache, CacheConfig, Clock, Policy, Store, StoreConfig};
+    ///
+    /// let clock = Clock::manual();
+    /// let mut config = StoreConfig::default();
+    /// config.clock = clock.clone();
+    /// let mut rates = CacheConfig::new("rates");
+    /// rates.policy = Policy::new(Duration::from_secs(60));
+    /// // A life may be up to this share shorter, so that not all end at once. Here it is to be exact.
+    /// rates.policy.jitter = 0.0;
+    /// let rates: Cache<u64, f64> = Store::memory(config).cache(rates)?;
+    ///
+    /// rates.set(&978, 1.08).await;
+    /// clock.advance(Duration::from_secs(59));
+    /// assert_eq!(rates.peek(&978).as_deref(), Some(&1.08));
+    /// clock.advance(Duration::from_secs(1));
+    /// assert_eq!(rates.peek(&978), None);
+    /// # Ok::<_, tramline_cache::Error>(()) }).unwrap();
+    /// ```
     #[must_use]
     pub fn manual() -> Self {
         Self(Kind::Manual(Arc::default()))
@@ -65,6 +87,13 @@ impl fmt::Debug for Clock {
         };
         f.debug_struct("Clock").field("kind", &kind).field("now", &self.now()).finish()
     }
+}
+
+/// The moment after so long; what is too long is as long as can be.
+pub(crate) fn from_now(duration: Duration) -> tokio::time::Instant {
+    // Some 30 years, as tokio's own timeouts have it.
+    const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+    tokio::time::Instant::now() + duration.min(FAR)
 }
 
 /// A life of part of a millisecond is one of a whole one.

@@ -14,8 +14,6 @@ pub(crate) struct Entry<V> {
     pub(crate) refresh_from: u64,
     pub(crate) fresh_until: u64,
     pub(crate) stale_until: u64,
-    /// When it came into memory, by a load or from the shared tier.
-    pub(crate) filled: u64,
     /// A load that failed is not tried again before.
     pub(crate) retry_at: u64,
     /// How long its load took, in ms.
@@ -52,7 +50,6 @@ impl<V> Entry<V> {
             refresh_from: at(policy.refresh.starts(fresh, load)),
             fresh_until: at(fresh),
             stale_until: at(fresh.saturating_add(stale)),
-            filled: now,
             retry_at: 0,
             load,
             weight: u32::try_from(weight).unwrap_or(u32::MAX),

@@ -7,6 +7,9 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::mark::Mark;
 
@@ -24,14 +27,18 @@ pub(crate) struct Epochs {
 #[derive(Debug, Default)]
 pub(crate) struct Cell {
     epoch: AtomicU64,
-    /// The tier's mark, and in which [attachment](Cell::known) it was true.
-    mark: Mutex<Option<(Mark, u64)>>,
+    /// The tier's mark, in which [attachment](Cell::known) it was true, and when it was read or heard.
+    mark: Mutex<Option<(Mark, u64, Instant)>>,
 }
 
 /// How the numbers stood when an answer was asked for. Taken before the first read, and carried by the entry: whatever
 /// ends it meanwhile makes it a dead one, without a lock between the two.
 #[derive(Clone, Debug)]
 pub(crate) struct Stamp {
+    /// When it was taken, by the store's clock.
+    pub(crate) at: u64,
+    /// Which [moment](Tags::moment) it was.
+    pub(crate) moment: u64,
     bucket: u32,
     bucket_epoch: u32,
     epoch: u64,
@@ -53,10 +60,10 @@ impl Epochs {
         }
     }
 
-    /// `key` as it is written.
-    pub(crate) fn stamp(&self, key: &str, tags: Option<Arc<TagStamps>>) -> Stamp {
+    /// `key` as it is written, how its tags stand, and when that is.
+    pub(crate) fn stamp(&self, key: &str, tags: Option<Arc<TagStamps>>, at: u64, moment: u64) -> Stamp {
         let bucket = self.bucket(key);
-        Stamp { bucket, bucket_epoch: self.at(bucket), epoch: self.cell.epoch(), tags }
+        Stamp { at, moment, bucket, bucket_epoch: self.at(bucket), epoch: self.cell.epoch(), tags }
     }
 
     pub(crate) fn is_current(&self, stamp: &Stamp) -> bool {
@@ -70,6 +77,19 @@ impl Epochs {
         if let Some(bucket) = self.buckets.get(self.bucket(key) as usize) {
             bucket.fetch_add(1, Ordering::AcqRel);
         }
+    }
+
+    /// Ends whatever there is of this key. What began with this stamp gets another one, unless something ended it too.
+    pub(crate) fn end_others(&self, key: &str, stamp: Stamp) -> Option<Stamp> {
+        let next = stamp.bucket_epoch.wrapping_add(1);
+        let alone = self.buckets.get(stamp.bucket as usize).is_some_and(|bucket| {
+            bucket.compare_exchange(stamp.bucket_epoch, next, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        });
+        if alone {
+            return Some(Stamp { bucket_epoch: next, ..stamp });
+        }
+        self.end(key);
+        None
     }
 
     #[allow(clippy::cast_possible_truncation, reason = "a remainder below 16,384")]
@@ -89,27 +109,38 @@ impl Cell {
         self.epoch.load(Ordering::Acquire)
     }
 
-    /// Ends what carries it; `mark` is what the tier has for it from now on, if that is known.
+    /// Ends what carries it. `mark` is what was heard that the tier has for it, and in which attachment; none when it
+    /// is ended here, or nothing is known.
+    ///
+    /// What is heard is behind what is done here and what was read. So it moves a known mark on, and makes none known:
+    /// it may be from before an ending of our own.
     pub(crate) fn end(&self, mark: Option<(Mark, u64)>) {
         let mut known = self.lock();
         self.epoch.fetch_add(1, Ordering::AcqRel);
-        *known = mark;
+        *known = match (*known, mark) {
+            (Some((read, at, since)), Some((heard, attachment))) if at == attachment => {
+                Some(if heard.is_within(read) { (read, at, since) } else { (heard, at, Instant::now()) })
+            }
+            _ => None,
+        };
     }
 
-    /// The tier's mark, when it is known in this attachment: the feed tells of every change since.
-    pub(crate) fn known(&self, attachment: u64) -> Option<Mark> {
-        self.lock().filter(|(_, at)| *at == attachment).map(|(mark, _)| mark)
+    /// The tier's mark, when it is known in this attachment: the feed tells of every change since. It is read again
+    /// when that was so long ago, so that the tier does not forget it.
+    pub(crate) fn known(&self, attachment: u64, life: Duration) -> Option<Mark> {
+        let (mark, at, since) = (*self.lock())?;
+        (at == attachment && since.elapsed() < life).then_some(mark)
     }
 
     /// Remembers a mark that was read, unless something ended since its epoch was `epoch`.
     pub(crate) fn learn(&self, mark: Mark, attachment: u64, epoch: u64) {
         let mut known = self.lock();
         if self.epoch() == epoch {
-            *known = Some((mark, attachment));
+            *known = Some((mark, attachment, Instant::now()));
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<(Mark, u64)>> {
+    fn lock(&self) -> MutexGuard<'_, Option<(Mark, u64, Instant)>> {
         self.mark.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -14,9 +14,11 @@ use crate::error::Error;
 
 /// The questions of one cache that are being answered.
 pub(crate) struct Flights<K, V> {
-    shards: Box<[Mutex<HashMap<K, Arc<Flight<V>>>>]>,
+    shards: Box<[Shard<K, V>]>,
     hasher: RandomState,
 }
+
+type Shard<K, V> = Mutex<HashMap<K, Arc<Flight<V>>>>;
 
 /// One of them. Its [`Lead`] ends it; followers hold receivers.
 struct Flight<V> {
@@ -26,13 +28,18 @@ struct Flight<V> {
 
 enum State<V> {
     Running,
-    Landed(Result<Answer<V>, Error>),
+    /// With the [moment](Stamp::moment) from which on it is too old for whoever asked then.
+    Landed(Result<Answer<V>, Error>, Option<u64>),
     /// Who led is gone: ask again.
     Gone,
 }
 
 /// A place among those who wait for an answer.
-pub(crate) struct Follower<V>(watch::Receiver<State<V>>);
+pub(crate) struct Follower<V> {
+    state: watch::Receiver<State<V>>,
+    /// When it came.
+    moment: u64,
+}
 
 /// The right to end a flight. Dropped without [`land`](Self::land), followers ask again.
 pub(crate) struct Lead<K: Eq + Hash, V> {
@@ -67,7 +74,7 @@ impl<K: Clone + Eq + Hash, V> Flights<K, V> {
         if let Some(flight) = shard.get(key)
             && is_current(&flight.stamp)
         {
-            return Entered::Follow(Follower(flight.state.subscribe()));
+            return Entered::Follow(Follower { state: flight.state.subscribe(), moment: stamp.moment });
         }
         let flight = Arc::new(Flight { stamp: stamp.clone(), state: watch::Sender::new(State::Running) });
         shard.insert(key.clone(), Arc::clone(&flight));
@@ -102,11 +109,14 @@ impl<K, V> fmt::Debug for Flights<K, V> {
 // === impl Follower ===
 
 impl<V> Follower<V> {
-    /// The answer; none when who led is gone.
+    /// The answer; none when who led is gone, or the answer was ended before this one came, which showed only at its
+    /// end.
     pub(crate) async fn answer(&mut self) -> Option<Result<Answer<V>, Error>> {
-        let state = self.0.wait_for(|state| !matches!(state, State::Running)).await;
+        let moment = self.moment;
+        let state = self.state.wait_for(|state| !matches!(state, State::Running)).await;
         match state.as_deref() {
-            Ok(State::Landed(answer)) => Some(answer.clone()),
+            Ok(State::Landed(_, Some(ended))) if *ended <= moment => None,
+            Ok(State::Landed(answer, _)) => Some(answer.clone()),
             _ => None,
         }
     }
@@ -121,14 +131,20 @@ impl<K: Eq + Hash, V> Lead<K, V> {
 
     /// A place among the followers of this one.
     pub(crate) fn follower(&self) -> Follower<V> {
-        Follower(self.flight.state.subscribe())
+        Follower { state: self.flight.state.subscribe(), moment: self.flight.stamp.moment }
     }
 
     /// Tells the followers. Whoever comes from now on finds what is in memory, or asks anew.
     pub(crate) fn land(self, answer: Result<Answer<V>, Error>) {
+        self.land_until(answer, || None);
+    }
+
+    /// The same, with the moment from which on the answer is too old for who asked then.
+    pub(crate) fn land_until(self, answer: Result<Answer<V>, Error>, ended: impl FnOnce() -> Option<u64>) {
+        // ORDER: who comes after what is looked for here does not follow any more.
         self.leave();
         // Nobody may be waiting.
-        self.flight.state.send_replace(State::Landed(answer));
+        self.flight.state.send_replace(State::Landed(answer, ended()));
     }
 
     fn leave(&self) {

@@ -188,11 +188,6 @@ impl Tag {
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
-
-    /// A tag as another process wrote it.
-    pub(crate) fn from_wire(text: &str) -> Self {
-        Self(text.into())
-    }
 }
 
 impl fmt::Debug for Tag {

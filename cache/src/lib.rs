@@ -1,4 +1,4 @@
-//! A two-tier cache.
+#![doc = include_str!("../README.md")]
 
 mod answer;
 mod cache;

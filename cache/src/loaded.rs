@@ -35,7 +35,7 @@ impl<V> Loaded<V> {
     }
 
     /// With more tags than the policy's. All together may be [`MAX_TAGS`](crate::policy::MAX_TAGS): with more, it is
-    /// not kept, since it could not be ended as it should be.
+    /// not kept, since it could not be ended as it should be. That there is nothing has the policy's tags only.
     ///
     /// The shared tier takes tags that it hears of only after the load with more care, and may not keep such a value
     /// the first time: tags that are known before belong into the policy.

@@ -22,14 +22,17 @@ struct ByWeight {
 /// What an entry costs beside its value: its own fields, the key, the table's slots, counted pointers.
 const OVERHEAD: u64 = 200;
 
+/// A typical answer, with what it costs beside its value.
+const TYPICAL: u64 = 1024;
+
 // === impl Memory ===
 
 impl<K: Eq + Hash, V> Memory<K, V> {
     pub(crate) fn new(max_weight: u64, max_entries: u64) -> Self {
         let weighter = ByWeight { least: (max_weight / max_entries.max(1)).max(OVERHEAD) };
-        // The table grows by itself; this many it is made for.
-        let typical = usize::try_from((max_weight / 2048).clamp(16, 4096)).unwrap_or(4096);
-        Self { entries: Cache::with_weighter(typical, max_weight, weighter) }
+        // How many are remembered that were pushed out, and may come back: half as many as are expected to be held.
+        let expected = usize::try_from((max_weight / TYPICAL).min(max_entries).max(16)).unwrap_or(usize::MAX);
+        Self { entries: Cache::with_weighter(expected, max_weight, weighter) }
     }
 
     pub(crate) fn get(&self, key: &K) -> Option<Entry<V>> {

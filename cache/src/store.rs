@@ -64,6 +64,12 @@ pub(crate) trait Member: Send + Sync {
     fn stats(&self) -> CacheStats;
 }
 
+/// Longer than anything runs, and short enough for Redis to reckon with.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+/// A time of hearing others. However it ends, nothing is heard from then on.
+struct Hearing<'a>(&'a Shared);
+
 /// How often figures are told to the metrics facade: more often than anybody scrapes.
 const PUBLISH: Duration = Duration::from_secs(1);
 
@@ -96,7 +102,9 @@ impl Store {
         Self::new(Tier::Twin(Arc::new(twin.node())), config, Arc::new(StoreMetrics::new()))
     }
 
-    fn new(tier: Tier, config: StoreConfig, metrics: Arc<StoreMetrics>) -> Self {
+    fn new(tier: Tier, mut config: StoreConfig, metrics: Arc<StoreMetrics>) -> Self {
+        config.max_ttl = config.max_ttl.min(LONGEST);
+        config.lease_life = config.lease_life.min(LONGEST);
         let alone = !tier.is_shared();
         metrics.attached.set(u8::from(alone));
         Self(Arc::new(Shared {
@@ -164,6 +172,7 @@ impl Store {
     /// When dropped, memory is trusted for [`StoreConfig::detached_age`] only.
     pub async fn run(&self, shutdown: impl Future<Output = ()> + Send) {
         let shared = &self.0;
+        let hearing = Hearing(shared);
         let publishing = async {
             let mut ticks = interval(PUBLISH);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -177,9 +186,7 @@ impl Store {
             () = shared.tier.listen(|heard| shared.hear(heard), shutdown) => {}
             () = publishing => {}
         }
-        if shared.tier.is_shared() {
-            shared.detach();
-        }
+        drop(hearing);
         shared.tasks.close();
         shared.tasks.wait().await;
         // Whoever asks after the end is still answered.
@@ -211,6 +218,16 @@ impl Store {
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store").field("tier", &self.0.tier).finish_non_exhaustive()
+    }
+}
+
+// === impl Hearing ===
+
+impl Drop for Hearing<'_> {
+    fn drop(&mut self) {
+        if self.0.tier.is_shared() {
+            self.0.detach();
+        }
     }
 }
 
@@ -272,3 +289,6 @@ impl Shared {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

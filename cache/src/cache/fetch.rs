@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::cache::seal::Verdict;
 use crate::cache::{Cache, Inner};
+use crate::clock::from_now;
 use crate::entry::Entry;
 use crate::envelope::{Envelope, Held, Token};
 use crate::epochs::Stamp;
@@ -203,7 +204,7 @@ impl Lease {
     pub(super) async fn renewed(&self) -> std::convert::Infallible {
         let life = self.store.config.lease_life;
         loop {
-            tokio::time::sleep(life / 3).await;
+            tokio::time::sleep((life / 3).max(FIRST_WAIT)).await;
             // One that is lost stays lost; the fill is refused.
             self.store.tier.renew(&self.slot, self.token, life).await;
         }
@@ -245,7 +246,7 @@ impl Turn {
         slot: &Slot,
     ) -> bool {
         let now = Instant::now();
-        let deadline = *self.deadline.get_or_insert(now + inner.store.config.lease_wait);
+        let deadline = *self.deadline.get_or_insert(from_now(inner.store.config.lease_wait));
         if now >= deadline {
             return false;
         }

@@ -9,22 +9,24 @@ use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 use tracing::Instrument;
 
 use crate::answer::{Answer, Outcome};
+use crate::cache::Cache;
+use crate::cache::before::Before;
 use crate::cache::fetch::{Fetched, Lease, Wanted};
+use crate::cache::job::Job;
 use crate::cache::loading::Loading;
 use crate::cache::seal::Marks;
-use crate::cache::{Cache, Inner, Job};
-use crate::clock::millis;
+use crate::clock::{from_now, millis};
 use crate::entry::{Entry, Lives};
 use crate::epochs::{Stamp, TagStamps};
 use crate::error::{Error, ErrorKind};
 use crate::flight::Lead;
 use crate::key::CacheKey;
 use crate::loaded::Loaded;
-use crate::mark::{Mark, MarkName};
+use crate::mark::MarkName;
 use crate::policy::MAX_TAGS;
 use crate::tier::{Filled, Slot};
 
@@ -40,14 +42,12 @@ pub(super) struct Load<K: CacheKey, V> {
     pub(super) loading: Loading,
 }
 
-/// How things stood before the load: what it brings may be as old as that.
-pub(super) struct Before {
-    at: Instant,
-    moment: u64,
-    /// The newest that was heard of the others, if anything is.
-    heard: Option<Mark>,
-    /// What the policy's names stood at in the tier, if it is to be written there.
-    marks: Option<Marks>,
+/// What a load brought.
+pub(super) struct Came<V> {
+    answer: Answer<V>,
+    /// The tags that came with it.
+    late: Option<Arc<TagStamps>>,
+    pub(super) prepared: Option<Prepared<V>>,
 }
 
 /// What a load brought, as it is kept.
@@ -67,7 +67,6 @@ where
         let stamp = self.lead.stamp().clone();
         match self.cache.fetch(&self.slot, &stamp, self.wanted).await {
             Fetched::Fresh(entry) => {
-                self.cache.inner.metrics.hits_shared.add();
                 let _ = self.found(entry, Outcome::Hit);
             }
             // Another process loads it anew.
@@ -83,9 +82,11 @@ where
 
     /// The tier had it.
     pub(super) fn found(self, entry: Entry<V>, outcome: Outcome) -> Result<Answer<V>, Error> {
+        let inner = &self.cache.inner;
         let answer = Answer::new(entry.value.clone(), outcome);
-        self.cache.inner.keep(self.lead.key.clone(), entry);
-        self.lead.land(Ok(answer.clone()));
+        let (asked, tags) = (self.lead.stamp().moment, entry.stamp.tags().cloned());
+        inner.keep(self.lead.key.clone(), entry);
+        self.lead.land_until(Ok(answer.clone()), || inner.tags().ended_since(asked, tags.as_ref()?));
         Ok(answer)
     }
 
@@ -124,8 +125,8 @@ where
 
     /// Keeps what came, unless it was ended meanwhile, and tells everyone.
     async fn loaded(self, loaded: Option<Loaded<V>>, mut lease: Option<Lease>, before: Before) {
-        let (answer, prepared) = self.prepare(loaded, lease.is_some(), &before).await;
-        let mut kept = prepared.map(|prepared| (prepared.entry, prepared.sealed));
+        let mut came = self.prepare(loaded, lease.is_some(), &before).await;
+        let mut kept = came.prepared.take().map(|prepared| (prepared.entry, prepared.sealed));
         if let (Some(lease), Some((_, sealed @ Some(_)))) = (&mut lease, &mut kept)
             && let Some((sealed, life)) = sealed.take()
         {
@@ -139,30 +140,24 @@ where
         if let Some(lease) = &mut lease {
             lease.give_back().await;
         }
-        self.land(answer, kept.map(|(entry, _)| entry));
+        self.land(came, kept.map(|(entry, _)| entry), &before);
     }
 
     /// Into memory with it, unless it was ended meanwhile, and the answer to everyone.
-    pub(super) fn land(self, answer: Answer<V>, entry: Option<Entry<V>>) {
+    pub(super) fn land(self, came: Came<V>, entry: Option<Entry<V>>, before: &Before) {
         let inner = &self.cache.inner;
-        if let Some(entry) = entry {
-            // What is dead on arrival need not arrive.
-            if inner.epochs.is_current(&entry.stamp) {
-                inner.keep(self.lead.key.clone(), entry);
-            } else {
-                inner.metrics.refused.add();
-            }
+        if let Some(entry) = entry
+            && !inner.keep(self.lead.key.clone(), entry)
+        {
+            inner.metrics.refused.add();
         }
-        self.lead.land(Ok(answer));
+        // Who came after one of the late tags had ended was taken for a follower, since nobody knew of them.
+        let ended = || inner.tags().ended_since(before.moment, came.late.as_ref()?);
+        self.lead.land_until(Ok(came.answer), ended);
     }
 
     /// What came, for those who wait, for memory and for the tier.
-    pub(super) async fn prepare(
-        &self,
-        loaded: Option<Loaded<V>>,
-        leased: bool,
-        before: &Before,
-    ) -> (Answer<V>, Option<Prepared<V>>) {
+    pub(super) async fn prepare(&self, loaded: Option<Loaded<V>>, leased: bool, before: &Before) -> Came<V> {
         let (value, ttl, tags) = match loaded {
             Some(Loaded { value, ttl, tags }) => (Some(Arc::new(value)), ttl, tags),
             None => (None, Some(self.cache.policy.negative_ttl.unwrap_or_default()), Vec::new()),
@@ -170,7 +165,8 @@ where
         let answer = Answer::new(value.clone(), Outcome::Miss);
         let late = self.cache.inner.tags().stamps(tags.iter().map(MarkName::of_tag));
         let ttl = ttl.unwrap_or(self.cache.policy.ttl);
-        (answer, self.prepare_kept(value, ttl, late, leased, before).await)
+        let prepared = self.prepare_kept(value, ttl, late.clone(), leased, before).await;
+        Came { answer, late, prepared }
     }
 
     async fn prepare_kept(
@@ -203,7 +199,7 @@ where
         let inner = &self.cache.inner;
         let stamp = self.lead.stamp().clone();
         let Some(late) = late else { return Some(stamp) };
-        if inner.tags().ended_since(before.moment, late) {
+        if inner.tags().ended_since(before.moment, late).is_some() {
             inner.metrics.refused.add();
             return None;
         }
@@ -237,10 +233,7 @@ where
     pub(super) fn failed(self, error: Error) {
         let (inner, policy) = (&self.cache.inner, &self.cache.policy);
         let now = inner.store.now();
-        let alive = |entry: &Entry<V>| {
-            now < entry.served_until(policy).max(entry.fresh_until) && inner.is_trusted(entry)
-        };
-        let Some(mut entry) = self.old.clone().filter(alive) else {
+        let Some(mut entry) = self.old.clone().filter(|old| self.cache.serves(old)) else {
             return self.lead.land(Err(error));
         };
         tracing::warn!(cache = inner.config.name, %error, "the load failed; what is old is answered");
@@ -264,7 +257,7 @@ where
         load: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
         let store = &self.inner.store;
-        let deadline = Instant::now() + self.policy.hard_timeout;
+        let deadline = from_now(self.policy.hard_timeout);
         // A load within a load goes on with the permit of the outer one: waiting for another would be waiting for
         // itself. The semaphore is never closed.
         let _permit = if loading.is_within(store.id()) {
@@ -278,27 +271,5 @@ where
             Ok(Err(_)) => Err(Error::new(ErrorKind::Panicked, "")),
             Err(_) => Err(Error::new(ErrorKind::TimedOut, "")),
         }
-    }
-}
-
-// === impl Before ===
-
-impl Before {
-    /// Now. The marks are asked for only when they are to be written.
-    pub(super) async fn new<K, V>(inner: &Inner<K, V>, tags: Option<&Arc<TagStamps>>, writes: bool) -> Self
-    where
-        K: CacheKey,
-        V: Serialize + DeserializeOwned + Send + Sync + 'static,
-    {
-        let mut before = Self {
-            at: Instant::now(),
-            moment: inner.tags().moment(),
-            heard: inner.store.attachment().map(|_| inner.store.heard()),
-            marks: None,
-        };
-        if writes {
-            before.marks = inner.marks(tags).await;
-        }
-        before
     }
 }

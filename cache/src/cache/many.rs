@@ -6,27 +6,27 @@ use std::error::Error as StdError;
 use std::future::Future;
 use std::sync::Arc;
 
-use futures_util::future::{BoxFuture, Either, join_all, select};
+use futures_util::future::{Either, join_all, select};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tracing::Instrument;
 
 use crate::answer::Outcome;
 use crate::cache::Cache;
+use crate::cache::before::Before;
 use crate::cache::fetch::{Judged, Lease, Wanted};
-use crate::cache::load::{Before, Load, Prepared};
+use crate::cache::job::{Batch, batch};
+use crate::cache::load::{Load, Prepared};
 use crate::cache::loading::Loading;
 use crate::cache::read::{Look, gone};
 use crate::entry::Entry;
 use crate::envelope::Token;
-use crate::error::{Error, ErrorKind};
+use crate::epochs::Stamp;
+use crate::error::Error;
 use crate::flight::{Entered, Follower};
 use crate::key::CacheKey;
 use crate::loaded::Loaded;
 use crate::tier::{Filled, Slot, Taken};
-
-/// A load of many, whatever its types were.
-type Batch<K, V> = Box<dyn FnOnce(Vec<K>) -> BoxFuture<'static, Result<HashMap<K, Loaded<V>>, Error>> + Send>;
 
 /// One key that is to be loaded.
 struct Part<K: CacheKey, V> {
@@ -60,7 +60,7 @@ where
     ///
     /// # Cancel safety
     ///
-    /// When dropped, a load that began goes on and is kept.
+    /// When dropped, the question goes on, with its load, and the answers are kept.
     pub async fn get_many_or_load<F, Fut, L, E>(
         &self,
         keys: &[K],
@@ -116,7 +116,7 @@ where
             found.extend(missing.into_iter().map(one));
             return Ok(());
         }
-        // More than once only when who led is gone.
+        // More than once only when who led is gone, with its runtime.
         while !missing.is_empty() {
             let mut parts = Vec::new();
             let mut awaited = Vec::new();
@@ -176,7 +176,9 @@ where
         };
         let slot = inner.slot(&key);
         let stamp = inner.stamp(&slot.key, &self.policy);
-        match inner.flights.enter(&key, &stamp, |stamp| inner.epochs.is_current(stamp)) {
+        // Whom it follows it cannot leave, having loaded by then: only where no tag can have ended in between.
+        let is_current = |led: &Stamp| inner.is_trusted(led) && led.moment == stamp.moment;
+        match inner.flights.enter(&key, &stamp, is_current) {
             Entered::Follow(follower) => awaited.push(Awaited { key, follower, old, followed: true }),
             Entered::Lead(lead) => {
                 awaited.push(Awaited { key, follower: lead.follower(), old: old.clone(), followed: false });
@@ -260,9 +262,9 @@ where
         let mut token = None;
         for mut part in parts {
             let came = loaded.remove(&part.load.lead.key);
-            let (answer, prepared) = part.load.prepare(came, part.lease.is_some(), before).await;
+            let mut came = part.load.prepare(came, part.lease.is_some(), before).await;
             let mut written = None;
-            let entry = prepared.map(|Prepared { entry, sealed }| {
+            let entry = came.prepared.take().map(|Prepared { entry, sealed }| {
                 if let (Some((sealed, life)), Some(lease)) = (sealed, &mut part.lease) {
                     written = Some(writes.len());
                     token = Some(lease.token);
@@ -271,19 +273,19 @@ where
                 }
                 entry
             });
-            landing.push((part, answer, entry, written));
+            landing.push((part, came, entry, written));
         }
         let mut filled = Vec::new();
         if let Some(token) = token {
             filled = store.tier.fill_many(writes, token).await;
         }
         give_back(landing.iter_mut().filter_map(|(part, ..)| part.lease.as_mut())).await;
-        for (part, answer, mut entry, written) in landing {
+        for (part, came, mut entry, written) in landing {
             if written.and_then(|at| filled.get(at)) == Some(&Filled::Refused) {
                 self.inner.metrics.refused.add();
                 entry = None;
             }
-            part.load.land(answer, entry);
+            part.load.land(came, entry, before);
         }
     }
 }
@@ -298,24 +300,4 @@ async fn renewed<K: CacheKey, V>(parts: &[Part<K, V>]) -> Infallible {
 /// ORDER: all of them before anyone hears of the answer, so that who asks next finds them free.
 async fn give_back(leases: impl Iterator<Item = &mut Lease>) {
     join_all(leases.map(Lease::give_back)).await;
-}
-
-fn batch<K, V, F, Fut, L, E>(load: F) -> Batch<K, V>
-where
-    K: CacheKey,
-    V: 'static,
-    F: FnOnce(Vec<K>) -> Fut + Send + 'static,
-    Fut: Future<Output = Result<HashMap<K, L>, E>> + Send + 'static,
-    L: Into<Loaded<V>> + 'static,
-    E: Into<Box<dyn StdError + Send + Sync>>,
-{
-    Box::new(move |keys| {
-        // The closure itself may panic too, so it runs inside.
-        Box::pin(async move {
-            match load(keys).await {
-                Ok(loaded) => Ok(loaded.into_iter().map(|(key, loaded)| (key, loaded.into())).collect()),
-                Err(error) => Err(Error::with_source(ErrorKind::Load, "", error)),
-            }
-        })
-    })
 }

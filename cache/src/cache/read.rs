@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use crate::answer::{Answer, Outcome};
+use crate::cache::Cache;
 use crate::cache::fetch::{Fetched, Wanted};
+use crate::cache::job::Job;
 use crate::cache::load::Load;
 use crate::cache::loading::Loading;
-use crate::cache::{Cache, Job};
 use crate::entry::Entry;
 use crate::envelope::Held;
 use crate::error::{Error, ErrorKind};
@@ -27,6 +29,15 @@ pub(super) enum Look<V> {
     Old(Entry<V>),
     Nothing,
 }
+
+/// A question that its caller asks the tier. When the caller goes away, it goes on without: others may wait for it, some
+/// of whom cannot load, and callers without patience would never see anything kept.
+struct Asking<K, V>(Option<(Load<K, V>, Job<V>)>)
+where
+    K: CacheKey,
+    V: Serialize + DeserializeOwned + Send + Sync + 'static;
+
+// === impl Cache ===
 
 impl<K, V> Cache<K, V>
 where
@@ -135,8 +146,7 @@ where
                 return self.load_alone(job).await;
             }
             let stamp = inner.stamp(&slot.key, &self.policy);
-            let mut follower = match inner.flights.enter(key, &stamp, |stamp| inner.epochs.is_current(stamp))
-            {
+            let mut follower = match inner.flights.enter(key, &stamp, |stamp| inner.is_trusted(stamp)) {
                 Entered::Follow(mut follower) => {
                     match self.wait(&mut follower, old.as_ref()).await {
                         // Loaded by one for whom nothing is an answer.
@@ -152,19 +162,27 @@ where
                     }
                     continue;
                 }
-                // Between the look and here, another one may have ended.
-                Entered::Lead(_) if self.has_fresh(key, nothing) => continue,
                 Entered::Lead(lead) => {
+                    // Between the look and here, another one may have ended.
+                    if let Some(entry) = self.fresh(key, nothing) {
+                        inner.metrics.hits_memory.add();
+                        let answer = Answer::new(entry.value, Outcome::Hit);
+                        lead.land(Ok(answer.clone()));
+                        return Ok(answer);
+                    }
                     let Some(job) = job.take() else { return Err(gone()) };
                     let follower = lead.follower();
                     let wanted = Wanted { nothing, beyond: None };
-                    let mut load =
-                        Load { cache: self.clone(), lead, slot, wanted, old: old.clone(), loading };
+                    let load = Load { cache: self.clone(), lead, slot, wanted, old: old.clone(), loading };
                     if old.is_some() {
                         // Whoever has something to answer need not wait for the tier either.
                         inner.store.tasks.spawn(load.fetch_and_run(job));
                     } else {
-                        match self.fetch(&load.slot, &stamp, wanted).await {
+                        let slot = load.slot.clone();
+                        let mut asking = Asking(Some((load, job)));
+                        let fetched = self.fetch(&slot, &stamp, wanted).await;
+                        let Some((mut load, job)) = asking.0.take() else { return Err(gone()) };
+                        match fetched {
                             Fetched::Fresh(entry) => {
                                 inner.metrics.hits_shared.add();
                                 return load.found(entry, Outcome::Hit);
@@ -180,8 +198,12 @@ where
                     follower
                 }
             };
-            // The runtime shuts down, and this caller with it.
-            return self.wait(&mut follower, old.as_ref()).await.unwrap_or_else(|| Err(gone()));
+            // None: the runtime shuts down, and this caller with it.
+            let answer = self.wait(&mut follower, old.as_ref()).await.unwrap_or_else(|| Err(gone()));
+            if let Ok(Answer { outcome: Outcome::Hit, .. }) = &answer {
+                inner.metrics.hits_shared.add();
+            }
+            return answer;
         }
     }
 
@@ -196,14 +218,23 @@ where
         };
         match timeout(patience, follower.answer()).await {
             Ok(answer) => answer,
-            Err(_) => Some(Ok(Answer::new(old.value.clone(), Outcome::Stale))),
+            Err(_) if self.serves(old) => Some(Ok(Answer::new(old.value.clone(), Outcome::Stale))),
+            // It was ended meanwhile, or is too old by now.
+            Err(_) => follower.answer().await,
         }
+    }
+
+    /// Whether it may be answered, old as it is.
+    pub(super) fn serves(&self, old: &Entry<V>) -> bool {
+        let inner = &*self.inner;
+        let until = old.served_until(&self.policy).max(old.fresh_until);
+        inner.store.now() < until && inner.is_trusted(&old.stamp)
     }
 
     pub(super) fn look(&self, key: &K) -> Look<V> {
         let inner = &*self.inner;
         let Some(entry) = inner.memory.get(key) else { return Look::Nothing };
-        if !inner.is_trusted(&entry) {
+        if !inner.is_trusted(&entry.stamp) {
             return Look::Nothing;
         }
         let now = inner.store.now();
@@ -216,10 +247,12 @@ where
         if now < entry.served_until(&self.policy) { Look::Old(entry) } else { Look::Nothing }
     }
 
-    fn has_fresh(&self, key: &K, nothing: bool) -> bool {
+    fn fresh(&self, key: &K, nothing: bool) -> Option<Entry<V>> {
         match self.look(key) {
-            Look::Fresh(entry) | Look::Due(entry) => nothing || entry.value.is_some(),
-            Look::Old(_) | Look::Nothing => false,
+            Look::Fresh(entry) | Look::Due(entry) => {
+                Some(entry).filter(|entry| nothing || entry.value.is_some())
+            }
+            Look::Old(_) | Look::Nothing => None,
         }
     }
 
@@ -228,8 +261,7 @@ where
         let inner = &*self.inner;
         let slot = inner.slot(key);
         let stamp = inner.stamp(&slot.key, &self.policy);
-        if let Entered::Lead(lead) = inner.flights.enter(key, &stamp, |stamp| inner.epochs.is_current(stamp))
-        {
+        if let Entered::Lead(lead) = inner.flights.enter(key, &stamp, |stamp| inner.is_trusted(stamp)) {
             inner.metrics.refreshes.add();
             let wanted = Wanted { nothing: true, beyond: Some(entry.fresh_until) };
             let loading = Loading::current();
@@ -243,6 +275,23 @@ where
         self.inner.metrics.loads.add();
         let loaded = job().await?;
         Ok(Answer::new(loaded.map(|loaded| Arc::new(loaded.value)), Outcome::Miss))
+    }
+}
+
+// === impl Asking ===
+
+impl<K, V> Drop for Asking<K, V>
+where
+    K: CacheKey,
+    V: Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    fn drop(&mut self) {
+        if let Some((load, job)) = self.0.take()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            let store = Arc::clone(&load.cache.inner.store);
+            store.tasks.spawn_on(load.fetch_and_run(job), &runtime);
+        }
     }
 }
 

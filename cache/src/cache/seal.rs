@@ -132,8 +132,10 @@ where
         let own = (&self.mark, &self.epochs.cell, self.epochs.cell.epoch());
         let tags = tags.into_iter().flat_map(|tags| tags.iter()).map(|tag| (&tag.name, &tag.cell, tag.at));
         let names: Vec<(&MarkName, &Arc<Cell>, u64)> = std::iter::once(own).chain(tags).collect();
-        let known: Vec<Option<Mark>> =
-            names.iter().map(|(_, cell, _)| attachment.and_then(|at| cell.known(at))).collect();
+        let known: Vec<Option<Mark>> = names
+            .iter()
+            .map(|(_, cell, _)| attachment.and_then(|at| cell.known(at, self.known_life())))
+            .collect();
         let unknown: Vec<_> =
             names.iter().zip(&known).filter(|(_, mark)| mark.is_none()).map(|(name, _)| *name).collect();
         let mut asked = Vec::new();
@@ -156,6 +158,11 @@ where
             .zip(known)
             .map(|((name, ..), mark)| Some(((*name).clone(), mark.or_else(|| asked.next())?)))
             .collect()
+    }
+
+    /// How long a mark that is known is not read again: half of its life, and half of that of an ended one.
+    fn known_life(&self) -> Duration {
+        self.store.config.max_ttl.min(Duration::from_secs(12 * 60 * 60))
     }
 
     /// A mark lives longer than any entry that carries it; one that is lost takes its entries with it.

@@ -44,21 +44,23 @@ where
             return self.end(&key, &slot).await;
         };
         let weight = packed.weight;
-        // What ends the tags from here on ends the value.
+        // What ends the key or the tags from here on ends the value: it may have come to the tier after it.
         let tags = inner.tags().stamps(names);
+        let mut stamp = inner.epochs.stamp(&slot.key, tags.clone(), inner.store.now(), inner.tags().moment());
         if inner.store.tier.is_shared() {
             match inner.marks(tags.as_ref()).await {
                 Some(marks) => {
                     let (sealed, life) = inner.seal(packed, lives, marks);
                     inner.store.tier.put(&slot, sealed, life).await;
-                    // Again: what was read from the tier in between was old.
-                    self.end_here(&key, &slot);
                 }
                 // It is away, and told before it is read again. Memory has the value meanwhile.
-                None => self.end(&key, &slot).await,
+                None => inner.store.tier.end(&Ending::Key(slot.clone())).await,
             }
+            // Again: what was read from the tier in between was old.
+            inner.memory.remove(&key);
+            let Some(written) = inner.epochs.end_others(&slot.key, stamp) else { return };
+            stamp = written;
         }
-        let stamp = inner.epochs.stamp(&slot.key, tags);
         let entry = Entry::new(Some(value), lives, weight, stamp, &self.policy, inner.store.now());
         inner.keep(key, entry);
     }

@@ -25,7 +25,7 @@ async fn one_load_answers_all_who_ask_meanwhile(pair: Pair) {
     let loads = Loads::default();
     let (go, wait) = watch::channel(false);
     let ask = |n: usize| {
-        let node = if n % 2 == 0 { pair.a.clone() } else { pair.b.clone() };
+        let node = if n.is_multiple_of(2) { pair.a.clone() } else { pair.b.clone() };
         let (loads, mut wait) = (loads.clone(), wait.clone());
         tokio::spawn(async move {
             let load = move || async move {

@@ -40,8 +40,12 @@ impl Recent {
         self.ended = VecDeque::new();
     }
 
-    pub(crate) fn ended_since(&self, moment: u64, name: &MarkName) -> bool {
-        self.forgotten > moment
-            || self.ended.iter().rev().take_while(|(at, _)| *at > moment).any(|(_, ended)| ended == name)
+    /// The first time since then.
+    pub(crate) fn ended_since(&self, moment: u64, name: &MarkName) -> Option<u64> {
+        if self.forgotten > moment {
+            return Some(moment + 1);
+        }
+        let since = self.ended.partition_point(|(at, _)| *at <= moment);
+        self.ended.range(since..).find(|(_, ended)| ended == name).map(|(at, _)| *at)
     }
 }

@@ -64,10 +64,10 @@ impl Tags {
         self.lock().recent.moment()
     }
 
-    /// Whether one of these ended since, as far as is remembered; what is forgotten may have.
-    pub(crate) fn ended_since(&self, moment: u64, tags: &TagStamps) -> bool {
+    /// When one of these ended first since then, as far as is remembered; what is forgotten may have at once.
+    pub(crate) fn ended_since(&self, moment: u64, tags: &TagStamps) -> Option<u64> {
         let table = self.lock();
-        tags.iter().any(|tag| table.recent.ended_since(moment, &tag.name))
+        tags.iter().filter_map(|tag| table.recent.ended_since(moment, &tag.name)).min()
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {

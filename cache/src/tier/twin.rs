@@ -6,6 +6,7 @@ mod state;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -62,7 +63,25 @@ impl Twin {
         self.lock().weather(node, |weather| weather.lossy = true);
     }
 
-    /// Takes a cut or deaf node back.
+    /// From now on a node hears everything so much later, in order.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such node.
+    pub fn lag(&self, node: usize, by: Duration) {
+        self.lock().weather(node, |weather| weather.lag = by);
+    }
+
+    /// From now on what a node asks and is answered takes up to so long on each way, by chance.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such node.
+    pub fn slow(&self, node: usize, by: Duration) {
+        self.lock().weather(node, |weather| weather.slow = by);
+    }
+
+    /// Takes a cut or deaf node back; it stays as slow as it is.
     ///
     /// # Panics
     ///
@@ -75,6 +94,12 @@ impl Twin {
     /// Loses all data, as a Redis that is restarted without its file; nobody is told.
     pub fn restart_empty(&self) {
         self.lock().forget();
+    }
+
+    /// How long each value or lease has to live, and each mark, in ms.
+    #[cfg(test)]
+    pub(crate) fn lives(&self) -> [Vec<u64>; 2] {
+        self.lock().lives(self.now())
     }
 
     pub(crate) fn node(&self) -> Node {

@@ -6,6 +6,7 @@ mod joining;
 
 use chassis::Shell;
 use chassis::auth::Auth;
+use chassis::config::ConfigError;
 use tramline_cache::Store;
 use tramline_observability::health::Need;
 use tramline_session_sync::tickets::Tickets;

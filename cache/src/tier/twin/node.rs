@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, sleep_until};
 
 use crate::clock::millis;
 use crate::envelope::Token;
@@ -30,8 +30,15 @@ struct Ear<'a> {
     node: &'a Node,
     sky: watch::Receiver<Weather>,
     /// While it is attached.
-    feed: Option<(Numbers, mpsc::Receiver<Told>)>,
+    feed: Option<(Numbers, Feed)>,
     pings: Interval,
+}
+
+/// Messages as they arrive.
+struct Feed {
+    told: mpsc::Receiver<(Instant, Told)>,
+    /// Sent, and still on its way.
+    next: Option<(Instant, Told)>,
 }
 
 // === impl Node ===
@@ -164,25 +171,42 @@ impl Node {
 
     /// None when the node is cut off.
     async fn ask<T>(&self, question: impl FnOnce(&mut State, u64) -> T) -> Option<T> {
-        // Others come in between, as they do with a network.
-        tokio::task::yield_now().await;
-        let now = self.twin.now();
-        let mut state = self.twin.lock();
-        (!state.is_cut(self.id)).then(|| question(&mut state, now))
+        self.way().await;
+        let answer = {
+            let now = self.twin.now();
+            let mut state = self.twin.lock();
+            (!state.is_cut(self.id)).then(|| question(&mut state, now))
+        };
+        self.way().await;
+        answer
     }
 
     /// False when the node is cut off, and this is remembered.
     async fn tell(&self, ending: &Ending, write: impl FnOnce(&mut State, u64)) -> bool {
-        tokio::task::yield_now().await;
-        let now = self.twin.now();
-        let mut state = self.twin.lock();
-        let cut = state.is_cut(self.id);
-        if cut {
-            state.remember(self.id, ending.clone());
+        self.way().await;
+        let told = {
+            let now = self.twin.now();
+            let mut state = self.twin.lock();
+            let cut = state.is_cut(self.id);
+            if cut {
+                state.remember(self.id, ending.clone());
+            } else {
+                write(&mut state, now);
+            }
+            !cut
+        };
+        self.way().await;
+        told
+    }
+
+    /// One half of a trip. Others come in between, as they do with a network.
+    async fn way(&self) {
+        let slow = self.twin.lock().slowness(self.id);
+        if slow.is_zero() {
+            tokio::task::yield_now().await;
         } else {
-            write(&mut state, now);
+            sleep(slow.mul_f64(rand::random_range(0.0..=1.0))).await;
         }
-        !cut
     }
 }
 
@@ -197,7 +221,7 @@ impl fmt::Debug for Node {
 impl Ear<'_> {
     /// Until something is told, or found out.
     async fn listen(&mut self, hear: &(impl Fn(Heard) + Sync)) {
-        let Weather { cut, deaf, .. } = *self.sky.borrow_and_update();
+        let Weather { cut, deaf, lag, .. } = *self.sky.borrow_and_update();
         match &mut self.feed {
             Some(_) if cut => self.detach(hear),
             None if !cut && !deaf => self.attach(hear),
@@ -205,8 +229,8 @@ impl Ear<'_> {
                 // The twin lives as long as its nodes.
                 let _ = self.sky.changed().await;
             }
-            Some((numbers, told)) => tokio::select! {
-                Some(told) = told.recv() => self.told(told, hear),
+            Some((numbers, feed)) => tokio::select! {
+                Some(told) = feed.recv(lag) => self.told(told, hear),
                 _ = self.pings.tick() => {
                     let newest = self.node.twin.lock().newest();
                     if deaf || numbers.is_behind(newest) {
@@ -236,13 +260,32 @@ impl Ear<'_> {
         // ORDER: subscribed at the moment at which the newest is read, then told.
         let (newest, told) = self.node.twin.lock().subscribe(self.node.id);
         hear(Heard::Attached(newest));
-        self.feed = Some((Numbers::new(newest), told));
+        self.feed = Some((Numbers::new(newest), Feed { told, next: None }));
     }
 
     fn detach(&mut self, hear: &impl Fn(Heard)) {
         if self.feed.take().is_some() {
             hear(Heard::Detached);
         }
+    }
+}
+
+// === impl Feed ===
+
+impl Feed {
+    /// The next message, when this time has passed since it was sent.
+    ///
+    /// CANCEL SAFETY: what is on its way stays there.
+    async fn recv(&mut self, lag: Duration) -> Option<Told> {
+        if self.next.is_none() {
+            self.next = self.told.recv().await;
+        }
+        if let Some((sent, _)) = &self.next
+            && !lag.is_zero()
+        {
+            sleep_until(*sent + lag).await;
+        }
+        self.next.take().map(|(_, told)| told)
     }
 }
 

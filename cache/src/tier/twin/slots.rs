@@ -62,6 +62,12 @@ impl<K: Clone + Eq + Hash, V: Clone> Mortal<K, V> {
         }
     }
 
+    /// Of those that are not over.
+    #[cfg(test)]
+    pub(super) fn lives(&self, now: u64) -> Vec<u64> {
+        self.things.values().filter(|(_, dies)| now < *dies).map(|(_, dies)| dies - now).collect()
+    }
+
     pub(super) fn remove(&mut self, key: &K) {
         self.things.remove(key);
     }

@@ -1,8 +1,10 @@
 //! What the nodes share.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use crate::mark::{Mark, MarkName};
 use crate::tier::twin::slots::{Mortal, Slots};
@@ -23,7 +25,7 @@ struct Line {
     /// Told when it is back.
     pending: HashSet<Ending>,
     /// The other half is in a [`Node::listen`](super::Node::listen).
-    feeds: Vec<mpsc::Sender<Told>>,
+    feeds: Vec<mpsc::Sender<(Instant, Told)>>,
 }
 
 /// What reaches a node.
@@ -35,6 +37,10 @@ pub(super) struct Weather {
     pub(super) deaf: bool,
     /// The next message does not arrive.
     pub(super) lossy: bool,
+    /// Messages, so much later.
+    pub(super) lag: Duration,
+    /// Questions and answers, each up to so much later.
+    pub(super) slow: Duration,
 }
 
 #[derive(Clone, Debug)]
@@ -77,7 +83,10 @@ impl State {
         for ending in std::mem::take(&mut self.nodes[node].pending) {
             self.end(node, &ending, now);
         }
-        self.weather(node, |weather| *weather = Weather::default());
+        self.weather(node, |weather| {
+            let Weather { lag, slow, .. } = *weather;
+            *weather = Weather { lag, slow, ..Weather::default() };
+        });
     }
 
     pub(super) fn forget(&mut self) {
@@ -90,6 +99,15 @@ impl State {
         self.nodes[node].weather.borrow().cut
     }
 
+    pub(super) fn slowness(&self, node: usize) -> Duration {
+        self.nodes[node].weather.borrow().slow
+    }
+
+    #[cfg(test)]
+    pub(super) fn lives(&self, now: u64) -> [Vec<u64>; 2] {
+        [self.slots.lives(now), self.marks.lives(now)]
+    }
+
     pub(super) fn sky(&self, node: usize) -> watch::Receiver<Weather> {
         self.nodes[node].weather.subscribe()
     }
@@ -99,7 +117,7 @@ impl State {
     }
 
     /// The messages from now on.
-    pub(super) fn subscribe(&mut self, node: usize) -> (Mark, mpsc::Receiver<Told>) {
+    pub(super) fn subscribe(&mut self, node: usize) -> (Mark, mpsc::Receiver<(Instant, Told)>) {
         let (feed, told) = mpsc::channel(FEED);
         self.nodes[node].feeds.push(feed);
         (self.newest, told)
@@ -153,7 +171,7 @@ impl State {
 
     fn tell(&mut self, told: &Told) {
         for line in &mut self.nodes {
-            let Weather { cut, deaf, lossy } = *line.weather.borrow();
+            let Weather { cut, deaf, lossy, .. } = *line.weather.borrow();
             if cut || deaf {
                 continue;
             }
@@ -163,7 +181,10 @@ impl State {
             }
             // One that is full has lost this one, and finds out by the numbers.
             line.feeds.retain(|feed| {
-                !matches!(feed.try_send(told.clone()), Err(mpsc::error::TrySendError::Closed(_)))
+                !matches!(
+                    feed.try_send((Instant::now(), told.clone())),
+                    Err(mpsc::error::TrySendError::Closed(_))
+                )
             });
         }
     }

@@ -132,3 +132,32 @@ async fn it_ends_with_the_shutdown() {
     let heard = heard.into_inner().unwrap();
     assert!(matches!(heard[..], [Heard::Attached(_), Heard::Detached]), "{heard:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_behind_hears_everything_later_and_in_order() {
+    let (twin, a, b) = nodes();
+    let (mut ear, begin) = Ear::on(&b).await;
+    twin.lag(1, Duration::from_millis(100));
+    let sent = Instant::now();
+    for (n, mark) in ["x", "y", "z"].into_iter().enumerate() {
+        a.end(&Ending::Mark(name(mark))).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert_eq!(sent.elapsed().as_millis(), 10 * (n as u128 + 1));
+    }
+    for n in 1..=3 {
+        let Heard::Ended(_, mark) = ear.next().await else { unreachable!() };
+        assert_eq!((mark.number, sent.elapsed().as_millis()), (begin.number + n, 90 + 10 * u128::from(n)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_node_is_answered_later() {
+    let (twin, a, _) = nodes();
+    twin.slow(0, Duration::from_millis(100));
+    let begun = Instant::now();
+    for _ in 0..50 {
+        assert!(matches!(a.read(&slot()).await, Found::Nothing));
+    }
+    let took = begun.elapsed().as_millis();
+    assert!((3_000..8_000).contains(&took), "{took}");
+}

@@ -48,7 +48,11 @@ impl Parties {
         let (forwarder, token) = (self.forwarder.clone(), identity.token.clone());
         let asked = self.answers.get_or_load(&key, move || async move {
             // Only an answer is kept; a service that is away is asked again.
-            tokio::time::timeout(ASKED, ask(forwarder, payment, &token)).await.ok().flatten().ok_or("the payments service does not say")
+            tokio::time::timeout(ASKED, ask(forwarder, payment, &token))
+                .await
+                .ok()
+                .flatten()
+                .ok_or("the payments service does not say")
         });
         match asked.await {
             Ok(shown) if *shown => Access::Allowed,

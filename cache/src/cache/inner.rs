@@ -1,0 +1,99 @@
+//! What the handles of one cache share, and what its store tells it.
+
+use std::sync::{Arc, PoisonError, Weak};
+
+use crate::cache::Inner;
+use crate::clock::millis;
+use crate::entry::Entry;
+use crate::epochs::{Stamp, Tags};
+use crate::key::{CacheKey, written};
+use crate::mark::{Mark, MarkName};
+use crate::policy::Policy;
+use crate::stats::{CacheStats, Stats};
+use crate::store::Member;
+use crate::tier::Slot;
+
+impl<K: CacheKey, V: Send + Sync + 'static> Inner<K, V> {
+    pub(super) fn slot(&self, key: &K) -> Slot {
+        Slot { space: Arc::clone(&self.space), key: written(key).into() }
+    }
+
+    /// How everything stands now, for a question after `key`.
+    pub(super) fn stamp(&self, key: &str, policy: &Policy) -> Stamp {
+        let tags = self.store.tags.stamps(policy.tags.iter().map(MarkName::of_tag));
+        self.epochs.stamp(key, tags, self.store.now(), self.tags().moment())
+    }
+
+    /// Whether nothing ended what was asked for then, as far as can be known.
+    pub(super) fn is_trusted(&self, stamp: &Stamp) -> bool {
+        let detached_age = millis(self.store.config.detached_age);
+        self.epochs.is_current(stamp)
+            && (self.store.is_attached() || self.store.now().saturating_sub(stamp.at) < detached_age)
+    }
+
+    /// Into memory with it; false when it was ended meanwhile. What is dead on arrival need not arrive, least of all
+    /// over what is alive.
+    pub(super) fn keep(&self, key: K, entry: Entry<V>) -> bool {
+        let alive = self.epochs.is_current(&entry.stamp);
+        if alive {
+            self.memory.insert(key, entry);
+        }
+        alive
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        let Self { metrics, memory, .. } = self;
+        Stats {
+            hits_memory: metrics.hits_memory.get(),
+            hits_shared: metrics.hits_shared.get(),
+            misses: metrics.misses.get(),
+            stale: metrics.stale.get(),
+            loads: metrics.loads.get(),
+            refreshes: metrics.refreshes.get(),
+            followers: metrics.followers.get(),
+            load_errors: metrics.load_errors.get(),
+            refused: metrics.refused.get(),
+            unusable: metrics.unusable.get(),
+            lease_waits: metrics.lease_waits.get(),
+            invalidations: metrics.invalidations.get(),
+            read_bytes: metrics.read_bytes.get(),
+            written_bytes: metrics.written_bytes.get(),
+            entries: memory.len(),
+            weight: memory.weight(),
+        }
+    }
+
+    pub(super) fn tags(&self) -> &Tags {
+        &self.store.tags
+    }
+}
+
+impl<K: CacheKey, V: Send + Sync + 'static> Member for Inner<K, V> {
+    fn ended(&self, key: &str) {
+        self.metrics.invalidations.add();
+        self.epochs.end(key);
+    }
+
+    fn ended_all(&self, mark: Option<(Mark, u64)>) {
+        self.epochs.cell.end(mark);
+        self.memory.clear();
+    }
+
+    fn filled(&self, key: &str) {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(waiter) = waiting.get(key).and_then(Weak::upgrade) {
+            waiter.notify_waiters();
+        }
+    }
+
+    fn publish(&self) {
+        let small = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        self.metrics.publish();
+        self.metrics.weight.set(small(self.memory.weight()));
+        self.metrics.entries.set(small(self.memory.len()));
+    }
+
+    fn stats(&self) -> CacheStats {
+        CacheStats { name: self.config.name.clone(), version: self.config.version, stats: self.stats() }
+    }
+}

@@ -1,0 +1,70 @@
+//! What caches leave in the shared tier.
+
+use std::time::Duration;
+
+use rand::RngExt;
+use tokio::time::sleep;
+
+use crate::tier::twin::Twin;
+use crate::{Cache, CacheConfig, Clock, Error, Loaded, Policy, Refresh, Store, StoreConfig, Tag};
+
+const MAX: Duration = Duration::from_secs(4);
+
+async fn load(cache: &Cache<u64, u64>, key: u64, how: u32) -> Result<(), Error> {
+    let answer = move || async move {
+        sleep(Duration::from_millis(u64::from(how % 40))).await;
+        match how % 5 {
+            0 => Err(std::fmt::Error),
+            1 => Ok(None),
+            2 => Ok(Some(Loaded::new(key).with_tags([Tag::of("late")]))),
+            3 => Ok(Some(Loaded::new(key).with_ttl(Duration::from_secs(u64::MAX)))),
+            _ => Ok(Some(Loaded::new(key).with_ttl(Duration::from_nanos(1)))),
+        }
+    };
+    cache.get_or_find(&key, answer).await.map(drop)
+}
+
+/// Whatever is done, nothing lies there without an end, nor with one that is later than allowed.
+#[tokio::test(start_paused = true)]
+async fn all_that_lies_in_the_tier_has_a_life_that_ends() {
+    let twin = Twin::new();
+    let mut config = StoreConfig::default();
+    (config.clock, config.max_ttl, config.lease_life) = (Clock::tokio(), MAX, Duration::from_millis(500));
+    let stores = [Store::twin(&twin, config.clone()), Store::twin(&twin, config)];
+    let caches: Vec<Cache<u64, u64>> =
+        stores.iter().map(|store| store.cache(CacheConfig::new("numbers")).unwrap()).collect();
+    let mut longest = [0, 0];
+    for _ in 0..2_000 {
+        let mut random = rand::rng();
+        let mut policy = Policy::new(Duration::from_millis(random.random_range(0..10_000)));
+        let maybe =
+            |most: u64| Some(Duration::from_millis(rand::random_range(0..=most))).filter(|_| rand::random());
+        policy.negative_ttl = maybe(10_000);
+        policy.stale_for = maybe(10_000);
+        policy.soft_timeout = maybe(50);
+        policy.tags = [Tag::of("one"), Tag::of("two")][..random.random_range(0..3)].to_vec();
+        if random.random() {
+            policy.refresh = Refresh::At(0.3);
+        }
+        let node = random.random_range(0..2);
+        let cache = caches[node].with_policy(policy).unwrap();
+        let (key, how) = (random.random_range(0..10), random.random());
+        match random.random_range(0..10) {
+            0..6 => drop(load(&cache, key, how).await),
+            6 => cache.set(&key, key).await,
+            7 => cache.invalidate(&key).await,
+            8 => stores[node].invalidate_tag(&Tag::of("one")).await,
+            _ => cache.invalidate_all().await,
+        }
+        for (lives, longest) in twin.lives().into_iter().zip(&mut longest) {
+            assert!(lives.iter().all(|life| *life > 0));
+            *longest = lives.into_iter().fold(*longest, u64::max);
+        }
+        sleep(Duration::from_millis(u64::from(how % 300))).await;
+    }
+    let [slots, marks] = longest;
+    let [max, day] = [MAX, Duration::from_secs(24 * 60 * 60)].map(crate::clock::millis);
+    assert!((max - 100..=max).contains(&slots), "{slots}");
+    // One that was ended says so for a day.
+    assert!((2 * max..=day).contains(&marks), "{marks}");
+}

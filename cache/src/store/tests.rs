@@ -1,0 +1,53 @@
+//! The order in which a store takes up what it hears.
+
+use std::sync::mpsc;
+
+use super::*;
+use crate::stats::Stats;
+use crate::tier::Heard;
+
+/// Tells how the store stands whenever everything ended.
+struct Watch {
+    store: Weak<Shared>,
+    seen: mpsc::Sender<(bool, Option<u64>, Mark)>,
+}
+
+impl Member for Watch {
+    fn ended(&self, _: &str) {}
+
+    fn ended_all(&self, _: Option<(Mark, u64)>) {
+        let store = self.store.upgrade().unwrap();
+        self.seen.send((store.is_attached(), store.attachment(), store.heard())).unwrap();
+    }
+
+    fn filled(&self, _: &str) {}
+
+    fn publish(&self) {}
+
+    fn stats(&self) -> CacheStats {
+        CacheStats { name: String::new(), version: 1, stats: Stats::default() }
+    }
+}
+
+/// Others read while this one hears: nothing may be trusted before all that is old has ended.
+#[tokio::test]
+async fn memory_is_forgotten_before_anything_is_trusted() {
+    let Store(store) = Store::twin(&crate::tier::twin::Twin::new(), StoreConfig::default());
+    let (seen, told) = mpsc::channel();
+    let watch: Arc<dyn Member> = Arc::new(Watch { store: Arc::downgrade(&store), seen });
+    store.members().insert("watch.1".into(), Arc::downgrade(&watch));
+    let mark = |number| Mark { incarnation: 1, number };
+
+    store.hear(Heard::Attached(mark(7)));
+    assert_eq!(told.try_recv().unwrap(), (false, None, mark(7)));
+    let first = store.attachment().unwrap();
+    // What a load reads from here on is of another attachment, and nothing of the first is known in it.
+    store.hear(Heard::Ended(Ending::All, mark(8)));
+    assert_eq!(told.try_recv().unwrap(), (true, Some(first + 1), mark(8)));
+
+    store.hear(Heard::Detached);
+    assert_eq!((store.attachment(), told.try_recv().is_err()), (None, true));
+    store.hear(Heard::Attached(mark(9)));
+    assert_eq!(told.try_recv().unwrap(), (false, None, mark(9)));
+    assert_eq!(store.attachment(), Some(first + 2));
+}

@@ -1,0 +1,159 @@
+//! No read is older than it may be.
+//!
+//! Three nodes share a twin whose network is slow and breaks; tasks on each of them ask for rows of a table that changes,
+//! and tell the caches. What a node has ended itself it never answers again; what another has ended, not after the lag of
+//! the feed, or `detached_age` and the time to notice when the feed is broken. All in paused time, and by chance:
+//! `TRAMLINE_CACHE_SEED` repeats one choice of chances, up to the order of what happens in one millisecond;
+//! `TRAMLINE_CACHE_SEEDS` says how many are tried.
+
+mod source;
+mod weather;
+mod worker;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{Either, select, try_join_all};
+use rand::RngExt;
+use tokio::time::{Instant, sleep};
+use tramline_cache::{Cache, CacheConfig, Policy, Refresh};
+
+use crate::linear::source::{Seen, Source};
+use crate::linear::weather::{Kind, Weather};
+use crate::linear::worker::{Worker, random, tagged};
+use crate::support::Nodes;
+
+const NODES: usize = 3;
+const WORKERS: usize = 4;
+const TURNS: usize = 250;
+const ROWS: u64 = 9;
+const DETACHED_AGE: Duration = Duration::from_millis(800);
+
+/// What is the same for all tasks of a run.
+#[derive(Clone, Copy)]
+struct Plan {
+    loads_fail: bool,
+    load: Duration,
+    pause: Duration,
+    /// The longest that anything may be kept.
+    age: Duration,
+}
+
+#[test]
+fn no_read_is_older_than_it_may_be() {
+    let number = |name| std::env::var(name).ok().map(|number| number.parse::<u64>().expect("a number"));
+    let seeds: Vec<u64> = match number("TRAMLINE_CACHE_SEED") {
+        Some(seed) => vec![seed],
+        None => {
+            let many = number("TRAMLINE_CACHE_SEEDS").unwrap_or(SEEDS);
+            (0..many).map(|_| rand::random_range(0..1_000_000)).collect()
+        }
+    };
+    for seed in seeds {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        if let Err(wrong) = runtime.unwrap().block_on(run(seed)) {
+            panic!("TRAMLINE_CACHE_SEED={seed}: {wrong}");
+        }
+    }
+}
+
+/// A third of a second each.
+const SEEDS: u64 = 10;
+
+async fn run(seed: u64) -> Result<(), String> {
+    let mut chance = random(seed, 0);
+    let mut up_to = |most: u64| Duration::from_millis(chance.random_range(0..=most));
+    let nodes = Nodes::new(NODES, |config| {
+        config.detached_age = DETACHED_AGE;
+        config.max_ttl = Duration::from_secs(20);
+        config.lease_life = Duration::from_millis(300);
+        config.lease_wait = Duration::from_millis(400);
+    })
+    .await;
+    let lags: Vec<Duration> = (0..NODES).map(|_| up_to(25)).collect();
+    for (node, lag) in lags.iter().enumerate() {
+        nodes.twin.lag(node, *lag);
+        nodes.twin.slow(node, up_to(8));
+    }
+    let policies = [policy(&mut up_to), policy(&mut up_to)];
+    let longest = |policy: &Policy| policy.ttl + policy.stale_for.unwrap_or_default();
+    let plan = Plan {
+        loads_fail: seed % 3 == 0,
+        load: up_to(60) + Duration::from_millis(1),
+        pause: up_to(80) + Duration::from_millis(5),
+        age: policies.iter().map(longest).max().unwrap() + HARD * 2,
+    };
+    let source = Arc::new(Source::new(ROWS, Weather::new(lags, DETACHED_AGE)));
+    let mut workers = Vec::new();
+    for (node, store) in nodes.stores.iter().enumerate() {
+        let cache: Cache<u64, Seen> = store.cache(CacheConfig::new("rows")).unwrap();
+        let with_tags = |policy: &Policy| {
+            let mut with_tags = policy.clone();
+            with_tags.tags = vec![tagged()];
+            [policy, &with_tags].map(|policy| cache.with_policy(policy.clone()).unwrap())
+        };
+        let caches: Vec<_> = policies.iter().map(with_tags).collect();
+        for _ in 0..WORKERS {
+            let (random, source) = (random(seed, workers.len() + 10), Arc::clone(&source));
+            let worker = Worker { node, store: store.clone(), caches: caches.clone(), source, plan, random };
+            workers.push(worker);
+        }
+    }
+    let working =
+        try_join_all(workers.into_iter().map(|worker| async {
+            tokio::spawn(worker.run(TURNS)).await.map_err(|panic| panic.to_string())?
+        }));
+    let breaking = futures_util::future::join_all((0..NODES).map(|node| storm(&nodes, &source, node, seed)));
+    match select(Box::pin(working), Box::pin(breaking)).await {
+        Either::Left((done, _)) => done.map(drop),
+        Either::Right((never, _)) => unreachable!("{never:?}"),
+    }
+}
+
+const HARD: Duration = Duration::from_millis(600);
+
+fn policy(up_to: &mut impl FnMut(u64) -> Duration) -> Policy {
+    let mut policy = Policy::new(up_to(4_000) + Duration::from_millis(20));
+    let mut maybe = |most: u64| Some(up_to(most)).filter(|some| some.as_millis() % 2 == 0);
+    policy.negative_ttl = maybe(2_000);
+    policy.stale_for = maybe(3_000);
+    policy.soft_timeout = maybe(40);
+    if maybe(1).is_some() {
+        policy.refresh = if maybe(1).is_some() { Refresh::At(0.3) } else { Refresh::Early(4.0) };
+    }
+    policy.retry_after = up_to(300);
+    policy.hard_timeout = HARD;
+    policy
+}
+
+/// Breaks what connects one node, again and again.
+async fn storm(nodes: &Nodes, source: &Source, node: usize, seed: u64) -> std::convert::Infallible {
+    let mut random = random(seed, node + 100);
+    let (twin, weather) = (&nodes.twin, &source.weather);
+    loop {
+        sleep(Duration::from_millis(random.random_range(100..4_000))).await;
+        match random.random_range(0..10) {
+            0..3 => {
+                weather.begin(node, Kind::Cut);
+                twin.cut(node);
+            }
+            3..6 => {
+                weather.begin(node, Kind::Deaf);
+                twin.deafen(node);
+            }
+            6..9 => {
+                weather.begin(node, Kind::Lossy);
+                twin.lose_one(node);
+                continue;
+            }
+            _ => {
+                twin.restart_empty();
+                continue;
+            }
+        }
+        let calm = Instant::now() + Duration::from_millis(random.random_range(1..5_000));
+        tokio::time::sleep_until(calm).await;
+        twin.heal(node);
+        weather.heal(node);
+    }
+}

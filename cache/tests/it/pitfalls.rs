@@ -1,0 +1,13 @@
+//! What broke other caches, each of it once: races, stampedes, floods and leaks. In paused time, or by a clock that the
+//! test moves.
+
+mod ages;
+mod bounds;
+mod cancelled;
+mod late_fills;
+mod leases;
+mod many_nodes;
+mod nothing;
+mod refreshing;
+mod stale;
+mod unreadable;

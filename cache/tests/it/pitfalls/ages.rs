@@ -1,0 +1,125 @@
+//! How old an answer may be, and by which clock.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tramline_cache::{Clock, Store, StoreConfig};
+
+use crate::support::{Nodes, key, load, policy, text, texts};
+
+/// A herd that was filled together does not expire together, and nothing lives longer than was promised.
+#[tokio::test]
+async fn lives_are_spread_and_never_longer_than_said() {
+    let clock = Clock::manual();
+    let mut config = StoreConfig::default();
+    config.clock = clock.clone();
+    let mut spread = policy(Duration::from_secs(100));
+    spread.jitter = 0.5;
+    let cache = texts(&Store::memory(config), &spread);
+    for n in 0..1_000 {
+        load(&cache, &key(n), "x").await;
+    }
+    let alive = || (0..1_000).filter(|n| cache.peek(&key(n)).is_some()).count();
+    clock.advance(Duration::from_secs(50) - Duration::from_millis(1));
+    assert_eq!(alive(), 1_000);
+    clock.advance(Duration::from_secs(25));
+    assert!((350..650).contains(&alive()), "{}", alive());
+    clock.advance(Duration::from_secs(25) + Duration::from_millis(1));
+    assert_eq!(alive(), 0);
+}
+
+/// A value's age is the tier's: neither a node whose clock is elsewhere nor a copy in memory makes it younger.
+#[tokio::test(start_paused = true)]
+async fn a_node_whose_clock_is_elsewhere_keeps_nothing_for_longer() {
+    let mut nodes = Nodes::new(1, |_| {}).await;
+    let elsewhere = Clock::manual();
+    elsewhere.advance(Duration::from_secs(1_000_000));
+    nodes.join(|config| config.clock = elsewhere.clone()).await;
+    let [a, b] = &nodes.texts(&policy(Duration::from_secs(10)))[..] else { unreachable!() };
+    assert_eq!(load(a, "one", "old").await, "old");
+    assert_eq!(load(a, "two", "old").await, "old");
+    sleep(Duration::from_secs(9)).await;
+    assert_eq!(load(b, "one", "new").await, "old");
+    // A second is left of it, by b's own clock.
+    elsewhere.advance(Duration::from_millis(999));
+    assert_eq!(text(b.peek(&key("one"))), Some("old"));
+    elsewhere.advance(Duration::from_millis(2));
+    assert_eq!(b.peek(&key("one")), None);
+    sleep(Duration::from_millis(1_001)).await;
+    // b's clock stood; the tier's went on.
+    assert_eq!(b.get(&key("two")).await, None);
+    assert_eq!(load(b, "two", "new").await, "new");
+}
+
+/// A node that hears nothing, without a word, answers what another ended for `detached_age` and the time to notice.
+#[tokio::test(start_paused = true)]
+async fn a_deaf_node_answers_nothing_that_is_older_than_it_may_be() {
+    let nodes = Nodes::new(2, |config| config.detached_age = Duration::from_secs(3)).await;
+    let [a, b] = &nodes.texts(&policy(Duration::from_secs(600)))[..] else { unreachable!() };
+    assert_eq!(load(b, "one", "old").await, "old");
+    nodes.twin.deafen(1);
+    a.invalidate(&key("one")).await;
+    assert_eq!(load(b, "one", "new").await, "old", "it cannot know");
+    sleep(Duration::from_secs(3) + Duration::from_millis(2_100)).await;
+    assert!(!nodes.stores[1].stats().attached, "it noticed");
+    assert_eq!(b.peek(&key("one")), None);
+    assert_eq!(load(b, "one", "new").await, "new");
+    // It goes on: what is in memory is trusted for a while.
+    assert_eq!(load(b, "one", "newer").await, "new");
+    a.invalidate(&key("one")).await;
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(load(b, "one", "newer").await, "newer");
+    nodes.twin.heal(1);
+    sleep(Duration::from_millis(1)).await;
+    assert!(nodes.stores[1].stats().attached);
+    assert_eq!(b.peek(&key("one")), None, "something may have been missed");
+}
+
+/// What a slow load read is as old as its beginning, however late it came.
+#[tokio::test(start_paused = true)]
+async fn what_a_slow_load_brought_is_as_old_as_its_beginning() {
+    let nodes = Nodes::new(2, |config| config.detached_age = Duration::from_secs(3)).await;
+    let [a, b] = &nodes.texts(&policy(Duration::from_secs(600)))[..] else { unreachable!() };
+    nodes.twin.cut(1);
+    let held = crate::support::Held::begin(b, "one").await;
+    sleep(Duration::from_millis(2_500)).await;
+    a.invalidate(&key("one")).await;
+    assert_eq!(held.end(Ok("old")).await.unwrap(), "old");
+    assert_eq!(text(b.peek(&key("one"))), Some("old"));
+    sleep(Duration::from_millis(501)).await;
+    assert_eq!(b.peek(&key("one")), None);
+}
+
+/// What ends a tag of one's own is known before the feed says so, also when older endings of others come in between.
+#[tokio::test(start_paused = true)]
+async fn a_feed_that_is_behind_does_not_bring_back_what_a_node_ended_itself() {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let tag = tramline_cache::Tag::of("tag");
+    let mut tagged = policy(Duration::from_secs(600));
+    tagged.tags = vec![tag.clone()];
+    let [a, b] = &nodes.texts(&tagged)[..] else { unreachable!() };
+    nodes.twin.lag(0, Duration::from_millis(100));
+    nodes.stores[1].invalidate_tag(&tag).await;
+    // After the other's ending, which a has not heard, and before its own.
+    b.set(&key("one"), "old".to_owned()).await;
+    sleep(Duration::from_millis(50)).await;
+    nodes.stores[0].invalidate_tag(&tag).await;
+    for after in 0..200 {
+        assert_eq!(a.get(&key("one")).await, None, "{after} ms after it");
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// Whoever stops to listen, in whatever way, knows that it hears nothing.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_runs_no_more_trusts_memory_only_so_long() {
+    let mut nodes = Nodes::new(2, |config| config.detached_age = Duration::from_secs(3)).await;
+    let [a, b] = &nodes.texts(&policy(Duration::from_secs(600)))[..] else { unreachable!() };
+    assert_eq!(load(b, "one", "old").await, "old");
+    nodes.stop(1).await;
+    assert!(!nodes.stores[1].stats().attached);
+    a.invalidate(&key("one")).await;
+    assert_eq!(load(b, "one", "new").await, "old");
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(load(b, "one", "new").await, "new");
+}

@@ -1,0 +1,179 @@
+//! What is bounded.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::{Instant, sleep};
+use tramline_cache::{CacheConfig, ErrorKind, Loaded, Policy, Store, Tag};
+
+use crate::support::{Count, Held, Nodes, Texts, in_tokio_time, key, load, policy, text, texts};
+
+const LONG: Duration = Duration::from_secs(60);
+
+fn cache(change: impl FnOnce(&mut CacheConfig)) -> Texts {
+    let mut config = CacheConfig::new("texts");
+    config.policy = policy(LONG);
+    change(&mut config);
+    Store::memory(in_tokio_time()).cache(config).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_is_bounded_by_weight() {
+    let cache = cache(|config| config.max_weight = 1_000_000);
+    for n in 0..500 {
+        let value = "x".repeat(10_000);
+        cache.set(&key(n), value).await;
+        assert!(cache.stats().weight <= 1_000_000);
+    }
+    let entries = cache.stats().entries;
+    assert!((50..100).contains(&entries), "{entries}");
+    assert!(cache.peek(&key(499)).is_some() || entries > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_is_bounded_by_number() {
+    let cache = cache(|config| config.max_entries = 100);
+    for n in 0..2_000 {
+        load(&cache, &key(n), "x").await;
+    }
+    let entries = cache.stats().entries;
+    assert!((50..=100).contains(&entries), "{entries}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_loads_than_may_run_wait() {
+    let mut config = in_tokio_time();
+    config.max_loads = 3;
+    let store = Store::memory(config);
+    let cache = texts(&store, &policy(LONG));
+    let (running, most) = (Count::default(), Arc::new(std::sync::atomic::AtomicUsize::new(0)));
+    let asked = (0..12).map(|n| {
+        let (cache, running, most) = (cache.clone(), running.clone(), Arc::clone(&most));
+        async move {
+            let load = move || async move {
+                most.fetch_max(running.add(), std::sync::atomic::Ordering::SeqCst);
+                sleep(Duration::from_millis(100)).await;
+                running.remove();
+                Ok::<_, std::fmt::Error>("x".to_owned())
+            };
+            cache.get_or_load(&key(n), load).await.unwrap();
+        }
+    });
+    let begun = Instant::now();
+    join_all(asked).await;
+    assert_eq!(most.load(std::sync::atomic::Ordering::SeqCst), 3);
+    assert_eq!(begun.elapsed().as_millis(), 400);
+    assert_eq!(store.stats().loading, 0);
+}
+
+/// Who waits for too many others gives up as if its own load had taken too long.
+#[tokio::test(start_paused = true)]
+async fn waiting_for_other_loads_is_a_part_of_the_time_that_a_load_may_take() {
+    let mut config = in_tokio_time();
+    config.max_loads = 1;
+    let store = Store::memory(config);
+    let mut hasty = policy(LONG);
+    hasty.hard_timeout = Duration::from_secs(1);
+    let cache = texts(&store, &hasty);
+    let patient = cache.with_policy(policy(LONG)).unwrap();
+    let held = Held::begin(&patient, "one").await;
+    let begun = Instant::now();
+    let error = crate::support::fail(&cache, "two").await.unwrap_err();
+    assert_eq!((error.kind(), begun.elapsed()), (ErrorKind::TimedOut, Duration::from_secs(1)));
+    assert_eq!(held.end(Ok("x")).await.unwrap(), "x");
+    assert_eq!(load(&cache, "two", "y").await, "y");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_has_no_more_tags_than_can_be_looked_at() {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let [a, b] = &nodes.texts(&policy(LONG))[..] else { unreachable!() };
+    let tags = |many: usize| (0..many).map(|n| Tag::new("tag", &key(n))).collect::<Vec<_>>();
+    let mut policy = Policy::new(LONG);
+    policy.tags = tags(17);
+    assert_eq!(a.with_policy(policy.clone()).unwrap_err().kind(), ErrorKind::Config);
+    policy.tags = tags(16);
+    let full = a.with_policy(policy).unwrap();
+    let tagged = |many: usize| {
+        move || async move { Ok::<_, std::fmt::Error>(Loaded::new("x".to_owned()).with_tags(tags(many))) }
+    };
+    // As many as may be, by the policy or by the load.
+    assert_eq!(load(&full, "full", "x").await, "x");
+    assert_eq!(text(b.get(&key("full")).await), Some("x"));
+    a.get_or_load(&key("late"), tagged(16)).await.unwrap();
+    assert_eq!(text(a.peek(&key("late"))), Some("x"));
+    // One more: it is answered, and kept nowhere.
+    for (cache, many) in [(a, 17), (&full, 1)] {
+        let unusable = a.stats().unusable;
+        cache.get_or_load(&key("more"), tagged(many)).await.unwrap();
+        for node in [a, b] {
+            assert_eq!(node.get(&key("more")).await, None);
+        }
+        assert_eq!(a.stats().unusable, unusable + 1);
+    }
+    // What cannot be kept ends what was there.
+    a.set(&key("set"), "x".to_owned()).await;
+    a.set(&key("set"), Loaded::new("y".to_owned()).with_tags(tags(17))).await;
+    for node in [a, b] {
+        assert_eq!(node.get(&key("set")).await, None);
+    }
+}
+
+/// Whoever wants no bound says so by the longest time there is.
+#[tokio::test(start_paused = true)]
+async fn times_without_end_are_no_trouble() {
+    let nodes = Nodes::new(2, |config| {
+        config.max_ttl = Duration::MAX;
+        config.lease_wait = Duration::MAX;
+        config.lease_life = Duration::MAX;
+        config.detached_age = Duration::MAX;
+    })
+    .await;
+    let mut endless = policy(Duration::MAX);
+    endless.hard_timeout = Duration::MAX;
+    endless.stale_for = Some(Duration::MAX);
+    endless.soft_timeout = Some(Duration::MAX);
+    endless.negative_ttl = Some(Duration::MAX);
+    endless.retry_after = Duration::MAX;
+    let [a, b] = &nodes.texts(&endless)[..] else { unreachable!() };
+    let held = Held::begin(a, "one").await;
+    let waiting = tokio::spawn({
+        let b = b.clone();
+        async move { load(&b, "one", "b").await }
+    });
+    sleep(Duration::from_secs(3_600)).await;
+    assert_eq!(held.end(Ok("a")).await.unwrap(), "a");
+    assert_eq!(waiting.await.unwrap(), "a");
+    sleep(Duration::from_secs(3_600)).await;
+    assert_eq!(text(b.get(&key("one")).await), Some("a"));
+    // Over a value that stays to be read.
+    endless.ttl = Duration::from_secs(1);
+    let [a, b] = [a, b].map(|node| node.with_policy(endless.clone()).unwrap());
+    assert_eq!(load(&a, "two", "old").await, "old");
+    sleep(Duration::from_secs(1)).await;
+    let held = Held::begin(&a, "two").await;
+    sleep(Duration::from_secs(3_600)).await;
+    assert_eq!(load(&b, "two", "b").await, "old");
+    assert_eq!(held.end(Ok("new")).await.unwrap(), "new");
+}
+
+/// No time at all is odd, and does no harm.
+#[tokio::test(start_paused = true)]
+async fn no_time_at_all_is_no_trouble() {
+    let nodes = Nodes::new(2, |config| {
+        config.lease_wait = Duration::ZERO;
+        config.lease_life = Duration::ZERO;
+        config.detached_age = Duration::ZERO;
+    })
+    .await;
+    let mut hasty = policy(LONG);
+    hasty.retry_after = Duration::ZERO;
+    hasty.stale_for = Some(Duration::ZERO);
+    let [a, b] = &nodes.texts(&hasty)[..] else { unreachable!() };
+    let held = Held::begin(a, "one").await;
+    sleep(Duration::from_millis(10)).await;
+    assert_eq!(load(b, "one", "b").await, "b");
+    assert_eq!(held.end(Ok("a")).await.unwrap(), "a");
+    assert_eq!(load(a, "one", "other").await, "b");
+}

@@ -1,0 +1,146 @@
+//! What was read before an ending must not stay, neither in the shared tier nor in memory.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tramline_cache::{Loaded, Tag};
+
+use crate::support::{Held, Nodes, key, load, policy, text};
+
+const LONG: Duration = Duration::from_secs(60);
+
+#[tokio::test(start_paused = true)]
+async fn a_load_that_read_before_an_ending_fills_nothing() {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let [a, b] = &nodes.texts(&policy(LONG))[..] else { unreachable!() };
+    // It has read, then the row changes and the value is ended, then it ends.
+    let held = Held::begin(a, "one").await;
+    b.invalidate(&key("one")).await;
+    assert_eq!(held.end(Ok("old")).await.unwrap(), "old", "who asked before may get it");
+    for node in [a, b] {
+        assert_eq!(node.get(&key("one")).await, None);
+    }
+    assert_eq!(a.stats().refused, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_load_that_read_before_a_write_does_not_undo_it() {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let [a, b] = &nodes.texts(&policy(LONG))[..] else { unreachable!() };
+    for (name, writer) in [("by-another", b), ("by-itself", a)] {
+        let held = Held::begin(a, name).await;
+        writer.set(&key(name), "new".to_owned()).await;
+        assert_eq!(held.end(Ok("old")).await.unwrap(), "old");
+        for node in [a, b] {
+            assert_eq!(text(node.get(&key(name)).await), Some("new"), "{name}");
+        }
+    }
+}
+
+/// The tier's answer is on its way while the value is ended: memory must not take it.
+#[tokio::test(start_paused = true)]
+async fn an_answer_of_the_tier_that_was_ended_on_its_way_does_not_stay() {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let [a, b] = &nodes.texts(&policy(LONG))[..] else { unreachable!() };
+    nodes.twin.slow(0, Duration::from_millis(40));
+    for round in 0..60 {
+        let name = key(round);
+        assert_eq!(load(b, &name, "old").await, "old");
+        let reading = tokio::spawn({
+            let (a, name) = (a.clone(), name.clone());
+            async move {
+                if round % 2 == 0 { drop(a.get(&name).await) } else { drop(load(&a, &name, "new").await) }
+            }
+        });
+        sleep(Duration::from_millis(round)).await;
+        b.invalidate(&name).await;
+        reading.await.unwrap();
+        sleep(Duration::from_millis(100)).await;
+        assert_ne!(text(a.peek(&name)), Some("old"), "round {round}");
+    }
+}
+
+/// What another node writes between a write's arrival in the tier and the answer to it is the newer of the two.
+#[tokio::test(start_paused = true)]
+async fn a_write_that_was_overtaken_on_its_way_back_does_not_stay() {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let [a, b] = &nodes.texts(&policy(LONG))[..] else { unreachable!() };
+    nodes.twin.slow(0, Duration::from_millis(40));
+    for round in 0..40 {
+        let name = key(round);
+        let writing = tokio::spawn({
+            let (a, name) = (a.clone(), name.clone());
+            async move { a.set(&name, "old".to_owned()).await }
+        });
+        crate::support::until_async(async || text(b.get(&name).await) == Some("old")).await;
+        match round % 2 {
+            0 => b.set(&name, "new".to_owned()).await,
+            _ => b.invalidate(&name).await,
+        }
+        writing.await.unwrap();
+        sleep(Duration::from_millis(1)).await;
+        assert_ne!(text(a.peek(&name)), Some("old"), "round {round}");
+        assert_eq!(load(a, &name, "new").await, "new", "round {round}");
+    }
+}
+
+/// The same on one node: the writes come to the tier in one order, and their answers in another.
+#[tokio::test(start_paused = true)]
+async fn two_writes_of_one_node_leave_what_the_tier_has() {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let [a, b] = &nodes.texts(&policy(LONG))[..] else { unreachable!() };
+    nodes.twin.slow(0, Duration::from_millis(40));
+    for round in 0..40 {
+        let name = key(round);
+        let write = |value: &'static str| {
+            let (a, name) = (a.clone(), name.clone());
+            async move { a.set(&name, value.to_owned()).await }
+        };
+        futures_util::future::join(write("one"), write("two")).await;
+        sleep(Duration::from_millis(1)).await;
+        let there = text(b.get(&name).await);
+        assert!(there.is_some());
+        assert_eq!(text(a.get(&name).await), there, "round {round}");
+    }
+}
+
+/// A load says at its end which tags its answer has. Who asked after one of them had ended does not get that answer.
+#[tokio::test(start_paused = true)]
+async fn who_asks_after_a_tag_ended_does_not_get_a_load_that_brings_the_tag() {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let [a, b] = &nodes.texts(&policy(LONG))[..] else { unreachable!() };
+    let late = Tag::of("late");
+    let answer = {
+        let late = late.clone();
+        move |value: &'static str| {
+            let late = late.clone();
+            move || async move {
+                sleep(Duration::from_millis(100)).await;
+                Ok::<_, std::fmt::Error>(Loaded::new(value.to_owned()).with_tags([late]))
+            }
+        }
+    };
+    for round in 0..4 {
+        let name = key(round);
+        let first = tokio::spawn({
+            let (a, name, answer) = (a.clone(), name.clone(), answer.clone());
+            async move { a.get_or_load(&name, answer("old")).await.unwrap() }
+        });
+        sleep(Duration::from_millis(50)).await;
+        nodes.stores[round % 2].invalidate_tag(&late).await;
+        // Heard by now.
+        sleep(Duration::from_millis(1)).await;
+        let node = if round < 2 { a } else { b };
+        let (alone, many) = tokio::join!(node.get_or_load(&name, answer("new")), async {
+            let new = answer("new");
+            let load = move |keys: Vec<String>| async move {
+                let new = new().await?;
+                Ok::<_, std::fmt::Error>(keys.into_iter().map(|key| (key, new.clone())).collect())
+            };
+            node.get_many_or_load(&[name.clone()], load).await
+        });
+        assert_eq!((alone.unwrap().as_str(), many.unwrap()[&name].as_str()), ("new", "new"), "round {round}");
+        assert_eq!(first.await.unwrap().as_str(), "old", "who asked before may get it");
+        assert_eq!(load(a, &name, "newer").await, "new");
+    }
+}

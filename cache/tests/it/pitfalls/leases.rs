@@ -1,0 +1,65 @@
+//! A lease is given back by who holds it, and by nobody else.
+
+use std::time::Duration;
+
+use crate::support::{Held, Nodes, fail, key, load, policy, text};
+
+/// A holder that lost its lease, and comes to its end while another holds it.
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_was_lost_is_not_given_back_nor_used() {
+    for ends_well in [true, false] {
+        let nodes = Nodes::new(3, |config| {
+            config.lease_life = Duration::from_secs(1);
+            config.lease_wait = Duration::from_secs(30);
+        })
+        .await;
+        let [a, b, c] = &nodes.texts(&policy(Duration::from_secs(60)))[..] else { unreachable!() };
+        let lost = Held::begin(a, "one").await;
+        nodes.twin.cut(0);
+        let held = Held::begin(b, "one").await;
+        nodes.twin.heal(0);
+        let waiting = tokio::spawn({
+            let c = c.clone();
+            async move { load(&c, "one", "of c").await }
+        });
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let _ = lost.end(if ends_well { Ok("of a") } else { Err(std::fmt::Error) }).await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert!(!waiting.is_finished(), "b has it, and renews it");
+        assert_eq!(held.end(Ok("of b")).await.unwrap(), "of b");
+        assert_eq!(waiting.await.unwrap(), "of b");
+        assert_eq!(text(a.get(&key("one")).await), Some("of b"));
+    }
+}
+
+/// A load that fails leaves the key to the next one at once, on every node.
+#[tokio::test(start_paused = true)]
+async fn a_load_that_fails_gives_its_lease_back() {
+    let nodes = Nodes::new(2, |config| config.lease_life = Duration::from_secs(60)).await;
+    let [a, b] = &nodes.texts(&policy(Duration::from_secs(60)))[..] else { unreachable!() };
+    let begun = tokio::time::Instant::now();
+    assert!(fail(a, "one").await.is_err());
+    assert_eq!(load(b, "one", "b").await, "b");
+    assert!(begun.elapsed() < Duration::from_millis(5));
+    assert_eq!(b.stats().lease_waits, 0);
+}
+
+/// Marks are forgotten by the tier when nobody asks for them; a node that knows them asks in time.
+#[tokio::test(start_paused = true)]
+async fn nodes_agree_for_longer_than_marks_live() {
+    let mut nodes = Nodes::new(2, |config| config.max_ttl = Duration::from_secs(10)).await;
+    let [a, b] = &nodes.texts(&policy(Duration::from_secs(10)))[..] else { unreachable!() };
+    for n in 0..60 {
+        assert_eq!(load(a, &key(n), "a").await, "a");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(load(b, &key(n), "b").await, "a", "{n}");
+        if n % 20 == 19 {
+            // One that knows nothing yet.
+            nodes.join(|config| config.max_ttl = Duration::from_secs(10)).await;
+            let c = &crate::support::texts(nodes.stores.last().unwrap(), &policy(Duration::from_secs(10)));
+            assert_eq!(load(c, &key(n), "c").await, "a", "{n}");
+            assert_eq!(load(c, &key(format!("c{n}")), "c").await, "c");
+            assert_eq!(load(a, &key(format!("c{n}")), "a").await, "c", "{n}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! One load for all nodes.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::{Instant, sleep};
+
+use crate::support::{Count, Held, Nodes, Texts, key, load, policy};
+
+async fn stampede(caches: &[Texts], each: usize, takes: Duration) -> usize {
+    let loads = Count::default();
+    let ask = |n: usize| {
+        let (cache, loads) = (caches[n % caches.len()].clone(), loads.clone());
+        tokio::spawn(async move {
+            let load = move || async move {
+                let many = loads.add();
+                sleep(takes).await;
+                Ok::<_, std::fmt::Error>(many.to_string())
+            };
+            cache.get_or_load(&key("one"), load).await.map(|value| (*value).clone())
+        })
+    };
+    for answer in join_all((0..each * caches.len()).map(ask)).await {
+        assert_eq!(answer.unwrap().unwrap(), "1");
+    }
+    loads.get()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_who_ask_on_four_nodes_are_one_load() {
+    let nodes = Nodes::new(4, |_| {}).await;
+    let caches = nodes.texts(&policy(Duration::from_secs(60)));
+    assert_eq!(stampede(&caches, 250, Duration::from_millis(200)).await, 1);
+    let loads: u64 = caches.iter().map(|cache| cache.stats().loads).sum();
+    assert_eq!(loads, 1);
+}
+
+/// The lease is renewed for as long as the load runs.
+#[tokio::test(start_paused = true)]
+async fn a_load_that_takes_longer_than_a_lease_lives_is_still_the_only_one() {
+    let nodes = Nodes::new(4, |config| {
+        config.lease_life = Duration::from_millis(300);
+        config.lease_wait = Duration::from_secs(20);
+    })
+    .await;
+    let caches = nodes.texts(&policy(Duration::from_secs(60)));
+    assert_eq!(stampede(&caches, 25, Duration::from_secs(5)).await, 1);
+}
+
+/// Whoever waits is not told, and asks again now and then.
+#[tokio::test(start_paused = true)]
+async fn a_node_that_hears_nothing_still_waits_for_the_load_of_another() {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let caches = nodes.texts(&policy(Duration::from_secs(60)));
+    nodes.twin.deafen(1);
+    assert_eq!(stampede(&caches, 10, Duration::from_millis(700)).await, 1);
+}
+
+/// A process that died with a lease is waited for as long as that lives, and not longer.
+#[tokio::test(start_paused = true)]
+async fn the_lease_of_a_dead_node_ends_by_itself() {
+    let nodes = Nodes::new(3, |config| {
+        config.lease_life = Duration::from_secs(3);
+        config.lease_wait = Duration::from_secs(60);
+    })
+    .await;
+    let caches = nodes.texts(&policy(Duration::from_secs(60)));
+    let dead = Held::begin(&caches[0], "one").await;
+    nodes.twin.cut(0);
+    let begun = Instant::now();
+    assert_eq!(stampede(&caches[1..], 50, Duration::from_millis(50)).await, 1);
+    let took = begun.elapsed();
+    assert!((3_000..3_400).contains(&took.as_millis()), "{took:?}");
+    // It was not dead after all, and what it brings is late.
+    nodes.twin.heal(0);
+    assert_eq!(dead.end(Ok("of the dead")).await.unwrap(), "of the dead");
+    for cache in &caches {
+        assert_eq!(load(cache, "one", "anew").await, "1");
+    }
+}
+
+/// Nobody waits for ever for one who holds a lease and renews it.
+#[tokio::test(start_paused = true)]
+async fn another_nodes_load_is_waited_for_only_so_long() {
+    let nodes = Nodes::new(2, |config| config.lease_wait = Duration::from_millis(500)).await;
+    let [a, b] = &nodes.texts(&policy(Duration::from_secs(60)))[..] else { unreachable!() };
+    let held = Held::begin(a, "one").await;
+    let begun = Instant::now();
+    assert_eq!(load(b, "one", "b").await, "b");
+    assert!((500..620).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+    assert_eq!((b.stats().lease_waits, b.stats().loads), (1, 1));
+    // The lease was not b's, so it has the value for itself.
+    assert_eq!(held.end(Ok("a")).await.unwrap(), "a");
+    assert_eq!(load(b, "one", "other").await, "b");
+    assert_eq!(load(a, "one", "other").await, "a");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_that_does_not_load_neither_waits_nor_takes_a_lease() {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let [a, b] = &nodes.texts(&policy(Duration::from_secs(60)))[..] else { unreachable!() };
+    let begun = Instant::now();
+    assert_eq!(b.get(&key("one")).await, None);
+    let held = Held::begin(a, "one").await;
+    for node in [a, b] {
+        assert_eq!(node.get(&key("one")).await, None);
+        assert_eq!(node.peek(&key("one")), None);
+    }
+    assert!(begun.elapsed() < Duration::from_millis(10), "{:?}", begun.elapsed());
+    assert_eq!(held.end(Ok("a")).await.unwrap(), "a");
+    assert_eq!(b.get(&key("one")).await.unwrap().as_str(), "a");
+}

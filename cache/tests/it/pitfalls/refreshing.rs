@@ -1,0 +1,73 @@
+//! What is loaded anew before its end.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::{Instant, sleep};
+use tramline_cache::Refresh;
+
+use crate::support::{Count, Nodes, Texts, fail, key, load, policy, text};
+
+/// Everyone asks all the time, on all nodes; answers how long anyone waited at most.
+async fn asked(caches: &[Texts], span: Duration, loads: &Count) -> Duration {
+    let end = Instant::now() + span;
+    let asking = caches.iter().cycle().take(caches.len() * 5).map(|cache| async move {
+        let mut waited = Duration::ZERO;
+        while Instant::now() < end {
+            let begun = Instant::now();
+            let loads = loads.clone();
+            let load = move || async move {
+                let many = loads.add();
+                sleep(Duration::from_millis(50)).await;
+                Ok::<_, std::fmt::Error>(many.to_string())
+            };
+            cache.get_or_load(&key("one"), load).await.unwrap();
+            waited = waited.max(begun.elapsed());
+            sleep(Duration::from_millis(7)).await;
+        }
+        waited
+    });
+    join_all(asking).await.into_iter().max().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_is_one_load_for_all_nodes_and_nobody_waits_for_it() {
+    for refresh in [Refresh::At(0.8), Refresh::Early(1.0)] {
+        let nodes = Nodes::new(3, |_| {}).await;
+        let mut eager = policy(Duration::from_secs(10));
+        eager.refresh = refresh;
+        let caches = nodes.texts(&eager);
+        let loads = Count::default();
+        assert_eq!(load(&caches[0], "warm", "up").await, "up");
+        asked(&caches, Duration::from_millis(100), &loads).await;
+        assert_eq!(loads.get(), 1);
+        // Nine seconds more: its end is not reached, and it is loaded anew once by one of them, if at all.
+        let waited = asked(&caches, Duration::from_millis(9_700), &loads).await;
+        assert_eq!(waited, Duration::ZERO, "{refresh:?}");
+        let waited = asked(&caches, Duration::from_millis(500), &loads).await;
+        assert_eq!((waited, loads.get()), (Duration::ZERO, 2), "{refresh:?}");
+        let refreshed: u64 = caches.iter().map(|cache| cache.stats().loads).sum();
+        assert_eq!(refreshed, 3);
+    }
+}
+
+/// A refresh that fails costs nobody anything, and is not tried again at once.
+#[tokio::test(start_paused = true)]
+async fn a_refresh_that_fails_is_not_tried_again_at_once() {
+    let nodes = Nodes::new(1, |_| {}).await;
+    let mut eager = policy(Duration::from_secs(10));
+    eager.refresh = Refresh::At(0.5);
+    eager.retry_after = Duration::from_secs(2);
+    let [a] = &nodes.texts(&eager)[..] else { unreachable!() };
+    assert_eq!(load(a, "one", "old").await, "old");
+    sleep(Duration::from_secs(6)).await;
+    for _ in 0..100 {
+        assert_eq!(fail(a, "one").await.unwrap(), "old");
+        sleep(Duration::from_millis(15)).await;
+    }
+    assert_eq!((a.stats().refreshes, a.stats().load_errors), (1, 1));
+    sleep(Duration::from_millis(600)).await;
+    assert_eq!(load(a, "one", "new").await, "old");
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(text(a.peek(&key("one"))), Some("new"));
+}

@@ -1,0 +1,153 @@
+//! What is old, and when it is answered all the same.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tramline_cache::{Outcome, Policy, Refresh, Tag};
+
+use crate::support::{Held, Nodes, Texts, fail, key, load, policy, text};
+
+const TTL: Duration = Duration::from_secs(1);
+
+fn lenient() -> Policy {
+    let mut lenient = policy(TTL);
+    lenient.stale_for = Some(Duration::from_secs(10));
+    lenient.retry_after = Duration::from_millis(500);
+    lenient
+}
+
+async fn old(cache: &Texts, name: &str) {
+    assert_eq!(load(cache, name, "old").await, "old");
+    sleep(TTL).await;
+    assert_eq!(cache.peek(&key(name)), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_load_is_waited_for_only_so_long_and_goes_on() {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let mut soft = lenient();
+    soft.soft_timeout = Some(Duration::from_millis(50));
+    let [a, b] = &nodes.texts(&soft)[..] else { unreachable!() };
+    old(a, "one").await;
+    let begun = Instant::now();
+    let slow = || async {
+        sleep(Duration::from_millis(300)).await;
+        Ok::<_, std::fmt::Error>(Some("new".to_owned()))
+    };
+    let answer = a.answer(&key("one"), slow).await.unwrap();
+    assert_eq!((answer.outcome, text(answer.value)), (Outcome::Stale, Some("old")));
+    assert_eq!(begun.elapsed(), Duration::from_millis(50));
+    sleep(Duration::from_millis(251)).await;
+    for node in [a, b] {
+        assert_eq!(text(node.get(&key("one")).await), Some("new"));
+    }
+    // One that is quick enough is waited for.
+    sleep(TTL).await;
+    assert_eq!(load(a, "one", "newer").await, "newer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_load_that_failed_is_not_tried_again_at_once_and_old_is_not_for_ever() {
+    let nodes = Nodes::new(1, |_| {}).await;
+    let [a] = &nodes.texts(&lenient())[..] else { unreachable!() };
+    old(a, "one").await;
+    for _ in 0..100 {
+        assert_eq!(fail(a, "one").await.unwrap(), "old");
+        sleep(Duration::from_millis(49)).await;
+    }
+    // Five seconds, a try every half of one.
+    assert!((9..=11).contains(&a.stats().load_errors), "{}", a.stats().load_errors);
+    sleep(Duration::from_millis(5_101)).await;
+    assert!(fail(a, "one").await.is_err(), "too old");
+    assert_eq!(load(a, "one", "new").await, "new");
+}
+
+/// By key, by tag and as a whole; on the node itself at once, and on another once it heard of it.
+#[tokio::test(start_paused = true)]
+async fn what_was_ended_is_never_answered_as_old() {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let tag = Tag::of("tag");
+    let mut tagged = lenient();
+    tagged.tags = vec![tag.clone()];
+    let [a, b] = &nodes.texts(&tagged)[..] else { unreachable!() };
+    for round in 0..6 {
+        let name = key(round);
+        old(a, &name).await;
+        assert_eq!(fail(b, &name).await.unwrap(), "old", "from the tier");
+        let (cache, store) = if round % 2 == 0 { (a, &nodes.stores[0]) } else { (b, &nodes.stores[1]) };
+        match round / 2 {
+            0 => cache.invalidate(&name).await,
+            1 => store.invalidate_tag(&tag).await,
+            _ => cache.invalidate_all().await,
+        }
+        sleep(Duration::from_millis(1)).await;
+        for node in [a, b] {
+            assert!(fail(node, &name).await.is_err(), "round {round}");
+        }
+    }
+}
+
+/// Someone waits for a load, ready to take what is old, while that is ended, or becomes too old.
+#[tokio::test(start_paused = true)]
+async fn what_ends_while_a_load_is_waited_for_is_not_answered() {
+    let nodes = Nodes::new(1, |_| {}).await;
+    let mut soft = lenient();
+    soft.soft_timeout = Some(Duration::from_secs(2));
+    soft.stale_for = Some(Duration::from_secs(1));
+    let [a] = &nodes.texts(&soft)[..] else { unreachable!() };
+    for ended in [true, false] {
+        old(a, "one").await;
+        let held = Held::begin(a, "one").await;
+        sleep(Duration::from_millis(500)).await;
+        if ended {
+            a.invalidate(&key("one")).await;
+        }
+        // The soft timeout is over.
+        sleep(Duration::from_millis(1_501)).await;
+        assert_eq!(held.end(Ok("new")).await.unwrap(), "new", "ended: {ended}");
+        a.invalidate(&key("one")).await;
+    }
+}
+
+/// One cache by several policies: each handle answers by its own.
+#[tokio::test(start_paused = true)]
+async fn handles_of_one_cache_go_by_their_own_policies() {
+    let nodes = Nodes::new(1, |_| {}).await;
+    let [a] = &nodes.texts(&lenient())[..] else { unreachable!() };
+    let strict = a.with_policy(policy(TTL)).unwrap();
+    let mut eager = policy(TTL);
+    eager.refresh = Refresh::At(0.0);
+    let eager = a.with_policy(eager).unwrap();
+    let mut short = policy(Duration::from_millis(100));
+    short.tags = vec![Tag::of("short")];
+    let short = a.with_policy(short).unwrap();
+    // What is old for one is an error for the other.
+    old(a, "one").await;
+    assert!(fail(&strict, "one").await.is_err());
+    assert_eq!(fail(a, "one").await.unwrap(), "old");
+    // What one keeps the others find, with the life and the tags of who kept it.
+    assert_eq!(load(&short, "two", "short").await, "short");
+    assert_eq!(load(a, "two", "other").await, "short");
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!(load(a, "two", "longer").await, "longer");
+    nodes.stores[0].invalidate_tag(&Tag::of("short")).await;
+    assert_eq!(text(a.peek(&key("two"))), Some("longer"));
+    assert_eq!(load(&short, "three", "short").await, "short");
+    nodes.stores[0].invalidate_tag(&Tag::of("short")).await;
+    assert_eq!(a.peek(&key("three")), None);
+    // What one loads anew is new for all.
+    assert_eq!(load(&eager, "four", "1").await, "1");
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!(load(&eager, "four", "2").await, "1");
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(load(&strict, "four", "3").await, "2");
+    // A policy that cannot be used is refused.
+    for wrong in [
+        |policy: &mut Policy| policy.jitter = 1.1,
+        |policy: &mut Policy| policy.hard_timeout = Duration::ZERO,
+    ] {
+        let mut policy = Policy::default();
+        wrong(&mut policy);
+        assert!(a.with_policy(policy).is_err());
+    }
+}

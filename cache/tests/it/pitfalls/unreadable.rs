@@ -1,0 +1,94 @@
+//! Values that someone else wrote, and that cannot be read here.
+
+use std::time::Duration;
+
+use tramline_cache::{Cache, CacheConfig, CacheKey, Codec, Store};
+
+use crate::support::{Nodes, policy};
+
+fn cache<V>(store: &Store, change: impl FnOnce(&mut CacheConfig)) -> Cache<u64, V>
+where
+    V: serde::Serialize + serde::de::DeserializeOwned + Send + Sync + 'static,
+{
+    let mut config = CacheConfig::new("values");
+    config.policy = policy(Duration::from_secs(60));
+    change(&mut config);
+    store.cache(config).unwrap()
+}
+
+async fn load<K: CacheKey, V>(cache: &Cache<K, V>, key: K, value: V) -> V
+where
+    V: serde::Serialize + serde::de::DeserializeOwned + Clone + Send + Sync + 'static,
+{
+    (*cache.get_or_load(&key, || async { Ok::<_, std::fmt::Error>(value) }).await.unwrap()).clone()
+}
+
+/// Another type: a miss that is counted, and what cannot be read goes.
+#[tokio::test(start_paused = true)]
+async fn another_type_is_a_miss() {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let texts: Cache<u64, String> = cache(&nodes.stores[0], |_| {});
+    let numbers: Cache<u64, u64> = cache(&nodes.stores[1], |_| {});
+    for key in 0..3 {
+        assert_eq!(load(&texts, key, "text".to_owned()).await, "text");
+    }
+    assert_eq!(load(&numbers, 0, 7).await, 7);
+    assert_eq!(numbers.get(&1).await, None);
+    let many =
+        |keys: Vec<u64>| async { Ok::<_, std::fmt::Error>(keys.into_iter().map(|key| (key, 9)).collect()) };
+    assert_eq!(*numbers.get_many_or_load(&[2], many).await.unwrap()[&2], 9);
+    assert_eq!((numbers.stats().unusable, numbers.stats().loads), (3, 2));
+    // What was loaded alone was written over it; what cannot be read is not there any more.
+    drop(texts);
+    let again: Cache<u64, u64> = cache(&nodes.stores[0], |_| {});
+    assert_eq!(again.get(&0).await.as_deref(), Some(&7));
+    assert_eq!(again.get(&1).await, None);
+    assert_eq!(again.stats().unusable, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_codec_is_a_miss() {
+    let nodes = Nodes::new(3, |_| {}).await;
+    let json: Cache<u64, String> = cache(&nodes.stores[0], |_| {});
+    let packed: Cache<u64, String> = cache(&nodes.stores[1], |config| config.codec = Codec::MessagePack);
+    let small: Cache<u64, String> = cache(&nodes.stores[2], |config| config.codec = Codec::Postcard);
+    assert_eq!(load(&json, 1, "json".to_owned()).await, "json");
+    assert_eq!(load(&packed, 1, "packed".to_owned()).await, "packed");
+    assert_eq!(load(&small, 1, "small".to_owned()).await, "small");
+    assert_eq!((packed.stats().unusable, small.stats().unusable), (1, 1));
+}
+
+/// Two versions run beside each other, as in a deployment that rolls.
+#[tokio::test(start_paused = true)]
+async fn another_version_is_another_cache() {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let [old, beside]: [Cache<u64, String>; 2] = [0, 1].map(|node| cache(&nodes.stores[node], |_| {}));
+    let new: Cache<u64, u64> = cache(&nodes.stores[1], |config| config.version = 2);
+    assert_eq!(load(&old, 1, "old".to_owned()).await, "old");
+    assert_eq!(load(&new, 1, 2).await, 2);
+    assert_eq!(load(&beside, 1, "other".to_owned()).await, "old");
+    new.invalidate_all().await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(beside.peek(&1).as_deref().map(String::as_str), Some("old"));
+    assert_eq!(new.get(&1).await, None);
+    assert_eq!((old.stats().unusable, new.stats().unusable), (0, 0));
+}
+
+/// Compressed by one, small to the other: the codec says nothing about it, the envelope does.
+#[tokio::test(start_paused = true)]
+async fn large_values_come_back_whatever_is_compressed() {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let packs: Cache<u64, String> = cache(&nodes.stores[0], |config| config.compress_from = Some(100));
+    let plain: Cache<u64, String> = cache(&nodes.stores[1], |config| config.compress_from = None);
+    let large = "large ".repeat(10_000);
+    assert_eq!(load(&packs, 1, large.clone()).await, large);
+    assert_eq!(load(&plain, 1, String::new()).await, large);
+    assert_eq!(load(&plain, 2, large.clone()).await, large);
+    assert_eq!(load(&packs, 2, String::new()).await, large);
+    assert!(packs.stats().written_bytes < 2_000 && plain.stats().written_bytes > 60_000);
+    // More than this node takes is not for it.
+    drop(plain);
+    let short: Cache<u64, String> = cache(&nodes.stores[1], |config| config.max_value = 1_000);
+    assert_eq!(short.get(&1).await, None);
+    assert_eq!(short.stats().unusable, 1);
+}
