@@ -129,7 +129,8 @@ impl Rooms {
     /// Takes connections of this node out of a room, whoever put them in; says how many were there or on their way.
     ///
     /// They get nothing more of the room that is published after the return, and their clients are told (`unsubscribed`,
-    /// `forbidden`). A client may ask for the room again, and then the authority decides.
+    /// `forbidden`). A client may ask for the room again, and then the authority decides; one that its token names is
+    /// back with the next token. Until a token's end there is [`revoke`](Self::revoke).
     #[allow(clippy::must_use_candidate, reason = "the effect is the point, the number is news")]
     pub fn leave(&self, target: &Target, room: &RoomId) -> usize {
         let node = &self.node;

@@ -141,7 +141,7 @@ impl Rooms {
     /// Takes rights back before their tokens' end, on all nodes: of a session, of a user, or to a room.
     ///
     /// Connections of such tokens end at once (4009), and whoever comes with one is refused (`TOKEN_REVOKED`) until the
-    /// revocation's end. One about a room takes the members out of it, whoever put them in; they are told
+    /// revocation's end. Which ones these are: [`Revocation`]. One about a room takes the members out of it, whoever put them in; they are told
     /// (`unsubscribed`, `forbidden`) and get nothing more that is published after the return. Until the revocation's
     /// end a token of before does not get in again, and the authority is not even asked; with a newer token it is.
     ///

@@ -63,8 +63,9 @@ pub(crate) struct Conn {
     metrics: Arc<Metrics>,
 }
 
-/// Who put a connection into a room.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// Who put a connection into a room. Of several the last one in this order counts: what the client asked for, its token
+/// may end, and what its token names, the application may keep.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Membership {
     /// The client asked for it.
     Requested,
@@ -159,8 +160,11 @@ impl Conn {
         self.metrics.drop_frames(dropped);
     }
 
-    /// Queues a frame that nobody asked for and that has no number.
+    /// Queues a frame that nobody asked for and that has no number; none before the welcome, which comes first.
     pub(crate) fn notice(&self, text: &Text) {
+        if !self.heart.is_welcomed() {
+            return;
+        }
         let dropped = self.outbox(|outbox| outbox.notice(text));
         self.metrics.drop_frames(dropped);
     }

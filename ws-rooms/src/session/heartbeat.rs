@@ -89,6 +89,10 @@ impl Heart {
         self.welcomed.store(true, Ordering::Relaxed);
     }
 
+    pub(crate) fn is_welcomed(&self) -> bool {
+        self.welcomed.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn read(&self) {
         self.last_sign.store(self.now(), Ordering::Relaxed);
     }
@@ -183,7 +187,7 @@ pub(super) fn check(conn: &Conn, config: &HeartbeatConfig) {
         conn.close(Close { reason: "lifetime".into(), ..Close::DRAIN }.with_retry_after(delay));
         return;
     }
-    let may_speak = heart.welcomed.load(Ordering::Relaxed);
+    let may_speak = heart.is_welcomed();
     if may_speak
         && now + millis(config.expiry_notice) >= expires
         && !heart.noticed.swap(true, Ordering::Relaxed)

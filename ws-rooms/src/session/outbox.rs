@@ -270,6 +270,11 @@ impl Outbox {
         taken > 0
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_holding(&self) -> bool {
+        !self.holds.is_empty()
+    }
+
     fn append(&mut self, queued: Queued) {
         self.count(&queued);
         self.queue.push_back(queued);

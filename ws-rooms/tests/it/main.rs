@@ -22,6 +22,7 @@ mod heartbeat;
 mod http;
 mod limits;
 mod no_holes;
+mod places;
 mod presence;
 mod recovery;
 mod refusals;

@@ -33,6 +33,8 @@ async fn a_session_does_not_come_back_before_its_tokens_have_ended() {
     rooms.revoke(Revocation::session("s1", until(60))).await.unwrap();
     assert_eq!(ended.rest().await.1, Some(4009));
     assert_eq!(answer(&rooms, "ada/customer/s1").await, "TOKEN_REVOKED");
+    // Nor does one help that says it was issued later.
+    assert_eq!(answer(&rooms, "ada/customer/s1/900/0").await, "TOKEN_REVOKED");
     assert_eq!(answer(&rooms, "ada/customer/s2").await, "welcome");
     // A renewal is no way around it.
     other.send(json!({"type": "auth", "token": "ada/customer/s1"})).await;
@@ -57,6 +59,20 @@ async fn a_token_that_is_newer_is_good() {
     assert_eq!(answer(&rooms, "ada/customer/s2/900/0").await, "welcome");
     newer.quiet().await;
     renewed.quiet().await;
+}
+
+/// Another role: the session goes on with its next token.
+#[tokio::test(start_paused = true)]
+async fn a_session_that_goes_on_has_its_new_tokens() {
+    let rooms = node();
+    let mut older = Peer::connect(&rooms, "ada/admin/s1/900/20").await;
+    rooms.revoke(Revocation::session("s1", until(600)).renewable()).await.unwrap();
+    assert_eq!(older.rest().await.1, Some(4201));
+    assert_eq!(answer(&rooms, "ada/admin/s1/900/20").await, "TOKEN_EXPIRED");
+    let mut newer = Peer::connect(&rooms, "ada/customer/s1/900/0").await;
+    // A token of before does not get in by the back door either.
+    newer.send(json!({"type": "auth", "token": "ada/admin/s1/900/20"})).await;
+    assert_eq!(newer.rest().await.1, Some(4201));
 }
 
 /// The token was found good, then it was revoked, then its connection would be registered.

@@ -100,7 +100,7 @@ fn revocation(event: &Event, life: Duration) -> Option<Revocation> {
             let SessionRevoked { session_id, reason, at, .. } = event.data().ok()?;
             // Another role ends the tokens and not the sign-in, see `has_another_role`.
             let ended = !matches!(reason, RevokeReason::Role);
-            ended.then(|| Revocation::session(session_id.to_string(), until(at)).at(until(at)))
+            ended.then(|| Revocation::session(session_id.to_string(), until(at)))
         }
         UserDeleted::TYPE => {
             let UserDeleted { user_id, deleted_at: at, .. } = event.data().ok()?;
