@@ -25,6 +25,8 @@ pub(crate) struct Heart {
     /// When something last came from the peer, or a full socket could be written to because the peer had read.
     last_sign: AtomicU64,
     last_write: AtomicU64,
+    /// Since when a message has come in part.
+    part_since: AtomicU64,
     /// When the last protocol ping went out.
     last_ping: AtomicU64,
     /// Since when the socket has taken nothing of what waits.
@@ -52,6 +54,7 @@ impl Heart {
             over: None,
             last_sign: AtomicU64::new(0),
             last_write: AtomicU64::new(0),
+            part_since: AtomicU64::new(0),
             last_ping: AtomicU64::new(0),
             stuck_since: AtomicU64::new(0),
             expires: AtomicU64::new(0),
@@ -93,8 +96,21 @@ impl Heart {
         self.welcomed.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn read(&self) {
+    /// A whole message has come, or a control frame, maybe `within` a message that is not whole.
+    pub(crate) fn read(&self, within: bool) {
         self.last_sign.store(self.now(), Ordering::Relaxed);
+        if !within {
+            self.part_since.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Part of a message has come. No pong can, before the rest of it.
+    pub(crate) fn part(&self) {
+        let now = self.now();
+        self.last_sign.store(now, Ordering::Relaxed);
+        if self.part_since.load(Ordering::Relaxed) == 0 {
+            self.part_since.store(now, Ordering::Relaxed);
+        }
     }
 
     /// The task has handed frames to the socket that page code will see.
@@ -174,6 +190,11 @@ pub(super) fn check(conn: &Conn, config: &HeartbeatConfig) {
     if no_answer || stuck {
         heart.kill();
         conn.wake.notify_one();
+        return;
+    }
+    let half = heart.part_since.load(Ordering::Relaxed) != 0;
+    if half && since(&heart.part_since) >= millis(config.message_within) {
+        conn.close(Close::TOO_SLOW);
         return;
     }
     let expires = heart.expires.load(Ordering::Relaxed);

@@ -168,11 +168,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 self.conn.close(close);
                 return None;
             }
-            Step::Text(_) | Step::Binary(_) | Step::Alive => {}
-        }
-        self.conn.heart.read();
-        if matches!(step, Step::Alive) {
-            return None;
+            Step::Part => {
+                self.conn.heart.part();
+                return None;
+            }
+            Step::Alive => {
+                self.conn.heart.read(self.wire.is_within_message());
+                return None;
+            }
+            Step::Text(_) | Step::Binary(_) => self.conn.heart.read(false),
         }
         if !self.pace.allows(1.0) {
             self.conn.close(Close::TOO_MANY_MESSAGES);
@@ -222,7 +226,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             // A drain's deadline is shorter than our patience.
             () = killed(&conn) => false,
         };
-        if said && (close.is_a_cut() || self.wire.is_broken()) {
+        if said && self.wire.may_miss(&close) {
             self.linger().await;
         }
         tracing::debug!(code = close.code, said, "connection closed");

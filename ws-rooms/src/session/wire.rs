@@ -56,6 +56,8 @@ pub(crate) enum Step {
     Binary(Bytes),
     /// A ping, whose pong is on its way already, a pong, or the peer's close frame: a sign of life.
     Alive,
+    /// Bytes of a message that is not whole: a sign of life, if a slow one.
+    Part,
     /// A socket that was full has taken some more: the peer reads, if slowly.
     Progress,
     /// Everything pushed has been taken.
@@ -88,9 +90,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         !self.dirty
     }
 
-    /// Whether the peer broke RFC 6455 or a limit, of whatever else it is told.
-    pub(crate) fn is_broken(&self) -> bool {
-        self.broken
+    /// Whether the peer may have more under way, and not have read this close frame yet: its own may have crossed ours. Who
+    /// answers with our code has read it.
+    pub(crate) fn may_miss(&self, close: &Close) -> bool {
+        close.is_a_cut() || self.broken || self.peer_code.is_some_and(|code| code != close.code)
+    }
+
+    /// Whether a message has come in part.
+    pub(crate) fn is_within_message(&self) -> bool {
+        self.reader.is_within_message()
     }
 
     /// Pushes a frame. Once the connection closes there is nobody to have it.
@@ -198,6 +206,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 Step::Alive
             }
             Heard::Message(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Step::Alive,
+            Heard::Part => Step::Part,
             Heard::Broken(close) => {
                 (self.read_over, self.broken) = (true, true);
                 Step::Broken(close)

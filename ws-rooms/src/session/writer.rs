@@ -17,6 +17,9 @@ const SLICES: usize = 64;
 /// Frames that are together no larger are copied into one buffer: for a system call this is as good, and a stream that
 /// encrypts makes one record of them.
 const COPIED: usize = 4 * 1024;
+/// Bytes that are handed over before a flush, one record of TLS. A stream that encrypts takes more than the socket does, and what
+/// it holds tells nothing of a peer that reads, until it is flushed.
+const UNFLUSHED: usize = 16 * 1024;
 /// A whole pong (RFC 6455, section 5.5.3).
 const PONG: u8 = 0x8A;
 
@@ -27,6 +30,8 @@ pub(super) struct Writer {
     part: usize,
     /// Bytes that the socket has taken since the start.
     taken: u64,
+    /// Bytes of these that were not flushed; so many as need a flush while one is under way.
+    unflushed: usize,
     metrics: Arc<Metrics>,
 }
 
@@ -42,7 +47,7 @@ struct Frame {
 
 impl Writer {
     pub(super) fn new(metrics: Arc<Metrics>) -> Self {
-        Self { queue: VecDeque::new(), part: 0, taken: 0, metrics }
+        Self { queue: VecDeque::new(), part: 0, taken: 0, unflushed: 0, metrics }
     }
 
     pub(super) fn taken(&self) -> u64 {
@@ -81,13 +86,24 @@ impl Writer {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         while !self.queue.is_empty() {
+            if self.unflushed >= UNFLUSHED {
+                ready!(self.poll_flush(Pin::new(io), cx))?;
+            }
             let bytes = ready!(self.poll_some(Pin::new(io), cx))?;
             if bytes == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
+            self.unflushed += bytes;
             self.left(bytes);
         }
-        Pin::new(io).poll_flush(cx)
+        self.poll_flush(Pin::new(io), cx)
+    }
+
+    /// Nothing more is handed over before it has ended.
+    fn poll_flush<S: AsyncWrite>(&mut self, io: Pin<&mut S>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = io.poll_flush(cx);
+        self.unflushed = if flushed.is_pending() { UNFLUSHED } else { 0 };
+        flushed
     }
 
     fn poll_some<S: AsyncWrite>(&self, io: Pin<&mut S>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
@@ -98,15 +114,20 @@ impl Writer {
             (sum <= COPIED).then_some(sum)
         });
         let vectored = io.is_write_vectored();
+        let mut left = UNFLUSHED - self.unflushed;
         if self.queue.len() == 1 || first.len() >= COPIED && !vectored {
-            return io.poll_write(cx, first);
+            return io.poll_write(cx, &first[..first.len().min(left)]);
         }
         if together.is_none() && vectored {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let mut count = 0;
             for (slice, frame) in slices.iter_mut().zip(self.rest()) {
-                *slice = IoSlice::new(frame);
+                *slice = IoSlice::new(&frame[..frame.len().min(left)]);
+                left -= slice.len();
                 count += 1;
+                if left == 0 {
+                    break;
+                }
             }
             return io.poll_write_vectored(cx, &slices[..count]);
         }
@@ -120,7 +141,7 @@ impl Writer {
                 break;
             }
         }
-        io.poll_write(cx, &buffer[..filled])
+        io.poll_write(cx, &buffer[..filled.min(left)])
     }
 
     /// What has not left, frame by frame.

@@ -30,6 +30,8 @@ mod renewal;
 mod revocation;
 mod rfc6455;
 mod slow;
+mod slow_tls;
+mod slow_uplink;
 mod storm;
 mod support;
 mod vectors;
