@@ -122,18 +122,23 @@ impl Rooms {
     }
 
     /// An event of this id belongs to these rooms and cannot be passed on: members get a `gap` in its place, and who
-    /// comes back from before it is told to reload.
+    /// comes back from before it is told to reload. As many rooms as are needed.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Backplane`], then a retry with the same id counts once.
+    /// [`ErrorKind::Backplane`]: some of the rooms may not have it. A retry with the same id counts once in each.
     ///
     /// # Cancel safety
     ///
     /// As [`publish`](Self::publish).
     pub async fn skip(&self, id: &str, rooms: &[RoomId], reason: GapReason) -> Result<(), Error> {
-        for room in rooms {
-            self.node.lane(room).skip(room, id, reason).await?;
+        let is_local = |room: &&RoomId| self.node.config.rule(room).local;
+        let (local, shared): (Vec<_>, Vec<_>) = rooms.iter().partition(is_local);
+        for rooms in [local, shared] {
+            if let Some(first) = rooms.first() {
+                let rooms: Vec<RoomId> = rooms.iter().map(|room| (*room).clone()).collect();
+                self.node.lane(first).skip(&rooms, id, reason).await?;
+            }
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ use tramline_ws_rooms::{
 };
 
 /// Tokens are `user/role/session`, `user/role/session/seconds`, or `user/role/session/seconds/age`, which says how long
-/// ago it was issued; tickets are `user`.
+/// ago it was issued; tickets are `user`. A `roomless` one is in no room of the server's.
 #[derive(Clone)]
 pub(crate) struct Gatekeeper {
     /// `payment:gated` waits for a permit.
@@ -49,8 +49,10 @@ impl Authority for Gatekeeper {
         identity.issued_at =
             rest.get(1).map(|age| Timestamp::now() - Duration::from_secs(age.parse().unwrap()));
         identity.role = (*role).to_owned();
-        identity.rooms =
-            vec![room(&format!("user:{user}")), room(&format!("role:{role}")), room("broadcast")];
+        if *role != "roomless" {
+            identity.rooms =
+                vec![room(&format!("user:{user}")), room(&format!("role:{role}")), room("broadcast")];
+        }
         identity.token = token;
         Ok(identity)
     }
