@@ -141,7 +141,8 @@ async fn a_repetition_is_no_news_and_takes_nothing_back() {
 async fn too_many_of_them_end_every_older_token() {
     let known = Known::with_capacity(3);
     for number in 0..4 {
-        known.insert(&Revocation::session(format!("s{number}"), until(60)));
+        let end = if number == 3 { 20 } else { 60 };
+        known.insert(&Revocation::session(format!("s{number}"), until(end)));
     }
     assert_eq!(known.in_force().len(), 1);
     let after = Some(Timestamp::now() + Duration::from_secs(1));
@@ -163,4 +164,20 @@ async fn too_many_of_them_end_every_older_token() {
         known.insert(&Revocation::session(format!("s{number}"), until(60)));
     }
     assert_eq!(known.of(&identity("ada", "s0", None)), None);
+}
+
+/// Those that are over make place at once, and those that are not stay as they are.
+#[tokio::test(start_paused = true)]
+async fn what_is_over_is_no_reason_to_end_anything() {
+    let known = Known::with_capacity(3);
+    known.insert(&Revocation::room(room("a"), until(600)));
+    for number in 0..2 {
+        known.insert(&Revocation::session(format!("s{number}"), until(10)));
+    }
+    tokio::time::advance(Duration::from_secs(11)).await;
+    known.insert(&Revocation::session("s2", until(600)));
+    assert_eq!(known.of(&identity("ada", "s0", None)), None, "nothing stands for all the others");
+    assert_eq!(known.of(&identity("ada", "s2", None)), Some(Ended::ForGood));
+    assert_eq!(known.in_room(&identity("ada", "s0", None), &room("a")), Access::Forbidden);
+    assert_eq!(known.in_force().len(), 2);
 }
