@@ -85,6 +85,12 @@ impl Rooms {
         conns.first().map(|conn| ConnectionInfo::of(conn))
     }
 
+    /// The connections of a target on this node, in no order.
+    #[must_use]
+    pub fn connections_of(&self, target: &Target) -> Vec<ConnectionInfo> {
+        self.node.directory.find(target).iter().map(|conn| ConnectionInfo::of(conn)).collect()
+    }
+
     /// Rooms of this node that have members, by name: the first after that one, so many and 1,000 at most. Looks
     /// through all rooms for each page.
     #[must_use]
