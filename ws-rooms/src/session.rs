@@ -1,5 +1,6 @@
 //! One connection: its shared half, which anybody may push into, and its one task.
 
+mod bell;
 mod count;
 mod cursor;
 #[cfg(feature = "test-support")]
@@ -23,6 +24,7 @@ pub(crate) use self::echo::echo;
 pub(crate) use self::heartbeat::Heart;
 pub(crate) use self::join::leave_all;
 pub(crate) use self::outbox::Outbox;
+use self::bell::Bell;
 use self::places::Places;
 #[cfg(fuzzing)]
 pub(crate) use self::reader::{Heard, Reader};
@@ -30,8 +32,8 @@ pub(crate) use self::sweep::sweep;
 pub(crate) use self::task::run;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 
-use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::auth::{Identity, PeerInfo};
@@ -57,9 +59,8 @@ pub(crate) struct Conn {
     pub(crate) heart: Heart,
     identity: Mutex<Arc<Identity>>,
     places: Mutex<Places>,
-    outbox: Mutex<Outbox>,
-    /// Wakes the task: something was queued, or a close was asked for.
-    pub(crate) wake: Notify,
+    /// With what wakes the task: something was queued, or a close was asked for.
+    outbox: Mutex<(Outbox, Bell)>,
     metrics: Arc<Metrics>,
 }
 
@@ -113,8 +114,7 @@ impl Conn {
             heart,
             identity: Mutex::new(Arc::new(identity)),
             places: Mutex::default(),
-            outbox: Mutex::new(Outbox::new(queued_bytes, held_bytes)),
-            wake: Notify::new(),
+            outbox: Mutex::new((Outbox::new(queued_bytes, held_bytes), Bell::default())),
             metrics,
         }
     }
@@ -130,22 +130,52 @@ impl Conn {
     /// Looks into or changes the outbox, accounts for its bytes, and wakes the task if there is
     /// something new to do.
     pub(crate) fn outbox<T>(&self, change: impl FnOnce(&mut Outbox) -> T) -> T {
-        let mut outbox = lock(&self.outbox);
+        let mut guard = lock(&self.outbox);
+        let (outbox, bell) = &mut *guard;
         let (before, idle, closing) = (outbox.bytes(), outbox.is_idle(), outbox.closing().is_some());
-        let result = change(&mut outbox);
+        let result = change(outbox);
         let after = outbox.bytes();
         // A task with frames to write looks again by itself, but must hear of a close at once.
-        let wake = (idle && !outbox.is_idle()) || (!closing && outbox.closing().is_some());
-        drop(outbox);
+        let wakes = (idle && !outbox.is_idle()) || (!closing && outbox.closing().is_some());
+        let waker = if wakes { bell.waker() } else { None };
+        drop(guard);
+        self.account(before, after);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        result
+    }
+
+    /// A turn of the task, which looks into the outbox and takes from it; `look` is told whether there may be something
+    /// to do beside that. Until the next turn `waker` is woken for whatever comes.
+    fn turn<T>(&self, waker: &Waker, look: impl FnOnce(&mut Outbox, bool) -> T) -> T {
+        let mut guard = lock(&self.outbox);
+        let (outbox, bell) = &mut *guard;
+        let (rung, another) = bell.answer(waker);
+        let before = outbox.bytes();
+        let result = look(outbox, rung);
+        let after = outbox.bytes();
+        drop(guard);
+        drop(another);
+        self.account(before, after);
+        result
+    }
+
+    /// Has the task look at all that it might have to do.
+    pub(crate) fn ring(&self) {
+        let waker = lock(&self.outbox).1.ring();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// The gauge of what is queued.
+    fn account(&self, before: usize, after: usize) {
         if after > before {
             self.metrics.queued(after - before);
         } else if before > after {
             self.metrics.unqueued(before - after);
         }
-        if wake {
-            self.wake.notify_one();
-        }
-        result
     }
 
     /// Queues an entry of a room, by the room's policy when the queue is full.

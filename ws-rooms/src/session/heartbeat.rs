@@ -114,8 +114,8 @@ impl Heart {
     }
 
     /// The task has handed frames to the socket that page code will see.
-    pub(crate) fn wrote(&self) {
-        self.last_write.store(self.now(), Ordering::Relaxed);
+    pub(crate) fn wrote(&self, now: Instant) {
+        self.last_write.store(self.millis_at(now), Ordering::Relaxed);
     }
 
     /// The socket has not taken all that the task has for it.
@@ -141,7 +141,8 @@ impl Heart {
     }
 
     pub(crate) fn take_ping(&self) -> bool {
-        self.ping_wanted.swap(false, Ordering::Relaxed)
+        // It is asked at each turn, and there hardly ever is one.
+        self.ping_wanted.load(Ordering::Relaxed) && self.ping_wanted.swap(false, Ordering::Relaxed)
     }
 
     pub(crate) fn is_dead(&self) -> bool {
@@ -168,8 +169,12 @@ impl Heart {
     }
 
     fn now(&self) -> u64 {
+        self.millis_at(Instant::now())
+    }
+
+    fn millis_at(&self, now: Instant) -> u64 {
         // Never 0, which means «not pending».
-        millis(self.start.elapsed()).max(1)
+        millis(now.duration_since(self.start)).max(1)
     }
 }
 
@@ -189,7 +194,7 @@ pub(super) fn check(conn: &Conn, config: &HeartbeatConfig) {
         && since(&heart.stuck_since) >= millis(config.write_within);
     if no_answer || stuck {
         heart.kill();
-        conn.wake.notify_one();
+        conn.ring();
         return;
     }
     let half = heart.part_since.load(Ordering::Relaxed) != 0;
@@ -222,7 +227,7 @@ pub(super) fn check(conn: &Conn, config: &HeartbeatConfig) {
     if since(&heart.last_ping) >= millis(config.ping_every) {
         heart.last_ping.store(now, Ordering::Relaxed);
         heart.ping_wanted.store(true, Ordering::Relaxed);
-        conn.wake.notify_one();
+        conn.ring();
     }
 }
 

@@ -63,7 +63,7 @@ impl Conn {
             places.joins.push(room.clone());
         }
         drop(places);
-        self.wake.notify_one();
+        self.ring();
         true
     }
 
@@ -83,8 +83,14 @@ impl Conn {
         // ORDER: while the seat cannot go, or a later one in the room would be the mute one.
         node.registry.mute(room, self);
         drop(places);
-        self.wake.notify_one();
+        self.ring();
         true
+    }
+
+    /// Whether there are rooms to join or to leave, now or later.
+    pub(super) fn has_orders(&self) -> bool {
+        let places = lock(&self.places);
+        !(places.joins.is_empty() && places.leaves.is_empty())
     }
 
     /// The rooms to leave now.

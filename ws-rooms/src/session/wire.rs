@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
@@ -128,6 +129,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.dirty = true;
     }
 
+    /// When the socket took something the last time.
+    pub(crate) fn left_at(&self) -> Option<Instant> {
+        self.writer.left_at()
+    }
+
     fn close(&mut self, close: &Close) {
         let code = CloseCode::from(close.code);
         self.reader.close(CloseFrame { code, reason: close.wire_reason().into() });
@@ -191,6 +197,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         {
             return Poll::Ready(step);
         }
+        self.poll_heard(cx)
+    }
+
+    /// Reads on, whatever is still to be written.
+    pub(crate) fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         if self.read_over {
             // The answer to the peer's close, or the reason of ours, is the last thing that leaves.
             return if self.dirty { Poll::Pending } else { Poll::Ready(Step::Ended(self.peer_code)) };
@@ -218,7 +229,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         })
     }
 
-    fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+    /// Writes on; there must be something that the socket has not taken.
+    pub(crate) fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         let before = self.writer.taken();
         let flushed = self.writer.poll(&mut self.io, cx);
         let progress = self.full && self.writer.taken() > before;

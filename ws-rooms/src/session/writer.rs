@@ -32,6 +32,8 @@ pub(super) struct Writer {
     taken: u64,
     /// Bytes of these that were not flushed; so many as need a flush while one is under way.
     unflushed: usize,
+    /// When it took some the last time.
+    left_at: Option<Instant>,
     metrics: Arc<Metrics>,
 }
 
@@ -47,11 +49,15 @@ struct Frame {
 
 impl Writer {
     pub(super) fn new(metrics: Arc<Metrics>) -> Self {
-        Self { queue: VecDeque::new(), part: 0, taken: 0, unflushed: 0, metrics }
+        Self { queue: VecDeque::new(), part: 0, taken: 0, unflushed: 0, left_at: None, metrics }
     }
 
     pub(super) fn taken(&self) -> u64 {
         self.taken
+    }
+
+    pub(super) fn left_at(&self) -> Option<Instant> {
+        self.left_at
     }
 
     /// Adds a frame behind all others; with the moment of its publication, it counts as a delivery once it has left.
@@ -151,6 +157,8 @@ impl Writer {
     }
 
     fn left(&mut self, bytes: usize) {
+        let now = Instant::now();
+        self.left_at = Some(now);
         self.taken += bytes as u64;
         self.part += bytes;
         let (mut delivered, mut oldest) = (0, None::<Instant>);
@@ -166,7 +174,7 @@ impl Writer {
         }
         if let Some(at) = oldest {
             self.metrics.deliver(delivered);
-            self.metrics.lag.record(at.elapsed().as_secs_f64());
+            self.metrics.lag.record(now.duration_since(at).as_secs_f64());
         }
         if self.queue.is_empty() {
             // As the outbox: an idle connection holds nothing.
