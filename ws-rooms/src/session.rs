@@ -8,6 +8,7 @@ mod echo;
 mod heartbeat;
 mod intake;
 mod join;
+mod line;
 mod outbox;
 mod pace;
 mod places;
@@ -19,12 +20,12 @@ mod task;
 mod wire;
 mod writer;
 
+use self::bell::Bell;
 #[cfg(feature = "test-support")]
 pub(crate) use self::echo::echo;
 pub(crate) use self::heartbeat::Heart;
 pub(crate) use self::join::leave_all;
 pub(crate) use self::outbox::Outbox;
-use self::bell::Bell;
 use self::places::Places;
 #[cfg(fuzzing)]
 pub(crate) use self::reader::{Heard, Reader};
@@ -50,18 +51,29 @@ pub(crate) struct ConnId(pub(crate) Uuid);
 /// The half of a connection that others hold: publishers, the directory, the sweep.
 ///
 /// No lock here is held over an `.await`, and none is taken while another of this struct is held.
+///
+/// In this order, since a delivery's time is the memory that it touches: what it needs stands together at the end, where the
+/// heart ends and the outbox begins.
+#[repr(C)]
 pub(crate) struct Conn {
     pub(crate) id: ConnId,
     /// The same id as text, for the welcome.
     pub(crate) name: String,
     pub(crate) user: Arc<str>,
     pub(crate) peer: PeerInfo,
-    pub(crate) heart: Heart,
     identity: Mutex<Arc<Identity>>,
     places: Mutex<Places>,
-    /// With what wakes the task: something was queued, or a close was asked for.
-    outbox: Mutex<(Outbox, Bell)>,
+    pub(crate) heart: Heart,
     metrics: Arc<Metrics>,
+    desk: Mutex<Desk>,
+}
+
+/// What publishers and the task hand to each other.
+#[repr(C)]
+struct Desk {
+    /// Rung when something was queued, or a close was asked for.
+    bell: Bell,
+    outbox: Outbox,
 }
 
 /// Who put a connection into a room. Of several the last one in this order counts: what the client asked for, its token
@@ -111,11 +123,11 @@ impl Conn {
             name: id.to_string(),
             user: identity.user_id.as_str().into(),
             peer,
-            heart,
             identity: Mutex::new(Arc::new(identity)),
             places: Mutex::default(),
-            outbox: Mutex::new((Outbox::new(queued_bytes, held_bytes), Bell::default())),
+            heart,
             metrics,
+            desk: Mutex::new(Desk { bell: Bell::default(), outbox: Outbox::new(queued_bytes, held_bytes) }),
         }
     }
 
@@ -130,15 +142,15 @@ impl Conn {
     /// Looks into or changes the outbox, accounts for its bytes, and wakes the task if there is
     /// something new to do.
     pub(crate) fn outbox<T>(&self, change: impl FnOnce(&mut Outbox) -> T) -> T {
-        let mut guard = lock(&self.outbox);
-        let (outbox, bell) = &mut *guard;
+        let mut desk = lock(&self.desk);
+        let Desk { bell, outbox } = &mut *desk;
         let (before, idle, closing) = (outbox.bytes(), outbox.is_idle(), outbox.closing().is_some());
         let result = change(outbox);
         let after = outbox.bytes();
         // A task with frames to write looks again by itself, but must hear of a close at once.
         let wakes = (idle && !outbox.is_idle()) || (!closing && outbox.closing().is_some());
         let waker = if wakes { bell.waker() } else { None };
-        drop(guard);
+        drop(desk);
         self.account(before, after);
         if let Some(waker) = waker {
             waker.wake();
@@ -149,13 +161,13 @@ impl Conn {
     /// A turn of the task, which looks into the outbox and takes from it; `look` is told whether there may be something
     /// to do beside that. Until the next turn `waker` is woken for whatever comes.
     fn turn<T>(&self, waker: &Waker, look: impl FnOnce(&mut Outbox, bool) -> T) -> T {
-        let mut guard = lock(&self.outbox);
-        let (outbox, bell) = &mut *guard;
+        let mut desk = lock(&self.desk);
+        let Desk { bell, outbox } = &mut *desk;
         let (rung, another) = bell.answer(waker);
         let before = outbox.bytes();
         let result = look(outbox, rung);
         let after = outbox.bytes();
-        drop(guard);
+        drop(desk);
         drop(another);
         self.account(before, after);
         result
@@ -163,7 +175,7 @@ impl Conn {
 
     /// Has the task look at all that it might have to do.
     pub(crate) fn ring(&self) {
-        let waker = lock(&self.outbox).1.ring();
+        let waker = lock(&self.desk).bell.ring();
         if let Some(waker) = waker {
             waker.wake();
         }

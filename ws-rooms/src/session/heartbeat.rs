@@ -15,22 +15,19 @@ const COME_BACK: Duration = Duration::from_secs(1);
 
 /// When things last happened on a connection, in milliseconds since `start`; 0 is «not pending».
 ///
-/// Written by the connection's task, read by the sweep.
+/// Written by the connection's task, read by the sweep. In this order, so that what each delivery needs stands at the end.
+#[repr(C)]
 pub(crate) struct Heart {
-    start: Instant,
     /// When it was made.
     since: u64,
     /// When its drawn life is over.
     over: Option<u64>,
     /// When something last came from the peer, or a full socket could be written to because the peer had read.
     last_sign: AtomicU64,
-    last_write: AtomicU64,
     /// Since when a message has come in part.
     part_since: AtomicU64,
     /// When the last protocol ping went out.
     last_ping: AtomicU64,
-    /// Since when the socket has taken nothing of what waits.
-    stuck_since: AtomicU64,
     expires: AtomicU64,
     noticed: AtomicBool,
     /// Whether the welcome is out: no frame comes before it.
@@ -41,6 +38,10 @@ pub(crate) struct Heart {
     dead: AtomicBool,
     /// The task says goodbye, which has a time limit of its own.
     closing: AtomicBool,
+    start: Instant,
+    /// Since when the socket has taken nothing of what waits.
+    stuck_since: AtomicU64,
+    last_write: AtomicU64,
 }
 
 // === impl Heart ===
@@ -49,20 +50,20 @@ impl Heart {
     /// `lifetime` is what it may live at most; how long it does is drawn.
     pub(crate) fn new(start: Instant, expires_at: Timestamp, lifetime: Option<Duration>) -> Self {
         let mut heart = Self {
-            start,
             since: 0,
             over: None,
             last_sign: AtomicU64::new(0),
-            last_write: AtomicU64::new(0),
             part_since: AtomicU64::new(0),
             last_ping: AtomicU64::new(0),
-            stuck_since: AtomicU64::new(0),
             expires: AtomicU64::new(0),
             noticed: AtomicBool::new(false),
             welcomed: AtomicBool::new(false),
             ping_wanted: AtomicBool::new(false),
             dead: AtomicBool::new(false),
             closing: AtomicBool::new(false),
+            start,
+            stuck_since: AtomicU64::new(0),
+            last_write: AtomicU64::new(0),
         };
         let now = heart.now();
         heart.since = now;
@@ -141,8 +142,7 @@ impl Heart {
     }
 
     pub(crate) fn take_ping(&self) -> bool {
-        // It is asked at each turn, and there hardly ever is one.
-        self.ping_wanted.load(Ordering::Relaxed) && self.ping_wanted.swap(false, Ordering::Relaxed)
+        self.ping_wanted.swap(false, Ordering::Relaxed)
     }
 
     pub(crate) fn is_dead(&self) -> bool {

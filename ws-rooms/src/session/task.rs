@@ -105,13 +105,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     /// one look at the socket for what the peer says.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ends> {
         loop {
-            if self.conn.heart.is_dead() {
-                // Nobody is reading: a close frame would wait for ever.
-                return Poll::Ready(Ends::Gone(1006));
-            }
             // ORDER: the outbox first, so that a close is seen before more is read; then the request in progress, so that
             // answers come before new requests are taken.
             let found = self.look(cx);
+            if found.rung && self.conn.heart.is_dead() {
+                // Nobody is reading: a close frame would wait for ever.
+                return Poll::Ready(Ends::Gone(1006));
+            }
             if let Some(close) = found.close {
                 return Poll::Ready(Ends::Closed(close));
             }
@@ -152,7 +152,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             let close = outbox.closing().cloned();
             let mut took = false;
             if close.is_none() {
-                if conn.heart.take_ping() {
+                if rung && conn.heart.take_ping() {
                     wire.ping();
                 }
                 took = wire.is_clear() && outbox.take(BATCH, |queued| wire.push(queued));

@@ -108,7 +108,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             return;
         }
         let at = queued.at();
-        self.writer.push(queued.text.into_bytes(), at);
+        self.writer.push(queued.into_text().into_bytes(), at);
         self.dirty = true;
     }
 

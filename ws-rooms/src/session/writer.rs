@@ -1,6 +1,5 @@
 //! What is being written: frames that are shared with other connections, in as few writes as the socket allows.
 
-use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,6 +10,7 @@ use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
 use crate::metrics::Metrics;
+use crate::session::line::Line;
 
 /// Frames in one vectored write; systems take 1,024 at least, and this many fit the stack.
 const SLICES: usize = 64;
@@ -25,7 +25,7 @@ const PONG: u8 = 0x8A;
 
 /// Frames on their way into a socket.
 pub(super) struct Writer {
-    queue: VecDeque<Frame>,
+    queue: Line<Frame>,
     /// Bytes of the first frame that have left: nothing may come before the rest of it.
     part: usize,
     /// Bytes that the socket has taken since the start.
@@ -49,7 +49,7 @@ struct Frame {
 
 impl Writer {
     pub(super) fn new(metrics: Arc<Metrics>) -> Self {
-        Self { queue: VecDeque::new(), part: 0, taken: 0, unflushed: 0, left_at: None, metrics }
+        Self { queue: Line::Empty, part: 0, taken: 0, unflushed: 0, left_at: None, metrics }
     }
 
     pub(super) fn taken(&self) -> u64 {
@@ -68,7 +68,8 @@ impl Writer {
     /// Adds a ping or a pong before all frames that have not begun. Of pongs the newest is enough, section 5.5.3.
     pub(super) fn push_urgent(&mut self, bytes: Bytes) {
         let begun = usize::from(self.part > 0);
-        let waiting = self.queue.iter_mut().skip(begun).take_while(|frame| frame.urgent);
+        let queue = self.queue.many();
+        let waiting = queue.iter_mut().skip(begun).take_while(|frame| frame.urgent);
         let pong = bytes.first() == Some(&PONG);
         let mut index = begun;
         for frame in waiting {
@@ -78,7 +79,7 @@ impl Writer {
             }
             index += 1;
         }
-        self.queue.insert(index, Frame { bytes, at: None, urgent: true });
+        queue.insert(index, Frame { bytes, at: None, urgent: true });
     }
 
     /// Writes until the socket has taken everything.
@@ -175,10 +176,6 @@ impl Writer {
         if let Some(at) = oldest {
             self.metrics.deliver(delivered);
             self.metrics.lag.record(now.duration_since(at).as_secs_f64());
-        }
-        if self.queue.is_empty() {
-            // As the outbox: an idle connection holds nothing.
-            self.queue = VecDeque::new();
         }
     }
 }
