@@ -197,7 +197,7 @@ impl Stage {
         let mut frames = Vec::new();
         self.admission.conn.outbox(|outbox| {
             outbox.take(usize::MAX, |queued| {
-                frames.push(serde_json::from_str(queued.text.as_str()).expect("a frame"));
+                frames.push(serde_json::from_str(queued.text().as_str()).expect("a frame"));
             })
         });
         frames
