@@ -281,6 +281,7 @@ fn describe() {
     );
     describe_gauge!("ws.backplane.queue", "Publications that wait for Redis");
     describe_gauge!("ws.backplane.rooms", "Rooms that this node listens to");
+    describe_gauge!("ws.backplane.muted", "Of these, rooms whose channel Redis does not let it hear");
     describe_gauge!("ws.backplane.due", "Rooms whose history is to be read");
     describe_histogram!("ws.backplane.write", Seconds, "One round trip of appends");
     describe_counter!("ws.backplane.filled", "Events that came from a history and not from the channel");

@@ -53,6 +53,11 @@ impl Muted {
         self.rooms.clear();
     }
 
+    /// How many are not heard.
+    pub(super) fn len(&self) -> usize {
+        self.rooms.len()
+    }
+
     /// Rooms that are to be tried again now.
     pub(super) fn due(&mut self, now: Instant) -> Vec<RoomId> {
         let due = self.rooms.iter_mut().filter(|(_, trial)| trial.at.is_some_and(|at| at <= now));

@@ -34,6 +34,7 @@ struct Away {
 impl Up {
     /// None of them is there yet.
     pub(super) fn new() -> Self {
+        metrics::gauge!("ws.backplane.up").set(0.0);
         Self { away: Mutex::new(Away { since: [Some(Instant::now()); 3], has_been_up: false }) }
     }
 

@@ -66,6 +66,7 @@ impl Reader {
         self.people.second(now);
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         metrics::gauge!("ws.backplane.rooms").set(count(self.rooms.len()));
+        metrics::gauge!("ws.backplane.muted").set(count(self.muted.len()));
         metrics::gauge!("ws.backplane.due").set(count(self.due.len()));
     }
 }

@@ -32,6 +32,7 @@ async fn a_connection_that_nobody_uses_is_looked_after() {
     config.prefix = format!("test:writer:{}:", std::process::id());
     config.patience = Duration::from_millis(500);
     let shared = Arc::new(Shared::new(Connector::new(config).unwrap()));
+    assert_eq!(gauge(), [false], "from the start");
     // The others stand, as far as is known.
     for task in [Task::Reader, Task::Revocations] {
         shared.up.set(task, true);
