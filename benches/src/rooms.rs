@@ -15,8 +15,10 @@ mod member;
 mod meter;
 mod paced;
 mod publisher;
+mod queues;
 mod report;
 mod sources;
+mod stuck;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -46,14 +48,31 @@ enum Row {
         /// How many events are published at once: all to the room, or one each to as many rooms
         #[arg(long, default_value_t = 1)]
         burst: usize,
-        /// Members that come besides and never read; what the others cost is measured without them first
-        #[arg(long, default_value_t = 0)]
-        stuck: usize,
         /// Not measured, before
         #[arg(long, value_parser = seconds, default_value = "1")]
         warmup: Duration,
         /// Measured
         #[arg(long, value_parser = seconds, default_value = "5")]
+        seconds: Duration,
+    },
+    /// The same with members that never read, and without them
+    Stuck {
+        #[command(flatten)]
+        target: Target,
+        /// How many members the room has that read
+        #[arg(long, default_value_t = 1000)]
+        members: usize,
+        /// How many events are published at once
+        #[arg(long, default_value_t = 8)]
+        burst: usize,
+        /// How many never read
+        #[arg(long, default_value_t = 10)]
+        stuck: usize,
+        /// Not measured, before each
+        #[arg(long, value_parser = seconds, default_value = "1")]
+        warmup: Duration,
+        /// Measured, of each
+        #[arg(long, value_parser = seconds, default_value = "3")]
         seconds: Duration,
     },
     /// Events at a steady rate: how long each takes to the last member
@@ -127,9 +146,13 @@ struct Target {
 /// If a member does not get an event, or gets one twice, or out of order; if the server is gone.
 pub fn load() -> anyhow::Result<()> {
     match Load::parse().row {
-        Row::Fanout { target, rooms, members, burst, stuck, warmup, seconds } => {
-            let shape = fanout::Shape { rooms, members, burst, stuck };
+        Row::Fanout { target, rooms, members, burst, warmup, seconds } => {
+            let shape = fanout::Shape { rooms, members, burst };
             fanout::run(&target, &shape, warmup, seconds)?.print()
+        }
+        Row::Stuck { target, members, burst, stuck, warmup, seconds } => {
+            let shape = fanout::Shape { rooms: 1, members, burst };
+            stuck::run(&target, &shape, stuck, warmup, seconds)?.print()
         }
         Row::Paced { target, members, rate, warmup, seconds } => {
             paced::run(&target, members, rate, warmup, seconds)?.print()

@@ -32,6 +32,10 @@ struct Args {
 /// More than any row has.
 const CONNECTIONS: usize = 100_000;
 
+/// Bytes that the kernel may hold unsent, as the reference system's gateway has it.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 32 * 1024;
+
 /// A token's life.
 const QUARTER: Duration = Duration::from_secs(900);
 
@@ -51,6 +55,8 @@ pub fn run() -> anyhow::Result<()> {
         loop {
             let (stream, from) = members.accept().await.context("cannot accept")?;
             stream.set_nodelay(true)?;
+            #[cfg(target_os = "linux")]
+            socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT)?;
             let rooms = rooms.clone();
             let service = service_fn(move |request| {
                 let rooms = rooms.clone();

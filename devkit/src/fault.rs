@@ -39,6 +39,7 @@ struct Weather {
     cuts: u64,
     refusing: bool,
     silent: bool,
+    answers_held: bool,
     delay: Duration,
     bytes_per_second: Option<NonZeroU32>,
 }
@@ -125,6 +126,13 @@ impl Fault {
         self.weather.send_modify(|weather| weather.silent = true);
     }
 
+    /// Lets everything through to the server, and nothing back: what is asked is done, and nobody hears of it.
+    ///
+    /// Answers arrive after [`heal`](Self::heal), unless their connection has been cut by then.
+    pub fn hold_answers(&self) {
+        self.weather.send_modify(|weather| weather.answers_held = true);
+    }
+
     /// Lets so many bytes a second through, for each connection and direction. Zero counts as one.
     pub fn throttle(&self, bytes_per_second: u32) {
         let rate = NonZeroU32::new(bytes_per_second).unwrap_or(NonZeroU32::MIN);
@@ -194,7 +202,7 @@ async fn relay(
     // Whatever ends this early, a cut included, is a reset. In good order both sides were shut
     // down before, and the setting is taken back.
     reset(&client);
-    audible(&mut weather).await;
+    audible(&mut weather, Way::ToServer).await;
     let mut server = TcpStream::connect(upstream).await?;
     reset(&server);
     client.set_nodelay(true)?;
@@ -203,8 +211,8 @@ async fn relay(
         let (client_read, client_write) = client.split();
         let (server_read, server_write) = server.split();
         tokio::try_join!(
-            pump(client_read, server_write, weather.clone()),
-            pump(server_read, client_write, weather.clone()),
+            pump(client_read, server_write, weather.clone(), Way::ToServer),
+            pump(server_read, client_write, weather.clone(), Way::Back),
         )?;
     }
     gentle(&client);
@@ -223,9 +231,17 @@ fn gentle(socket: &TcpStream) {
     let _ = socket2::SockRef::from(socket).set_linger(None);
 }
 
+/// Where bytes are going.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Way {
+    ToServer,
+    Back,
+}
+
 /// Returns once bytes may pass.
-async fn audible(weather: &mut watch::Receiver<Weather>) {
-    if weather.wait_for(|weather| !weather.silent).await.is_err() {
+async fn audible(weather: &mut watch::Receiver<Weather>, way: Way) {
+    let passes = |weather: &Weather| !(weather.silent || weather.answers_held && way == Way::Back);
+    if weather.wait_for(passes).await.is_err() {
         // The proxy is being dropped, and we with it.
         std::future::pending::<()>().await;
     }
@@ -236,9 +252,10 @@ async fn pump(
     reader: ReadHalf<'_>,
     writer: WriteHalf<'_>,
     weather: watch::Receiver<Weather>,
+    way: Way,
 ) -> io::Result<()> {
     let (chunks, due) = mpsc::channel(IN_FLIGHT);
-    tokio::try_join!(take_in(reader, chunks, weather.clone()), let_out(writer, due, weather),)?;
+    tokio::try_join!(take_in(reader, chunks, weather.clone(), way), let_out(writer, due, weather, way))?;
     Ok(())
 }
 
@@ -252,10 +269,11 @@ async fn take_in(
     mut reader: ReadHalf<'_>,
     chunks: mpsc::Sender<Chunk>,
     mut weather: watch::Receiver<Weather>,
+    way: Way,
 ) -> io::Result<()> {
     let mut buffer = vec![0; CHUNK];
     loop {
-        audible(&mut weather).await;
+        audible(&mut weather, way).await;
         let now = *weather.borrow_and_update();
         let step = now
             .bytes_per_second
@@ -277,10 +295,11 @@ async fn let_out(
     mut writer: WriteHalf<'_>,
     mut chunks: mpsc::Receiver<Chunk>,
     mut weather: watch::Receiver<Weather>,
+    way: Way,
 ) -> io::Result<()> {
     while let Some(chunk) = chunks.recv().await {
         time::sleep_until(chunk.due).await;
-        audible(&mut weather).await;
+        audible(&mut weather, way).await;
         if chunk.bytes.is_empty() {
             return writer.shutdown().await;
         }

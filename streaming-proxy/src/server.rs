@@ -73,6 +73,13 @@ pub struct ServerConfig {
     ///
     /// The default is 240 bytes a second over a minute.
     pub write_rate: Option<MinRate>,
+    /// How many bytes the kernel may hold for a client that have not been sent (`TCP_NOTSENT_LOWAT`; on Linux). It holds
+    /// megabytes otherwise before anybody hears that a client is slow: the two above, what took over an upgraded
+    /// connection, and a service that makes its answer as it is read.
+    ///
+    /// Off by default: the kernel's own bound is. With 32 KiB large answers leave as fast as without, and what waits is a few
+    /// tens of KiB.
+    pub max_unsent: Option<u32>,
     /// How long a client may go on sending after its last answer. What comes is dropped; a client that reads only when
     /// it has sent all would lose the answer otherwise. Two seconds of silence end it before, and so do two seconds of
     /// the server's drain.
@@ -125,6 +132,7 @@ impl Default for ServerConfig {
             header_read_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(60),
             write_rate: Some(MinRate::default()),
+            max_unsent: None,
             linger: Duration::from_secs(30),
             max_buffer: 256 * 1024,
             max_headers: 100,

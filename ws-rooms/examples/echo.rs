@@ -34,6 +34,9 @@ use tramline_ws_rooms::{Limits, conformance};
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
 /// How long connections may take to close at the end.
 const CLOSE_WITHIN: Duration = Duration::from_secs(8);
+/// Bytes that the kernel may hold unsent.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 32 * 1024;
 /// Another attempt at accepting, when there are no files left.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
@@ -108,6 +111,9 @@ impl Server {
     async fn serve(&self, stream: TcpStream, place: Arc<OwnedSemaphorePermit>) {
         // An answer does not wait for the client's acknowledgement of the one before.
         let _ = stream.set_nodelay(true);
+        // Nor does the kernel take megabytes for a client that reads nothing.
+        #[cfg(target_os = "linux")]
+        let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
         let service = service_fn(|request| {
             let answer = self.answer(request, &place);
             async move { Ok::<_, Infallible>(answer) }

@@ -85,6 +85,12 @@ impl Rooms {
         conns.first().map(|conn| ConnectionInfo::of(conn))
     }
 
+    /// The connections of a target on this node, in no order.
+    #[must_use]
+    pub fn connections_of(&self, target: &Target) -> Vec<ConnectionInfo> {
+        self.node.directory.find(target).iter().map(|conn| ConnectionInfo::of(conn)).collect()
+    }
+
     /// Rooms of this node that have members, by name: the first after that one, so many and 1,000 at most. Looks
     /// through all rooms for each page.
     #[must_use]
@@ -129,7 +135,8 @@ impl Rooms {
     /// Takes connections of this node out of a room, whoever put them in; says how many were there or on their way.
     ///
     /// They get nothing more of the room that is published after the return, and their clients are told (`unsubscribed`,
-    /// `forbidden`). A client may ask for the room again, and then the authority decides.
+    /// `forbidden`). A client may ask for the room again, and then the authority decides; one that its token names is
+    /// back with the next token. Until a token's end there is [`revoke`](Self::revoke).
     #[allow(clippy::must_use_candidate, reason = "the effect is the point, the number is news")]
     pub fn leave(&self, target: &Target, room: &RoomId) -> usize {
         let node = &self.node;

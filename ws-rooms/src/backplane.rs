@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::HistoryConfig;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::protocol::{GapReason, Member, NotRecovered, Position, RoomId};
 use crate::publication::Publication;
 use crate::revocation::Revocation;
@@ -61,11 +61,12 @@ pub trait Driver: Send + Sync + 'static {
         bounds: RecoveryBounds,
     ) -> impl Future<Output = Result<Recovery, Error>> + Send;
 
-    /// An event of this id belongs to the room and cannot be passed on: it takes a number all the same, once for its
-    /// id. Members get a `gap` there, and nobody recovers across it.
+    /// An event of this id belongs to the rooms, however many, and cannot be passed on: it takes a number in each all
+    /// the same, once for its id. Members get a `gap` there, and nobody recovers across it. An error is of one room at
+    /// least; the others have been seen to.
     fn skip(
         &self,
-        room: &RoomId,
+        rooms: &[RoomId],
         id: &str,
         reason: GapReason,
     ) -> impl Future<Output = Result<(), Error>> + Send;
@@ -96,6 +97,13 @@ pub trait Driver: Send + Sync + 'static {
     /// its end. Always, unless a driver knows better.
     fn is_up(&self) -> bool {
         true
+    }
+
+    /// Waits, no longer than other callers do, until people may be let in: this process knows whose rights have ended.
+    /// Whether it [is up](Self::is_up), unless a driver knows better.
+    fn ready(&self) -> impl Future<Output = Result<(), Error>> + Send {
+        let is_up = self.is_up();
+        async move { if is_up { Ok(()) } else { Err(Error::new(ErrorKind::Backplane)) } }
     }
 
     /// Whether nodes of other processes feed the same histories, so that what one of them missed another may have
@@ -240,7 +248,7 @@ pub(crate) trait ErasedDriver: Send + Sync {
     ) -> BoxFuture<'a, Result<Recovery, Error>>;
     fn skip<'a>(
         &'a self,
-        room: &'a RoomId,
+        rooms: &'a [RoomId],
         id: &'a str,
         reason: GapReason,
     ) -> BoxFuture<'a, Result<(), Error>>;
@@ -251,6 +259,7 @@ pub(crate) trait ErasedDriver: Send + Sync {
     fn revoke<'a>(&'a self, revocation: &'a Revocation) -> BoxFuture<'a, Result<(), Error>>;
     fn tidy(&self);
     fn is_up(&self) -> bool;
+    fn ready(&self) -> BoxFuture<'_, Result<(), Error>>;
     fn is_shared(&self) -> bool;
 }
 
@@ -282,11 +291,11 @@ impl<D: Driver> ErasedDriver for D {
 
     fn skip<'a>(
         &'a self,
-        room: &'a RoomId,
+        rooms: &'a [RoomId],
         id: &'a str,
         reason: GapReason,
     ) -> BoxFuture<'a, Result<(), Error>> {
-        Box::pin(Driver::skip(self, room, id, reason))
+        Box::pin(Driver::skip(self, rooms, id, reason))
     }
 
     fn lose_place(&self, loss: Loss) -> BoxFuture<'_, ()> {
@@ -315,6 +324,10 @@ impl<D: Driver> ErasedDriver for D {
 
     fn is_up(&self) -> bool {
         Driver::is_up(self)
+    }
+
+    fn ready(&self) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(Driver::ready(self))
     }
 
     fn is_shared(&self) -> bool {

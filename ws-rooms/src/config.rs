@@ -92,10 +92,13 @@ pub struct HeartbeatConfig {
     pub frame_after: Duration,
     /// A protocol ping this often. 30 s.
     pub ping_every: Duration,
-    /// How long nothing may come back after a ping. 10 s.
+    /// How long nothing may come back after a ping. 10 s. Any byte counts: whoever is within a message cannot answer.
     pub pong_within: Duration,
     /// How long the socket may take no byte of what waits. 10 s, the same patience.
     pub write_within: Duration,
+    /// How long a message may take from its first byte to its last, then 4108. 60 s: the largest one at a kilobyte a
+    /// second, while a byte now and then keeps no connection for ever.
+    pub message_within: Duration,
     /// How long before the token's end the client is told. 30 s: a renewal and a retry.
     pub expiry_notice: Duration,
     /// How often the sweep looks at all connections. 1 s: one task instead of timers per connection.
@@ -211,6 +214,7 @@ impl Default for HeartbeatConfig {
             ping_every: Duration::from_secs(30),
             pong_within: Duration::from_secs(10),
             write_within: Duration::from_secs(10),
+            message_within: Duration::from_secs(60),
             expiry_notice: Duration::from_secs(30),
             sweep_every: Duration::from_secs(1),
         }

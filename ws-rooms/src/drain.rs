@@ -43,7 +43,7 @@ impl Rooms {
             for conn in node.directory.all() {
                 cut += 1;
                 conn.heart.kill();
-                conn.wake.notify_one();
+                conn.ring();
             }
             // They drop their sockets without another word; whoever ends the process after this cuts nobody short.
             let _ = timeout(CUT_WITHIN, node.tasks.wait()).await;

@@ -64,6 +64,7 @@ pub fn read(bytes: &[u8], piece: usize, frame_bytes: usize, fragments: u32) -> R
                 break;
             }
             Heard::Message(Message::Frame(_)) => unreachable!("nobody asked for frames"),
+            Heard::Part => {}
             Heard::Broken(close) => {
                 read.broken = Some(close.code);
                 break;

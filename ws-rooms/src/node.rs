@@ -152,11 +152,6 @@ impl Node {
     }
 
     pub(crate) fn reserve(&self, addr: IpAddr) -> Result<Place, Refusal> {
-        if !self.backplane.is_up() {
-            // Nobody could be told where their rooms stand. Drawn, so that they do not come back as one.
-            let again = Duration::from_secs(1).mul_f64(1.0 + 4.0 * rand::random::<f64>());
-            return Err(Refusal::unavailable("the rooms are not there just now", again));
-        }
         self.directory.reserve(addr, &self.config.limits).map_err(|denied| self.deny(&denied))
     }
 
@@ -166,6 +161,12 @@ impl Node {
         peer: PeerInfo,
         place: Place,
     ) -> Result<Admission, Refusal> {
+        if self.backplane.driver().ready().await.is_err() {
+            // Nobody could be told where their rooms stand, nor does anybody know whose rights have ended. Drawn, so that
+            // they do not come back as one.
+            let again = Duration::from_secs(1).mul_f64(1.0 + 4.0 * rand::random::<f64>());
+            return Err(Refusal::unavailable("the rooms are not there just now", again));
+        }
         let started = Instant::now();
         let identity = self.authenticate(credential, &peer).await?;
         let limits = &self.config.limits;

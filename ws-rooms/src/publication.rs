@@ -13,7 +13,7 @@ use crate::protocol::{Position, RoomId};
 
 /// Rooms of one event: as many as a connection may be in. Each room keeps the event with the names of all of them, and
 /// what is for more people than that has a room of its own.
-const ROOMS: usize = 100;
+pub(crate) const ROOMS: usize = 100;
 
 /// An event for some rooms, in order: a connection gets it in the first of its rooms.
 #[derive(Debug)]

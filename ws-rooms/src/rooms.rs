@@ -122,18 +122,23 @@ impl Rooms {
     }
 
     /// An event of this id belongs to these rooms and cannot be passed on: members get a `gap` in its place, and who
-    /// comes back from before it is told to reload.
+    /// comes back from before it is told to reload. As many rooms as are needed.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Backplane`], then a retry with the same id counts once.
+    /// [`ErrorKind::Backplane`]: some of the rooms may not have it. A retry with the same id counts once in each.
     ///
     /// # Cancel safety
     ///
     /// As [`publish`](Self::publish).
     pub async fn skip(&self, id: &str, rooms: &[RoomId], reason: GapReason) -> Result<(), Error> {
-        for room in rooms {
-            self.node.lane(room).skip(room, id, reason).await?;
+        let is_local = |room: &&RoomId| self.node.config.rule(room).local;
+        let (local, shared): (Vec<_>, Vec<_>) = rooms.iter().partition(is_local);
+        for rooms in [local, shared] {
+            if let Some(first) = rooms.first() {
+                let rooms: Vec<RoomId> = rooms.iter().map(|room| (*room).clone()).collect();
+                self.node.lane(first).skip(&rooms, id, reason).await?;
+            }
         }
         Ok(())
     }
@@ -141,7 +146,7 @@ impl Rooms {
     /// Takes rights back before their tokens' end, on all nodes: of a session, of a user, or to a room.
     ///
     /// Connections of such tokens end at once (4009), and whoever comes with one is refused (`TOKEN_REVOKED`) until the
-    /// revocation's end. One about a room takes the members out of it, whoever put them in; they are told
+    /// revocation's end. Which ones these are: [`Revocation`]. One about a room takes the members out of it, whoever put them in; they are told
     /// (`unsubscribed`, `forbidden`) and get nothing more that is published after the return. Until the revocation's
     /// end a token of before does not get in again, and the authority is not even asked; with a newer token it is.
     ///

@@ -1,5 +1,6 @@
 //! One connection: its shared half, which anybody may push into, and its one task.
 
+mod bell;
 mod count;
 mod cursor;
 #[cfg(feature = "test-support")]
@@ -7,6 +8,7 @@ mod echo;
 mod heartbeat;
 mod intake;
 mod join;
+mod line;
 mod outbox;
 mod pace;
 mod places;
@@ -18,6 +20,7 @@ mod task;
 mod wire;
 mod writer;
 
+use self::bell::Bell;
 #[cfg(feature = "test-support")]
 pub(crate) use self::echo::echo;
 pub(crate) use self::heartbeat::Heart;
@@ -30,8 +33,8 @@ pub(crate) use self::sweep::sweep;
 pub(crate) use self::task::run;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 
-use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::auth::{Identity, PeerInfo};
@@ -48,23 +51,34 @@ pub(crate) struct ConnId(pub(crate) Uuid);
 /// The half of a connection that others hold: publishers, the directory, the sweep.
 ///
 /// No lock here is held over an `.await`, and none is taken while another of this struct is held.
+///
+/// In this order, since a delivery's time is the memory that it touches: what it needs stands together at the end, where the
+/// heart ends and the outbox begins.
+#[repr(C)]
 pub(crate) struct Conn {
     pub(crate) id: ConnId,
     /// The same id as text, for the welcome.
     pub(crate) name: String,
     pub(crate) user: Arc<str>,
     pub(crate) peer: PeerInfo,
-    pub(crate) heart: Heart,
     identity: Mutex<Arc<Identity>>,
     places: Mutex<Places>,
-    outbox: Mutex<Outbox>,
-    /// Wakes the task: something was queued, or a close was asked for.
-    pub(crate) wake: Notify,
+    pub(crate) heart: Heart,
     metrics: Arc<Metrics>,
+    desk: Mutex<Desk>,
 }
 
-/// Who put a connection into a room.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// What publishers and the task hand to each other.
+#[repr(C)]
+struct Desk {
+    /// Rung when something was queued, or a close was asked for.
+    bell: Bell,
+    outbox: Outbox,
+}
+
+/// Who put a connection into a room. Of several the last one in this order counts: what the client asked for, its token
+/// may end, and what its token names, the application may keep.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Membership {
     /// The client asked for it.
     Requested,
@@ -109,12 +123,11 @@ impl Conn {
             name: id.to_string(),
             user: identity.user_id.as_str().into(),
             peer,
-            heart,
             identity: Mutex::new(Arc::new(identity)),
             places: Mutex::default(),
-            outbox: Mutex::new(Outbox::new(queued_bytes, held_bytes)),
-            wake: Notify::new(),
+            heart,
             metrics,
+            desk: Mutex::new(Desk { bell: Bell::default(), outbox: Outbox::new(queued_bytes, held_bytes) }),
         }
     }
 
@@ -129,22 +142,52 @@ impl Conn {
     /// Looks into or changes the outbox, accounts for its bytes, and wakes the task if there is
     /// something new to do.
     pub(crate) fn outbox<T>(&self, change: impl FnOnce(&mut Outbox) -> T) -> T {
-        let mut outbox = lock(&self.outbox);
+        let mut desk = lock(&self.desk);
+        let Desk { bell, outbox } = &mut *desk;
         let (before, idle, closing) = (outbox.bytes(), outbox.is_idle(), outbox.closing().is_some());
-        let result = change(&mut outbox);
+        let result = change(outbox);
         let after = outbox.bytes();
         // A task with frames to write looks again by itself, but must hear of a close at once.
-        let wake = (idle && !outbox.is_idle()) || (!closing && outbox.closing().is_some());
-        drop(outbox);
+        let wakes = (idle && !outbox.is_idle()) || (!closing && outbox.closing().is_some());
+        let waker = if wakes { bell.waker() } else { None };
+        drop(desk);
+        self.account(before, after);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        result
+    }
+
+    /// A turn of the task, which looks into the outbox and takes from it; `look` is told whether there may be something
+    /// to do beside that. Until the next turn `waker` is woken for whatever comes.
+    fn turn<T>(&self, waker: &Waker, look: impl FnOnce(&mut Outbox, bool) -> T) -> T {
+        let mut desk = lock(&self.desk);
+        let Desk { bell, outbox } = &mut *desk;
+        let (rung, another) = bell.answer(waker);
+        let before = outbox.bytes();
+        let result = look(outbox, rung);
+        let after = outbox.bytes();
+        drop(desk);
+        drop(another);
+        self.account(before, after);
+        result
+    }
+
+    /// Has the task look at all that it might have to do.
+    pub(crate) fn ring(&self) {
+        let waker = lock(&self.desk).bell.ring();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// The gauge of what is queued.
+    fn account(&self, before: usize, after: usize) {
         if after > before {
             self.metrics.queued(after - before);
         } else if before > after {
             self.metrics.unqueued(before - after);
         }
-        if wake {
-            self.wake.notify_one();
-        }
-        result
     }
 
     /// Queues an entry of a room, by the room's policy when the queue is full.
@@ -159,8 +202,11 @@ impl Conn {
         self.metrics.drop_frames(dropped);
     }
 
-    /// Queues a frame that nobody asked for and that has no number.
+    /// Queues a frame that nobody asked for and that has no number; none before the welcome, which comes first.
     pub(crate) fn notice(&self, text: &Text) {
+        if !self.heart.is_welcomed() {
+            return;
+        }
         let dropped = self.outbox(|outbox| outbox.notice(text));
         self.metrics.drop_frames(dropped);
     }

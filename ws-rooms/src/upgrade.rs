@@ -35,10 +35,10 @@ pub(crate) struct Accepted {
 impl Rooms {
     /// Answers `GET /ws`: opens a connection and returns its 101, or says why not.
     ///
-    /// In order: drain, origin, the address's limit, then the credential, the user's limit, and
-    /// last whether it is a handshake at all, so that a plain `GET` of the same URL tells a
+    /// In order: drain, origin, the address's limit, whether the backplane is there, then the credential, the user's
+    /// limit, and last whether it is a handshake at all, so that a plain `GET` of the same URL tells a
     /// browser why its socket was refused, and 426 when nothing is wrong. The credential never
-    /// appears in the answer or in a log. A ticket is used up whatever the answer is.
+    /// appears in the answer or in a log. A ticket that was looked at is used up whatever the answer is.
     ///
     /// The connection runs on a task of its own, which [`Rooms::drain`] waits for.
     ///

@@ -15,6 +15,9 @@ const server = Bun.serve({
     perMessageDeflate: false,
     maxPayloadLength: 64 * 1024,
     idleTimeout: 0,
+    // As ours lets wait. Whoever reads nothing stays, and gets nothing more.
+    backpressureLimit: 256 * 1024,
+    closeOnBackpressureLimit: false,
     open(member) {
       member.subscribe(member.data.room);
       member.send("joined");

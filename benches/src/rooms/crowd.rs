@@ -1,5 +1,6 @@
 //! All members, and what they hear.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -9,6 +10,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use super::Target;
 use super::member::{self, Door, Member};
 use super::publisher::Publisher;
+use super::queues;
 use super::sources::SILENCE;
 use crate::clock::Instant;
 
@@ -30,6 +32,9 @@ const TOGETHER: usize = 64;
 
 /// What a stuck member's socket takes: as little as the kernel allows.
 const STUCK_BUFFER: usize = 1024;
+
+/// Between two looks at connections that end.
+const LEAVING: Duration = Duration::from_millis(10);
 
 /// What a member reads at once: more than a burst.
 const PIECE: usize = 64 * 1024;
@@ -106,6 +111,36 @@ impl<'a> Crowd<'a> {
         let stuck = member::come(self.target, first, &doors, Some(STUCK_BUFFER)).context("a stuck member")?;
         self.stuck.extend(stuck);
         Ok(())
+    }
+
+    /// What the server's kernel holds for each of those who are stuck.
+    ///
+    /// # Errors
+    ///
+    /// If one of them has no connection any more.
+    pub(super) fn waiting(&self) -> anyhow::Result<Vec<u64>> {
+        let waiting = queues::waiting(self.target.addr, &self.stuck_addrs()?)?;
+        waiting.into_iter().map(|bytes| bytes.context("a stuck member's connection was closed")).collect()
+    }
+
+    /// Those who are stuck leave, and the server's side of their connections is gone.
+    ///
+    /// # Errors
+    ///
+    /// If the server keeps one.
+    pub(super) fn unstick(&mut self) -> anyhow::Result<()> {
+        let addrs = self.stuck_addrs()?;
+        self.stuck.clear();
+        let left = Instant::now();
+        while queues::waiting(self.target.addr, &addrs)?.iter().any(Option::is_some) {
+            ensure!(left.elapsed() < SILENCE, "the server keeps a connection that was reset");
+            self.rest(LEAVING)?;
+        }
+        Ok(())
+    }
+
+    fn stuck_addrs(&self) -> anyhow::Result<Vec<SocketAddr>> {
+        self.stuck.iter().map(|member| Ok(member.socket().local_addr()?)).collect()
     }
 
     /// Waits for what comes, until then at most, and hands each event over by its room and number. Whether anything came.

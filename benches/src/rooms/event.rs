@@ -3,7 +3,10 @@
 use anyhow::Context;
 
 /// The size of an event.
-pub(super) const SIZE: usize = 100;
+const SIZE: usize = 100;
+
+/// What a large event has besides.
+pub(super) const BULK: usize = 16 * 1024;
 
 /// Digits of a number.
 const DIGITS: usize = 10;
@@ -20,9 +23,14 @@ pub(super) fn text(number: u64) -> String {
     text
 }
 
-/// The line that publishes it to a room.
-pub(super) fn line(room: &str, number: u64) -> String {
-    format!("{room} {number:010} {}\n", text(number))
+/// A large event of this number.
+pub(super) fn bulk(number: u64) -> String {
+    text(number).replace(r#""number""#, &format!(r#""data":"{}","number""#, "x".repeat(BULK)))
+}
+
+/// The line that publishes this event to a room.
+pub(super) fn line(room: &str, number: u64, event: &str) -> String {
+    format!("{room} {number:010} {event}\n")
 }
 
 /// The number of the event in a frame's text, behind which come so many bytes of an envelope. None in a frame that is too
@@ -56,6 +64,9 @@ mod tests {
         assert_eq!(event.len(), SIZE);
         assert!(serde_json::from_str::<serde_json::Value>(&event).unwrap().is_object());
         assert_eq!(number(event.as_bytes(), 0).unwrap(), Some(1234));
+        let bulk = bulk(1234);
+        assert!(bulk.len() > BULK && serde_json::from_str::<serde_json::Value>(&bulk).unwrap().is_object());
+        assert_eq!(number(bulk.as_bytes(), 0).unwrap(), Some(1234));
         let ours = format!(r#"{{"type":"event","room":"r","offset":7,"event":{event}}}"#);
         assert_eq!(number(ours.as_bytes(), 1).unwrap(), Some(1234));
         assert_eq!(number(br#"{"type":"ping"}"#, 1).unwrap(), None);

@@ -17,16 +17,7 @@ pub(super) struct Shape {
     pub(super) members: usize,
     /// Events that are published at once.
     pub(super) burst: usize,
-    /// Members that never read, besides.
-    pub(super) stuck: usize,
 }
-
-/// What is published until a stuck member's queue is full: what ours lets wait, and what a socket takes that nobody reads.
-/// It takes seconds, and after ten ours gives such a member up: the section that is measured is over before.
-const FILL: u64 = 300 * 1024;
-
-/// The least that a frame takes.
-const FRAME: u64 = super::event::SIZE as u64;
 
 /// Runs it.
 ///
@@ -40,28 +31,15 @@ pub(super) fn run(
     measured: Duration,
 ) -> anyhow::Result<Report> {
     ensure!(shape.rooms > 0 && shape.members > 0 && shape.burst > 0, "nobody hears anything");
-    let kind = if shape.stuck > 0 { "slow" } else { "room" };
-    let mut crowd = Crowd::new(target, kind, shape.rooms)?;
+    let mut crowd = Crowd::new(target, "room", shape.rooms)?;
     crowd.fill(shape.members)?;
-    let mut turns = Turns { shape, place: 0 };
+    let mut turns = Turns::new(shape);
     turns.run(&mut crowd, target, warmup)?;
-    let mut report = turns.run(&mut crowd, target, measured)?;
-    if shape.stuck > 0 {
-        let before = (report.count, report.cpu_ns);
-        crowd.stick(shape.stuck)?;
-        let mut filled = 0;
-        while filled < FILL {
-            turns.one(&mut crowd)?;
-            filled += FRAME * u64::try_from(shape.burst)?;
-        }
-        report = turns.run(&mut crowd, target, measured)?;
-        report.before_stuck = Some(before);
-    }
-    Ok(report)
+    turns.run(&mut crowd, target, measured)
 }
 
 /// One burst after the other.
-struct Turns<'a> {
+pub(super) struct Turns<'a> {
     shape: &'a Shape,
     /// The room that is next.
     place: usize,
@@ -69,9 +47,22 @@ struct Turns<'a> {
 
 // === impl Turns ===
 
-impl Turns<'_> {
+impl<'a> Turns<'a> {
+    pub(super) fn new(shape: &'a Shape) -> Self {
+        Self { shape, place: 0 }
+    }
+
     /// For so long; not at all for no time.
-    fn run(&mut self, crowd: &mut Crowd<'_>, target: &Target, time: Duration) -> anyhow::Result<Report> {
+    ///
+    /// # Errors
+    ///
+    /// If any member does not get an event.
+    pub(super) fn run(
+        &mut self,
+        crowd: &mut Crowd<'_>,
+        target: &Target,
+        time: Duration,
+    ) -> anyhow::Result<Report> {
         crowd.busy();
         let meter = Meter::start(target.process)?;
         let mut deliveries = 0;
@@ -86,7 +77,7 @@ impl Turns<'_> {
 
     /// Publishes a burst and hears it; how many deliveries that was.
     fn one(&mut self, crowd: &mut Crowd<'_>) -> anyhow::Result<usize> {
-        let Shape { rooms, members, burst, .. } = *self.shape;
+        let Shape { rooms, members, burst } = *self.shape;
         let first = self.place;
         crowd.publisher.publish((first..first + burst).map(|place| place % rooms))?;
         self.place = (first + burst) % rooms;

@@ -69,13 +69,31 @@ impl Publisher {
     ///
     /// If the server is gone.
     pub(super) fn publish(&mut self, places: impl Iterator<Item = usize>) -> anyhow::Result<u64> {
+        self.write(places, event::text)
+    }
+
+    /// Publishes so many [large](event::bulk) events to the room at this place, in one write.
+    ///
+    /// # Errors
+    ///
+    /// If the server is gone.
+    pub(super) fn publish_bulk(&mut self, place: usize, count: usize) -> anyhow::Result<()> {
+        self.write(std::iter::repeat_n(place, count), event::bulk)?;
+        Ok(())
+    }
+
+    fn write(
+        &mut self,
+        places: impl Iterator<Item = usize>,
+        event: impl Fn(u64) -> String,
+    ) -> anyhow::Result<u64> {
         self.lines.clear();
         let mut last = 0;
         for place in places {
             let room = &mut self.rooms[place];
             last = room.next;
             room.next += 1;
-            self.lines.push_str(&event::line(&room.name, last));
+            self.lines.push_str(&event::line(&room.name, last, &event(last)));
         }
         self.control.write_all(self.lines.as_bytes()).context("cannot publish")?;
         Ok(last)

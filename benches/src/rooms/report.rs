@@ -30,9 +30,12 @@ pub(super) struct Report {
     /// From the publisher to the last member, or from the first packet into the room.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) latency: Option<Percentiles>,
-    /// Deliveries and the server's CPU time before some members got stuck.
+    /// Deliveries and the server's CPU time when those were gone who were stuck.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) before_stuck: Option<(u64, u64)>,
+    pub(super) without_stuck: Option<(u64, u64)>,
+    /// What the kernel held for each of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stuck_kib: Option<u64>,
     /// What stops the load program from more connections.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) most: Option<String>,

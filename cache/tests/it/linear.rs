@@ -78,7 +78,7 @@ async fn run(seed: u64) -> Result<(), String> {
     let policies = [policy(&mut up_to), policy(&mut up_to)];
     let longest = |policy: &Policy| policy.ttl + policy.stale_for.unwrap_or_default();
     let plan = Plan {
-        loads_fail: seed % 3 == 0,
+        loads_fail: seed.is_multiple_of(3),
         load: up_to(60) + Duration::from_millis(1),
         pause: up_to(80) + Duration::from_millis(5),
         age: policies.iter().map(longest).max().unwrap() + HARD * 2,

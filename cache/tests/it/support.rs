@@ -46,7 +46,7 @@ impl Nodes {
     }
 
     /// Ends what lets a node hear the others, without its word.
-    pub(crate) async fn stop(&mut self, node: usize) {
+    pub(crate) async fn stop(&self, node: usize) {
         self.runs[node].abort();
         until(|| self.runs[node].is_finished()).await;
     }
@@ -92,6 +92,7 @@ pub(crate) fn texts(store: &Store, policy: &Policy) -> Texts {
     store.cache(config).unwrap()
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "names are numbers and literals")]
 pub(crate) fn key(name: impl ToString) -> String {
     name.to_string()
 }

@@ -100,6 +100,32 @@ async fn half_open_is_silent_and_loses_nothing() {
 }
 
 #[tokio::test]
+async fn answers_are_held_and_what_was_asked_is_done() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let fault = Fault::new(listener.local_addr().unwrap()).await.unwrap();
+    let mut open = TcpStream::connect(fault.addr()).await.unwrap();
+    let (mut server, _) = listener.accept().await.unwrap();
+    fault.hold_answers();
+    for text in [b"first", b"other"] {
+        open.write_all(text).await.unwrap();
+        let mut asked = [0; 5];
+        server.read_exact(&mut asked).await.unwrap();
+        assert_eq!(&asked, text);
+        server.write_all(b"!").await.unwrap();
+    }
+    assert!(timeout(SILENCE, open.read_u8()).await.is_err());
+    fault.heal();
+    let mut answers = [0; 2];
+    open.read_exact(&mut answers).await.unwrap();
+    // One that is cut before it may pass never comes.
+    fault.hold_answers();
+    server.write_all(b"!").await.unwrap();
+    fault.cut_once();
+    fault.heal();
+    assert!(open.read_u8().await.is_err());
+}
+
+#[tokio::test]
 async fn delay_holds_each_direction() {
     let fault = echo().await;
     let mut socket = TcpStream::connect(fault.addr()).await.unwrap();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use contracts::{Payload, SessionRevoked, UserDeleted, UserStatus, UserUpdated};
+use contracts::{Payload, RevokeReason, SessionRevoked, UserDeleted, UserStatus, UserUpdated};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
@@ -50,6 +50,10 @@ pub fn entries(event: &Event, life: Duration) -> Result<Vec<RevocationEntry>, tr
     Ok(match event.event_type.as_str() {
         SessionRevoked::TYPE => {
             let data: SessionRevoked = event.data()?;
+            if matches!(data.reason, RevokeReason::Role) {
+                // The session goes on with its next token. Which tokens are too old the change of the user says.
+                return Ok(Vec::new());
+            }
             let (user, session) = (data.user_id.to_string(), data.session_id.to_string());
             vec![RevocationEntry::session(user, session, data.at, until(data.at))]
         }

@@ -12,6 +12,8 @@ use http_body_util::Either as EitherBody;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tower::ServiceExt;
@@ -55,6 +57,12 @@ where
     pub(crate) async fn run(self, mut stream: TcpStream, addr: SocketAddr) {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(error = &error as &dyn std::error::Error, "TCP_NODELAY");
+        }
+        #[cfg(target_os = "linux")]
+        if let Some(bytes) = self.config.max_unsent
+            && let Err(error) = SockRef::from(&stream).set_tcp_notsent_lowat(bytes)
+        {
+            tracing::debug!(error = &error as &dyn std::error::Error, "TCP_NOTSENT_LOWAT");
         }
         let Some(addr) = client(&self.config, &self.draining, &mut stream, addr).await else { return };
         let _place = match self.per_address.as_ref().map(|counts| counts.take(addr.ip())) {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tramline_streaming_proxy::edge::MinRate;
 use tramline_streaming_proxy::server::ServerConfig;
@@ -25,6 +26,26 @@ async fn a_reader_that_is_too_slow_is_cut() {
     // The client holds its end open and reads nothing: only the rate lets the drain end.
     soon("drained", &mut front.server).await.unwrap();
     drop(client);
+}
+
+/// What the kernel has taken leaves after all, and tells how much that was.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_kernel_takes_little_for_a_client_that_reads_nothing() {
+    let mut config = ServerConfig::default();
+    config.write_timeout = Duration::from_millis(30);
+    config.max_unsent = Some(32 * 1024);
+    let mut front = Bare::answering(config, |_| "x".repeat(64 << 20)).await;
+    let mut client = Client::connect(front.addr).await;
+    client.send(GET).await;
+    let mut first = [0; 1];
+    soon("the answer begins", client.stream.peek(&mut first)).await.unwrap();
+    front.stop.take();
+    soon("cut", &mut front.server).await.unwrap();
+    let mut taken = Vec::new();
+    let _ = soon("the end", client.stream.read_to_end(&mut taken)).await;
+    // What the client's own kernel takes is among it.
+    assert!(taken.len() < 512 * 1024, "{} KiB", taken.len() / 1024);
 }
 
 #[tokio::test]

@@ -186,12 +186,14 @@ impl Driver for MemoryBackplane {
         Ok(self.recover_now(room, since, bounds))
     }
 
-    async fn skip(&self, room: &RoomId, id: &str, reason: GapReason) -> Result<(), Error> {
-        // ORDER: as in `append`.
-        let mut logs = self.logs(room);
-        if let Some(position) = logs.skip(room, id) {
-            for sink in self.sinks().iter() {
-                sink.gap(room, &position, reason);
+    async fn skip(&self, rooms: &[RoomId], id: &str, reason: GapReason) -> Result<(), Error> {
+        for room in rooms {
+            // ORDER: as in `append`.
+            let mut logs = self.logs(room);
+            if let Some(position) = logs.skip(room, id) {
+                for sink in self.sinks().iter() {
+                    sink.gap(room, &position, reason);
+                }
             }
         }
         Ok(())

@@ -3,10 +3,12 @@
 //! One script per event and room appends once, numbers, keeps within bounds and publishes. Nodes deliver only
 //! what Redis publishes, also what they have published themselves.
 
+mod backoff;
 mod config;
 mod connection;
 mod feed;
 mod lists;
+mod muted;
 mod people;
 mod presence;
 mod reach;
@@ -16,32 +18,35 @@ mod revocations;
 mod room;
 mod scripts;
 mod session;
+mod shared;
 mod there;
+mod up;
 mod wire;
 mod writer;
 
 pub use self::config::RedisConfig;
 
-use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use futures_util::future::join_all;
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::backplane::{Driver, Entry, Fanout, Loss, Recovery, RecoveryBounds, Sink};
+use crate::backplane::{Driver, Fanout, Loss, Recovery, RecoveryBounds, Sink};
 use crate::error::{Error, ErrorKind};
 use crate::protocol::{GapReason, Member, Position, RoomId};
-use crate::revocation::{Known, Revocation};
+use crate::publication::ROOMS;
+use crate::revocation::Revocation;
 
 use self::connection::Connector;
-use self::presence::{Attendance, Keeper};
+use self::presence::Keeper;
 use self::reader::{Command, Reader};
 use self::recoveries::Recover;
 use self::revocations::Crier;
-use self::there::Moved;
+use self::shared::Shared;
 use self::writer::{Job, Work, Writer};
 
 /// Publications that wait for Redis; further publishers wait for a place.
@@ -70,23 +75,6 @@ type Tasks = (Writer, Reader, Keeper, Crier);
 /// Nobody waits that long for an answer, and timers are made of it.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(600);
 
-/// What the handle and the tasks share.
-struct Shared {
-    connector: Arc<Connector>,
-    sinks: RwLock<Vec<Sink>>,
-    /// Members of this process's nodes, by room.
-    members: Mutex<HashMap<RoomId, usize>>,
-    /// Rooms whose last member has left since the reader looked.
-    left: Mutex<HashSet<RoomId>>,
-    attendance: Arc<Attendance>,
-    /// What sinks that are attached later have to be told.
-    revoked: Known,
-    /// Since when Redis is away.
-    away: Mutex<Option<Instant>>,
-    /// Since when revocations may be missed: none once the set was read and what is told is heard.
-    heedless: watch::Sender<Option<Instant>>,
-}
-
 // === impl RedisBackplane ===
 
 impl RedisBackplane {
@@ -104,19 +92,10 @@ impl RedisBackplane {
         }
         describe();
         let connector = Connector::new(config).map_err(|error| Error::with(ErrorKind::Config, error))?;
-        let shared = Arc::new(Shared {
-            connector: Arc::new(connector),
-            sinks: RwLock::default(),
-            members: Mutex::default(),
-            left: Mutex::default(),
-            attendance: Arc::default(),
-            revoked: Known::new(),
-            away: Mutex::new(Some(Instant::now())),
-            heedless: watch::Sender::new(Some(Instant::now())),
-        });
+        let shared = Arc::new(Shared::new(connector));
         let (jobs, queue) = mpsc::channel(QUEUED);
         let (commands, asked) = mpsc::channel(ASKED);
-        let writer = Writer::new(Arc::clone(&shared.connector), queue);
+        let writer = Writer::new(Arc::clone(&shared), queue);
         let reader = Reader::new(Arc::clone(&shared), asked);
         let keeper = Keeper::new(Arc::clone(&shared.connector), Arc::clone(&shared.attendance));
         let (crier, revocations) = Crier::new(Arc::clone(&shared));
@@ -170,11 +149,7 @@ impl RedisBackplane {
 
 impl Driver for RedisBackplane {
     fn attach(&self, sink: Sink) {
-        let mut sinks = self.shared.sinks.write().unwrap_or_else(PoisonError::into_inner);
-        sinks.retain(|sink| !sink.is_gone());
-        sinks.push(sink.clone());
-        drop(sinks);
-        self.shared.revoked.in_force().iter().for_each(|revocation| sink.revoke(revocation));
+        self.shared.attach(&sink);
         let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some((writer, reader, keeper, crier)) = tasks {
             // They end when the last handle is gone.
@@ -191,13 +166,7 @@ impl Driver for RedisBackplane {
 
     async fn join(&self, room: &RoomId) -> Result<(), Error> {
         // ORDER: counted before the first await, so that each `leave` has its join, also when this is dropped.
-        *self
-            .shared
-            .members
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .entry(room.clone())
-            .or_insert(0) += 1;
+        self.shared.enter(room);
         let until = Instant::now() + self.patience();
         // ORDER: nobody gets anything of a room before it is known whose rights have ended.
         let joined = match self.shared.heeding(until).await {
@@ -211,14 +180,7 @@ impl Driver for RedisBackplane {
     }
 
     fn leave(&self, room: &RoomId) {
-        let mut members = self.shared.members.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = members.get_mut(room) {
-            *count -= 1;
-            if *count == 0 {
-                members.remove(room);
-                self.shared.left.lock().unwrap_or_else(PoisonError::into_inner).insert(room.clone());
-            }
-        }
+        self.shared.exit(room);
     }
 
     async fn recover(
@@ -231,8 +193,10 @@ impl Driver for RedisBackplane {
         self.ask(|reply| Command::Recover(Recover { room, since, bounds, reply })).await
     }
 
-    async fn skip(&self, room: &RoomId, id: &str, reason: GapReason) -> Result<(), Error> {
-        self.write(Work::Skip(room.clone(), id.to_owned(), reason)).await
+    async fn skip(&self, rooms: &[RoomId], id: &str, reason: GapReason) -> Result<(), Error> {
+        // ORDER: asked for at once, so that they share their round trips.
+        let some = rooms.chunks(ROOMS).map(|rooms| self.write(Work::Skip(rooms.to_vec(), id.into(), reason)));
+        join_all(some).await.into_iter().collect()
     }
 
     async fn lose_place(&self, loss: Loss) {
@@ -281,9 +245,14 @@ impl Driver for RedisBackplane {
     }
 
     fn is_up(&self) -> bool {
-        let away = *self.shared.away.lock().unwrap_or_else(PoisonError::into_inner);
-        let heedless = *self.shared.heedless.borrow();
-        [away, heedless].iter().flatten().all(|since| since.elapsed() < self.patience())
+        self.shared.up.is_up(self.patience())
+    }
+
+    async fn ready(&self) -> Result<(), Error> {
+        if self.shared.up.is_given_up(self.patience()) {
+            return Err(away());
+        }
+        self.shared.heeding(Instant::now() + self.patience()).await
     }
 
     fn is_shared(&self) -> bool {
@@ -299,72 +268,6 @@ impl fmt::Debug for RedisBackplane {
     }
 }
 
-// === impl Shared ===
-
-impl Shared {
-    fn has_members(&self, room: &RoomId) -> bool {
-        self.members.lock().unwrap_or_else(PoisonError::into_inner).contains_key(room)
-    }
-
-    fn deliver(&self, entry: &Arc<Entry>) {
-        for sink in self.sinks.read().unwrap_or_else(PoisonError::into_inner).iter() {
-            sink.deliver(entry);
-        }
-    }
-
-    fn gap(&self, room: &RoomId, at: &Position, reason: GapReason) {
-        for sink in self.sinks.read().unwrap_or_else(PoisonError::into_inner).iter() {
-            sink.gap(room, at, reason);
-        }
-    }
-
-    fn moved(&self, room: &RoomId, moved: &Moved) {
-        for sink in self.sinks.read().unwrap_or_else(PoisonError::into_inner).iter() {
-            match moved {
-                Moved::Joined(user) => sink.joined(room, user),
-                Moved::Left(user) => sink.left(room, user),
-            }
-        }
-    }
-
-    fn revoke(&self, revocation: &Revocation) {
-        if self.revoked.insert(revocation) {
-            for sink in self.sinks.read().unwrap_or_else(PoisonError::into_inner).iter() {
-                sink.revoke(revocation);
-            }
-        }
-    }
-
-    fn take_left(&self) -> HashSet<RoomId> {
-        std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Waits until no revocation is missed.
-    async fn heeding(&self, until: Instant) -> Result<(), Error> {
-        let mut heedless = self.heedless.subscribe();
-        match timeout_at(until, heedless.wait_for(Option::is_none)).await {
-            Ok(Ok(_)) => Ok(()),
-            _ => Err(away()),
-        }
-    }
-
-    fn is_heeding(&self) -> bool {
-        self.heedless.borrow().is_none()
-    }
-
-    fn set_heeding(&self, heeding: bool) {
-        self.heedless.send_modify(|since| {
-            *since = if heeding { None } else { since.or_else(|| Some(Instant::now())) };
-        });
-    }
-
-    fn set_up(&self, up: bool) {
-        let mut away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
-        *away = if up { None } else { away.or_else(|| Some(Instant::now())) };
-        metrics::gauge!("ws.backplane.up").set(f64::from(u8::from(up)));
-    }
-}
-
 fn away() -> Error {
     Error::new(ErrorKind::Backplane)
 }
@@ -372,9 +275,13 @@ fn away() -> Error {
 fn describe() {
     use metrics::Unit::Seconds;
     use metrics::{describe_counter, describe_gauge, describe_histogram};
-    describe_gauge!("ws.backplane.up", "Whether this node hears Redis");
+    describe_gauge!(
+        "ws.backplane.up",
+        "Whether this node hears Redis, publishes there, and knows what is revoked"
+    );
     describe_gauge!("ws.backplane.queue", "Publications that wait for Redis");
     describe_gauge!("ws.backplane.rooms", "Rooms that this node listens to");
+    describe_gauge!("ws.backplane.muted", "Of these, rooms whose channel Redis does not let it hear");
     describe_gauge!("ws.backplane.due", "Rooms whose history is to be read");
     describe_histogram!("ws.backplane.write", Seconds, "One round trip of appends");
     describe_counter!("ws.backplane.filled", "Events that came from a history and not from the channel");

@@ -48,7 +48,7 @@ impl Close {
     pub const SESSION_REVOKED: Self = Self::fixed(4009, "session revoked");
     /// The user or the address has too many connections.
     pub const TOO_MANY_CONNECTIONS: Self = Self::fixed(4101, "too many connections");
-    /// The queue was full.
+    /// The queue was full, or a message took too long to come.
     pub const TOO_SLOW: Self = Self::fixed(4108, "too slow");
     /// More messages than the limit.
     pub const TOO_MANY_MESSAGES: Self = Self::fixed(4129, "too many messages");

@@ -29,7 +29,8 @@ pub(crate) struct Known {
 
 #[derive(Default)]
 struct State {
-    entries: HashMap<Scope, Entry>,
+    /// One for each scope and what it does: who was sent away for good may have another role later.
+    entries: HashMap<(Scope, Ended), Entry>,
     /// How many are about a room: without any, joins need not ask.
     of_rooms: usize,
     /// Stands for those that there was no place for.
@@ -76,7 +77,7 @@ impl Known {
         let left = Duration::try_from(revocation.until.duration_since(Timestamp::now())).unwrap_or_default();
         let ends = now + left.min(LONGEST);
         let mut state = self.lock();
-        if let Some(known) = state.entries.get(&revocation.scope)
+        if let Some(known) = state.entries.get(&key(revocation))
             && known.revocation.at >= revocation.at
             && known.revocation.until >= revocation.until
         {
@@ -107,8 +108,9 @@ impl Known {
     /// Whether all of a token's rights have ended.
     pub(crate) fn of(&self, identity: &Identity) -> Option<Ended> {
         let (now, state) = (Instant::now(), self.lock());
-        let ended = state.find(&Who::Session(identity.session_id.clone()), None, identity, now);
-        let ended = ended.or_else(|| state.find(&Who::User(identity.user_id.clone()), None, identity, now));
+        let (session, user) =
+            (Who::Session(identity.session_id.clone()), Who::User(identity.user_id.clone()));
+        let ended = state.find(session, None, identity, now).max(state.find(user, None, identity, now));
         ended.or_else(|| state.is_below_floor(identity, now).then_some(Ended::Renewable))
     }
 
@@ -123,8 +125,12 @@ impl Known {
         }
         let session = Who::Session(identity.session_id.clone());
         let user = Who::User(identity.user_id.clone());
-        let revoked = |who: &Who| state.find(who, Some(room), identity, now).is_some();
-        if [Who::Everybody, session, user].iter().any(revoked) { Access::Forbidden } else { Access::Allowed }
+        let revoked = |who: Who| state.find(who, Some(room), identity, now).is_some();
+        if [Who::Everybody, session, user].into_iter().any(revoked) {
+            Access::Forbidden
+        } else {
+            Access::Allowed
+        }
     }
 
     /// Those that are not over.
@@ -150,18 +156,25 @@ impl Known {
 // === impl State ===
 
 impl State {
-    fn find(&self, who: &Who, room: Option<&RoomId>, identity: &Identity, now: Instant) -> Option<Ended> {
+    fn find(&self, who: Who, room: Option<&RoomId>, identity: &Identity, now: Instant) -> Option<Ended> {
         if self.entries.is_empty() {
             return None;
         }
-        let entry = self.entries.get(&Scope { who: who.clone(), room: room.cloned() })?;
-        (entry.ends > now && entry.revocation.concerns(identity)).then(|| entry.revocation.ended())
+        let mut key = (Scope { who, room: room.cloned() }, Ended::ForGood);
+        for ended in [Ended::ForGood, Ended::Renewable] {
+            key.1 = ended;
+            let entry = self.entries.get(&key);
+            if entry.is_some_and(|entry| entry.ends > now && entry.revocation.concerns(identity)) {
+                return Some(ended);
+            }
+        }
+        None
     }
 
     /// Of two about the same the later one counts, and neither ends before it would have.
     fn insert(&mut self, revocation: &Revocation, ends: Instant) {
         let of_room = usize::from(revocation.scope.room.is_some());
-        let entry = self.entries.entry(revocation.scope.clone()).or_insert_with(|| {
+        let entry = self.entries.entry(key(revocation)).or_insert_with(|| {
             self.of_rooms += of_room;
             Entry { revocation: revocation.clone(), ends }
         });
@@ -192,9 +205,13 @@ impl State {
 
     fn drop_ended(&mut self, now: Instant) {
         self.entries.retain(|_, entry| entry.ends > now);
-        self.of_rooms = self.entries.keys().filter(|scope| scope.room.is_some()).count();
+        self.of_rooms = self.entries.keys().filter(|(scope, _)| scope.room.is_some()).count();
         self.floor.take_if(|floor| floor.ends <= now);
     }
+}
+
+fn key(revocation: &Revocation) -> (Scope, Ended) {
+    (revocation.scope.clone(), revocation.ended())
 }
 
 #[cfg(test)]

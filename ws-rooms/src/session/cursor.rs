@@ -87,6 +87,11 @@ impl Cursor {
         matches!(self.at, At::Start) && self.fragments == 0
     }
 
+    /// Whether frames of a message have begun, and its last one has not.
+    pub(super) fn is_within_message(&self) -> bool {
+        self.fragments > 0
+    }
+
     fn begins(&mut self, byte: u8) -> Frame {
         let opcode = byte & OPCODE;
         if opcode >= CONTROL {

@@ -44,7 +44,7 @@ where
         }
         Err(close) => {
             let said = timeout(CLOSE_WITHIN, wire.say_closed(&close)).await.is_ok();
-            if said && (close.is_a_cut() || wire.is_broken()) {
+            if said && wire.may_miss(&close) {
                 wire.linger().await;
             }
             close.code
@@ -61,7 +61,7 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(wire: &mut Wire<S>) -> Resu
             Step::Broken(close) => return Err(close),
             Step::Ended(code) => return Ok(code),
             // A pong, or the answer to a close, is to be written, too.
-            Step::Alive | Step::Progress | Step::Flushed => None,
+            Step::Alive | Step::Part | Step::Progress | Step::Flushed => None,
         };
         if let Some((first, payload)) = message {
             wire.push_frame(codec::frame(first, payload.len(), |frame| frame.extend_from_slice(&payload)));

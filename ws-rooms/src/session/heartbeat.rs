@@ -15,20 +15,19 @@ const COME_BACK: Duration = Duration::from_secs(1);
 
 /// When things last happened on a connection, in milliseconds since `start`; 0 is «not pending».
 ///
-/// Written by the connection's task, read by the sweep.
+/// Written by the connection's task, read by the sweep. In this order, so that what each delivery needs stands at the end.
+#[repr(C)]
 pub(crate) struct Heart {
-    start: Instant,
     /// When it was made.
     since: u64,
     /// When its drawn life is over.
     over: Option<u64>,
     /// When something last came from the peer, or a full socket could be written to because the peer had read.
     last_sign: AtomicU64,
-    last_write: AtomicU64,
+    /// Since when a message has come in part.
+    part_since: AtomicU64,
     /// When the last protocol ping went out.
     last_ping: AtomicU64,
-    /// Since when the socket has taken nothing of what waits.
-    stuck_since: AtomicU64,
     expires: AtomicU64,
     noticed: AtomicBool,
     /// Whether the welcome is out: no frame comes before it.
@@ -39,6 +38,10 @@ pub(crate) struct Heart {
     dead: AtomicBool,
     /// The task says goodbye, which has a time limit of its own.
     closing: AtomicBool,
+    start: Instant,
+    /// Since when the socket has taken nothing of what waits.
+    stuck_since: AtomicU64,
+    last_write: AtomicU64,
 }
 
 // === impl Heart ===
@@ -47,19 +50,20 @@ impl Heart {
     /// `lifetime` is what it may live at most; how long it does is drawn.
     pub(crate) fn new(start: Instant, expires_at: Timestamp, lifetime: Option<Duration>) -> Self {
         let mut heart = Self {
-            start,
             since: 0,
             over: None,
             last_sign: AtomicU64::new(0),
-            last_write: AtomicU64::new(0),
+            part_since: AtomicU64::new(0),
             last_ping: AtomicU64::new(0),
-            stuck_since: AtomicU64::new(0),
             expires: AtomicU64::new(0),
             noticed: AtomicBool::new(false),
             welcomed: AtomicBool::new(false),
             ping_wanted: AtomicBool::new(false),
             dead: AtomicBool::new(false),
             closing: AtomicBool::new(false),
+            start,
+            stuck_since: AtomicU64::new(0),
+            last_write: AtomicU64::new(0),
         };
         let now = heart.now();
         heart.since = now;
@@ -89,13 +93,30 @@ impl Heart {
         self.welcomed.store(true, Ordering::Relaxed);
     }
 
-    pub(crate) fn read(&self) {
+    pub(crate) fn is_welcomed(&self) -> bool {
+        self.welcomed.load(Ordering::Relaxed)
+    }
+
+    /// A whole message has come, or a control frame, maybe `within` a message that is not whole.
+    pub(crate) fn read(&self, within: bool) {
         self.last_sign.store(self.now(), Ordering::Relaxed);
+        if !within {
+            self.part_since.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Part of a message has come. No pong can, before the rest of it.
+    pub(crate) fn part(&self) {
+        let now = self.now();
+        self.last_sign.store(now, Ordering::Relaxed);
+        if self.part_since.load(Ordering::Relaxed) == 0 {
+            self.part_since.store(now, Ordering::Relaxed);
+        }
     }
 
     /// The task has handed frames to the socket that page code will see.
-    pub(crate) fn wrote(&self) {
-        self.last_write.store(self.now(), Ordering::Relaxed);
+    pub(crate) fn wrote(&self, now: Instant) {
+        self.last_write.store(self.millis_at(now), Ordering::Relaxed);
     }
 
     /// The socket has not taken all that the task has for it.
@@ -148,8 +169,12 @@ impl Heart {
     }
 
     fn now(&self) -> u64 {
+        self.millis_at(Instant::now())
+    }
+
+    fn millis_at(&self, now: Instant) -> u64 {
         // Never 0, which means «not pending».
-        millis(self.start.elapsed()).max(1)
+        millis(now.duration_since(self.start)).max(1)
     }
 }
 
@@ -169,7 +194,12 @@ pub(super) fn check(conn: &Conn, config: &HeartbeatConfig) {
         && since(&heart.stuck_since) >= millis(config.write_within);
     if no_answer || stuck {
         heart.kill();
-        conn.wake.notify_one();
+        conn.ring();
+        return;
+    }
+    let half = heart.part_since.load(Ordering::Relaxed) != 0;
+    if half && since(&heart.part_since) >= millis(config.message_within) {
+        conn.close(Close::TOO_SLOW);
         return;
     }
     let expires = heart.expires.load(Ordering::Relaxed);
@@ -183,7 +213,7 @@ pub(super) fn check(conn: &Conn, config: &HeartbeatConfig) {
         conn.close(Close { reason: "lifetime".into(), ..Close::DRAIN }.with_retry_after(delay));
         return;
     }
-    let may_speak = heart.welcomed.load(Ordering::Relaxed);
+    let may_speak = heart.is_welcomed();
     if may_speak
         && now + millis(config.expiry_notice) >= expires
         && !heart.noticed.swap(true, Ordering::Relaxed)
@@ -197,7 +227,7 @@ pub(super) fn check(conn: &Conn, config: &HeartbeatConfig) {
     if since(&heart.last_ping) >= millis(config.ping_every) {
         heart.last_ping.store(now, Ordering::Relaxed);
         heart.ping_wanted.store(true, Ordering::Relaxed);
-        conn.wake.notify_one();
+        conn.ring();
     }
 }
 

@@ -73,6 +73,11 @@ impl Intake {
         })
     }
 
+    /// Whether frames of a message have come, and more are to follow.
+    pub(super) fn is_within_message(&self) -> bool {
+        self.cursor.is_within_message()
+    }
+
     /// Whether what has come so far ends with a whole message.
     pub(super) fn is_between_messages(&self) -> bool {
         self.cursor.is_between_messages()

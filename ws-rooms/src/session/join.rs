@@ -9,6 +9,7 @@ use crate::node::Node;
 use crate::protocol::codec::{self, Text};
 use crate::protocol::{Position, RoomId};
 use crate::session::outbox::Joined;
+use crate::session::places::Sat;
 use crate::session::{Conn, Membership};
 
 /// Puts the connection into a room, or recovers in one where it is, and reads the history.
@@ -30,28 +31,36 @@ pub(super) async fn join(
 ) -> Result<Option<Joined>, Error> {
     let lane = node.lane(room);
     conn.outbox(|outbox| outbox.hold(room, node.config.rule(room).slow));
-    let count = conn.sit_down(room, membership);
-    let new = count.is_some();
-    if let Some(count) = count {
-        node.registry.add(room, conn);
-        if let Err(error) = count.make(node, room).await {
-            // The backplane did not count us, so it is not told that we leave.
-            leave(node, conn, room);
-            return Err(error);
+    let sat = conn.sit_down(node, room, membership);
+    let new = matches!(sat, Sat::New(_));
+    match sat {
+        Sat::New(count) => {
+            let made = count.make(node, room).await;
+            if conn.membership(room).is_none() {
+                return Ok(None);
+            }
+            if let Err(error) = made {
+                // The backplane did not count us, so it is not told that we leave.
+                leave(node, conn, room);
+                return Err(error);
+            }
+            // ORDER: a member first. A revocation is known before it looks for members, so one of the two sees the other.
+            if node.directory.known.in_room(&conn.identity(), room) != Access::Allowed {
+                leave(node, conn, room);
+                return Ok(None);
+            }
         }
-        // ORDER: a member first. A revocation is known before it looks for members, so one of the two sees the other.
-        if node.directory.known.in_room(&conn.identity(), room) != Access::Allowed {
-            leave(node, conn, room);
+        Sat::There => {}
+        Sat::TakenBack => {
+            let_go(node, conn, room);
             return Ok(None);
         }
     }
     let limits = &node.config.limits;
     let bounds = RecoveryBounds::new(limits.recovery_events, limits.recovery_bytes);
     match lane.recover(room, since, bounds).await {
-        Ok(_) if conn.membership(room).is_none() => {
-            // It was taken away meanwhile, and the client was told.
-            Ok(None)
-        }
+        // It was taken away meanwhile, and the client was told.
+        _ if conn.membership(room).is_none() => Ok(None),
         Ok(recovery) => {
             // One step of the connection's task, as a leave is: neither comes between the two.
             if node.config.rule(room).presence && node.registry.show(room, conn) {
@@ -65,11 +74,16 @@ pub(super) async fn join(
         }
         Err(error) => {
             // A member it was, and stays. What the hold has swallowed cannot be vouched for.
-            let dropped = conn.outbox(|outbox| outbox.release_blind(room));
-            node.metrics.drop_frames(dropped);
+            let_go(node, conn, room);
             Err(error)
         }
     }
+}
+
+/// Releases the hold of a room about which there is no answer.
+fn let_go(node: &Node, conn: &Conn, room: &RoomId) {
+    let dropped = conn.outbox(|outbox| outbox.release_blind(room));
+    node.metrics.drop_frames(dropped);
 }
 
 /// Takes the connection out of a room; does nothing when it is not there.
@@ -87,7 +101,17 @@ pub(super) fn leave(node: &Arc<Node>, conn: &Arc<Conn>, room: &RoomId) {
 /// Takes the connection out of a room that it has no more right to, and tells it so.
 pub(super) fn expel(node: &Arc<Node>, conn: &Arc<Conn>, room: &RoomId) {
     leave(node, conn, room);
-    conn.push(codec::unsubscribed(&None, room.as_str(), Some("forbidden")));
+    // Before the welcome there is nothing to take back: it will not name the room.
+    if conn.heart.is_welcomed() {
+        conn.push(codec::unsubscribed(&None, room.as_str(), Some("forbidden")));
+    }
+}
+
+/// Leaves a room that is to be left, before anything else is done there.
+pub(super) fn settle(node: &Arc<Node>, conn: &Arc<Conn>, room: &RoomId) {
+    if conn.is_to_leave(room) {
+        expel(node, conn, room);
+    }
 }
 
 /// Takes the connection out of all rooms, at its end.

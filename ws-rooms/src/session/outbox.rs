@@ -4,7 +4,6 @@ mod full;
 mod hold;
 mod recent;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -14,6 +13,7 @@ use crate::config::SlowPolicy;
 use crate::protocol::codec::{self, Text};
 use crate::protocol::{Close, GapReason, NotRecovered, Position, RoomId};
 use crate::publication::Entry;
+use crate::session::line::Line;
 
 use self::hold::{Held, Hold};
 use self::recent::Recent;
@@ -22,26 +22,34 @@ use self::recent::Recent;
 ///
 /// Live frames and gaps count against the bound; answers do not, because a request is only taken up when
 /// there is room ([`Outbox::has_room`]), so at most one answer stands above it.
+///
+/// In this order, so that what each delivery needs stands together.
+#[repr(C)]
 pub(crate) struct Outbox {
-    queue: VecDeque<Queued>,
+    queue_bound: usize,
     bytes: usize,
     live_bytes: usize,
+    close: Option<Box<Close>>,
     /// Rooms whose frames wait until their recovery is answered; a handful at most.
     holds: Vec<Hold>,
+    queue: Line<Queued>,
     /// Which events of several rooms it has had.
     recent: Recent,
-    close: Option<Close>,
-    queue_bound: usize,
     hold_bound: usize,
 }
 
 /// A frame that waits.
-pub(crate) struct Queued {
-    pub(crate) text: Text,
-    kind: Kind,
+pub(crate) enum Queued {
+    /// A numbered entry, as `event` or as `position`: it has the frame, for all who get it.
+    Entry {
+        entry: Arc<Entry>,
+        as_event: bool,
+        policy: SlowPolicy,
+    },
+    Other(Text, Kind),
 }
 
-enum Kind {
+pub(crate) enum Kind {
     /// Asked for, or a sign of life; does not count against the bound.
     Answer,
     /// An answer that says where these rooms stand: what comes of them goes on from there.
@@ -49,15 +57,9 @@ enum Kind {
     /// Live, without a number.
     Notice,
     Gap(Box<Gap>),
-    /// A numbered entry, as `event` or as `position`.
-    Entry {
-        entry: Arc<Entry>,
-        as_event: bool,
-        policy: SlowPolicy,
-    },
 }
 
-struct Gap {
+pub(crate) struct Gap {
     room: RoomId,
     at: Position,
     reason: GapReason,
@@ -74,13 +76,13 @@ pub(crate) struct Joined {
 impl Outbox {
     pub(crate) fn new(queue_bound: usize, hold_bound: usize) -> Self {
         Self {
-            queue: VecDeque::new(),
+            queue_bound,
             bytes: 0,
             live_bytes: 0,
-            holds: Vec::new(),
-            recent: Recent::default(),
             close: None,
-            queue_bound,
+            holds: Vec::new(),
+            queue: Line::Empty,
+            recent: Recent::default(),
             hold_bound,
         }
     }
@@ -100,7 +102,7 @@ impl Outbox {
     }
 
     pub(crate) fn closing(&self) -> Option<&Close> {
-        self.close.as_ref()
+        self.close.as_deref()
     }
 
     pub(crate) fn close(&mut self, close: Close) {
@@ -111,12 +113,12 @@ impl Outbox {
         if !close.sends_the_rest() {
             self.clear();
         }
-        self.close = Some(close);
+        self.close = Some(Box::new(close));
     }
 
     /// Drops what waits.
     pub(crate) fn clear(&mut self) {
-        self.queue = VecDeque::new();
+        self.queue = Line::Empty;
         self.bytes = 0;
         self.live_bytes = 0;
     }
@@ -124,7 +126,7 @@ impl Outbox {
     /// Queues an answer.
     pub(crate) fn push(&mut self, text: Text) {
         if self.close.is_none() {
-            self.append(Queued { text, kind: Kind::Answer });
+            self.append(Queued::Other(text, Kind::Answer));
         }
     }
 
@@ -136,7 +138,7 @@ impl Outbox {
         }
         let dropped = self.make_room(text.len());
         if self.fits(text.len()) {
-            self.append(Queued { text: text.clone(), kind: Kind::Notice });
+            self.append(Queued::Other(text.clone(), Kind::Notice));
         } else {
             self.close(Close::TOO_SLOW);
         }
@@ -184,7 +186,7 @@ impl Outbox {
         if self.close.is_none() {
             let text = answer(&joined);
             let rooms = joined.into_iter().map(|joined| joined.room).collect();
-            self.append(Queued { text, kind: Kind::Placed(rooms) });
+            self.append(Queued::Other(text, Kind::Placed(rooms)));
         }
         let dropped = held.into_iter().map(|released| self.let_go(released)).sum();
         self.settle_recent();
@@ -259,15 +261,16 @@ impl Outbox {
         while taken < bytes
             && let Some(queued) = self.queue.pop_front()
         {
-            taken += queued.text.len();
+            taken += queued.text().len();
             self.uncount(&queued);
             to(queued);
         }
-        if self.queue.is_empty() {
-            // Most connections lie idle most of the time, and this is what they would lie on.
-            self.queue = VecDeque::new();
-        }
         taken > 0
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_holding(&self) -> bool {
+        !self.holds.is_empty()
     }
 
     fn append(&mut self, queued: Queued) {
@@ -276,12 +279,12 @@ impl Outbox {
     }
 
     fn count(&mut self, queued: &Queued) {
-        self.bytes += queued.text.len();
+        self.bytes += queued.text().len();
         self.live_bytes += queued.live();
     }
 
     fn uncount(&mut self, queued: &Queued) {
-        self.bytes -= queued.text.len();
+        self.bytes -= queued.text().len();
         self.live_bytes -= queued.live();
     }
 }
@@ -296,49 +299,64 @@ struct Released {
 // === impl Queued ===
 
 impl Queued {
+    pub(crate) fn text(&self) -> &Text {
+        match self {
+            Self::Entry { entry, as_event: true, .. } => entry.event_frame(),
+            Self::Entry { entry, .. } => entry.position_frame(),
+            Self::Other(text, _) => text,
+        }
+    }
+
+    pub(crate) fn into_text(self) -> Text {
+        match self {
+            Self::Entry { .. } => self.text().clone(),
+            Self::Other(text, _) => text,
+        }
+    }
+
     /// When its event was published, for the lag.
     pub(crate) fn at(&self) -> Option<Instant> {
-        match &self.kind {
-            Kind::Entry { entry, .. } => Some(entry.fanout.at()),
-            _ => None,
+        match self {
+            Self::Entry { entry, .. } => Some(entry.fanout.at()),
+            Self::Other(..) => None,
         }
     }
 
     /// What of it counts against the bound.
     fn live(&self) -> usize {
-        if matches!(self.kind, Kind::Answer | Kind::Placed(_)) { 0 } else { self.text.len() }
+        if matches!(self, Self::Other(_, Kind::Answer | Kind::Placed(_))) { 0 } else { self.text().len() }
     }
 
     fn event(entry: Arc<Entry>, policy: SlowPolicy) -> Self {
-        Self { text: entry.event_frame().clone(), kind: Kind::Entry { entry, as_event: true, policy } }
+        Self::Entry { entry, as_event: true, policy }
     }
 
     fn position(entry: Arc<Entry>, policy: SlowPolicy) -> Self {
-        Self { text: entry.position_frame().clone(), kind: Kind::Entry { entry, as_event: false, policy } }
+        Self::Entry { entry, as_event: false, policy }
     }
 
     fn gap(gap: Gap) -> Self {
-        Self { text: codec::gap(&gap.room, &gap.at, gap.reason), kind: Kind::Gap(Box::new(gap)) }
+        Self::Other(codec::gap(&gap.room, &gap.at, gap.reason), Kind::Gap(Box::new(gap)))
     }
 
     /// Whether it belongs to the numbers of this room.
     fn is_of(&self, room: &RoomId) -> bool {
-        match &self.kind {
-            Kind::Entry { entry, .. } => entry.room == *room,
-            Kind::Gap(gap) => gap.room == *room,
-            Kind::Answer | Kind::Placed(_) | Kind::Notice => false,
+        match self {
+            Self::Entry { entry, .. } => entry.room == *room,
+            Self::Other(_, Kind::Gap(gap)) => gap.room == *room,
+            Self::Other(..) => false,
         }
     }
 
     /// Whether it says where this room stands, whatever came of it before.
     fn places(&self, room: &RoomId) -> bool {
-        matches!(&self.kind, Kind::Placed(rooms) if rooms.contains(room))
+        matches!(self, Self::Other(_, Kind::Placed(rooms)) if rooms.contains(room))
     }
 
     /// The room, if this may be dropped for what may not.
     fn may_go(&self) -> Option<&RoomId> {
-        match &self.kind {
-            Kind::Entry { entry, policy: SlowPolicy::DropOldest | SlowPolicy::Latest, .. } => {
+        match self {
+            Self::Entry { entry, policy: SlowPolicy::DropOldest | SlowPolicy::Latest, .. } => {
                 Some(&entry.room)
             }
             _ => None,
@@ -346,7 +364,7 @@ impl Queued {
     }
 
     fn is_entry(&self) -> bool {
-        matches!(self.kind, Kind::Entry { .. })
+        matches!(self, Self::Entry { .. })
     }
 }
 

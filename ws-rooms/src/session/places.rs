@@ -13,16 +13,28 @@ use crate::session::{Conn, Membership, lock};
 pub(super) struct Places {
     seats: HashMap<RoomId, Seat>,
     joins: Vec<RoomId>,
+    /// Each is about the seat that is there, and goes with it: a later one in the same room is not meant.
     leaves: Vec<RoomId>,
-    /// A join that the task has taken up, and may not have begun.
+    /// A join that the task has taken up and not begun: a leave takes it back.
     joining: Option<RoomId>,
 }
 
 /// A connection's place in a room.
 pub(super) struct Seat {
+    /// Who has the most to say of those who put it there.
     by: Membership,
     /// The backplane's count of this member, which may be on its way.
     pub(super) count: Arc<Count>,
+}
+
+/// What became of an attempt to sit down.
+pub(super) enum Sat {
+    /// The place is new, and is to be counted.
+    New(Arc<Count>),
+    /// It was there already.
+    There,
+    /// The room that was to be given has been taken back.
+    TakenBack,
 }
 
 impl Conn {
@@ -51,7 +63,7 @@ impl Conn {
             places.joins.push(room.clone());
         }
         drop(places);
-        self.wake.notify_one();
+        self.ring();
         true
     }
 
@@ -61,34 +73,38 @@ impl Conn {
         let mut places = lock(&self.places);
         let was_to_join = places.is_to_join(room);
         places.joins.retain(|other| other != room);
-        if !places.seats.contains_key(room) && places.joining.as_ref() != Some(room) {
+        places.joining.take_if(|joining| joining == room);
+        if !places.seats.contains_key(room) {
             return was_to_join;
         }
         if !places.leaves.contains(room) {
             places.leaves.push(room.clone());
         }
-        // ORDER: before the task can take the leave up, or a seat that it takes later in the room would be the mute one.
+        // ORDER: while the seat cannot go, or a later one in the room would be the mute one.
         node.registry.mute(room, self);
         drop(places);
-        self.wake.notify_one();
+        self.ring();
         true
+    }
+
+    /// Whether there are rooms to join or to leave, now or later.
+    pub(super) fn has_orders(&self) -> bool {
+        let places = lock(&self.places);
+        !(places.joins.is_empty() && places.leaves.is_empty())
     }
 
     /// The rooms to leave now.
     pub(super) fn take_leaves(&self) -> Vec<RoomId> {
-        let mut places = lock(&self.places);
-        if places.leaves.is_empty() {
-            return Vec::new();
-        }
-        let (now, later): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut places.leaves).into_iter().partition(|room| places.seats.contains_key(room));
-        // A join that has not begun is followed by its leave, not overtaken.
-        let joining = places.joining.clone();
-        places.leaves = later.into_iter().filter(|room| joining.as_ref() == Some(room)).collect();
-        now
+        std::mem::take(&mut lock(&self.places).leaves)
     }
 
-    /// The next room to join; [`end_join`](Self::end_join) is to follow.
+    /// Whether a room is to be left.
+    pub(super) fn is_to_leave(&self, room: &RoomId) -> bool {
+        lock(&self.places).leaves.contains(room)
+    }
+
+    /// The next room to join. Until the connection [sits down](Self::sit_down) there it can be taken back;
+    /// [`end_join`](Self::end_join) is to follow in any case.
     pub(super) fn take_join(&self) -> Option<RoomId> {
         let mut places = lock(&self.places);
         if places.joins.is_empty() {
@@ -103,24 +119,28 @@ impl Conn {
         lock(&self.places).joining = None;
     }
 
-    /// Takes a place in a room; gives the count that is to be made when it had none.
-    pub(super) fn sit_down(&self, room: &RoomId, by: Membership) -> Option<Arc<Count>> {
+    /// Takes a place in a room, and becomes a member: frames reach it from here on.
+    pub(super) fn sit_down(self: &Arc<Self>, node: &Node, room: &RoomId, by: Membership) -> Sat {
         let mut places = lock(&self.places);
+        if by == Membership::Given && places.joining.take_if(|joining| joining == room).is_none() {
+            return Sat::TakenBack;
+        }
         if let Some(seat) = places.seats.get_mut(room) {
-            // A room that the server gives stays the server's.
-            if seat.by == Membership::Requested {
-                seat.by = by;
-            }
-            return None;
+            seat.by = seat.by.max(by);
+            return Sat::There;
         }
         let count = Arc::<Count>::default();
         places.seats.insert(room.clone(), Seat { by, count: Arc::clone(&count) });
-        Some(count)
+        // ORDER: one step, or a leave between the two would find a seat and no member to mute.
+        node.registry.add(room, self);
+        Sat::New(count)
     }
 
     /// Gives the place in a room up.
     pub(super) fn stand_up(&self, room: &RoomId) -> Option<Seat> {
-        lock(&self.places).seats.remove(room)
+        let mut places = lock(&self.places);
+        places.leaves.retain(|other| other != room);
+        places.seats.remove(room)
     }
 }
 
@@ -136,3 +156,6 @@ impl Places {
         self.seats.len() + to_join.filter(|room| !self.seats.contains_key(*room)).count()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,6 +39,8 @@ pub(crate) struct Reader {
 /// What the peer said. Nothing comes behind what is no message, nor behind its close frame.
 pub(crate) enum Heard {
     Message(Message),
+    /// Bytes of a message that is not whole.
+    Part,
     /// It broke RFC 6455 or a limit.
     Broken(Close),
     /// It is gone, without a word.
@@ -59,7 +61,7 @@ impl Reader {
         }
     }
 
-    /// The next message. What is to be answered to it is in [`take_reply`](Self::take_reply) by then.
+    /// The next message, or part of one. What is to be answered to it is in [`take_reply`](Self::take_reply) by then.
     pub(crate) fn poll<S: AsyncRead + Unpin>(&mut self, io: &mut S, cx: &mut Context<'_>) -> Poll<Heard> {
         loop {
             if self.context.is_some() {
@@ -92,10 +94,17 @@ impl Reader {
             let mut bytes = &buffer.filled()[..within];
             let heard = self.hear(&mut bytes);
             self.rest = Bytes::copy_from_slice(bytes);
-            if let Some(heard) = heard {
-                return Poll::Ready(heard);
+            match heard {
+                Some(heard) => return Poll::Ready(heard),
+                None if within > 0 => return Poll::Ready(Heard::Part),
+                None => {}
             }
         }
+    }
+
+    /// Whether a message has come in part: a control frame may stand between its frames.
+    pub(crate) fn is_within_message(&self) -> bool {
+        self.intake.is_within_message()
     }
 
     /// The answer to what was heard last, or our close frame, as it goes on the wire.

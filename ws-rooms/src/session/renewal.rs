@@ -57,6 +57,11 @@ pub(super) async fn renew(node: Arc<Node>, conn: Arc<Conn>, id: Id, token: Strin
 async fn shrink(node: &Arc<Node>, conn: &Arc<Conn>, identity: &Identity, another_role: bool) {
     let mut requested = Vec::new();
     for (room, by) in conn.rooms() {
+        if node.directory.known.in_room(identity, &room) == Access::Forbidden {
+            // Another session may have lost what this one had, whoever gave it.
+            expel(node, conn, &room);
+            continue;
+        }
         match by {
             Membership::Server if identity.rooms.contains(&room) => {}
             // ORDER: these go before anything is awaited.

@@ -7,7 +7,7 @@ use crate::auth::Access;
 use crate::node::Node;
 use crate::protocol::codec;
 use crate::protocol::{Close, Id, Position, Request, RoomId, RoomPosition};
-use crate::session::join::{join, leave, release};
+use crate::session::join::{join, leave, release, settle};
 use crate::session::outbox::Joined;
 use crate::session::renewal::Renewed;
 use crate::session::{Conn, Membership};
@@ -71,6 +71,8 @@ async fn subscribe(node: &Arc<Node>, conn: &Arc<Conn>, id: &Id, name: &str, sinc
     let Ok(room) = RoomId::parse(name) else {
         return forbidden(conn, id);
     };
+    // ORDER: first, or a room that the application has just taken would be asked for as one of the server's.
+    settle(node, conn, &room);
     let membership = conn.membership(&room);
     if !membership.is_some_and(Membership::is_servers) {
         if membership.is_none() && conn.room_count() >= node.config.limits.rooms_per_connection {
@@ -163,6 +165,7 @@ async fn join_server_rooms(
             tracing::debug!(%room, "not joined: the right to it was revoked");
             continue;
         }
+        settle(node, conn, room);
         match join(node, conn, room, by, None).await {
             Ok(place) => joined.extend(place),
             Err(error) => {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
@@ -56,6 +57,8 @@ pub(crate) enum Step {
     Binary(Bytes),
     /// A ping, whose pong is on its way already, a pong, or the peer's close frame: a sign of life.
     Alive,
+    /// Bytes of a message that is not whole: a sign of life, if a slow one.
+    Part,
     /// A socket that was full has taken some more: the peer reads, if slowly.
     Progress,
     /// Everything pushed has been taken.
@@ -88,9 +91,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         !self.dirty
     }
 
-    /// Whether the peer broke RFC 6455 or a limit, of whatever else it is told.
-    pub(crate) fn is_broken(&self) -> bool {
-        self.broken
+    /// Whether the peer may have more under way, and not have read this close frame yet: its own may have crossed ours. Who
+    /// answers with our code has read it.
+    pub(crate) fn may_miss(&self, close: &Close) -> bool {
+        close.is_a_cut() || self.broken || self.peer_code.is_some_and(|code| code != close.code)
+    }
+
+    /// Whether a message has come in part.
+    pub(crate) fn is_within_message(&self) -> bool {
+        self.reader.is_within_message()
     }
 
     /// Pushes a frame. Once the connection closes there is nobody to have it.
@@ -99,7 +108,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             return;
         }
         let at = queued.at();
-        self.writer.push(queued.text.into_bytes(), at);
+        self.writer.push(queued.into_text().into_bytes(), at);
         self.dirty = true;
     }
 
@@ -118,6 +127,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
         self.writer.push_urgent(Bytes::from_static(PING));
         self.dirty = true;
+    }
+
+    /// When the socket took something the last time.
+    pub(crate) fn left_at(&self) -> Option<Instant> {
+        self.writer.left_at()
     }
 
     fn close(&mut self, close: &Close) {
@@ -183,6 +197,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         {
             return Poll::Ready(step);
         }
+        self.poll_heard(cx)
+    }
+
+    /// Reads on, whatever is still to be written.
+    pub(crate) fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         if self.read_over {
             // The answer to the peer's close, or the reason of ours, is the last thing that leaves.
             return if self.dirty { Poll::Pending } else { Poll::Ready(Step::Ended(self.peer_code)) };
@@ -198,6 +217,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 Step::Alive
             }
             Heard::Message(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Step::Alive,
+            Heard::Part => Step::Part,
             Heard::Broken(close) => {
                 (self.read_over, self.broken) = (true, true);
                 Step::Broken(close)
@@ -209,7 +229,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         })
     }
 
-    fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+    /// Writes on; there must be something that the socket has not taken.
+    pub(crate) fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         let before = self.writer.taken();
         let flushed = self.writer.poll(&mut self.io, cx);
         let progress = self.full && self.writer.taken() > before;

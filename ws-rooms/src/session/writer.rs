@@ -1,6 +1,5 @@
 //! What is being written: frames that are shared with other connections, in as few writes as the socket allows.
 
-use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,22 +10,30 @@ use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
 use crate::metrics::Metrics;
+use crate::session::line::Line;
 
 /// Frames in one vectored write; systems take 1,024 at least, and this many fit the stack.
 const SLICES: usize = 64;
 /// Frames that are together no larger are copied into one buffer: for a system call this is as good, and a stream that
 /// encrypts makes one record of them.
 const COPIED: usize = 4 * 1024;
+/// Bytes that are handed over before a flush, one record of TLS. A stream that encrypts takes more than the socket does, and what
+/// it holds tells nothing of a peer that reads, until it is flushed.
+const UNFLUSHED: usize = 16 * 1024;
 /// A whole pong (RFC 6455, section 5.5.3).
 const PONG: u8 = 0x8A;
 
 /// Frames on their way into a socket.
 pub(super) struct Writer {
-    queue: VecDeque<Frame>,
+    queue: Line<Frame>,
     /// Bytes of the first frame that have left: nothing may come before the rest of it.
     part: usize,
     /// Bytes that the socket has taken since the start.
     taken: u64,
+    /// Bytes of these that were not flushed; so many as need a flush while one is under way.
+    unflushed: usize,
+    /// When it took some the last time.
+    left_at: Option<Instant>,
     metrics: Arc<Metrics>,
 }
 
@@ -42,11 +49,15 @@ struct Frame {
 
 impl Writer {
     pub(super) fn new(metrics: Arc<Metrics>) -> Self {
-        Self { queue: VecDeque::new(), part: 0, taken: 0, metrics }
+        Self { queue: Line::Empty, part: 0, taken: 0, unflushed: 0, left_at: None, metrics }
     }
 
     pub(super) fn taken(&self) -> u64 {
         self.taken
+    }
+
+    pub(super) fn left_at(&self) -> Option<Instant> {
+        self.left_at
     }
 
     /// Adds a frame behind all others; with the moment of its publication, it counts as a delivery once it has left.
@@ -57,7 +68,8 @@ impl Writer {
     /// Adds a ping or a pong before all frames that have not begun. Of pongs the newest is enough, section 5.5.3.
     pub(super) fn push_urgent(&mut self, bytes: Bytes) {
         let begun = usize::from(self.part > 0);
-        let waiting = self.queue.iter_mut().skip(begun).take_while(|frame| frame.urgent);
+        let queue = self.queue.many();
+        let waiting = queue.iter_mut().skip(begun).take_while(|frame| frame.urgent);
         let pong = bytes.first() == Some(&PONG);
         let mut index = begun;
         for frame in waiting {
@@ -67,7 +79,7 @@ impl Writer {
             }
             index += 1;
         }
-        self.queue.insert(index, Frame { bytes, at: None, urgent: true });
+        queue.insert(index, Frame { bytes, at: None, urgent: true });
     }
 
     /// Writes until the socket has taken everything.
@@ -81,13 +93,24 @@ impl Writer {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         while !self.queue.is_empty() {
+            if self.unflushed >= UNFLUSHED {
+                ready!(self.poll_flush(Pin::new(io), cx))?;
+            }
             let bytes = ready!(self.poll_some(Pin::new(io), cx))?;
             if bytes == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
+            self.unflushed += bytes;
             self.left(bytes);
         }
-        Pin::new(io).poll_flush(cx)
+        self.poll_flush(Pin::new(io), cx)
+    }
+
+    /// Nothing more is handed over before it has ended.
+    fn poll_flush<S: AsyncWrite>(&mut self, io: Pin<&mut S>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = io.poll_flush(cx);
+        self.unflushed = if flushed.is_pending() { UNFLUSHED } else { 0 };
+        flushed
     }
 
     fn poll_some<S: AsyncWrite>(&self, io: Pin<&mut S>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
@@ -98,15 +121,20 @@ impl Writer {
             (sum <= COPIED).then_some(sum)
         });
         let vectored = io.is_write_vectored();
+        let mut left = UNFLUSHED - self.unflushed;
         if self.queue.len() == 1 || first.len() >= COPIED && !vectored {
-            return io.poll_write(cx, first);
+            return io.poll_write(cx, &first[..first.len().min(left)]);
         }
         if together.is_none() && vectored {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let mut count = 0;
             for (slice, frame) in slices.iter_mut().zip(self.rest()) {
-                *slice = IoSlice::new(frame);
+                *slice = IoSlice::new(&frame[..frame.len().min(left)]);
+                left -= slice.len();
                 count += 1;
+                if left == 0 {
+                    break;
+                }
             }
             return io.poll_write_vectored(cx, &slices[..count]);
         }
@@ -120,7 +148,7 @@ impl Writer {
                 break;
             }
         }
-        io.poll_write(cx, &buffer[..filled])
+        io.poll_write(cx, &buffer[..filled.min(left)])
     }
 
     /// What has not left, frame by frame.
@@ -130,6 +158,8 @@ impl Writer {
     }
 
     fn left(&mut self, bytes: usize) {
+        let now = Instant::now();
+        self.left_at = Some(now);
         self.taken += bytes as u64;
         self.part += bytes;
         let (mut delivered, mut oldest) = (0, None::<Instant>);
@@ -145,11 +175,7 @@ impl Writer {
         }
         if let Some(at) = oldest {
             self.metrics.deliver(delivered);
-            self.metrics.lag.record(at.elapsed().as_secs_f64());
-        }
-        if self.queue.is_empty() {
-            // As the outbox: an idle connection holds nothing.
-            self.queue = VecDeque::new();
+            self.metrics.lag.record(now.duration_since(at).as_secs_f64());
         }
     }
 }

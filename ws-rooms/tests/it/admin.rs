@@ -53,6 +53,15 @@ async fn connections_are_listed_page_by_page_and_each_can_be_looked_at() {
     assert_eq!((info.silence.as_secs(), info.queued_bytes), (2, 0));
     assert_eq!(json!(info.expires_at.to_string()), peers[0].welcome["expiresAt"]);
     assert!(rooms.connection(&seen[2]).is_none());
+    for (target, found) in [
+        (Target::User("u1".into()), Some(&seen[1])),
+        (Target::Session("s3".into()), Some(&seen[3])),
+        (one(&peers[0]), Some(&seen[0])),
+        (Target::User("u2".into()), None),
+    ] {
+        let ids: Vec<_> = rooms.connections_of(&target).into_iter().map(|info| info.id).collect();
+        assert_eq!(ids.iter().collect::<Vec<_>>(), Vec::from_iter(found), "{target:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -132,6 +132,41 @@ async fn a_session_that_ends_while_its_token_is_checked_does_not_get_in() {
     assert!(rooms.admit(Credential::Bearer("ada/customer/s1".into()), peer()).await.is_ok());
 }
 
+/// The same for who is there already and renews.
+#[tokio::test(start_paused = true)]
+async fn a_session_that_ends_while_its_token_is_checked_takes_no_connection_over() {
+    let gatekeeper = Gatekeeper::default();
+    let rooms = Rooms::new(config(), gatekeeper.clone(), Backplane::memory());
+    let mut ada = Peer::connect(&rooms, "ada/customer/s1").await;
+    gatekeeper.door.forget_permits(usize::MAX >> 3);
+    ada.send(json!({"type": "auth", "token": "ada/customer/s2"})).await;
+    settle().await;
+    assert_eq!(rooms.close(&Target::Session("s2".into()), &Close::SESSION_REVOKED), 0);
+    gatekeeper.door.add_permits(1);
+    assert_eq!(ada.rest().await.1, Some(4009));
+}
+
+/// More ends while somebody is let in than is remembered: whether it is about them nobody knows, so they come again.
+#[tokio::test(start_paused = true)]
+async fn who_may_have_been_closed_comes_again() {
+    let gatekeeper = Gatekeeper::default();
+    let rooms = Rooms::new(config(), gatekeeper.clone(), Backplane::memory());
+    gatekeeper.door.forget_permits(usize::MAX >> 3);
+    let admit = || {
+        let rooms = rooms.clone();
+        async move { rooms.admit(Credential::Bearer("ada/customer/s1".into()), peer()).await }
+    };
+    let admitting = tokio::spawn(admit());
+    settle().await;
+    for number in 0..5_000 {
+        rooms.close(&Target::Session(format!("other-{number}")), &Close::SESSION_REVOKED);
+    }
+    gatekeeper.door.add_permits(2);
+    assert_eq!(admitting.await.unwrap().unwrap_err().code, "UNAVAILABLE");
+    tokio::time::advance(std::time::Duration::from_millis(1)).await;
+    assert!(admit().await.is_ok());
+}
+
 /// However many connections end one by one, whoever is just being let in is none of them.
 #[tokio::test(start_paused = true)]
 async fn those_who_are_closed_one_by_one_keep_nobody_out() {

@@ -90,6 +90,19 @@ async fn a_renewal_takes_what_a_rule_forbids_now() {
     ada.expect("authenticated").await;
 }
 
+/// What the server alone joins is nobody's to ask for, whatever an authoriser would say.
+#[tokio::test(start_paused = true)]
+async fn a_room_of_the_servers_is_not_asked_about() {
+    let shares = Shares::default();
+    shares.of.lock().unwrap().push(("ada", "1"));
+    let mut config = config();
+    config.rules.insert(0, RoomRule::prefix("share:").server_only().authorised_by(shares.clone()));
+    let rooms = node_with(config);
+    let mut ada = Peer::connect(&rooms, "ada/admin/s1").await;
+    assert_eq!(ada.ask(json!({"type": "subscribe", "room": "share:1"})).await["code"], "FORBIDDEN");
+    assert!(shares.take_asked().is_empty());
+}
+
 /// One that does not answer has the authority's deadline.
 #[tokio::test(start_paused = true)]
 async fn a_silent_authoriser_is_unavailable() {

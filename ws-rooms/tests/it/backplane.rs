@@ -2,6 +2,7 @@
 
 mod apart;
 mod faults;
+mod full;
 mod restart;
 mod rights;
 mod split;
@@ -69,6 +70,24 @@ async fn redis_conforms() {
     for sharded in [true, false] {
         let make = || {
             let mut settings = settings(url);
+            settings.sharded = sharded;
+            let redis = || Backplane::redis(settings.clone()).unwrap();
+            Nodes::new(redis(), redis())
+        };
+        run(make, &Capabilities::default()).await;
+    }
+}
+
+/// A cluster of one node, which refuses what touches several slots at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_conforms_as_a_cluster() {
+    if devkit::engines::redis().await.is_none() {
+        return;
+    }
+    let server = devkit::Redis::start_cluster().await.unwrap();
+    for sharded in [true, false] {
+        let make = || {
+            let mut settings = settings(&server.url());
             settings.sharded = sharded;
             let redis = || Backplane::redis(settings.clone()).unwrap();
             Nodes::new(redis(), redis())

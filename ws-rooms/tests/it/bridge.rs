@@ -5,7 +5,7 @@ use tramline_event_hub::topology::{Binding, Exchange, Queue, Topology};
 use tramline_event_hub::{ConsumerConfig, Event, Hub, MemoryConfig, Outcome};
 use tramline_ws_rooms::{Bridge, BridgeRule, Rooms};
 
-use crate::support::{Peer, node, publish};
+use crate::support::{Peer, config, node, node_with, publish};
 
 fn bridge(rooms: &Rooms) -> Bridge {
     let rule = |pattern: &str, rooms: &[&str]| BridgeRule::new(pattern, rooms).unwrap();
@@ -85,14 +85,22 @@ async fn an_event_that_no_room_can_take_leaves_a_gap() {
 
 #[tokio::test(start_paused = true)]
 async fn an_event_for_too_many_rooms_leaves_a_gap_in_each() {
-    let rooms = node();
-    let mut ada = Peer::connect(&rooms, "ada/customer/s1").await;
-    let many = (0..200).map(|user| format!("user:u{user}")).chain(["user:ada".to_owned()]);
+    let mut config = config();
+    config.limits.connections_per_address = 1_000;
+    let rooms = node_with(config);
+    let mut users = Vec::new();
+    for user in 0..200 {
+        users.push(Peer::connect(&rooms, &format!("u{user}/customer/s{user}")).await);
+    }
+    let many = (0..200).map(|user| format!("user:u{user}"));
     let bridge = Bridge::new(rooms.clone(), vec![BridgeRule::new("#", many).unwrap()]);
     let event = Event::new("payments.payment.created", "payments", &json!({})).unwrap();
     assert!(matches!(bridge.carry(&event).await.unwrap(), Outcome::Reject { .. }));
-    let gap = ada.expect("gap").await;
-    assert_eq!((&gap["room"], &gap["reason"]), (&json!("user:ada"), &json!("source")));
+    for (user, peer) in users.iter_mut().enumerate() {
+        let gap = peer.expect("gap").await;
+        assert_eq!((&gap["room"], &gap["reason"]), (&json!(format!("user:u{user}")), &json!("source")));
+        peer.quiet().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

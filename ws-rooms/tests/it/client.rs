@@ -3,4 +3,4 @@
 mod listen;
 mod server;
 mod session;
-mod tls;
+pub(crate) mod tls;

@@ -11,18 +11,20 @@ use tramline_ws_rooms::{Backplane, Error, ErrorKind, GapReason, HistoryConfig, R
 
 use crate::support::{Gatekeeper, Peer, config, settle};
 
-/// Counts members of `payment:1` when there is a permit, and writes down what it did.
+/// Counts members of one room when there is a permit, and writes down what it did.
 #[derive(Clone)]
-struct Counting {
+pub(crate) struct Counting {
     inner: MemoryBackplane,
-    gate: Arc<Semaphore>,
-    fails: bool,
+    room: &'static str,
+    pub(crate) gate: Arc<Semaphore>,
+    pub(crate) fails: bool,
     done: Arc<Mutex<Vec<&'static str>>>,
 }
 
 impl Counting {
-    fn new() -> Self {
+    pub(crate) fn new(room: &'static str) -> Self {
         Self {
+            room,
             inner: MemoryBackplane::new(HistoryConfig::default()),
             gate: Arc::new(Semaphore::new(0)),
             fails: false,
@@ -30,7 +32,7 @@ impl Counting {
         }
     }
 
-    fn node(&self) -> Rooms {
+    pub(crate) fn node(&self) -> Rooms {
         Rooms::new(config(), Gatekeeper::default(), Backplane::new(self.clone()))
     }
 
@@ -49,7 +51,7 @@ impl Driver for Counting {
     }
 
     async fn join(&self, room: &RoomId) -> Result<(), Error> {
-        if room.as_str() == "payment:1" {
+        if room.as_str() == self.room {
             self.gate.acquire().await.unwrap().forget();
             if self.fails {
                 return Err(Error::new(ErrorKind::Backplane));
@@ -60,7 +62,7 @@ impl Driver for Counting {
     }
 
     fn leave(&self, room: &RoomId) {
-        if room.as_str() == "payment:1" {
+        if room.as_str() == self.room {
             self.done.lock().unwrap().push("leave");
         }
         self.inner.leave(room);
@@ -75,8 +77,8 @@ impl Driver for Counting {
         self.inner.recover(room, since, bounds).await
     }
 
-    async fn skip(&self, room: &RoomId, id: &str, reason: GapReason) -> Result<(), Error> {
-        self.inner.skip(room, id, reason).await
+    async fn skip(&self, rooms: &[RoomId], id: &str, reason: GapReason) -> Result<(), Error> {
+        self.inner.skip(rooms, id, reason).await
     }
 
     async fn lose_place(&self, loss: Loss) {
@@ -104,7 +106,7 @@ impl Driver for Counting {
 /// member that is counted after it would be there for ever.
 #[tokio::test(start_paused = true)]
 async fn a_leave_does_not_overtake_its_join() {
-    let (counting, keeper) = (Counting::new(), Gatekeeper::default());
+    let (counting, keeper) = (Counting::new("payment:1"), Gatekeeper::default());
     let rooms = Rooms::new(config(), keeper.clone(), Backplane::new(counting.clone()));
     let mut ada = Peer::connect(&rooms, "ada/customer/s1").await;
     keeper.door.forget_permits(Semaphore::MAX_PERMITS);
@@ -125,7 +127,7 @@ async fn a_leave_does_not_overtake_its_join() {
 /// What a driver has done of a question that is cut short, nobody knows: it is not cut short.
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_ends_in_a_join_is_counted_and_leaves() {
-    let counting = Counting::new();
+    let counting = Counting::new("payment:1");
     let rooms = counting.node();
     let mut ada = Peer::connect(&rooms, "ada/customer/s1").await;
     ada.send(json!({"type": "subscribe", "id": "s", "room": "payment:1"})).await;
@@ -140,7 +142,7 @@ async fn a_connection_that_ends_in_a_join_is_counted_and_leaves() {
 
 #[tokio::test(start_paused = true)]
 async fn who_was_not_counted_does_not_leave() {
-    let mut counting = Counting::new();
+    let mut counting = Counting::new("payment:1");
     counting.fails = true;
     let rooms = counting.node();
     let mut ada = Peer::connect(&rooms, "ada/customer/s1").await;

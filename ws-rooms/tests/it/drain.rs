@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use serde_json::json;
-use tramline_ws_rooms::Credential;
+use tramline_ws_rooms::{Backplane, Credential, Rooms};
 
-use crate::support::{Peer, node, peer, publish};
+use crate::support::{Gatekeeper, Peer, config, node, peer, publish, settle};
 
 #[tokio::test(start_paused = true)]
 async fn everyone_hears_goodbye_with_a_delay_of_their_own() {
@@ -62,7 +62,7 @@ async fn who_does_not_go_is_cut() {
 /// Each for a time of its own, and never longer than the bound.
 #[tokio::test(start_paused = true)]
 async fn a_life_that_is_over_ends_as_in_a_drain() {
-    let mut config = crate::support::config();
+    let mut config = config();
     config.max_lifetime = Some(Duration::from_secs(100));
     let rooms = crate::support::node_with(config);
     let mut peers = Vec::new();
@@ -84,4 +84,21 @@ async fn a_life_that_is_over_ends_as_in_a_drain() {
     assert!(lives.iter().collect::<HashSet<_>>().len() > 3, "drawn for each: {lives:?}");
     // Nobody is kept out: they come back at once.
     Peer::connect(&rooms, "u0/customer/s0").await;
+}
+
+/// Whose token was being checked when it began is not let in behind its back.
+#[tokio::test(start_paused = true)]
+async fn who_is_being_let_in_when_it_begins_is_sent_elsewhere() {
+    let gatekeeper = Gatekeeper::default();
+    let rooms = Rooms::new(config(), gatekeeper.clone(), Backplane::memory());
+    gatekeeper.door.forget_permits(usize::MAX >> 3);
+    let admitting = tokio::spawn({
+        let rooms = rooms.clone();
+        async move { rooms.admit(Credential::Bearer("ada/customer/s1".into()), peer()).await.map(drop) }
+    });
+    settle().await;
+    rooms.drain(Duration::from_secs(20)).await;
+    gatekeeper.door.add_permits(1);
+    let refusal = admitting.await.unwrap().unwrap_err();
+    assert_eq!((refusal.code, refusal.retry_after.is_some()), ("UNAVAILABLE", true));
 }

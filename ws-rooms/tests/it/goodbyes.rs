@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::Role;
@@ -110,4 +111,35 @@ async fn the_answer_to_a_close_is_not_lost_to_a_reset() {
     written.unwrap();
     read.unwrap();
     assert!(closes_with(&all, 1000));
+}
+
+/// Our close and the peer's cross, and the peer's has something behind it: neither the goodbye nor our close frame is lost.
+#[tokio::test]
+async fn a_goodbye_that_crosses_a_close_is_not_lost_to_a_reset() {
+    let rooms = node();
+    let mut stream = open(serve(rooms.clone()).await).await;
+    until_peeked(&stream, |came| came.windows(7).any(|bytes| bytes == b"welcome")).await;
+    drain(&rooms).await;
+    // Sent, and not read.
+    until_peeked(&stream, |came| closes_with(came, 4200)).await;
+    let (mut reads, mut writes) = stream.split();
+    let mut bytes = NORMAL.to_vec();
+    bytes.extend([0; 256 * 1024]);
+    writes.write_all(&bytes).await.expect("nobody hangs up on what is under way");
+    writes.shutdown().await.unwrap();
+    let mut all = Vec::new();
+    reads.read_to_end(&mut all).await.expect("no reset");
+    assert!(closes_with(&all, 4200));
+}
+
+/// Waits until what has come, and stays there to be read, is as wanted.
+async fn until_peeked(stream: &TcpStream, is_there: impl Fn(&[u8]) -> bool) {
+    let mut came = [0; 4096];
+    loop {
+        let count = stream.peek(&mut came).await.unwrap();
+        if is_there(&came[..count]) {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
 }

@@ -3,11 +3,29 @@
 mod lost;
 mod redis;
 
-use serde_json::json;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::timeout;
 use tramline_ws_rooms::backplane::{Driver, MemoryBackplane};
 use tramline_ws_rooms::{Backplane, HistoryConfig, Rooms};
 
 use crate::support::{Gatekeeper, Peer, config, node, publish, room, settle};
+
+/// The next that is told of people, whatever else the room says.
+async fn news(peer: &mut Peer) -> (Value, Value) {
+    let told = async {
+        loop {
+            let frame = peer.next().await;
+            match frame["type"].as_str() {
+                Some("joined" | "left") => return (frame["type"].clone(), frame["userId"].clone()),
+                Some("gap" | "event") => {}
+                _ => panic!("{frame}"),
+            }
+        }
+    };
+    timeout(Duration::from_secs(60), told).await.expect("people come and go")
+}
 
 #[tokio::test(start_paused = true)]
 async fn first_and_last_connections_are_told_once() {

@@ -206,8 +206,8 @@ impl Driver for Slow {
         recovery
     }
 
-    async fn skip(&self, room: &RoomId, id: &str, reason: GapReason) -> Result<(), Error> {
-        self.inner.skip(room, id, reason).await
+    async fn skip(&self, rooms: &[RoomId], id: &str, reason: GapReason) -> Result<(), Error> {
+        self.inner.skip(rooms, id, reason).await
     }
 
     async fn lose_place(&self, loss: Loss) {
@@ -264,6 +264,26 @@ async fn live_frames_wait_for_the_recovery_and_none_comes_twice() {
         let expected = json!({"type": "position", "room": "user:ada", "offset": offset, "id": id});
         assert_eq!(moved, expected);
     }
+    ada.quiet().await;
+}
+
+/// The history was on its way when the right ended: the answer is none, and nothing of it is told.
+#[tokio::test(start_paused = true)]
+async fn a_room_that_is_taken_during_a_recovery_is_not_answered_with_it() {
+    let slow = Slow::new();
+    let rooms = Rooms::new(config(), Gatekeeper::default(), Backplane::new(slow.clone()));
+    let mut ada = Peer::connect(&rooms, "ada/customer/s1").await;
+    Slow::shut(&slow.after);
+    ada.send(json!({"type": "subscribe", "id": "r", "room": "payment:1"})).await;
+    settle().await;
+    let until = jiff::Timestamp::now() + Duration::from_secs(60);
+    let room = crate::support::room("payment:1");
+    rooms.revoke(Revocation::user("ada", until).in_room(room)).await.unwrap();
+    publish(&rooms, &["payment:1"], "e1").await;
+    assert_eq!(ada.expect("unsubscribed").await["room"], "payment:1");
+    slow.after.add_permits(1);
+    let answer = ada.expect("error").await;
+    assert_eq!((&answer["id"], &answer["code"]), (&json!("r"), &json!("UNAVAILABLE")));
     ada.quiet().await;
 }
 

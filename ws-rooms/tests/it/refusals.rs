@@ -75,8 +75,8 @@ impl Driver for Fickle {
         self.inner.recover(room, since, bounds).await
     }
 
-    async fn skip(&self, room: &RoomId, id: &str, reason: GapReason) -> Result<(), Error> {
-        self.inner.skip(room, id, reason).await
+    async fn skip(&self, rooms: &[RoomId], id: &str, reason: GapReason) -> Result<(), Error> {
+        self.inner.skip(rooms, id, reason).await
     }
 
     async fn lose_place(&self, loss: Loss) {

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tramline_ws_rooms::{Backplane, Credential, ErrorKind, Revocation, Rooms};
+use tramline_ws_rooms::{Backplane, Credential, ErrorKind, Revocation, Rooms, Target};
 
 use crate::backplane::until as until_true;
+use crate::counts::Counting;
 use crate::support::{Gatekeeper, Peer, config, node, peer, publish, room, settle};
 
 fn until(seconds: u64) -> Timestamp {
@@ -33,6 +34,8 @@ async fn a_session_does_not_come_back_before_its_tokens_have_ended() {
     rooms.revoke(Revocation::session("s1", until(60))).await.unwrap();
     assert_eq!(ended.rest().await.1, Some(4009));
     assert_eq!(answer(&rooms, "ada/customer/s1").await, "TOKEN_REVOKED");
+    // Nor does one help that says it was issued later.
+    assert_eq!(answer(&rooms, "ada/customer/s1/900/0").await, "TOKEN_REVOKED");
     assert_eq!(answer(&rooms, "ada/customer/s2").await, "welcome");
     // A renewal is no way around it.
     other.send(json!({"type": "auth", "token": "ada/customer/s1"})).await;
@@ -57,6 +60,20 @@ async fn a_token_that_is_newer_is_good() {
     assert_eq!(answer(&rooms, "ada/customer/s2/900/0").await, "welcome");
     newer.quiet().await;
     renewed.quiet().await;
+}
+
+/// Another role: the session goes on with its next token.
+#[tokio::test(start_paused = true)]
+async fn a_session_that_goes_on_has_its_new_tokens() {
+    let rooms = node();
+    let mut older = Peer::connect(&rooms, "ada/admin/s1/900/20").await;
+    rooms.revoke(Revocation::session("s1", until(600)).renewable()).await.unwrap();
+    assert_eq!(older.rest().await.1, Some(4201));
+    assert_eq!(answer(&rooms, "ada/admin/s1/900/20").await, "TOKEN_EXPIRED");
+    let mut newer = Peer::connect(&rooms, "ada/customer/s1/900/0").await;
+    // A token of before does not get in by the back door either.
+    newer.send(json!({"type": "auth", "token": "ada/admin/s1/900/20"})).await;
+    assert_eq!(newer.rest().await.1, Some(4201));
 }
 
 /// The token was found good, then it was revoked, then its connection would be registered.
@@ -133,6 +150,58 @@ async fn a_room_is_closed_to_all_who_have_a_token() {
     tokio::time::advance(Duration::from_secs(61)).await;
     let eve = Peer::connect(&rooms, "eve/customer/s3/900/20").await;
     assert_eq!(rooms_of(&eve), ["user:eve", "role:customer", "broadcast"]);
+}
+
+/// Whoever has a newer token stays: the authority let them in with it.
+#[tokio::test(start_paused = true)]
+async fn a_room_that_is_closed_to_older_tokens_stays_open_to_newer_ones() {
+    let rooms = node();
+    let mut older = Peer::connect(&rooms, "ada/customer/s1/900/20").await;
+    let mut newer = Peer::connect(&rooms, "ada/customer/s2/900/5").await;
+    for peer in [&mut older, &mut newer] {
+        peer.ask(json!({"type": "subscribe", "room": "payment:1"})).await;
+    }
+    let at = Timestamp::now() - Duration::from_secs(10);
+    rooms.revoke(Revocation::room(room("payment:1"), until(60)).at(at)).await.unwrap();
+    assert_eq!(older.expect("unsubscribed").await["room"], "payment:1");
+    publish(&rooms, &["payment:1"], "e1").await;
+    newer.expect("event").await;
+    older.quiet().await;
+}
+
+/// Whoever gives a room away is told who may not have it.
+#[tokio::test(start_paused = true)]
+async fn a_revoked_room_is_not_given() {
+    let rooms = node();
+    let mut ada = Peer::connect(&rooms, "ada/customer/s1").await;
+    let _tab = Peer::connect(&rooms, "ada/customer/s2").await;
+    rooms.revoke(Revocation::session("s1", until(60)).in_room(room("payment:1"))).await.unwrap();
+    assert_eq!(rooms.join(&Target::User("ada".into()), &room("payment:1")), 1);
+    settle().await;
+    ada.quiet().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_starts_later_knows() {
+    let backplane = Backplane::memory();
+    let there = Rooms::new(config(), Gatekeeper::default(), backplane.clone());
+    there.revoke(Revocation::session("s1", until(60))).await.unwrap();
+    let later = Rooms::new(config(), Gatekeeper::default(), backplane);
+    assert_eq!(answer(&later, "ada/customer/s1").await, "TOKEN_REVOKED");
+    assert_eq!(answer(&later, "ada/customer/s2").await, "welcome");
+}
+
+/// The backplane is not even asked: what it cannot do for a room that is closed is nobody's trouble.
+#[tokio::test(start_paused = true)]
+async fn a_revoked_room_of_the_servers_is_not_joined() {
+    let mut counting = Counting::new("broadcast");
+    counting.fails = true;
+    let rooms = counting.node();
+    counting.gate.add_permits(1);
+    rooms.revoke(Revocation::user("ada", until(60)).in_room(room("broadcast"))).await.unwrap();
+    let mut ada = Peer::connect(&rooms, "ada/customer/s1").await;
+    assert_eq!(rooms_of(&ada), ["user:ada", "role:customer"]);
+    ada.quiet().await;
 }
 
 /// The authority has said yes, or is about to, when the right is taken back.

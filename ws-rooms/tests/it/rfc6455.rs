@@ -10,6 +10,7 @@ mod utf8;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use http::{Request, Response};
 use http_body_util::Full;
@@ -22,6 +23,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tramline_ws_rooms::{Limits, conformance};
 
 use self::bytes::{Frame, close, frames};
+
+/// For an answer that does not come.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What a client sends, and all that it gets, in order.
 type Row = (&'static str, Vec<u8>, Vec<Frame>);
@@ -100,7 +104,9 @@ async fn play(rows: Vec<Row>) {
                     tokio::task::yield_now().await;
                 }
             };
-            let ((), read) = tokio::join!(write, reads.read_to_end(&mut all));
+            let both = async { tokio::join!(write, reads.read_to_end(&mut all)).1 };
+            let read = tokio::time::timeout(PATIENCE, both).await;
+            let read = read.unwrap_or_else(|_| panic!("{name}, in pieces of {piece}: no end"));
             read.unwrap_or_else(|error| panic!("{name}, in pieces of {piece}: {error}"));
             assert_eq!(frames(&all), wanted, "{name}, in pieces of {piece}");
         }

@@ -16,7 +16,7 @@ use tramline_ws_rooms::{
 };
 
 /// Tokens are `user/role/session`, `user/role/session/seconds`, or `user/role/session/seconds/age`, which says how long
-/// ago it was issued; tickets are `user`.
+/// ago it was issued; tickets are `user`. A `roomless` one is in no room of the server's.
 #[derive(Clone)]
 pub(crate) struct Gatekeeper {
     /// `payment:gated` waits for a permit.
@@ -49,8 +49,10 @@ impl Authority for Gatekeeper {
         identity.issued_at =
             rest.get(1).map(|age| Timestamp::now() - Duration::from_secs(age.parse().unwrap()));
         identity.role = (*role).to_owned();
-        identity.rooms =
-            vec![room(&format!("user:{user}")), room(&format!("role:{role}")), room("broadcast")];
+        if *role != "roomless" {
+            identity.rooms =
+                vec![room(&format!("user:{user}")), room(&format!("role:{role}")), room("broadcast")];
+        }
         identity.token = token;
         Ok(identity)
     }
@@ -118,6 +120,35 @@ pub(crate) fn bulky(to: &[&str], id: &str, bytes: usize) -> Publication {
     Publication::new(id, to.iter().map(|name| room(name)).collect(), event).unwrap()
 }
 
+/// The server's end and the client's of a link that carries so many bytes a second to the client, for as long as asked,
+/// and any number back.
+pub(crate) fn slow_link(bytes_per_second: usize, lasts: Duration) -> (DuplexStream, DuplexStream) {
+    let (server_end, mut link) = tokio::io::duplex(1_024);
+    let (mut other_end, client_end) = tokio::io::duplex(1_024);
+    tokio::spawn(async move {
+        let (mut from_server, mut to_server) = tokio::io::split(&mut link);
+        let (mut from_client, mut to_client) = tokio::io::split(&mut other_end);
+        let down = async {
+            let mut tenth = vec![0; bytes_per_second / 10];
+            let mut ticks = tokio::time::interval(Duration::from_millis(100));
+            loop {
+                ticks.tick().await;
+                let Ok(read @ 1..) = from_server.read(&mut tenth).await else { return };
+                to_client.write_all(&tenth[..read]).await.unwrap();
+            }
+        };
+        let up = tokio::io::copy(&mut from_client, &mut to_server);
+        tokio::select! {
+            () = down => return,
+            _ = up => return,
+            () = tokio::time::sleep(lasts) => {}
+        }
+        // From here on nothing passes, and neither end hears of it.
+        std::future::pending::<()>().await;
+    });
+    (server_end, client_end)
+}
+
 /// A client on a pipe, and the server's side as a task that ends with the close code.
 pub(crate) struct Peer {
     pub(crate) client: Client<DuplexStream>,
@@ -142,7 +173,7 @@ impl Peer {
         peer
     }
 
-    /// Behind a link that carries so many bytes a second to the client, for as long as asked, and any number back.
+    /// Behind a [`slow_link`].
     pub(crate) async fn connect_over_slow_link(
         rooms: &Rooms,
         token: &str,
@@ -150,29 +181,7 @@ impl Peer {
         lasts: Duration,
     ) -> Self {
         let admission = rooms.admit(Credential::Bearer(token.into()), peer()).await.unwrap();
-        let (server_end, mut link) = tokio::io::duplex(1_024);
-        let (mut other_end, client_end) = tokio::io::duplex(1_024);
-        tokio::spawn(async move {
-            let (mut from_server, mut to_server) = tokio::io::split(&mut link);
-            let (mut from_client, mut to_client) = tokio::io::split(&mut other_end);
-            let down = async {
-                let mut tenth = vec![0; bytes_per_second / 10];
-                let mut ticks = tokio::time::interval(Duration::from_millis(100));
-                loop {
-                    ticks.tick().await;
-                    let Ok(read @ 1..) = from_server.read(&mut tenth).await else { return };
-                    to_client.write_all(&tenth[..read]).await.unwrap();
-                }
-            };
-            let up = tokio::io::copy(&mut from_client, &mut to_server);
-            tokio::select! {
-                () = down => return,
-                _ = up => return,
-                () = tokio::time::sleep(lasts) => {}
-            }
-            // From here on nothing passes, and neither end hears of it.
-            std::future::pending::<()>().await;
-        });
+        let (server_end, client_end) = slow_link(bytes_per_second, lasts);
         let rooms = rooms.clone();
         let server = tokio::spawn(async move { rooms.serve(admission, server_end).await });
         let mut peer = Self { client: Client::over(client_end).await, server, welcome: Value::Null };

@@ -14,6 +14,9 @@ struct Event<'a> {
     id: &'a str,
     r#type: &'a str,
     source: &'a str,
+    /// Only in large ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a str>,
     number: &'a str,
 }
 

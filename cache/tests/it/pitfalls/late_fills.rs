@@ -137,7 +137,7 @@ async fn who_asks_after_a_tag_ended_does_not_get_a_load_that_brings_the_tag() {
                 let new = new().await?;
                 Ok::<_, std::fmt::Error>(keys.into_iter().map(|key| (key, new.clone())).collect())
             };
-            node.get_many_or_load(&[name.clone()], load).await
+            node.get_many_or_load(std::slice::from_ref(&name), load).await
         });
         assert_eq!((alone.unwrap().as_str(), many.unwrap()[&name].as_str()), ("new", "new"), "round {round}");
         assert_eq!(first.await.unwrap().as_str(), "old", "who asked before may get it");

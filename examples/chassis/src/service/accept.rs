@@ -16,6 +16,8 @@ pub(super) fn config() -> ServerConfig {
     config.header_read_timeout = Duration::from_secs(75);
     // The longest head, as the other edge has it. No upload here is larger than a few MiB.
     config.max_buffer = 64 * 1024;
+    // What waits for a slow socket is to wait where it is bounded and may be dropped.
+    config.max_unsent = Some(32 * 1024);
     config
 }
 

@@ -72,6 +72,9 @@ impl Handler for Carrier {
         if let Some(session) = has_another_role(&event) {
             self.rooms.close(&Target::Session(session), &Close::TOKEN_ENDED);
         }
+        for connection in of_another_role(&event, &self.rooms) {
+            self.rooms.close(&Target::Connection(connection), &Close::TOKEN_ENDED);
+        }
         if let Some(revocation) = revocation(&event, life)
             && let Err(error) = self.rooms.revoke(revocation).await
         {
@@ -92,6 +95,16 @@ fn has_another_role(event: &Event) -> Option<String> {
     matches!(reason, RevokeReason::Role).then(|| session_id.to_string())
 }
 
+/// Connections of a user that came with another role than they have now. Any other change of the user costs nobody
+/// a renewal.
+fn of_another_role(event: &Event, rooms: &Rooms) -> Vec<String> {
+    let updated = (event.event_type.as_str() == UserUpdated::TYPE).then(|| event.data::<UserChanged>().ok());
+    let Some(user) = updated.flatten() else { return Vec::new() };
+    let there = rooms.connections_of(&Target::User(user.user_id.to_string()));
+    let others = there.into_iter().filter(|connection| connection.role != user.role.as_str());
+    others.map(|connection| connection.id).collect()
+}
+
 /// Whose sockets an event ends, and whose tokens open none any more. `life` is how long a token may live.
 fn revocation(event: &Event, life: Duration) -> Option<Revocation> {
     let until = |at: Timestamp| at.saturating_add(life).unwrap_or(Timestamp::MAX);
@@ -100,7 +113,7 @@ fn revocation(event: &Event, life: Duration) -> Option<Revocation> {
             let SessionRevoked { session_id, reason, at, .. } = event.data().ok()?;
             // Another role ends the tokens and not the sign-in, see `has_another_role`.
             let ended = !matches!(reason, RevokeReason::Role);
-            ended.then(|| Revocation::session(session_id.to_string(), until(at)).at(until(at)))
+            ended.then(|| Revocation::session(session_id.to_string(), until(at)))
         }
         UserDeleted::TYPE => {
             let UserDeleted { user_id, deleted_at: at, .. } = event.data().ok()?;

@@ -280,6 +280,24 @@ async fn what_ended_closes_its_sockets() {
     let session = promoted.session.id.parse().unwrap();
     world.publish(&wrap("/auth-service", &revoked(other, session, RevokeReason::Role)).unwrap()).await;
     assert_eq!(closed(socket).await.1, 4201);
+    world.socket(&promoted.access_token).await;
+    world.stop().await;
+}
+
+/// Another role: the sockets of the old one end, to be renewed, and its tokens have expired; those of the new one stay.
+#[tokio::test]
+async fn another_role_ends_the_sockets_of_the_old_one() {
+    let world = World::start(Setup::default()).await;
+    let id = Uuid::now_v7();
+    let former = world.token(id, Role::Admin).await;
+    let old = world.socket(&former).await;
+    let mut new = world.socket(&world.token(id, Role::Customer).await).await;
+    world.publish(&wrap("/auth-service", &user(id, UserStatus::Active)).unwrap()).await;
+    assert_eq!(closed(old).await.1, 4201);
+    let (status, body) = world.connect("", Options::bearer(&former)).await.unwrap_err();
+    assert_eq!((status, body["code"].as_str()), (401, Some("TOKEN_EXPIRED")));
+    assert_eq!(frame_of(&mut new, "event").await["event"]["type"], "auth.user.updated");
+    world.socket(&world.token(id, Role::Customer).await).await;
     world.stop().await;
 }
 

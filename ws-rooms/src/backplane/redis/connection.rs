@@ -289,12 +289,6 @@ impl Incarnation {
     }
 }
 
-/// A pause before the next attempt, drawn from a window that doubles with each: 50 ms to 2 s.
-pub(super) fn pause(attempt: u32) -> Duration {
-    let window = Duration::from_millis(50 << attempt.min(6)).min(Duration::from_secs(2));
-    window.mul_f64(rand::random::<f64>())
-}
-
 /// An answer in time, or an error.
 pub(super) async fn within<T>(
     patience: Duration,

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use crate::protocol::{Member, RoomId};
 
 use super::Shared;
+use super::config::RedisConfig;
 use super::lists::{Lists, Reply, refuse};
 use super::there::{Moved, There};
 
@@ -50,6 +51,14 @@ impl People {
     /// Something that was said may have been lost.
     pub(super) fn doubt(&mut self, name: &RoomId) {
         if self.there.contains_key(name) {
+            self.lists.want(name);
+        }
+    }
+
+    /// The room is heard: its list is compared when it is time, however much is said there.
+    pub(super) fn compare(&mut self, config: &RedisConfig, name: &RoomId, now: Instant) {
+        let age = self.there.get(name).and_then(|there| there.age(now));
+        if age.is_some_and(|age| config.is_check_due(age)) {
             self.lists.want(name);
         }
     }

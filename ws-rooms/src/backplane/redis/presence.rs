@@ -5,6 +5,7 @@
 //! node had. A node that finds its own lease ended writes all it has under a new name.
 
 mod attendance;
+mod burial;
 mod keeper;
 pub(super) mod scripts;
 mod sweep;

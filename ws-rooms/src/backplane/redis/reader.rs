@@ -1,29 +1,32 @@
 //! The task that listens: it subscribes to the rooms of its nodes, passes on what follows, and fills what is missing.
 
+mod answers;
+mod seconds;
+
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use ::redis::{RedisError, RedisResult};
 use futures_util::StreamExt as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::backplane::{Entry, Fanout, Missed, Recovery};
+use crate::backplane::{Entry, Fanout};
 use crate::error::{Error, ErrorKind};
-use crate::protocol::{GapReason, NotRecovered, RoomId};
+use crate::protocol::{GapReason, RoomId};
 
 use super::Shared;
+use super::backoff::Backoff;
 use super::feed::{Dropped, Said};
 use super::lists::Reply;
+use super::muted::Muted;
 use super::people::People;
-use super::reach::Reach;
 use super::recoveries::{Recover, Recoveries};
 use super::room::{Next, Room, State, Told, Waiting};
-use super::scripts::{self, Answer};
+use super::scripts;
 use super::session::{Done, Session, connect};
 use super::there::Moved;
-use super::wire;
+use super::up::Task;
 
 /// Histories that are read at once.
 const READS: usize = 64;
@@ -37,6 +40,7 @@ pub(super) struct Reader {
     due: VecDeque<RoomId>,
     /// Rooms whose reading was refused: they have a pause.
     refused: HashSet<RoomId>,
+    muted: Muted,
     recoveries: Recoveries,
     people: People,
     session: Option<Session>,
@@ -44,7 +48,7 @@ pub(super) struct Reader {
 
 /// What is asked of the reader.
 pub(super) enum Command {
-    /// Be there: answered once the room is live.
+    /// Be there: answered once the room is live, or cannot be heard.
     Join(RoomId, oneshot::Sender<Result<(), Error>>),
     Recover(Recover),
     /// Who is in the room.
@@ -74,6 +78,7 @@ impl Reader {
             rooms: HashMap::new(),
             due: VecDeque::new(),
             refused: HashSet::new(),
+            muted: Muted::default(),
             recoveries: Recoveries::default(),
             people: People::default(),
             session: None,
@@ -85,8 +90,9 @@ impl Reader {
         // A second, or less where patience is short.
         let mut seconds = interval((self.shared.connector.config.patience / 2).min(Duration::from_secs(1)));
         seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut attempt = 0;
-        let mut connecting = connect(&self.shared, None);
+        let mut backoff = Backoff::default();
+        let mut connecting = connect(&self.shared, Duration::ZERO);
+        let mut is_told = false;
         let mut renewed = Instant::now();
         loop {
             let heard = match &mut self.session {
@@ -96,15 +102,15 @@ impl Reader {
                     session = &mut connecting => {
                         match session {
                             Ok(session) => {
-                                attempt = 0;
+                                backoff.opened();
+                                is_told = false;
                                 self.open(session);
                             }
                             Err(error) => {
-                                if attempt == 0 {
+                                if !std::mem::replace(&mut is_told, true) {
                                     tracing::warn!(error = &error as &dyn std::error::Error, "no Redis");
                                 }
-                                connecting = connect(&self.shared, Some(attempt));
-                                attempt += 1;
+                                connecting = connect(&self.shared, backoff.next());
                             }
                         }
                         continue;
@@ -158,7 +164,7 @@ impl Reader {
                 self.pump();
             } else if self.session.take().is_some() {
                 self.deafen();
-                connecting = connect(&self.shared, Some(0));
+                connecting = connect(&self.shared, backoff.next());
             }
         }
     }
@@ -166,15 +172,24 @@ impl Reader {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Join(name, reply) => {
+                if self.muted.has(&name) {
+                    // Nobody waits for what is tried again later.
+                    drop(reply.send(Err(Error::new(ErrorKind::Backplane))));
+                    return;
+                }
                 let new = !self.rooms.contains_key(&name);
                 let room = self.rooms.entry(name.clone()).or_insert_with(|| Room::new(Instant::now()));
                 // Whoever asked may have given up and left before it is heard here.
-                room.left = (!self.shared.has_members(&name)).then(Instant::now);
+                room.left = (!self.shared.members().contains_key(&name)).then(Instant::now);
                 let next = room.wait(Waiting::Join(reply));
                 self.after(&name, next);
                 if new && let Some(session) = &mut self.session {
                     session.subscribe(&self.shared, vec![name]);
                 }
+            }
+            // Its answer would wait for a reading that cannot follow.
+            Command::Recover(Recover { room, reply, .. }) if self.muted.has(&room) => {
+                drop(reply.send(Err(Error::new(ErrorKind::Backplane))));
             }
             Command::Recover(recover) => self.recoveries.ask(recover),
             Command::Present(name, reply) => self.people.ask(&name, reply),
@@ -183,8 +198,10 @@ impl Reader {
                     if room.doubt(Some(why)) == Next::Read {
                         self.due.push_back(name.clone());
                     }
-                    // It is not live now, so nothing is to be read for this.
-                    let _ = room.wait(Waiting::Watch(watch.clone()));
+                    if !self.muted.has(name) {
+                        // It is not live now, so nothing is to be read for this.
+                        let _ = room.wait(Waiting::Watch(watch.clone()));
+                    }
                 }
             }
             Command::Gap(reason, reply) => {
@@ -204,16 +221,17 @@ impl Reader {
             session.subscribe(&self.shared, names.to_vec());
         }
         self.session = Some(session);
-        self.shared.set_up(true);
+        self.shared.up.set(Task::Reader, true);
         self.pump();
     }
 
     fn deafen(&mut self) {
         metrics::counter!("ws.backplane.failures", "task" => "reader").increment(1);
         tracing::warn!(rooms = self.rooms.len(), "Redis is away: rooms are filled when it is back");
-        self.shared.set_up(false);
+        self.shared.up.set(Task::Reader, false);
         self.due.clear();
         self.refused.clear();
+        self.muted.clear();
         self.rooms.values_mut().for_each(Room::deafen);
         self.recoveries.unask();
         self.people.unask();
@@ -254,128 +272,12 @@ impl Reader {
         }
     }
 
-    /// Says whether the session goes on.
-    fn done(&mut self, done: Done) -> bool {
-        let result = match done {
-            Done::Renewed(result) | Done::Unsubscribed(result) => result,
-            Done::Subscribed(names, result) => result.map(|()| self.subscribed(names)),
-            Done::Read(name, result) => {
-                if let Some(session) = &mut self.session {
-                    session.reads -= 1;
-                }
-                let filled = result.map(|answer| self.filled(&name, answer));
-                filled.or_else(|error| self.pardon(error, &name).map(|reach| self.unread(name, reach)))
-            }
-            Done::Recovered(ticket, result) => {
-                let recovered = result.map(|answer| self.recovered(ticket, answer));
-                recovered.or_else(|error| self.unrecovered(ticket, error))
-            }
-            Done::Listed(name, result) => {
-                let listed = result.map(|members| self.people.listed(&self.shared, &name, members));
-                listed.or_else(|error| {
-                    self.pardon(error, &name).map(|_| self.people.failed(&self.shared, &name))
-                })
-            }
-        };
-        if let Err(error) = &result {
-            tracing::warn!(error = error as &dyn std::error::Error, "Redis did not answer the rooms");
-        }
-        result.is_ok()
-    }
-
-    /// A failure that is one room's own ends nobody else's session.
-    fn pardon(&self, error: RedisError, room: &RoomId) -> RedisResult<Reach> {
-        let reach = Reach::of(&error);
-        if reach == Reach::Connection {
-            return Err(error);
-        }
-        metrics::counter!("ws.backplane.refused").increment(1);
-        let error: &dyn std::error::Error = &error;
-        tracing::warn!(error, room = room.as_str(), "Redis did not answer a room");
-        Ok(reach)
-    }
-
-    /// One that is refused or late is answered so; one whose connection is gone is asked for again on the next.
-    fn unrecovered(&mut self, ticket: u64, error: RedisError) -> RedisResult<()> {
-        if Reach::of(&error) == Reach::Connection {
-            return Err(error);
-        }
-        if let Some(recover) = self.recoveries.take(ticket) {
-            drop(recover.reply.send(Err(Error::with(ErrorKind::Backplane, error))));
-        }
-        Ok(())
-    }
-
-    fn subscribed(&mut self, names: Vec<RoomId>) {
-        for name in names {
-            if let Some(room) = self.rooms.get_mut(&name) {
-                let next = room.subscribed();
-                self.after(&name, next);
-                self.people.subscribed(&self.shared, &name);
-            }
-        }
-    }
-
     /// Rooms that show people now.
     fn list_fresh(&mut self) {
         for name in self.shared.attendance.take_fresh() {
             if let Some(room) = self.rooms.get(&name) {
                 self.people.fresh(&name, room.state == State::Deaf);
             }
-        }
-    }
-
-    /// A reading brought nothing. One that was late is repeated, one that was refused has a pause.
-    fn unread(&mut self, name: RoomId, reach: Reach) {
-        let Some(room) = self.rooms.get_mut(&name) else { return };
-        let next = room.fail();
-        if reach == Reach::Answer {
-            self.after(&name, next);
-        } else {
-            room.refuse(|| Error::new(ErrorKind::Backplane));
-            self.refused.insert(name);
-        }
-    }
-
-    fn filled(&mut self, name: &RoomId, answer: Answer) {
-        let Some(room) = self.rooms.get_mut(name) else { return };
-        let Answer::Read { at, missed } = answer else { return };
-        let mut told = Vec::new();
-        let next = room.read(at, missed, Instant::now(), &mut told);
-        metrics::counter!("ws.backplane.filled").increment(told.len() as u64);
-        self.tell(name, told);
-        if let Some(room) = self.rooms.get_mut(name) {
-            room.answer();
-        }
-        self.after(name, next);
-    }
-
-    fn recovered(&mut self, ticket: u64, answer: Answer) {
-        let Some(Recover { room: name, reply, .. }) = self.recoveries.take(ticket) else { return };
-        let Answer::Read { at, missed } = answer else { return };
-        let first = at.offset + 1;
-        let missed = missed.map(|missed| {
-            missed.and_then(|bodies| {
-                let first = first - bodies.len() as u64;
-                // One that cannot be read is none of ours, and nobody recovers across it.
-                bodies
-                    .iter()
-                    .zip(first..)
-                    .map(|(body, offset)| {
-                        let publication = wire::read_body(body).ok_or(NotRecovered::Trimmed)?;
-                        Ok(Missed::new(offset, publication))
-                    })
-                    .collect()
-            })
-        });
-        let waiting = Waiting::Recover(Recovery::new(at, missed), reply);
-        match self.rooms.get_mut(&name) {
-            Some(room) => {
-                let next = room.wait(waiting);
-                self.after(&name, next);
-            }
-            // Nobody here is in the room, so nobody is told anything that the answer could overtake.
-            None => waiting.answer(),
         }
     }
 
@@ -419,58 +321,6 @@ impl Reader {
         while let Some(name) = self.people.next() {
             session.list(&self.shared, name);
         }
-    }
-
-    /// Rooms that everybody has left, and rooms that have been silent.
-    fn second(&mut self) {
-        let now = Instant::now();
-        let left: HashSet<RoomId> = self.shared.take_left();
-        let members = self.shared.members.lock().unwrap_or_else(PoisonError::into_inner);
-        for name in left {
-            // Somebody may be in it again.
-            if !members.contains_key(&name)
-                && let Some(room) = self.rooms.get_mut(&name)
-            {
-                room.left = Some(now);
-            }
-        }
-        drop(members);
-        let config = &self.shared.connector.config;
-        let (linger, check) = (config.linger, config.check_every);
-        let mut gone = Vec::new();
-        for (name, room) in &mut self.rooms {
-            if room.left.is_some_and(|left| now.duration_since(left) >= linger) {
-                gone.push(name.clone());
-                continue;
-            }
-            let silence = now.duration_since(room.heard);
-            // A fifth of those that are due, so that rooms that fell silent together do not stay together.
-            let chosen = silence >= 2 * check || (silence >= check && rand::random_ratio(1, 5));
-            if chosen && room.state == State::Live && room.doubt(None) == Next::Read {
-                self.due.push_back(name.clone());
-                // Who came and went has no numbers that would show what is missing.
-                self.people.doubt(name);
-            }
-        }
-        let members = self.shared.members.lock().unwrap_or_else(PoisonError::into_inner);
-        gone.retain(|name| !members.contains_key(name));
-        drop(members);
-        for name in &gone {
-            self.people.forget(name);
-            if let Some(mut room) = self.rooms.remove(name) {
-                room.refuse(|| Error::new(ErrorKind::Backplane));
-            }
-        }
-        for names in gone.chunks(CHANNELS) {
-            if let Some(session) = &mut self.session {
-                session.unsubscribe(&self.shared, names);
-            }
-        }
-        self.due.extend(self.refused.drain());
-        self.people.second(now);
-        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        metrics::gauge!("ws.backplane.rooms").set(count(self.rooms.len()));
-        metrics::gauge!("ws.backplane.due").set(count(self.due.len()));
     }
 }
 

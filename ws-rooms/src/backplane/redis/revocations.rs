@@ -17,7 +17,8 @@ use crate::error::{Error, ErrorKind};
 use crate::revocation::Revocation;
 
 use super::Shared;
-use super::connection::{Link, pause};
+use super::backoff::Backoff;
+use super::connection::Link;
 use super::feed::Feed;
 use super::reach::Reach;
 
@@ -94,11 +95,11 @@ impl Crier {
 
     /// Runs until the last handle is gone.
     pub(super) async fn run(mut self, end: CancellationToken) {
-        let mut attempt = 0;
+        let mut backoff = Backoff::default();
         loop {
             let lost = tokio::select! {
                 () = end.cancelled() => return,
-                lost = self.listen(&mut attempt) => lost,
+                lost = self.listen(&mut backoff) => lost,
             };
             self.shared.set_heeding(false);
             let Err(error) = lost else { return };
@@ -106,20 +107,20 @@ impl Crier {
             tracing::warn!(error = &error as &dyn std::error::Error, "Redis does not tell of revocations");
             tokio::select! {
                 () = end.cancelled() => return,
-                () = sleep(pause(attempt)) => attempt += 1,
+                () = sleep(backoff.next()) => {}
             }
         }
     }
 
     /// Until the connection fails, or nobody can ask any more.
-    async fn listen(&mut self, attempt: &mut u32) -> RedisResult<()> {
+    async fn listen(&mut self, backoff: &mut Backoff) -> RedisResult<()> {
         let (mut feed, put) = Feed::new();
         let link = self.shared.connector.connect(Some(put)).await?;
         ::redis::cmd("SCRIPT").arg("LOAD").arg(ADD).exec_async(&mut link.connection.clone()).await?;
         ::redis::cmd("SUBSCRIBE").arg(self.channel()).exec_async(&mut link.connection.clone()).await?;
         // ORDER: subscribed first, so that what is not in the set yet will be heard.
         self.compare(&link).await?;
-        *attempt = 0;
+        backoff.opened();
         // As often as the reader asks whether its connections live.
         let mut ticks = interval(self.shared.connector.config.patience.saturating_mul(2));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -4,17 +4,20 @@
 //! room's history from the last number on. A reading covers all that came before it began, so only what comes later is
 //! held until its answer.
 
+mod waiting;
+
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use crate::backplane::Recovery;
 use crate::error::Error;
 use crate::protocol::{GapReason, NotRecovered, Position};
 use crate::publication::Publication;
 
 use super::wire::{self, Message, What};
+
+use self::waiting::Waiters;
+pub(super) use self::waiting::Waiting;
 
 /// Bytes that a room holds while its history is read: the history's own default. Beyond that the room is read again.
 const HELD: usize = 256 * 1024;
@@ -26,7 +29,7 @@ pub(super) struct Room {
     pub(super) last: Option<Position>,
     pub(super) state: State,
     /// Who waits for a reading.
-    waiting: Vec<Waiter>,
+    waiters: Waiters,
     /// Who has waited for long enough.
     ready: Vec<Waiting>,
     held: Vec<Vec<u8>>,
@@ -67,21 +70,6 @@ pub(super) enum Next {
     Read,
 }
 
-#[derive(Debug)]
-pub(super) enum Waiting {
-    Join(oneshot::Sender<Result<(), Error>>),
-    Recover(Recovery, oneshot::Sender<Result<Recovery, Error>>),
-    /// Hears that the room is live, or gone, by the drop.
-    Watch(mpsc::Sender<()>),
-}
-
-#[derive(Debug)]
-struct Waiter {
-    waiting: Waiting,
-    /// Was there when the reading that is out began, which so covers what it waits for.
-    is_covered: bool,
-}
-
 // === impl Room ===
 
 impl Room {
@@ -89,7 +77,7 @@ impl Room {
         Self {
             last: None,
             state: State::Deaf,
-            waiting: Vec::new(),
+            waiters: Waiters::new(),
             ready: Vec::new(),
             held: Vec::new(),
             held_bytes: 0,
@@ -110,8 +98,7 @@ impl Room {
             waiting.answer();
             return Next::Nothing;
         }
-        self.waiting.retain(|waiter| !waiter.waiting.is_gone());
-        self.waiting.push(Waiter { waiting, is_covered: false });
+        self.waiters.push(waiting);
         if self.state == State::Live {
             // The history is ahead of the channel, or the channel has lost something: the answer must not stand before
             // what members are told later.
@@ -164,9 +151,7 @@ impl Room {
         self.state = State::Reading;
         self.again = false;
         self.drop_held();
-        for waiter in &mut self.waiting {
-            waiter.is_covered = true;
-        }
+        self.waiters.cover();
         Some((self.last.clone(), self.hint.unwrap_or(GapReason::Trimmed)))
     }
 
@@ -228,17 +213,15 @@ impl Room {
             self.again = held.iter().any(|text| self.follow(text, told) == Next::Read);
         }
         self.drop_held();
-        let (ready, left): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.waiting).into_iter().partition(|waiter| match &waiter.waiting {
-                // Subscribed, and at a place: all that follows reaches the members, read or said.
-                Waiting::Join(_) => true,
-                Waiting::Recover(recovery, _) => waiter.is_covered || self.has(&recovery.position),
-                Waiting::Watch(_) => !self.again,
-            });
-        self.ready.extend(ready.into_iter().map(|waiter| waiter.waiting));
+        let (last, again) = (self.last.as_ref(), self.again);
+        self.ready.extend(self.waiters.take(|waiting, is_covered| match waiting {
+            // Subscribed, and at a place: all that follows reaches the members, read or said.
+            Waiting::Join(_) => true,
+            Waiting::Recover(recovery, _) => is_covered || covers(last, &recovery.position),
+            Waiting::Watch(_) => !again,
+        }));
         // Who came meanwhile with a place beyond this one waits for another reading, and keeps nobody else waiting.
-        self.again |= left.iter().any(|waiter| matches!(waiter.waiting, Waiting::Recover(..)));
-        self.waiting = left;
+        self.again |= self.waiters.want_more();
         if self.again {
             self.state = State::Due;
             return Next::Read;
@@ -258,7 +241,7 @@ impl Room {
 
     /// Whoever waits is told that it was in vain.
     pub(super) fn refuse(&mut self, why: impl Fn() -> Error) {
-        for Waiter { waiting, .. } in self.waiting.drain(..) {
+        for waiting in self.waiters.take(|_, _| true) {
             waiting.refuse(why());
         }
     }
@@ -290,7 +273,7 @@ impl Room {
     }
 
     fn has(&self, at: &Position) -> bool {
-        self.last.as_ref().is_some_and(|last| last.epoch == at.epoch && last.offset >= at.offset)
+        covers(self.last.as_ref(), at)
     }
 
     fn drop_held(&mut self) {
@@ -299,33 +282,9 @@ impl Room {
     }
 }
 
-// === impl Waiting ===
-
-impl Waiting {
-    pub(super) fn answer(self) {
-        // Who has given up waiting is not there to hear it.
-        match self {
-            Self::Join(reply) => drop(reply.send(Ok(()))),
-            Self::Recover(recovery, reply) => drop(reply.send(Ok(recovery))),
-            Self::Watch(_) => {}
-        }
-    }
-
-    pub(super) fn refuse(self, error: Error) {
-        match self {
-            Self::Join(reply) => drop(reply.send(Err(error))),
-            Self::Recover(_, reply) => drop(reply.send(Err(error))),
-            Self::Watch(_) => {}
-        }
-    }
-
-    fn is_gone(&self) -> bool {
-        match self {
-            Self::Join(reply) => reply.is_closed(),
-            Self::Recover(_, reply) => reply.is_closed(),
-            Self::Watch(watch) => watch.is_closed(),
-        }
-    }
+/// Whether members who have been told up to `last` know this place.
+fn covers(last: Option<&Position>, at: &Position) -> bool {
+    last.is_some_and(|last| last.epoch == at.epoch && last.offset >= at.offset)
 }
 
 /// An event, or the place of one that cannot be read.

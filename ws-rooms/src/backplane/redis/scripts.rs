@@ -21,6 +21,8 @@ const TURNS: usize = 64;
 /// twice in an epoch. A room is renumbered only for a caller who knows the incarnation for certain; another one
 /// is told to look.
 ///
+/// ORDER: what the channel refuses is refused before anything is written, by a server that can tell (Redis 7).
+///
 /// ORDER: the first write of each script that adds to a room is an `HSET`. A Redis without memory refuses it, and the
 /// script with it, before anything is done; what comes after a first write it lets pass, beyond its bound.
 const HEAD: &str = r"
@@ -29,10 +31,15 @@ local epoch, offset, bytes = head[2], tonumber(head[3] or '0'), tonumber(head[4]
 if epoch and head[1] ~= ARGV[1] and ARGV[2] ~= '1' then
   return {'look'}
 end
+local function may_publish()
+  return not redis.acl_check_cmd or redis.acl_check_cmd(ARGV[4], KEYS[4], '')
+end
+local refused = redis.error_reply('NOPERM no right to publish on the channel of this room')
 if not epoch or head[1] ~= ARGV[1] then
   if ONLY_KNOWN and not epoch then
     return {'unknown'}
   end
+  if not may_publish() then return refused end
   epoch, offset, bytes = ARGV[3], 0, 0
   redis.call('HSET', KEYS[1], 'i', ARGV[1], 'e', epoch, 'o', 0, 'b', 0)
   redis.call('DEL', KEYS[2])
@@ -56,6 +63,7 @@ if redis.call('ZSCORE', KEYS[3], ARGV[7]) then
   keep()
   return {'had'}
 end
+if not may_publish() then return refused end
 redis.call('HSET', KEYS[1], 'i', ARGV[1])
 keep()
 local now = redis.call('TIME')
@@ -85,6 +93,7 @@ if redis.call('ZSCORE', KEYS[3], ARGV[7]) then
   keep()
   return {'had'}
 end
+if not may_publish() then return refused end
 redis.call('HSET', KEYS[1], 'i', ARGV[1])
 keep()
 offset = offset + 1

@@ -1,6 +1,7 @@
 //! The reader's connections, and the work that is out on them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::redis::{Cmd, RedisError, RedisResult, Value};
 use futures_util::FutureExt as _;
@@ -12,7 +13,7 @@ use crate::backplane::RecoveryBounds;
 use crate::protocol::{GapReason, Member, Position, RoomId};
 
 use super::Shared;
-use super::connection::{Link, pause};
+use super::connection::Link;
 use super::feed::Feed;
 use super::presence::scripts::{Place, members};
 use super::recoveries::Recover;
@@ -30,8 +31,9 @@ pub(super) struct Session {
 
 /// Work of a session that has ended.
 pub(super) enum Done {
-    Subscribed(Vec<RoomId>, RedisResult<()>),
-    Unsubscribed(RedisResult<()>),
+    /// What became of each channel; an error is of the connection.
+    Subscribed(Vec<RoomId>, RedisResult<Vec<RedisResult<Value>>>),
+    Unsubscribed(RedisResult<Vec<RedisResult<Value>>>),
     Read(RoomId, RedisResult<Answer>),
     /// By the recovery's ticket.
     Recovered(u64, RedisResult<Answer>),
@@ -59,15 +61,15 @@ impl Session {
         shared: &Shared,
         command: &str,
         names: &[RoomId],
-    ) -> impl Future<Output = RedisResult<()>> + Send + use<> {
+    ) -> impl Future<Output = RedisResult<Vec<RedisResult<Value>>>> + Send + use<> {
         let config = &shared.connector.config;
         let command = if self.ears.sharded { format!("S{command}") } else { command.to_owned() };
         let mut pipe = ::redis::pipe();
         for name in names {
-            pipe.cmd(&command).arg(scripts::channel(&config.prefix, name.as_str())).ignore();
+            pipe.cmd(&command).arg(scripts::channel(&config.prefix, name.as_str()));
         }
-        let mut ears = self.ears.connection.clone();
-        async move { pipe.exec_async(&mut ears).await }
+        let ears = self.ears.clone();
+        async move { ears.each(&mut pipe).await }
     }
 
     pub(super) fn read(
@@ -108,16 +110,11 @@ impl Session {
     }
 }
 
-/// Connects both, after a pause when an attempt went before.
-pub(super) fn connect(
-    shared: &Arc<Shared>,
-    attempt: Option<u32>,
-) -> BoxFuture<'static, RedisResult<Session>> {
+/// Connects both, after a pause.
+pub(super) fn connect(shared: &Arc<Shared>, pause: Duration) -> BoxFuture<'static, RedisResult<Session>> {
     let shared = Arc::clone(shared);
     let connect = async move {
-        if let Some(attempt) = attempt {
-            sleep(pause(attempt)).await;
-        }
+        sleep(pause).await;
         let (feed, put) = Feed::new();
         let ears = shared.connector.connect(Some(put)).await?;
         let link = shared.connector.connect(None::<fn(::redis::PushInfo) -> Result<(), ()>>).await?;

@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -34,6 +35,8 @@ pub(super) struct There {
     asked: bool,
     /// More was said meanwhile than is held.
     overrun: bool,
+    /// When the last list came.
+    listed: Option<Instant>,
     /// The subscription was lost before the first list: nobody knows what was told.
     lost: bool,
 }
@@ -101,6 +104,7 @@ impl There {
         tell: &mut Vec<Moved>,
     ) -> bool {
         self.asked = false;
+        self.listed = Some(now);
         let first = self.told.is_none();
         if let Some(told) = self.told.take() {
             tell.extend(users.difference(&told).cloned().map(Moved::Joined));
@@ -133,6 +137,11 @@ impl There {
             }
         }
         std::mem::take(&mut self.overrun)
+    }
+
+    /// How old the last list is; `None` while the first is awaited.
+    pub(super) fn age(&self, now: Instant) -> Option<Duration> {
+        self.listed.map(|at| now.duration_since(at))
     }
 
     /// Whether it is time to look whether those are back whom the last list has missed.

@@ -1,17 +1,23 @@
 //! The task that appends: in the order of the publishers, several events in one round trip.
 
-use std::sync::Arc;
+mod job;
 
-use ::redis::{RedisResult, Value};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
-use tokio::time::{Instant, sleep};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::redis::{RedisError, RedisResult, Value};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::error::{Error, ErrorKind};
-use crate::protocol::{GapReason, RoomId};
-use crate::publication::Publication;
+use crate::protocol::GapReason;
 
-use super::connection::{Connector, Link, pause};
+pub(super) use self::job::{Job, Work};
+use super::Shared;
+use super::backoff::Backoff;
+use super::connection::{Connector, Link};
 use super::scripts::{self, Ground, Put};
+use super::up::Task;
 use super::wire;
 
 /// Jobs in one round trip: enough that a round trip's time is no bound, few enough that one batch is short.
@@ -20,33 +26,17 @@ const BATCH: usize = 64;
 const BATCH_BYTES: usize = 1024 * 1024;
 
 pub(super) struct Writer {
-    connector: Arc<Connector>,
+    shared: Arc<Shared>,
     jobs: mpsc::Receiver<Job>,
     link: Option<Link>,
-}
-
-/// Something to write, and who waits for it.
-pub(super) struct Job {
-    pub(super) work: Work,
-    /// When nobody waits any more.
-    pub(super) until: Option<Instant>,
-    pub(super) reply: oneshot::Sender<Result<(), Error>>,
-    /// The bytes that the job holds in the queue.
-    pub(super) _bytes: Option<OwnedSemaphorePermit>,
-}
-
-pub(super) enum Work {
-    Append(Arc<Publication>),
-    Skip(RoomId, String, GapReason),
-    /// The source was lost, and histories with it.
-    Lose,
+    backoff: Backoff,
 }
 
 // === impl Writer ===
 
 impl Writer {
-    pub(super) fn new(connector: Arc<Connector>, jobs: mpsc::Receiver<Job>) -> Self {
-        Self { connector, jobs, link: None }
+    pub(super) fn new(shared: Arc<Shared>, jobs: mpsc::Receiver<Job>) -> Self {
+        Self { shared, jobs, link: None, backoff: Backoff::default() }
     }
 
     /// Writes until nobody can ask any more.
@@ -55,7 +45,7 @@ impl Writer {
         loop {
             let first = match carried.take() {
                 Some(job) => job,
-                None => match self.jobs.recv().await {
+                None => match self.next().await {
                     Some(job) => job,
                     None => return,
                 },
@@ -77,11 +67,70 @@ impl Writer {
         }
     }
 
+    /// The next job. The connection is looked after meanwhile: whether it stands is told, also where nobody publishes.
+    async fn next(&mut self) -> Option<Job> {
+        let mut pause = match self.link {
+            Some(_) => self.connector().renew_every(),
+            None => Duration::ZERO,
+        };
+        loop {
+            let Ok(job) = timeout(pause, self.jobs.recv()).await else {
+                pause = match self.look().await {
+                    Ok(()) => self.connector().renew_every(),
+                    Err(error) => self.lost(&error),
+                };
+                continue;
+            };
+            return job;
+        }
+    }
+
+    /// Asks the connection whether it lives; makes one if there is none.
+    async fn look(&mut self) -> RedisResult<()> {
+        let stood = self.link.is_some();
+        let link = self.link().await?;
+        // One that is made just now has been asked.
+        if stood { self.connector().look(&link).await.map(drop) } else { Ok(()) }
+    }
+
+    /// A connection that leads to the right server.
+    async fn link(&mut self) -> RedisResult<Link> {
+        // A connection to a server that is not the one any more is none.
+        let link = self.link.take().filter(|link| self.connector().incarnation(link).is_ok());
+        let link = match link {
+            Some(link) => link,
+            None => {
+                let link = self.connector().connect(None::<fn(::redis::PushInfo) -> Result<(), ()>>).await?;
+                self.backoff.opened();
+                self.shared.up.set(Task::Writer, true);
+                link
+            }
+        };
+        self.link = Some(link.clone());
+        Ok(link)
+    }
+
+    /// The connection is gone: how long to wait before the next.
+    fn lost(&mut self, error: &RedisError) -> Duration {
+        // A server that restarts, or is no master any more, answers with errors on a connection that stands: the next one
+        // is made to whoever answers then.
+        self.link = None;
+        metrics::counter!("ws.backplane.failures", "task" => "writer").increment(1);
+        if self.shared.up.set(Task::Writer, false) {
+            let error: &dyn std::error::Error = error;
+            tracing::warn!(error, "Redis does not take events");
+        }
+        self.backoff.next()
+    }
+
+    fn connector(&self) -> &Connector {
+        &self.shared.connector
+    }
+
     /// Writes a batch, again after each failure, until its jobs are done or nobody waits for them.
     ///
     /// Writing twice is harmless: ids count once.
     async fn write(&mut self, mut batch: Vec<Job>) {
-        let mut attempt = 0;
         loop {
             let now = Instant::now();
             batch.retain(|job| !job.reply.is_closed() && job.until.is_none_or(|until| until > now));
@@ -105,13 +154,8 @@ impl Writer {
                     return;
                 }
                 Err(error) => {
-                    // A server that restarts, or is no master any more, answers with errors on a connection
-                    // that stands: the next one is made to whoever answers then.
-                    self.link = None;
-                    metrics::counter!("ws.backplane.failures", "task" => "writer").increment(1);
-                    tracing::warn!(error = &error as &dyn std::error::Error, "Redis did not take events");
-                    sleep(pause(attempt)).await;
-                    attempt += 1;
+                    let pause = self.lost(&error);
+                    sleep(pause).await;
                 }
             }
         }
@@ -119,22 +163,16 @@ impl Writer {
 
     /// What became of each job. An error is of the connection.
     async fn attempt(&mut self, batch: &[Job]) -> RedisResult<Vec<RedisResult<()>>> {
-        // A connection to a server that is not the one any more is none.
-        let link = self.link.take().filter(|link| self.connector.incarnation(link).is_ok());
-        let link = match link {
-            Some(link) => link,
-            None => self.connector.connect(None::<fn(::redis::PushInfo) -> Result<(), ()>>).await?,
-        };
-        self.link = Some(link.clone());
-        let known = self.connector.incarnation(&link)?;
+        let link = self.link().await?;
+        let known = self.connector().incarnation(&link)?;
         if matches!(batch[0].work, Work::Lose) {
-            self.connector.lose(&link).await?;
+            self.connector().lose(&link).await?;
             return Ok(vec![Ok(())]);
         }
         let mut puts = self.send(&link, &known, false, batch, |_| true).await?;
         let is_look = |put: &RedisResult<Put>| matches!(put, Ok(Put::Look));
         if puts.iter().any(is_look) {
-            let certain = self.connector.look(&link).await?;
+            let certain = self.connector().look(&link).await?;
             let again = self.send(&link, &certain, true, batch, |index| puts.get(index).is_some_and(is_look));
             let mut again = again.await?.into_iter();
             for put in puts.iter_mut().filter(|put| is_look(put)) {
@@ -163,7 +201,7 @@ impl Writer {
         batch: &[Job],
         wanted: impl Fn(usize) -> bool,
     ) -> RedisResult<Vec<RedisResult<Put>>> {
-        let config = &self.connector.config;
+        let config = &self.connector().config;
         let ground = Ground {
             prefix: &config.prefix,
             incarnation,
@@ -172,7 +210,7 @@ impl Writer {
             reason: GapReason::Trimmed,
             history: &config.history,
         };
-        let scripts = &self.connector.scripts;
+        let scripts = &self.connector().scripts;
         let mut pipe = ::redis::pipe();
         let mut index = 0;
         let mut add = |cmd: &dyn Fn() -> ::redis::Cmd| {
@@ -189,7 +227,11 @@ impl Writer {
                         add(&|| scripts.append(&ground, room.as_str(), publication.id(), &body));
                     }
                 }
-                Work::Skip(room, id, reason) => add(&|| scripts.skip(&ground, room.as_str(), id, *reason)),
+                Work::Skip(rooms, id, reason) => {
+                    for room in rooms {
+                        add(&|| scripts.skip(&ground, room.as_str(), id, *reason));
+                    }
+                }
                 Work::Lose => {}
             }
         }
@@ -200,42 +242,5 @@ impl Writer {
     }
 }
 
-// === impl Job ===
-
-impl Job {
-    /// As the work says.
-    fn bytes(&self) -> usize {
-        self.work.bytes()
-    }
-
-    /// How many scripts it takes.
-    fn rooms(&self) -> usize {
-        match &self.work {
-            Work::Append(publication) => publication.rooms().len(),
-            Work::Skip(..) => 1,
-            Work::Lose => 0,
-        }
-    }
-
-    /// A job, and where its answer comes.
-    pub(super) fn new(
-        work: Work,
-        until: Option<Instant>,
-        bytes: Option<OwnedSemaphorePermit>,
-    ) -> (Self, oneshot::Receiver<Result<(), Error>>) {
-        let (reply, answer) = oneshot::channel();
-        (Self { work, until, reply, _bytes: bytes }, answer)
-    }
-}
-
-// === impl Work ===
-
-impl Work {
-    /// Bytes on their way to Redis: each room has the whole text.
-    pub(super) fn bytes(&self) -> usize {
-        match self {
-            Self::Append(publication) => wire::size(publication) * publication.rooms().len(),
-            Self::Skip(..) | Self::Lose => 0,
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -33,6 +33,69 @@ async fn tokens_of_before_have_ended_until_the_last_of_them_does() {
     assert!(known.in_force().is_empty());
 }
 
+/// Who issued a token may have a clock that is ahead.
+#[tokio::test(start_paused = true)]
+async fn a_session_that_ended_is_all_of_its_tokens_and_the_rest_those_of_before() {
+    let end = until(60);
+    let (before, ahead) =
+        (Timestamp::now() - Duration::from_secs(5), Timestamp::now() + Duration::from_secs(50));
+    let rows: [(&str, Revocation, [Option<Ended>; 2]); 6] = [
+        ("a session", Revocation::session("s1", end), [Some(Ended::ForGood); 2]),
+        ("its role", Revocation::session("s1", end).renewable(), [Some(Ended::Renewable), None]),
+        ("a time", Revocation::session("s1", end).at(before), [Some(Ended::ForGood), None]),
+        (
+            "a time, and its role",
+            Revocation::session("s1", end).at(ahead).renewable(),
+            [Some(Ended::Renewable); 2],
+        ),
+        ("a user", Revocation::user("ada", end), [Some(Ended::ForGood), None]),
+        ("a user who never comes back", Revocation::user("ada", end).at(end), [Some(Ended::ForGood); 2]),
+    ];
+    for (name, revocation, ended) in rows {
+        let known = Known::new();
+        known.insert(&revocation);
+        for (issued, ended) in [before, ahead].into_iter().zip(ended) {
+            assert_eq!(known.of(&identity("ada", "s1", Some(issued))), ended, "{name}, {issued}");
+        }
+        // In a room whoever has a newer token may ask again.
+        let known = Known::new();
+        known.insert(&revocation.clone().in_room(room("a")));
+        let told = ["a time", "a time, and its role", "a user who never comes back"].contains(&name);
+        let newer = if told && ended[1].is_some() { Access::Forbidden } else { Access::Allowed };
+        for (issued, access) in [(before, Access::Forbidden), (ahead, newer)] {
+            let identity = identity("ada", "s1", Some(issued));
+            assert_eq!(known.in_room(&identity, &room("a")), access, "{name}, {issued}");
+        }
+        // What a node wrote, another reads.
+        let read: Revocation = serde_json::from_str(&serde_json::to_string(&revocation).unwrap()).unwrap();
+        assert_eq!(read, revocation);
+    }
+}
+
+/// Sent away for good, and then another role: neither takes anything of the other back.
+#[tokio::test(start_paused = true)]
+async fn who_was_sent_away_for_good_is_so_whatever_comes_later() {
+    let at = Timestamp::now();
+    let [first, second, third] = [0, 10, 20].map(|seconds| at + Duration::from_secs(seconds));
+    let good = Revocation::user("ada", until(60)).at(first);
+    let role = Revocation::user("ada", until(90)).at(second).renewable();
+    for order in [[&good, &role], [&role, &good]] {
+        let known = Known::new();
+        assert!(order.into_iter().all(|revocation| known.insert(revocation)));
+        for (issued, ended) in
+            [(first, Some(Ended::ForGood)), (second, Some(Ended::Renewable)), (third, None)]
+        {
+            assert_eq!(known.of(&identity("ada", "s1", Some(issued))), ended, "{issued}");
+        }
+        assert_eq!(known.in_force().len(), 2);
+    }
+    // The session goes on, and its user does not.
+    let known = Known::new();
+    known.insert(&Revocation::session("s1", until(60)).renewable());
+    known.insert(&good);
+    assert_eq!(known.of(&identity("ada", "s1", Some(first))), Some(Ended::ForGood));
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_about_a_room_is_about_that_room() {
     let known = Known::new();
@@ -78,7 +141,8 @@ async fn a_repetition_is_no_news_and_takes_nothing_back() {
 async fn too_many_of_them_end_every_older_token() {
     let known = Known::with_capacity(3);
     for number in 0..4 {
-        known.insert(&Revocation::session(format!("s{number}"), until(60)));
+        let end = if number == 3 { 20 } else { 60 };
+        known.insert(&Revocation::session(format!("s{number}"), until(end)));
     }
     assert_eq!(known.in_force().len(), 1);
     let after = Some(Timestamp::now() + Duration::from_secs(1));
@@ -100,4 +164,20 @@ async fn too_many_of_them_end_every_older_token() {
         known.insert(&Revocation::session(format!("s{number}"), until(60)));
     }
     assert_eq!(known.of(&identity("ada", "s0", None)), None);
+}
+
+/// Those that are over make place at once, and those that are not stay as they are.
+#[tokio::test(start_paused = true)]
+async fn what_is_over_is_no_reason_to_end_anything() {
+    let known = Known::with_capacity(3);
+    known.insert(&Revocation::room(room("a"), until(600)));
+    for number in 0..2 {
+        known.insert(&Revocation::session(format!("s{number}"), until(10)));
+    }
+    tokio::time::advance(Duration::from_secs(11)).await;
+    known.insert(&Revocation::session("s2", until(600)));
+    assert_eq!(known.of(&identity("ada", "s0", None)), None, "nothing stands for all the others");
+    assert_eq!(known.of(&identity("ada", "s2", None)), Some(Ended::ForGood));
+    assert_eq!(known.in_room(&identity("ada", "s0", None), &room("a")), Access::Forbidden);
+    assert_eq!(known.in_force().len(), 2);
 }

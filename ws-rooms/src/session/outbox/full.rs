@@ -71,8 +71,9 @@ impl Outbox {
         policy: SlowPolicy,
     ) -> u64 {
         let mut gap = Gap { room: room.clone(), at: at.clone(), reason };
-        if let Some(index) = self.queue.iter().rposition(|queued| queued.is_of(room) || queued.places(room))
-            && let Kind::Gap(before) = &self.queue[index].kind
+        let queue = self.queue.many();
+        if let Some(index) = queue.iter().rposition(|queued| queued.is_of(room) || queued.places(room))
+            && let Queued::Other(_, Kind::Gap(before)) = &queue[index]
         {
             // Nothing comes between the two: the later one says it all.
             gap.reason = reason.or(before.reason);
@@ -108,7 +109,7 @@ impl Outbox {
     pub(super) fn make_room(&mut self, live: usize) -> u64 {
         let mut gone = 0;
         while !self.fits(live)
-            && let Some(room) = self.queue.iter().find_map(Queued::may_go).cloned()
+            && let Some(room) = self.queue.many().iter().find_map(Queued::may_go).cloned()
         {
             gone += self.drop_waiting(&room, Goes::OlderHalf);
         }
@@ -130,7 +131,7 @@ impl Outbox {
         // Where the gap goes, and what it says: everything of the room up to the last that is dropped is in it.
         let mut gap: Option<(usize, Gap)> = None;
         let mut orphans = Vec::new();
-        for queued in std::mem::take(&mut self.queue) {
+        for queued in std::mem::take(self.queue.many()) {
             if queued.places(room) {
                 // The client goes on from this place: what is dropped before it is one gap, and what behind it another.
                 if let Some((index, gap)) = gap.take() {
@@ -151,9 +152,10 @@ impl Outbox {
                 kept.push_back(queued);
                 continue;
             }
-            let (at, reason) = match queued.kind {
-                Kind::Gap(gap) => (gap.at, gap.reason),
-                Kind::Entry { entry, as_event, .. } => {
+            let (at, reason) = match queued {
+                Queued::Other(_, Kind::Gap(gap)) => (gap.at, gap.reason),
+                Queued::Other(..) => continue,
+                Queued::Entry { entry, as_event, .. } => {
                     left -= 1;
                     entry.fanout.count_dropped();
                     let at = entry.position.clone();
@@ -162,7 +164,6 @@ impl Outbox {
                     }
                     (at, GapReason::Slow)
                 }
-                Kind::Answer | Kind::Placed(_) | Kind::Notice => continue,
             };
             match &mut gap {
                 Some((_, gap)) => (gap.at, gap.reason) = (at, gap.reason.or(reason)),
@@ -172,8 +173,8 @@ impl Outbox {
         if let Some((index, gap)) = gap {
             kept.insert(index, Queued::gap(gap));
         }
-        self.queue = kept;
-        self.bytes = self.queue.iter().map(|queued| queued.text.len()).sum();
+        self.queue = kept.into();
+        self.bytes = self.queue.iter().map(|queued| queued.text().len()).sum();
         self.live_bytes = self.queue.iter().map(Queued::live).sum();
         for orphan in orphans {
             self.comes_elsewhere(&orphan);
@@ -184,13 +185,13 @@ impl Outbox {
     /// An event was dropped in the first of its rooms: it comes in the next, whose policy may be another.
     fn comes_elsewhere(&mut self, orphan: &Arc<Entry>) {
         let Some(id) = orphan.fanout.shared_id() else { return };
-        let next = self.queue.iter().position(|queued| match &queued.kind {
-            Kind::Entry { entry, as_event, .. } => !as_event && entry.fanout.shared_id() == Some(id),
-            _ => false,
+        let next = self.queue.iter().position(|queued| match queued {
+            Queued::Entry { entry, as_event, .. } => !as_event && entry.fanout.shared_id() == Some(id),
+            Queued::Other(..) => false,
         });
         match next {
             Some(index) => {
-                if let Kind::Entry { entry, policy, .. } = &self.queue[index].kind {
+                if let Queued::Entry { entry, policy, .. } = &self.queue.many()[index] {
                     let event = Queued::event(Arc::clone(entry), *policy);
                     self.replace(index, event);
                 }
@@ -201,7 +202,7 @@ impl Outbox {
 
     fn replace(&mut self, index: usize, queued: Queued) {
         self.count(&queued);
-        let before = std::mem::replace(&mut self.queue[index], queued);
+        let before = std::mem::replace(&mut self.queue.many()[index], queued);
         self.uncount(&before);
     }
 }

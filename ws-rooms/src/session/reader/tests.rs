@@ -47,6 +47,7 @@ impl Bed {
         let mut all = Vec::new();
         while let Poll::Ready(heard) = poll_fn(|cx| Poll::Ready(self.reader.poll(&mut self.io, cx))).await {
             let (text, last) = match heard {
+                Heard::Part => continue,
                 Heard::Message(message) => (message.to_string(), message.is_close()),
                 Heard::Broken(close) => (close.code.to_string(), true),
                 Heard::Gone => ("gone".to_owned(), true),

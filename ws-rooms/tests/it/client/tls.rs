@@ -14,7 +14,7 @@ use super::server::Server;
 use crate::support::node;
 
 /// A server's half of TLS, and the certificate in PEM.
-fn certificate(name: &str) -> (ServerConfig, String) {
+pub(crate) fn certificate(name: &str) -> (ServerConfig, String) {
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed([name.to_owned()]).unwrap();
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(signing_key.serialize_der()));
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))

@@ -5,28 +5,13 @@ use std::time::Duration;
 use devkit::{Fault, Redis};
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
-use tokio::time::timeout;
 use tramline_ws_rooms::backplane::{Driver, RedisBackplane, RedisConfig};
 use tramline_ws_rooms::{Backplane, Rooms};
 
+use super::news;
 use super::redis::enter;
 use crate::backplane::{node_on, raw, settings};
-use crate::support::{Gatekeeper, Peer, config, room};
-
-/// The next that is told of people, gaps aside.
-async fn news(peer: &mut Peer) -> (Value, Value) {
-    let told = async {
-        loop {
-            let frame = peer.next().await;
-            match frame["type"].as_str() {
-                Some("joined" | "left") => return (frame["type"].clone(), frame["userId"].clone()),
-                Some("gap") => {}
-                _ => panic!("{frame}"),
-            }
-        }
-    };
-    timeout(Duration::from_secs(60), told).await.expect("people come and go")
-}
+use crate::support::{Gatekeeper, Peer, config, publish, room};
 
 async fn listed(peer: &mut Peer, expected: Value) {
     let list = json!({"type": "presence", "id": "list", "room": "payment:1"});
@@ -167,4 +152,27 @@ async fn who_was_not_said_is_found() {
     assert_eq!(news(&mut ada).await, (json!("joined"), json!("bob")));
     redis::cmd("HDEL").arg(&people).arg("tbob").exec_async(&mut redis).await.unwrap();
     assert_eq!(news(&mut ada).await, (json!("left"), json!("bob")));
+}
+
+/// The same in a room that is never silent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_not_said_is_found_in_a_busy_room() {
+    let Some(url) = devkit::engines::redis().await else { return };
+    let mut settings = settings(url);
+    // Far longer than the room is silent.
+    settings.check_every = Duration::from_secs(2);
+    let rooms = node_on(&settings);
+    let mut ada = enter(&rooms, "ada").await;
+    listed(&mut ada, json!([{"userId": "ada", "connections": 1}])).await;
+    let busy = tokio::spawn(async move {
+        for number in 0_u64.. {
+            publish(&rooms, &["payment:1"], &number.to_string()).await;
+        }
+    });
+    let (people, mut redis) = (format!("{}{{payment:1}}p", settings.prefix), raw(url).await);
+    redis::cmd("HSET").arg(&people).arg("tbob").arg(1).exec_async(&mut redis).await.unwrap();
+    assert_eq!(news(&mut ada).await, (json!("joined"), json!("bob")));
+    redis::cmd("HDEL").arg(&people).arg("tbob").exec_async(&mut redis).await.unwrap();
+    assert_eq!(news(&mut ada).await, (json!("left"), json!("bob")));
+    busy.abort();
 }

@@ -10,7 +10,7 @@ use tramline_ws_rooms::{Backplane, ErrorKind, Revocation, Rooms};
 
 use super::{answer, until, until_true};
 use crate::backplane::{node_on, raw, settings};
-use crate::support::{Gatekeeper, Peer, config, room};
+use crate::support::{Gatekeeper, Peer, config, room, settle};
 
 /// A Redis of the test's own, on which nodes are a user whose rights can be changed.
 struct Guarded {
@@ -205,4 +205,46 @@ async fn no_room_opens_before_the_revocations_are_known() {
     guarded.run("ACL SETUSER node +subscribe").await;
     until_true(|| Driver::is_up(&redis)).await;
     redis.join(&place).await.unwrap();
+}
+
+/// Nor does it welcome anybody, whatever rooms they want: those who come wait, and are refused when it takes too long.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_is_welcome_before_the_revocations_are_known() {
+    let Some(mut guarded) = Guarded::start().await else { return };
+    let (settings, key) = (guarded.settings.clone(), guarded.key());
+    let there = node_on(&settings);
+    there.revoke(Revocation::session("s1", until(600))).await.unwrap();
+    let (fault, through) = Fault::in_front_of(&settings.url).await.unwrap();
+    // It can be asked, and answers nothing yet.
+    fault.hold_answers();
+    let mut late = settings.clone();
+    (late.url, late.patience) = (through, Duration::from_secs(20));
+    let redis = RedisBackplane::new(late).unwrap();
+    let node = Rooms::new(config(), Gatekeeper::default(), Backplane::new(redis.clone()));
+    assert!(!Driver::is_up(&redis), "not ready before it knows");
+    let asking = tokio::spawn({
+        let node = node.clone();
+        async move { [answer(&node, "ada/roomless/s1").await, answer(&node, "bob/roomless/s2").await] }
+    });
+    settle().await;
+    fault.heal();
+    assert_eq!(asking.await.unwrap(), ["TOKEN_REVOKED", "welcome"]);
+    until_true(|| Driver::is_up(&redis)).await;
+    // A set that cannot be read.
+    drop(there);
+    guarded.run(&format!("RENAME {key} aside")).await;
+    guarded.run(&format!("SET {key} strange")).await;
+    let later = node_on(&settings);
+    assert_eq!(answer(&later, "bob/roomless/s2").await, "UNAVAILABLE");
+    guarded.run(&format!("RENAME aside {key}")).await;
+    let opened = async {
+        loop {
+            match answer(&later, "ada/roomless/s1").await {
+                "UNAVAILABLE" => tokio::time::sleep(Duration::from_millis(1)).await,
+                answer => return answer,
+            }
+        }
+    };
+    let answer = tokio::time::timeout(Duration::from_secs(20), opened).await.expect("known in time");
+    assert_eq!(answer, "TOKEN_REVOKED");
 }

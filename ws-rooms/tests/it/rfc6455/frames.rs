@@ -1,9 +1,11 @@
 //! Section 5.2: lengths, masks, reserved bits and opcodes; and pings.
 
-use super::bytes::{BINARY, CLOSE, Frame, Length, PING, PONG, TEXT, frame, frame_with, header};
-use super::{Row, open, play, serve};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use tokio::io::AsyncWriteExt;
+use super::bytes::{
+    BINARY, CLOSE, Frame, Length, PING, PONG, TEXT, close, frame, frame_with, frames, header,
+};
+use super::{PATIENCE, Row, open, play, serve};
 
 fn too_big() -> Frame {
     Frame::close(1009, "frame too big")
@@ -121,6 +123,34 @@ async fn pings_and_pongs() {
     .await;
 }
 
+/// A client that waits for each answer before it says more: nothing is kept back until something else comes.
+#[tokio::test]
+async fn each_is_answered_before_more_is_sent() {
+    const FIRST: u8 = 0x01;
+    const LAST: u8 = 0x80;
+    let mut stream = open(serve().await).await;
+    let full = [0xFE; 125];
+    for (sent, wanted) in [
+        (frame(PING, ""), Frame::pong("")),
+        (frame(PING, full), Frame::pong(full)),
+        (frame(TEXT, "one"), Frame::text("one")),
+        (frame(BINARY, "two"), Frame::binary("two")),
+        ([frame(FIRST, "th"), frame(PING, "within")].concat(), Frame::pong("within")),
+        ([frame(PONG, "nobody asked"), frame(PING, "again")].concat(), Frame::pong("again")),
+        (frame(LAST, "ree"), Frame::text("three")),
+        ([frame(TEXT, ""), frame(PING, "x")[..3].to_vec()].concat(), Frame::text("")),
+        (frame(PING, "x")[3..].to_vec(), Frame::pong("x")),
+        (close(1000, ""), Frame::close(1000, "")),
+    ] {
+        stream.write_all(&sent).await.unwrap();
+        let mut answer = vec![0; 2 + wanted.1.len()];
+        let read = tokio::time::timeout(PATIENCE, stream.read_exact(&mut answer)).await;
+        read.unwrap_or_else(|_| panic!("no {wanted:?}")).unwrap();
+        assert_eq!(frames(&answer), [wanted]);
+    }
+    assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
+}
+
 /// Half a frame is no news, and its sender may leave.
 #[tokio::test]
 async fn half_a_frame_and_the_end() {
@@ -131,7 +161,7 @@ async fn half_a_frame_and_the_end() {
         stream.write_all(&sent[..cut]).await.unwrap();
         stream.shutdown().await.unwrap();
         let mut all = Vec::new();
-        tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut all).await.unwrap();
+        stream.read_to_end(&mut all).await.unwrap();
         assert!(all.is_empty(), "{all:x?} for {cut} bytes");
     }
 }

@@ -29,3 +29,21 @@ impl Ledger {
         self.inner.lock().unwrap().at.len()
     }
 }
+
+#[test]
+#[should_panic(expected = "two events at 1 of a")]
+fn two_events_at_one_place_are_seen() {
+    let ledger = Ledger::default();
+    ledger.note("a", 1, 1);
+    ledger.note("b", 1, 2);
+    ledger.note("a", 1, 2);
+}
+
+#[test]
+#[should_panic(expected = "event 1 twice in a")]
+fn one_event_at_two_places_is_seen() {
+    let ledger = Ledger::default();
+    ledger.note("a", 1, 1);
+    ledger.note("b", 2, 1);
+    ledger.note("a", 2, 1);
+}

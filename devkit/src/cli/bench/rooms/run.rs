@@ -32,7 +32,9 @@ pub(super) struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) latency: Option<Percentiles>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) before_stuck: Option<(u64, u64)>,
+    pub(super) without_stuck: Option<(u64, u64)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stuck_kib: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) most: Option<String>,
     /// Of the passes that count them, a delivery; not of the load program.

@@ -96,7 +96,9 @@ impl Table {
             Kind::Fanout { .. } => {
                 "| server | CPU µs/delivery | × floor | of that in user space | system calls/delivery | switches/delivery | deliveries/s | load's µs/delivery | peak MiB |"
             }
-            Kind::Stuck => "| server | CPU µs/delivery before | with stuck members | × | peak MiB |",
+            Kind::Stuck => {
+                "| server | CPU µs/delivery without | with stuck members | × | KiB of each in the kernel | peak MiB |"
+            }
             Kind::Paced => "| server | p50 ms to the last | p99 ms | worst ms | CPU µs/delivery |",
             Kind::Connect => "| server | CPU µs each | connections/s | p50 ms | p99 ms |",
             Kind::Idle => {
@@ -123,7 +125,13 @@ impl Table {
                     show(peak, 1),
                 ],
                 Kind::Stuck => {
-                    vec![show(before_stuck, 2), show(cpu_each, 2), show(stuck_ratio, 3), show(peak, 1)]
+                    vec![
+                        show(without_stuck, 2),
+                        show(cpu_each, 2),
+                        show(stuck_ratio, 3),
+                        show(|report| Some(number(report.stuck_kib?)), 0),
+                        show(peak, 1),
+                    ]
                 }
                 Kind::Paced => vec![
                     show(|report| Some(report.latency?.p50 / 1e3), 1),
@@ -207,14 +215,14 @@ fn rate(report: &Report) -> Option<f64> {
     Some(number(report.count) / report.seconds)
 }
 
-fn before_stuck(report: &Report) -> Option<f64> {
-    let (count, cpu_ns) = report.before_stuck?;
+fn without_stuck(report: &Report) -> Option<f64> {
+    let (count, cpu_ns) = report.without_stuck?;
     Some(number(cpu_ns) / 1e3 / number(count))
 }
 
 /// How much a delivery costs with stuck members of what it costs without.
 pub(super) fn stuck_ratio(report: &Report) -> Option<f64> {
-    Some(cpu_each(report)? / before_stuck(report)?)
+    Some(cpu_each(report)? / without_stuck(report)?)
 }
 
 /// Resident memory at its height, in MiB.

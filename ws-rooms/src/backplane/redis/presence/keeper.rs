@@ -4,30 +4,27 @@ use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::redis::{Pipeline, RedisResult};
+use ::redis::RedisResult;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::presence::LINGER;
 use crate::protocol::RoomId;
 
 use super::attendance::{Attendance, BATCH, Change};
 use super::scripts::{LIFE_MS, Place, Scripts};
 use super::sweep::Sweep;
-use crate::backplane::redis::connection::{Connector, Link, pause};
+use crate::backplane::redis::backoff::Backoff;
+use crate::backplane::redis::connection::{Connector, Link};
 use crate::backplane::redis::reach::Reach;
 
 /// How often all is written again, so that Redis keeps it.
 pub(super) const AGAIN: Duration = Duration::from_secs(600);
-/// How long who buries a node has it alone, from the last step on.
-const CLAIM_MS: u64 = 10_000;
-
 /// The task that writes.
 pub(in super::super) struct Keeper {
     pub(super) connector: Arc<Connector>,
     pub(super) attendance: Arc<Attendance>,
     link: Option<Link>,
-    node: String,
+    pub(super) node: String,
     leased: bool,
     /// When the lease was renewed; `None`: at once.
     renewed: Option<Instant>,
@@ -36,9 +33,9 @@ pub(in super::super) struct Keeper {
     /// Those of them whose lease has ended.
     ended: VecDeque<String>,
     /// Rooms in which leaves are due.
-    dues: BTreeSet<(Instant, RoomId)>,
+    pub(super) dues: BTreeSet<(Instant, RoomId)>,
     /// Rooms in which leaves may wait that no living node has among its own.
-    orphaned: HashSet<RoomId>,
+    pub(super) orphaned: HashSet<RoomId>,
     pub(super) sweep: Sweep,
 }
 
@@ -67,7 +64,7 @@ impl Keeper {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut incarnations = self.connector.incarnations();
         let mut again = Instant::now() + AGAIN;
-        let (mut attempt, mut used) = (0, false);
+        let (mut backoff, mut used) = (Backoff::default(), false);
         loop {
             tokio::select! {
                 () = end.cancelled() => return,
@@ -88,8 +85,8 @@ impl Keeper {
                 again = now + AGAIN;
                 self.attendance.dirty_all();
             }
-            match self.round().await {
-                Ok(()) => attempt = 0,
+            match self.round(&mut backoff).await {
+                Ok(()) => {}
                 Err(error) => {
                     self.link = None;
                     self.renewed = None;
@@ -98,20 +95,23 @@ impl Keeper {
                         error = &error as &dyn std::error::Error,
                         "Redis did not take who is there"
                     );
-                    sleep(pause(attempt)).await;
-                    attempt += 1;
+                    sleep(backoff.next()).await;
                 }
             }
         }
     }
 
     /// All that is to be done now, in steps between which the lease is kept.
-    async fn round(&mut self) -> RedisResult<()> {
+    async fn round(&mut self, backoff: &mut Backoff) -> RedisResult<()> {
         // A connection to a server that is not the one any more is none.
         let link = self.link.take().filter(|link| self.connector.incarnation(link).is_ok());
         let link = match link {
             Some(link) => link,
-            None => self.connector.connect(None::<fn(::redis::PushInfo) -> Result<(), ()>>).await?,
+            None => {
+                let link = self.connector.connect(None::<fn(::redis::PushInfo) -> Result<(), ()>>).await?;
+                backoff.opened();
+                link
+            }
         };
         self.link = Some(link.clone());
         // ORDER: a lease before anything is written under the name, or nobody would take it back.
@@ -238,110 +238,16 @@ impl Keeper {
         Ok(lease == "stood")
     }
 
-    /// Takes back what a node had. One of the others does so; if it dies over it, the next does.
-    async fn bury(&mut self, link: &Link, node: &str) -> RedisResult<()> {
-        let mut redis = link.connection.clone();
-        let claim = format!("{}{{n:{node}}}reap", self.connector.config.prefix);
-        let mut command = ::redis::cmd("SET");
-        command.arg(&claim).arg(&self.node).arg("NX").arg("PX").arg(CLAIM_MS);
-        let claimed: Option<String> = command.query_async(&mut redis).await?;
-        if claimed.is_none() {
-            return Ok(());
-        }
-        let rooms = self.rooms_of(node);
-        loop {
-            self.keep_lease(link).await?;
-            let some: Vec<String> =
-                ::redis::cmd("SRANDMEMBER").arg(&rooms).arg(BATCH).query_async(&mut redis).await?;
-            if some.is_empty() {
-                break;
-            }
-            let valid: Vec<RoomId> = some.iter().filter_map(|name| RoomId::parse(name).ok()).collect();
-            let mut pipe = ::redis::pipe();
-            pipe.cmd("PEXPIRE").arg(&claim).arg(CLAIM_MS);
-            self.bury_in(&mut pipe, link, node, &valid);
-            // ORDER: a room leaves the list after it has been seen to, and is seen to again for what came in between.
-            pipe.cmd("SREM").arg(&rooms).arg(&some);
-            self.bury_in(&mut pipe, link, node, &valid);
-            link.each::<::redis::Value>(&mut pipe).await?;
-            self.orphan(valid);
-        }
-        let mut pipe = ::redis::pipe();
-        pipe.cmd("ZREM").arg(self.nodes_key()).arg(node).ignore().cmd("DEL").arg(&claim).ignore();
-        pipe.exec_async(&mut redis).await
-    }
-
-    pub(super) fn bury_in(&self, pipe: &mut Pipeline, link: &Link, node: &str, rooms: &[RoomId]) {
-        let after = u64::try_from(LINGER.as_millis()).unwrap_or(u64::MAX);
-        for room in rooms {
-            pipe.add_command(self.scripts().bury(&self.place(link, room), node, after));
-        }
-    }
-
-    /// Leaves wait in these rooms that nobody else looks after.
-    pub(super) fn orphan(&mut self, rooms: Vec<RoomId>) {
-        let due = Instant::now() + LINGER;
-        for room in rooms {
-            self.due(due, &room);
-            self.orphaned.insert(room);
-        }
-    }
-
-    /// Lets those leave whose time has come.
-    async fn settle(&mut self, link: &Link) -> RedisResult<()> {
-        loop {
-            self.keep_lease(link).await?;
-            let now = Instant::now();
-            let due: Vec<_> =
-                self.dues.iter().take_while(|(at, _)| *at <= now).take(BATCH).cloned().collect();
-            if due.is_empty() {
-                return Ok(());
-            }
-            let mut pipe = ::redis::pipe();
-            for (_, room) in &due {
-                pipe.add_command(self.scripts().settle(&self.place(link, room)));
-            }
-            let answers = link.each::<i64>(&mut pipe).await?;
-            let mut over = Vec::new();
-            for (key, next) in due.iter().zip(answers) {
-                self.dues.remove(key);
-                let room = &key.1;
-                match next.map(u64::try_from) {
-                    // Nobody's leave waits there.
-                    Ok(Err(_)) => {
-                        self.orphaned.remove(room);
-                        // ORDER: whoever comes in from here on is written after this, with the room's name in the list
-                        // again.
-                        if !self.attendance.has(room) {
-                            over.push(room.as_str());
-                        }
-                    }
-                    Ok(Ok(next)) if self.orphaned.contains(room) => {
-                        self.due(now + Duration::from_millis(next), room);
-                    }
-                    // Whose leave it is looks after it; here only the list has to be seen to.
-                    Ok(Ok(_)) if self.attendance.has(room) => {}
-                    Ok(Ok(_)) | Err(_) => self.due(now + LINGER, room),
-                }
-            }
-            if !over.is_empty() {
-                let mut command = ::redis::cmd("SREM");
-                command.arg(self.rooms_of(&self.node)).arg(over);
-                command.exec_async(&mut link.connection.clone()).await?;
-            }
-        }
-    }
-
     /// A moment later than the server's own time for it, whose milliseconds are cut off.
-    fn due(&mut self, at: Instant, room: &RoomId) {
+    pub(super) fn due(&mut self, at: Instant, room: &RoomId) {
         self.dues.insert((at + Duration::from_millis(50), room.clone()));
     }
 
-    fn nodes_key(&self) -> String {
+    pub(super) fn nodes_key(&self) -> String {
         format!("{}nodes", self.connector.config.prefix)
     }
 
-    fn rooms_of(&self, node: &str) -> String {
+    pub(super) fn rooms_of(&self, node: &str) -> String {
         format!("{}{{n:{node}}}rooms", self.connector.config.prefix)
     }
 

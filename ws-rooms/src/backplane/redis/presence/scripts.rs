@@ -12,8 +12,12 @@ use crate::protocol::Member;
 /// Leaves in one step, so that no script is long.
 const STEP: usize = 1_000;
 
+/// ORDER: what the channel refuses is refused before anything is written, as in the scripts of rooms.
 const HEAD: &str = r"
 local people, leaving, channel = KEYS[1], KEYS[2], KEYS[3]
+if redis.acl_check_cmd and not redis.acl_check_cmd(ARGV[1], channel, '') then
+  return redis.error_reply('NOPERM no right to publish on the channel of this room')
+end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function keep()

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use ::redis::{RedisError, Value};
+
 use crate::backplane::redis::{RedisBackplane, RedisConfig};
 use crate::backplane::{Driver as _, RecoveryBounds};
 use crate::protocol::Member;
@@ -125,6 +127,39 @@ fn a_reading_that_brings_nothing_is_repeated() {
     assert_eq!(reader.due.pop_front(), Some(a.clone()));
     assert!(begin(&mut reader));
     assert!(!reader.done(Done::Read(a.clone(), Err(gone()))));
+}
+
+/// Redis lets us hear one room and not the other. Nobody waits for that one, and it is tried again.
+#[test]
+fn a_channel_that_is_refused_is_its_rooms_own() {
+    let (backplane, mut reader) = reader();
+    let (a, b) = (room("a"), room("b"));
+    let join = |reader: &mut Reader, name: &RoomId| {
+        let (reply, answer) = oneshot::channel();
+        reader.obey(Command::Join(name.clone(), reply));
+        answer
+    };
+    let (mut first, mut other) = (join(&mut reader, &a), join(&mut reader, &b));
+    let refused = || {
+        let line = b"-NOPERM No permissions to access a channel\r\n";
+        ::redis::parse_redis_value(line).unwrap().extract_error().unwrap_err()
+    };
+    let answers = vec![Err(refused()), Ok(Value::Nil)];
+    assert!(reader.done(Done::Subscribed(vec![a.clone(), b.clone()], Ok(answers))), "the session goes on");
+    assert!(first.try_recv().unwrap().is_err());
+    assert!(other.try_recv().is_err(), "it waits for its reading");
+    assert_eq!((reader.due.pop_front(), reader.due.pop_front()), (Some(b), None));
+    assert!(join(&mut reader, &a).try_recv().unwrap().is_err(), "at once");
+    let (reply, mut recovered) = oneshot::channel();
+    let bounds = RecoveryBounds::new(1, 1);
+    reader.obey(Command::Recover(Recover { room: a.clone(), since: None, bounds, reply }));
+    assert!(recovered.try_recv().unwrap().is_err(), "at once");
+    // It may be heard now.
+    assert!(reader.done(Done::Subscribed(vec![a.clone()], Ok(vec![Ok(Value::Nil)]))));
+    assert_eq!(reader.due.pop_front(), Some(a.clone()));
+    assert!(join(&mut reader, &a).try_recv().is_err(), "it waits for its reading");
+    assert!(!reader.done(Done::Subscribed(vec![a], Err(gone()))), "there is no connection");
+    drop(backplane);
 }
 
 #[test]

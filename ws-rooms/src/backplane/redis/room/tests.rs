@@ -4,9 +4,11 @@
 use std::collections::VecDeque;
 
 use proptest::prelude::*;
+use tokio::sync::oneshot;
 
 use super::super::scripts::Answer;
 use super::*;
+use crate::backplane::Recovery;
 use crate::protocol::RoomId;
 
 /// What the room's log and channel do.

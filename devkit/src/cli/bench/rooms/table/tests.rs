@@ -57,11 +57,12 @@ fn stuck_members_are_compared_with_none() {
     let stuck = row("stuck");
     let mut table = Table::new(false, 1);
     let mut one = report(1050);
-    one.before_stuck = Some((2000, 2_000_000));
+    one.without_stuck = Some((2000, 2_000_000));
+    one.stuck_kib = Some(1677);
     table.add(stuck, Target::Ours, 1, one);
     let text = table.markdown(&[stuck]);
     assert!(text.contains("MISSED: ours 1.050 of the cost without stuck members"), "{text}");
-    assert!(text.contains("| ours | 1.00 | 1.05 | 1.050 | 1.0 |"), "{text}");
+    assert!(text.contains("| ours | 1.00 | 1.05 | 1.050 | 1677 | 1.0 |"), "{text}");
 }
 
 #[test]
