@@ -206,6 +206,8 @@ impl Ear<'_> {
                 let _ = self.sky.changed().await;
             }
             Some((numbers, told)) => tokio::select! {
+                // ORDER: what has arrived is heard before the numbers are compared.
+                biased;
                 Some(told) = told.recv() => self.told(told, hear),
                 _ = self.pings.tick() => {
                     let newest = self.node.twin.lock().newest();
