@@ -18,9 +18,12 @@ use crate::tier::redis::connection::silent;
 use crate::tier::redis::names::Message;
 use crate::tier::{Ending, Heard};
 
-/// How often the feed's connection is asked whether it lives, and its numbers are compared. A second, twice at worst, is
-/// what a cut may cost in age beside [`detached_age`](crate::StoreConfig::detached_age).
+/// How often the feed's connection is asked whether it lives, and its numbers are compared. With [`PONG`], three seconds
+/// at worst, it is what a cut may cost in age beside [`detached_age`](crate::StoreConfig::detached_age).
 const PING: Duration = Duration::from_secs(1);
+
+/// How long the answer may take: a busy machine is no cut.
+const PONG: Duration = Duration::from_secs(2);
 
 /// The bound of the first pause between attempts.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -74,6 +77,8 @@ impl Redis {
         let mut watching = pin!(self.watch(sink, seen));
         loop {
             let whole = tokio::select! {
+                // ORDER: what has arrived is heard before the numbers are compared.
+                biased;
                 message = messages.next() => match message {
                     Some(message) => self.heard(&message, &mut numbers, teller),
                     None => return Ok(()),
@@ -121,7 +126,7 @@ impl Redis {
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             pings.tick().await;
-            match timeout(PING, sink.ping::<::redis::Value>()).await {
+            match timeout(PONG, sink.ping::<::redis::Value>()).await {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => return error,
                 Err(_) => return silent(),

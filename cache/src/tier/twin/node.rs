@@ -230,6 +230,8 @@ impl Ear<'_> {
                 let _ = self.sky.changed().await;
             }
             Some((numbers, feed)) => tokio::select! {
+                // ORDER: what has arrived is heard before the numbers are compared.
+                biased;
                 Some(told) = feed.recv(lag) => self.told(told, hear),
                 _ = self.pings.tick() => {
                     let newest = self.node.twin.lock().newest();
