@@ -249,8 +249,8 @@ impl Shared {
 
     /// The attachment in which marks may be taken for known; none while nothing is heard.
     pub(crate) fn attachment(&self) -> Option<u64> {
-        let attachment = self.attachment.load(Ordering::Acquire);
-        self.is_attached().then_some(attachment)
+        // ORDER: the number last. One from before may be that of an earlier attachment, whose marks are old.
+        self.is_attached().then(|| self.attachment.load(Ordering::Acquire))
     }
 
     /// The newest that was heard.

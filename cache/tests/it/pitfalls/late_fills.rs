@@ -144,3 +144,65 @@ async fn who_asks_after_a_tag_ended_does_not_get_a_load_that_brings_the_tag() {
         assert_eq!(load(a, &name, "newer").await, "new");
     }
 }
+
+/// A tier that is slow, or hangs, does not keep old values alive where they were ended.
+#[tokio::test(start_paused = true)]
+async fn an_ending_counts_in_memory_before_the_tier_has_heard_of_it() {
+    let nodes = Nodes::new(1, |_| {}).await;
+    let tag = Tag::of("tag");
+    let mut tagged = policy(LONG);
+    tagged.tags = vec![tag.clone()];
+    let [a] = &nodes.texts(&tagged)[..] else { unreachable!() };
+    for round in 0..4 {
+        assert_eq!(load(a, "one", "old").await, "old");
+        nodes.twin.slow(0, Duration::from_secs(10));
+        let ending = tokio::spawn({
+            let (a, store, tag) = (a.clone(), nodes.stores[0].clone(), tag.clone());
+            async move {
+                match round {
+                    0 => a.invalidate(&key("one")).await,
+                    1 => store.invalidate_tag(&tag).await,
+                    2 => a.invalidate_all().await,
+                    _ => a.set(&key("one"), "new".to_owned()).await,
+                }
+            }
+        });
+        tokio::task::yield_now().await;
+        assert_eq!(a.peek(&key("one")), None, "round {round}");
+        assert!(!ending.is_finished());
+        ending.await.unwrap();
+        nodes.twin.slow(0, Duration::ZERO);
+    }
+}
+
+/// What is read from the tier after an ending began, and before the tier has it, is old; the feed says so too late.
+#[tokio::test(start_paused = true)]
+async fn what_is_read_while_it_is_being_ended_does_not_stay() {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let tag = Tag::of("tag");
+    let mut tagged = policy(LONG);
+    tagged.tags = vec![tag.clone()];
+    let [a, b] = &nodes.texts(&tagged)[..] else { unreachable!() };
+    nodes.twin.slow(0, Duration::from_millis(40));
+    nodes.twin.lag(0, Duration::from_millis(500));
+    for round in 0..120 {
+        let name = key(round);
+        b.set(&name, "old".to_owned()).await;
+        let ending = async {
+            match round % 3 {
+                0 => a.invalidate(&name).await,
+                1 => nodes.stores[0].invalidate_tag(&tag).await,
+                _ => a.invalidate_all().await,
+            }
+            assert_eq!(a.peek(&name), None, "round {round}");
+            assert_eq!(a.get(&name).await, None, "round {round}");
+        };
+        let reading = async {
+            for _ in 0..5 {
+                drop(a.get(&name).await);
+            }
+        };
+        tokio::join!(ending, reading);
+        sleep(Duration::from_secs(1)).await;
+    }
+}
