@@ -192,7 +192,11 @@ where
         let inner = &*self.inner;
         let entry = inner.memory.get(key)?;
         let now = inner.store.now();
-        if now < entry.refresh_from && inner.store.is_attached() && inner.epochs.is_current(&entry.stamp) {
+        // Redis away must not make what memory has dearer.
+        if now < entry.refresh_from
+            && inner.store.is_heard_or_young(entry.filled, now)
+            && inner.epochs.is_current(&entry.stamp)
+        {
             inner.metrics.hits_memory.add();
             return Some(entry);
         }
@@ -227,9 +231,7 @@ impl<K: CacheKey, V: Send + Sync + 'static> Inner<K, V> {
 
     /// Whether nothing ended the entry, as far as can be known.
     fn is_trusted(&self, entry: &Entry<V>) -> bool {
-        let detached_age = crate::clock::millis(self.store.config.detached_age);
-        self.epochs.is_current(&entry.stamp)
-            && (self.store.is_attached() || self.store.now().saturating_sub(entry.filled) < detached_age)
+        self.epochs.is_current(&entry.stamp) && self.store.is_heard_or_young(entry.filled, self.store.now())
     }
 
     fn keep(&self, key: K, entry: Entry<V>) {
