@@ -2,6 +2,8 @@
 //!
 //! See `README.md` for how to run them and how to read what they tell.
 
+#[cfg(feature = "cache")]
+pub mod cache;
 // What waits with epoll and reads `/proc` is there on Linux alone.
 #[cfg(all(any(feature = "proxy", feature = "rooms"), target_os = "linux"))]
 mod clock;

@@ -191,7 +191,11 @@ where
         let inner = &*self.inner;
         let entry = inner.memory.get(key)?;
         let now = inner.store.now();
-        if now < entry.refresh_from && inner.store.is_attached() && inner.epochs.is_current(&entry.stamp) {
+        // Redis away must not make what memory has dearer.
+        if now < entry.refresh_from
+            && inner.store.is_heard_or_young(entry.stamp.at, now)
+            && inner.epochs.is_current(&entry.stamp)
+        {
             inner.metrics.hits_memory.add();
             return Some(entry);
         }

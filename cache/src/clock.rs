@@ -67,6 +67,7 @@ impl Clock {
         }
     }
 
+    #[inline]
     pub(crate) fn now(&self) -> u64 {
         match &self.0 {
             Kind::Coarse(start) => {

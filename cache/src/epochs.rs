@@ -66,6 +66,7 @@ impl Epochs {
         Stamp { at, moment, bucket, bucket_epoch: self.at(bucket), epoch: self.cell.epoch(), tags }
     }
 
+    #[inline]
     pub(crate) fn is_current(&self, stamp: &Stamp) -> bool {
         self.at(stamp.bucket) == stamp.bucket_epoch
             && self.cell.epoch() == stamp.epoch
@@ -97,6 +98,7 @@ impl Epochs {
         (self.hasher.hash_one(key) % BUCKETS as u64) as u32
     }
 
+    #[inline]
     fn at(&self, bucket: u32) -> u32 {
         self.buckets.get(bucket as usize).map_or(0, |bucket| bucket.load(Ordering::Acquire))
     }
@@ -105,6 +107,7 @@ impl Epochs {
 // === impl Cell ===
 
 impl Cell {
+    #[inline]
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
     }

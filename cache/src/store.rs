@@ -16,6 +16,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::task::TaskTracker;
 
 use crate::cache::Cache;
+use crate::clock::millis;
 #[cfg(feature = "redis")]
 use crate::config::RedisConfig;
 use crate::config::{CacheConfig, StoreConfig};
@@ -41,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) loads: Arc<Semaphore>,
     /// Loads and writes that outlive their callers.
     pub(crate) tasks: TaskTracker,
+    /// How old an entry may be while nothing is heard, in ms.
+    detached_age: u64,
     /// Whether what others end is heard.
     attached: AtomicBool,
     /// How often that began: what was known in an earlier one may have changed.
@@ -113,6 +116,7 @@ impl Store {
             metrics,
             loads: Arc::new(Semaphore::new(config.max_loads.clamp(1, Semaphore::MAX_PERMITS))),
             tasks: TaskTracker::new(),
+            detached_age: millis(config.detached_age),
             attached: AtomicBool::new(alone),
             attachment: AtomicU64::new(0),
             heard: Mutex::default(),
@@ -239,12 +243,20 @@ impl Shared {
         std::ptr::from_ref(self).addr()
     }
 
+    #[inline]
     pub(crate) fn now(&self) -> u64 {
         self.config.clock.now()
     }
 
+    #[inline]
     pub(crate) fn is_attached(&self) -> bool {
         self.attached.load(Ordering::Acquire)
+    }
+
+    /// Whether what was asked for at `asked` may be believed at `now`: others' ends are heard, or it is young enough.
+    #[inline]
+    pub(crate) fn is_heard_or_young(&self, asked: u64, now: u64) -> bool {
+        self.is_attached() || now.saturating_sub(asked) < self.detached_age
     }
 
     /// The attachment in which marks may be taken for known; none while nothing is heard.

@@ -5,6 +5,8 @@
 //! its measured section (connecting, opening channels) is not in its figures.
 
 mod args;
+#[cfg(feature = "cache")]
+pub mod cache;
 mod latency;
 mod meter;
 mod report;

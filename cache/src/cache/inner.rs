@@ -3,7 +3,6 @@
 use std::sync::{Arc, PoisonError, Weak};
 
 use crate::cache::Inner;
-use crate::clock::millis;
 use crate::entry::Entry;
 use crate::epochs::{Stamp, Tags};
 use crate::key::{CacheKey, written};
@@ -26,9 +25,7 @@ impl<K: CacheKey, V: Send + Sync + 'static> Inner<K, V> {
 
     /// Whether nothing ended what was asked for then, as far as can be known.
     pub(super) fn is_trusted(&self, stamp: &Stamp) -> bool {
-        let detached_age = millis(self.store.config.detached_age);
-        self.epochs.is_current(stamp)
-            && (self.store.is_attached() || self.store.now().saturating_sub(stamp.at) < detached_age)
+        self.epochs.is_current(stamp) && self.store.is_heard_or_young(stamp.at, self.store.now())
     }
 
     /// Into memory with it; false when it was ended meanwhile. What is dead on arrival need not arrive, least of all

@@ -1,6 +1,7 @@
 //! `cargo dev bench`.
 
 mod bed;
+mod cache;
 mod cpus;
 mod event_hub;
 mod peers;
@@ -48,6 +49,8 @@ enum Subject {
     StreamingProxy,
     /// The rooms, beside uWebSockets in Bun, socketioxide, tungstenite and Node's ws
     WsRooms,
+    /// The cache, beside quick_cache, moka, cached, amalgam, BentoCache and bare clients of Redis
+    Cache,
 }
 
 /// Rounds of a measurement.
@@ -58,6 +61,7 @@ pub(super) async fn run(options: &Options) -> super::Outcome {
         Subject::EventHub => event_hub::run(options).await,
         Subject::StreamingProxy => proxy::run(options).await,
         Subject::WsRooms => rooms::run(options).await,
+        Subject::Cache => cache::run(options).await,
     }
 }
 

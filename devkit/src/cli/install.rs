@@ -56,6 +56,11 @@ pub(super) async fn broker() -> anyhow::Result<()> {
     install(&NEEDS[..1]).await
 }
 
+/// Redis alone.
+pub(super) async fn redis() -> anyhow::Result<()> {
+    install(&NEEDS[1..2]).await
+}
+
 /// RabbitMQ and PostgreSQL.
 pub(super) async fn torture() -> anyhow::Result<()> {
     install(&NEEDS[..1]).await?;

@@ -113,7 +113,7 @@ async fn a_feed_that_is_behind_does_not_bring_back_what_a_node_ended_itself() {
 /// Whoever stops to listen, in whatever way, knows that it hears nothing.
 #[tokio::test(start_paused = true)]
 async fn a_store_that_runs_no_more_trusts_memory_only_so_long() {
-    let mut nodes = Nodes::new(2, |config| config.detached_age = Duration::from_secs(3)).await;
+    let nodes = Nodes::new(2, |config| config.detached_age = Duration::from_secs(3)).await;
     let [a, b] = &nodes.texts(&policy(Duration::from_secs(600)))[..] else { unreachable!() };
     assert_eq!(load(b, "one", "old").await, "old");
     nodes.stop(1).await;

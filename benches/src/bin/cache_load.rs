@@ -1,0 +1,5 @@
+//! The cache under load.
+
+fn main() -> anyhow::Result<()> {
+    benches::cache::main(None)
+}
