@@ -37,3 +37,7 @@ pub use crate::stats::{CacheStats, Stats, StoreStats};
 pub use crate::store::Store;
 #[cfg(any(test, feature = "test-support"))]
 pub use crate::tier::twin;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guides/caching.md")]
+mod guide {}

@@ -3,6 +3,7 @@
 use chassis::Shell;
 use chassis::config::ConfigError;
 use chassis::db::Db;
+use tramline_cache::Store;
 
 use crate::config::{Config, DATABASE_URL};
 
@@ -14,22 +15,24 @@ pub struct Deps {
     pub shell: Shell,
     /// The service's own database.
     pub db: Db,
+    /// Users and figures that were read lately.
+    pub cache: Store,
 }
 
 impl Deps {
-    /// The shell and the database.
+    /// These engines.
     #[must_use]
-    pub fn new(shell: Shell, db: Db) -> Self {
-        Self { shell, db }
+    pub fn new(shell: Shell, db: Db, cache: Store) -> Self {
+        Self { shell, db, cache }
     }
 
     /// The engines that the configuration names.
     ///
     /// # Errors
     ///
-    /// The database's URL does not parse.
+    /// A URL that does not parse.
     pub fn open(config: &Config, shell: &Shell) -> Result<Self, ConfigError> {
         let db = Db::open(DATABASE_URL, config.database_url.expose(), &shell.db_config())?;
-        Ok(Self { shell: shell.clone(), db })
+        Ok(Self { shell: shell.clone(), db, cache: shell.open_cache()? })
     }
 }

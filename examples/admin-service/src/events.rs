@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use chassis::cache::Forget;
+use contracts::{Payload, UserChanged, UserCreated, UserDeleted, UserUpdated};
 use tramline_event_hub::{Context, Event, Outcome};
 
 use crate::domain::{Fact, NoFact};
@@ -19,6 +21,29 @@ pub(crate) async fn handle(store: Store, event: Event, _: Context) -> Outcome {
     match store.take(&event, fact).await {
         Ok(()) => Outcome::Ack,
         Err(error) => Outcome::retry(&error),
+    }
+}
+
+impl Forget for Store {
+    async fn forget(&self, event: &Event) {
+        // Told by ourselves of what is written already.
+        if event.event_type.starts_with("admin.") {
+            return;
+        }
+        let user = match event.event_type.as_str() {
+            UserCreated::TYPE | UserUpdated::TYPE => {
+                event.data::<UserChanged>().ok().map(|user| user.user_id)
+            }
+            UserDeleted::TYPE => event.data::<UserDeleted>().ok().map(|user| user.user_id),
+            _ => None,
+        };
+        if let Some(user) = user {
+            self.forget_user(user).await;
+        }
+        if event.event_type.starts_with("payments.payment.") {
+            self.forget_figures().await;
+        }
+        self.forget_actions_without(&event.event_type).await;
     }
 }
 

@@ -7,6 +7,7 @@ mod events;
 mod http;
 mod store;
 
+use chassis::cache::forgetting;
 use chassis::config::ConfigError;
 use chassis::{Service, Shell};
 
@@ -21,7 +22,7 @@ use crate::store::Store;
 ///
 /// A variable that does not fit, named.
 pub fn build(_: Config, deps: Deps) -> Result<Service, ConfigError> {
-    let Deps { shell, db } = deps;
+    let Deps { shell, db, cache } = deps;
     shell.auth()?;
     let migrated = db.clone();
     shell.database_with(&db, move || {
@@ -29,11 +30,11 @@ pub fn build(_: Config, deps: Deps) -> Result<Service, ConfigError> {
         async move { store::migrate(&db).await }
     });
     shell.drain_dead_letters(&db, contracts::DEAD_LETTER_QUEUE);
-    let store = Store::new(db);
+    shell.cache(&cache);
+    let store = Store::new(db, &cache).map_err(|fault| ConfigError::new("REDIS_URL", fault))?;
     let handled = store.clone();
-    shell.consume(contracts::ADMIN_QUEUE, Shell::consumer_config("admin"), move |event, cx| {
-        events::handle(handled.clone(), event, cx)
-    });
+    let handler = forgetting(store.clone(), move |event, cx| events::handle(handled.clone(), event, cx));
+    shell.consume(contracts::ADMIN_QUEUE, Shell::consumer_config("admin"), handler);
     let seeded = store.clone();
     Ok(shell.service(http::router(store)).when_seeded(move || {
         let store = seeded.clone();

@@ -1,6 +1,7 @@
 //! The admin database: what an event writes, all of it in one transaction.
 
 mod audit;
+mod caches;
 mod dashboard;
 mod users;
 
@@ -10,6 +11,7 @@ use tramline_event_hub::Event;
 use tramline_event_hub::dead_letters::Filter;
 
 pub(crate) use self::audit::{AuditQuery, AuditRow};
+use self::caches::Caches;
 pub(crate) use self::dashboard::{Hour, digits};
 pub(crate) use self::users::{Position as UserPosition, UserQuery, UserRow};
 
@@ -22,15 +24,19 @@ const MIGRATIONS: &[Migration] =
 /// The source of our events.
 const SOURCE: &str = "/admin-service";
 
-/// The store. Clones share the database.
+/// The store. Clones share the database and the caches in front of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     db: Db,
+    caches: Caches,
 }
 
 impl Store {
-    pub(crate) fn new(db: Db) -> Self {
-        Self { db }
+    /// # Errors
+    ///
+    /// A cache that has its users already.
+    pub(crate) fn new(db: Db, cache: &tramline_cache::Store) -> Result<Self, tramline_cache::Error> {
+        Ok(Self { db, caches: Caches::new(cache)? })
     }
 
     /// One transaction: inbox mark, audit row and its event, users and dashboard.

@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 use chassis::args;
+use chassis::cache::Forget;
 use chassis::db::{DbError, Tx};
-use contracts::{AUTH_QUEUE, LoggedIn, LoggedOut, PasswordChanged, Payload, SessionRevoked};
+use contracts::{
+    AUTH_QUEUE, LoggedIn, LoggedOut, PasswordChanged, Payload, SessionRevoked, UserChanged, UserDeleted,
+    UserUpdated,
+};
 use jiff::Timestamp;
 use tramline_event_hub::{Context, Error, Event, Outcome};
 use uuid::Uuid;
@@ -41,6 +45,20 @@ pub(crate) async fn handle(store: Store, event: Event, _: Context) -> Outcome {
     match keep(&store, &event, entry).await {
         Ok(()) => Outcome::Ack,
         Err(error) => Outcome::retry(&error),
+    }
+}
+
+impl Forget for Store {
+    /// Our own users come by here: what a process that died after its commit did not forget is forgotten now.
+    async fn forget(&self, event: &Event) {
+        let user = match event.event_type.as_str() {
+            UserUpdated::TYPE => event.data::<UserChanged>().ok().map(|user| user.user_id),
+            UserDeleted::TYPE => event.data::<UserDeleted>().ok().map(|user| user.user_id),
+            _ => None,
+        };
+        if let Some(user) = user {
+            self.forget_user(user).await;
+        }
     }
 }
 

@@ -48,7 +48,10 @@ async fn create(url: &str, email: &str, name: &str, password: String) -> Result<
     let db = Db::open(DATABASE_URL, url, &DbConfig::default()).map_err(|error| error.to_string())?;
     db.migrate(store::MIGRATIONS).await.map_err(|error| error.to_string())?;
     let passwords = Passwords::new(&PasswordConfig::default());
-    let made = account.create(&Store::new(db.clone()), &passwords, Role::Admin, &Origin::here()).await;
+    // It reads nobody twice, and nobody had them before: there is nothing to tell the others.
+    let cache = tramline_cache::Store::memory(tramline_cache::StoreConfig::default());
+    let store = Store::new(db.clone(), &cache).map_err(|error| error.to_string())?;
+    let made = account.create(&store, &passwords, Role::Admin, &Origin::here()).await;
     db.close().await;
     made.map(drop).map_err(|problem| problem.detail().to_owned())
 }

@@ -3,6 +3,7 @@
 use chassis::Shell;
 use chassis::config::ConfigError;
 use chassis::db::Db;
+use tramline_cache::Store;
 use tramline_session_sync::attempts::{Attempts, AttemptsConfig};
 use tramline_session_sync::tickets::{Tickets, TicketsConfig};
 
@@ -20,13 +21,15 @@ pub struct Deps {
     pub attempts: Attempts,
     /// Socket tickets; none where nobody could tell that one was used.
     pub tickets: Option<Tickets>,
+    /// Users who looked at themselves lately.
+    pub cache: Store,
 }
 
 impl Deps {
     /// These engines.
     #[must_use]
-    pub fn new(shell: Shell, db: Db, attempts: Attempts, tickets: Option<Tickets>) -> Self {
-        Self { shell, db, attempts, tickets }
+    pub fn new(shell: Shell, db: Db, attempts: Attempts, tickets: Option<Tickets>, cache: Store) -> Self {
+        Self { shell, db, attempts, tickets, cache }
     }
 
     /// The engines that the configuration names. Without `REDIS_URL` failed sign-ins are counted here alone, and
@@ -45,6 +48,6 @@ impl Deps {
             ),
             None => (Attempts::memory(AttemptsConfig::default()), None),
         };
-        Ok(Self { shell: shell.clone(), db, attempts, tickets })
+        Ok(Self { shell: shell.clone(), db, attempts, tickets, cache: shell.open_cache()? })
     }
 }

@@ -14,6 +14,7 @@ mod store;
 use std::time::Duration;
 
 use chassis::auth::{Keys, Snapshot};
+use chassis::cache::forgetting;
 use chassis::config::ConfigError;
 use chassis::{Service, Shell};
 use tramline_observability::lifecycle::Phase;
@@ -39,7 +40,7 @@ const RENEWALS: &str = "refresh-session";
 ///
 /// A variable that does not fit, named.
 pub fn build(config: Config, deps: Deps) -> Result<Service, ConfigError> {
-    let Deps { shell, db, attempts, tickets } = deps;
+    let Deps { shell, db, attempts, tickets, cache } = deps;
     let issuer = Issuer::new(db.clone(), config.key_file);
     let (keys, snapshot) = (issuer.clone(), issuer.clone());
     let auth = shell.auth_with(
@@ -58,11 +59,11 @@ pub fn build(config: Config, deps: Deps) -> Result<Service, ConfigError> {
         async move { issuer.open().await }
     });
 
-    let store = Store::new(db);
+    shell.cache(&cache);
+    let store = Store::new(db, &cache).map_err(|fault| ConfigError::new("REDIS_URL", fault))?;
     let handled = store.clone();
-    shell.consume(contracts::AUTH_QUEUE, Shell::consumer_config("auth"), move |event, cx| {
-        activity::handle(handled.clone(), event, cx)
-    });
+    let handler = forgetting(store.clone(), move |event, cx| activity::handle(handled.clone(), event, cx));
+    shell.consume(contracts::AUTH_QUEUE, Shell::consumer_config("auth"), handler);
     let swept = issuer.clone();
     let lifecycle = shell.lifecycle();
     let started = shell.clone();

@@ -1,10 +1,14 @@
 //! The auth service's own tables; sessions, devices and keys are the session library's.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use chassis::args;
 use chassis::db::{Db, DbError, Migration, Row};
 use chassis::origin::Origin;
 use contracts::{UserChanged, UserCreated, UserUpdated};
 use jiff::Timestamp;
+use tramline_cache::{Cache, CacheConfig, Policy};
 use uuid::Uuid;
 
 /// The schema, step by step.
@@ -13,11 +17,15 @@ pub(crate) const MIGRATIONS: &[Migration] = &[chassis::migration!("0001_auth")];
 /// The source of our events.
 pub(crate) const SOURCE: &str = "/auth-service";
 
-/// The store. Clones share the database.
+/// The store. Clones share the database, and the cache of who looked at themselves.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     db: Db,
+    users: Cache<Uuid, UserChanged>,
 }
+
+/// What is written is forgotten; this only bounds what a forgetting that was lost can do.
+const KEPT: Duration = Duration::from_secs(60);
 
 /// Someone who may sign in, with what proves it.
 pub(crate) struct Credentials {
@@ -26,8 +34,13 @@ pub(crate) struct Credentials {
 }
 
 impl Store {
-    pub(crate) fn new(db: Db) -> Self {
-        Self { db }
+    /// # Errors
+    ///
+    /// A cache that has its users already.
+    pub(crate) fn new(db: Db, cache: &tramline_cache::Store) -> Result<Self, tramline_cache::Error> {
+        let mut config = CacheConfig::new("auth-user");
+        config.policy = Policy::new(KEPT);
+        Ok(Self { db, users: cache.cache(config)? })
     }
 
     pub(crate) fn db(&self) -> &Db {
@@ -92,10 +105,24 @@ impl Store {
         let event = contracts::wrap(SOURCE, &UserUpdated(user.clone())).map_err(DbError::foreign)?;
         tx.enqueue(&origin.stamp(event)).await?;
         tx.commit().await?;
+        self.forget_user(id).await;
         Ok(Some(user))
     }
 
-    /// A user.
+    /// A user as they see themselves, from the cache if they are there. Who decides by what it says asks
+    /// [`find`](Self::find).
+    pub(crate) async fn seen(&self, id: Uuid) -> Result<Option<Arc<UserChanged>>, DbError> {
+        let store = self.clone();
+        let load = move || async move { store.find(id).await };
+        self.users.get_or_find(&id, load).await.map_err(DbError::foreign)
+    }
+
+    /// Forgets what was read of a user.
+    pub(crate) async fn forget_user(&self, id: Uuid) {
+        self.users.invalidate(&id).await;
+    }
+
+    /// A user, as the database has them.
     pub(crate) async fn find(&self, id: Uuid) -> Result<Option<UserChanged>, DbError> {
         let sql =
             "SELECT id, version, email, name, role, status, created_at, updated_at FROM users WHERE id = $1";

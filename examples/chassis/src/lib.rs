@@ -86,6 +86,7 @@
 //! ```
 
 pub mod auth;
+pub mod cache;
 pub mod client_addr;
 pub mod config;
 pub mod db;

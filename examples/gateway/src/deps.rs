@@ -2,7 +2,7 @@
 
 use chassis::Shell;
 use chassis::config::ConfigError;
-use tramline_cache::{Store, StoreConfig};
+use tramline_cache::Store;
 use tramline_observability::metrics::{MetricsHandle, Recorder, RecorderConfig};
 use tramline_session_sync::tickets::{Tickets, TicketsConfig};
 use tramline_ws_rooms::Backplane;
@@ -44,23 +44,9 @@ impl Deps {
             }
             None => None,
         };
-        let (cache, backplane) = (Self::cache(shell)?, Self::backplane(shell)?);
+        let (cache, backplane) = (shell.open_cache()?, Self::backplane(shell)?);
         let metrics = Recorder::global(&RecorderConfig::default()).ok();
         Ok(Self { shell: shell.clone(), cache, tickets, backplane, metrics })
-    }
-
-    /// The cache on the Redis that the configuration names, where its names are its own, or in memory alone.
-    ///
-    /// # Errors
-    ///
-    /// A URL that does not parse.
-    pub fn cache(shell: &Shell) -> Result<Store, ConfigError> {
-        let Some(url) = &shell.common().redis_url else {
-            return Ok(Store::memory(StoreConfig::default()));
-        };
-        let mut redis = tramline_cache::RedisConfig::new(url.expose());
-        "tramline:gateway:cache".clone_into(&mut redis.prefix);
-        Store::redis(redis, StoreConfig::default()).map_err(|fault| ConfigError::new("REDIS_URL", fault))
     }
 
     /// The rooms of the Redis that the configuration names, or of this node alone.

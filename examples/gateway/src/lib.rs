@@ -67,9 +67,7 @@ pub fn build(config: Config, deps: Deps) -> Result<Service, ConfigError> {
             stop.run_until_cancelled(watch.run()).await;
         });
     }
-    lifecycle.spawn(Phase::Consumers, "gateway-cache", move |stop| async move {
-        cache.run(stop.cancelled()).await;
-    });
+    shell.cache(&cache);
 
     let health = SystemHealth::new(shell.health().clone(), &config.upstreams);
     let state = http::State { proxy: proxying::answering(forwarder), sockets, health };

@@ -5,6 +5,7 @@ pub(crate) mod order;
 use contracts::{Amount, PaymentStatus, PaymentType};
 use iso_currency::Currency;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use uuid::Uuid;
 
@@ -19,12 +20,13 @@ pub(crate) const DESCRIPTION_CHARS: usize = 500;
 pub(crate) const SCALED_DIGITS: u32 = 4;
 
 /// A payment as it is stored.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Payment {
     pub(crate) id: Uuid,
     pub(crate) version: i64,
     pub(crate) sender_id: Uuid,
     pub(crate) recipient_id: Uuid,
+    #[serde(with = "minor_units")]
     pub(crate) amount: Amount,
     pub(crate) currency: String,
     pub(crate) payment_type: PaymentType,
@@ -84,9 +86,14 @@ impl Payment {
         Ok(true)
     }
 
+    /// Its sender and its recipient.
+    pub(crate) fn parties(&self) -> [Uuid; 2] {
+        [self.sender_id, self.recipient_id]
+    }
+
     /// Whether the user is one of its parties.
     pub(crate) fn concerns(&self, user: Uuid) -> bool {
-        self.sender_id == user || self.recipient_id == user
+        self.parties().contains(&user)
     }
 }
 
@@ -107,6 +114,21 @@ impl Change {
             Self::Completed { psp_reference } | Self::Failed { psp_reference, .. } => Some(psp_reference),
             Self::TakenUp | Self::Cancelled => None,
         }
+    }
+}
+
+/// An amount as it is cached: what the edge writes as a decimal string stays two integers inside.
+mod minor_units {
+    use contracts::Amount;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(amount: &Amount, serializer: S) -> Result<S::Ok, S::Error> {
+        (amount.minor, amount.digits).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Amount, D::Error> {
+        let (minor, digits) = Deserialize::deserialize(deserializer)?;
+        Ok(Amount::from_minor(minor, digits))
     }
 }
 

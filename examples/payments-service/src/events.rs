@@ -1,5 +1,6 @@
 //! The events that this service handles: its copy of the users, and its own payments, for the sums.
 
+use chassis::cache::Forget;
 use chassis::db::{Db, DbError, Tx};
 use contracts::{
     PAYMENTS_QUEUE, Payload, PaymentChanged, UserChanged, UserCreated, UserDeleted, UserUpdated,
@@ -45,6 +46,35 @@ async fn apply(tx: &mut Tx, event: &Event) -> Result<(), Fault> {
         _ => {}
     }
     Ok(())
+}
+
+impl Forget for Store {
+    /// Our own payments come by here, too: what a process that died after its commit did not forget is forgotten now.
+    async fn forget(&self, event: &Event) {
+        match event.event_type.as_str() {
+            UserCreated::TYPE => {
+                if let Ok(user) = event.data::<UserChanged>() {
+                    self.forget_user(user.user_id).await;
+                }
+            }
+            UserUpdated::TYPE => {
+                if let Ok(user) = event.data::<UserChanged>() {
+                    self.forget_name(user.user_id).await;
+                }
+            }
+            UserDeleted::TYPE => {
+                if let Ok(user) = event.data::<UserDeleted>() {
+                    self.forget_name(user.user_id).await;
+                }
+            }
+            other if other.starts_with("payments.payment.") => {
+                if let Ok(payment) = event.data::<PaymentChanged>() {
+                    self.forget_payment(payment.payment_id, [payment.sender_id, payment.recipient_id]).await;
+                }
+            }
+            _ => {}
+        }
+    }
 }
 
 impl From<DbError> for Fault {

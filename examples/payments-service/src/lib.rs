@@ -11,6 +11,7 @@ mod store;
 use std::sync::Arc;
 
 use chassis::Service;
+use chassis::cache::forgetting;
 use chassis::config::ConfigError;
 use tokio::sync::Notify;
 use tramline_observability::lifecycle::Phase;
@@ -27,18 +28,16 @@ use crate::store::Store;
 ///
 /// A variable that does not fit, named.
 pub fn build(config: Config, deps: Deps) -> Result<Service, ConfigError> {
-    let Deps { shell, db } = deps;
+    let Deps { shell, db, cache } = deps;
     shell.auth()?;
     shell.database(&db, store::MIGRATIONS);
+    shell.cache(&cache);
 
-    let store = Store::new(db.clone());
+    let store = Store::new(db.clone(), cache).map_err(|fault| ConfigError::new("REDIS_URL", fault))?;
     let work = Arc::new(Notify::new());
     let handled = db.clone();
-    shell.consume(
-        contracts::PAYMENTS_QUEUE,
-        chassis::Shell::consumer_config("payments"),
-        move |event, cx| events::handle(handled.clone(), event, cx),
-    );
+    let handler = forgetting(store.clone(), move |event, cx| events::handle(handled.clone(), event, cx));
+    shell.consume(contracts::PAYMENTS_QUEUE, chassis::Shell::consumer_config("payments"), handler);
     let simulator =
         Simulator::new(store.clone(), config.webhook_url, config.webhook_secret.clone(), Arc::clone(&work));
     for _ in 0..psp::WORKERS {

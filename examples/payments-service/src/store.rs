@@ -1,6 +1,7 @@
 //! The payments database: what is written together, and what is read.
 
 mod aggregates;
+mod caches;
 mod idempotency;
 mod jobs;
 mod list;
@@ -13,8 +14,11 @@ use chassis::db::{Db, DbError, Migration, Row, Tx};
 use chassis::origin::Origin;
 use contracts::{Amount, PaymentChanged, PaymentEvent, PaymentStatus};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use self::caches::Caches;
+pub(crate) use self::caches::Detail;
 pub(crate) use self::idempotency::{Answer, Claim, Claimed, KeyedRequest};
 pub(crate) use self::jobs::{Job, Step};
 pub(crate) use self::list::{ListQuery, Order as ListOrder, Position, Sort};
@@ -35,14 +39,15 @@ const COLUMNS: &str = "p.id, p.version, p.sender_id, p.recipient_id, p.amount, p
     p.payment_type, p.status, p.description, p.metadata, p.failure_reason, p.psp_reference, \
     p.completed_at, p.created_at, p.updated_at";
 
-/// The store. Clones share the database.
+/// The store. Clones share the database and the caches in front of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     db: Db,
+    caches: Caches,
 }
 
 /// A payment with the names of its parties.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Shown {
     pub(crate) payment: Payment,
     pub(crate) sender_name: String,
@@ -50,7 +55,7 @@ pub(crate) struct Shown {
 }
 
 /// A state that a payment entered.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Transaction {
     pub(crate) id: Uuid,
     pub(crate) status: PaymentStatus,
@@ -71,15 +76,19 @@ pub(crate) enum ChangeError {
 // === impl Store ===
 
 impl Store {
-    pub(crate) fn new(db: Db) -> Self {
-        Self { db }
+    /// # Errors
+    ///
+    /// A cache that has its payments already.
+    pub(crate) fn new(db: Db, cache: tramline_cache::Store) -> Result<Self, tramline_cache::Error> {
+        Ok(Self { db, caches: Caches::new(cache)? })
     }
 
     pub(crate) fn db(&self) -> &Db {
         &self.db
     }
 
-    /// Writes a payment, its first transaction, its event and the provider's job into `tx`.
+    /// Writes a payment, its first transaction, its event and the provider's job into `tx`. The caller
+    /// [forgets](Self::forget_payment) it after the commit: its parties' lists have one more.
     pub(crate) async fn insert(
         tx: &mut Tx,
         order: Order,
@@ -139,12 +148,14 @@ impl Store {
         origin: &Origin,
     ) -> Result<(Payment, bool), ChangeError> {
         let mut tx = self.db.begin().await?;
-        let outcome = Self::change_in(&mut tx, id, change, origin).await?;
+        let (payment, changed) = Self::change_in(&mut tx, id, change, origin).await?;
         tx.commit().await?;
-        Ok(outcome)
+        self.forget_payment(payment.id, payment.parties()).await;
+        Ok((payment, changed))
     }
 
-    /// [`change`](Self::change) in a transaction of the caller's.
+    /// [`change`](Self::change) in a transaction of the caller's, who [forgets](Self::forget_payment) the payment after
+    /// its commit.
     pub(crate) async fn change_in(
         tx: &mut Tx,
         id: Uuid,
@@ -175,14 +186,14 @@ impl Store {
         Ok((payment, true))
     }
 
-    /// The payment with the names of its parties.
+    /// The payment with the names of its parties, as the database has it: for who decides or writes.
     pub(crate) async fn find(&self, id: Uuid) -> Result<Option<Shown>, DbError> {
         let sql = format!("SELECT {COLUMNS}, {NAMES} FROM payments p {JOINS} WHERE p.id = $1");
         self.db.query_opt(sqlx::AssertSqlSafe(sql), args![id]).await?.as_ref().map(shown).transpose()
     }
 
     /// The states that a payment entered, oldest first.
-    pub(crate) async fn transactions(&self, id: Uuid) -> Result<Vec<Transaction>, DbError> {
+    async fn transactions(&self, id: Uuid) -> Result<Vec<Transaction>, DbError> {
         let rows = self
             .db
             .query(

@@ -3,7 +3,7 @@
 use chassis::Shell;
 use chassis::config::ConfigError;
 use chassis::db::Db;
-use tramline_cache::{RedisConfig, Store, StoreConfig};
+use tramline_cache::Store;
 
 use crate::config::{Config, DATABASE_URL};
 
@@ -33,20 +33,6 @@ impl Deps {
     /// A URL that does not parse.
     pub fn open(config: &Config, shell: &Shell) -> Result<Self, ConfigError> {
         let db = Db::open(DATABASE_URL, config.database_url.expose(), &shell.db_config())?;
-        Ok(Self { shell: shell.clone(), db, cache: Self::cache(shell)? })
-    }
-
-    /// The cache on the Redis that the configuration names, where its names are its own, or in memory alone.
-    ///
-    /// # Errors
-    ///
-    /// A URL that does not parse.
-    pub fn cache(shell: &Shell) -> Result<Store, ConfigError> {
-        let Some(url) = &shell.common().redis_url else {
-            return Ok(Store::memory(StoreConfig::default()));
-        };
-        let mut redis = RedisConfig::new(url.expose());
-        "tramline:profile:cache".clone_into(&mut redis.prefix);
-        Store::redis(redis, StoreConfig::default()).map_err(|fault| ConfigError::new("REDIS_URL", fault))
+        Ok(Self { shell: shell.clone(), db, cache: shell.open_cache()? })
     }
 }

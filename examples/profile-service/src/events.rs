@@ -1,5 +1,6 @@
 //! The events that make and purge profiles.
 
+use chassis::cache::Forget;
 use contracts::{PROFILE_QUEUE, Payload, UserChanged, UserCreated, UserDeleted, UserUpdated};
 use tramline_event_hub::{Context, Event, Outcome};
 
@@ -29,5 +30,19 @@ pub(crate) async fn handle(store: Store, event: Event, _: Context) -> Outcome {
     match done {
         Ok(()) => Outcome::Ack,
         Err(error) => Outcome::retry(&error),
+    }
+}
+
+impl Forget for Store {
+    /// Who asked before a user arrived has put «nothing» into the cache.
+    async fn forget(&self, event: &Event) {
+        let user = match event.event_type.as_str() {
+            UserCreated::TYPE | UserUpdated::TYPE => event.data::<UserChanged>().map(|user| user.user_id),
+            UserDeleted::TYPE => event.data::<UserDeleted>().map(|user| user.user_id),
+            _ => return,
+        };
+        if let Ok(user) = user {
+            self.forget_profile(user).await;
+        }
     }
 }

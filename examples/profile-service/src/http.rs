@@ -7,6 +7,7 @@ use chassis::auth::{User, not_implemented, not_implemented_for_anyone};
 use chassis::extract::Json;
 use chassis::origin::Origin;
 use chassis::problem::Problem;
+use tracing::Instrument;
 
 use crate::domain::{Change, Known, Profile};
 use crate::store::{self, Store};
@@ -42,6 +43,9 @@ async fn write(
     Json(change): Json<Change>,
 ) -> Result<Answer<Profile>, Problem> {
     let change = change.parse()?;
-    let profile = store.change(user.id, &user.claims.email, change, &origin).await?;
+    // A task of its own: a client that goes away after the commit must not leave the old profile in the cache, since no
+    // event of ours comes by here.
+    let work = async move { store.change(user.id, &user.claims.email, change, &origin).await };
+    let profile = tokio::spawn(work.in_current_span()).await.map_err(|_| Problem::internal())??;
     profile.map(Answer).ok_or_else(Problem::not_found)
 }

@@ -7,9 +7,9 @@ mod events;
 mod http;
 mod store;
 
+use chassis::cache::forgetting;
 use chassis::config::ConfigError;
 use chassis::{Service, Shell};
-use tramline_observability::lifecycle::Phase;
 
 pub use crate::config::Config;
 pub use crate::deps::Deps;
@@ -25,15 +25,11 @@ pub fn build(_: Config, deps: Deps) -> Result<Service, ConfigError> {
     let Deps { shell, db, cache } = deps;
     shell.auth()?;
     shell.database(&db, store::MIGRATIONS);
-    let feed = cache.clone();
-    shell.lifecycle().spawn(Phase::Consumers, "profile-cache", move |stop| async move {
-        feed.run(stop.cancelled()).await;
-    });
+    shell.cache(&cache);
     let store = Store::new(db, &cache).map_err(|fault| ConfigError::new("REDIS_URL", fault))?;
     let handled = store.clone();
-    shell.consume(contracts::PROFILE_QUEUE, Shell::consumer_config("profile"), move |event, cx| {
-        events::handle(handled.clone(), event, cx)
-    });
+    let handler = forgetting(store.clone(), move |event, cx| events::handle(handled.clone(), event, cx));
+    shell.consume(contracts::PROFILE_QUEUE, Shell::consumer_config("profile"), handler);
     let seeded = store.clone();
     Ok(shell.service(http::router(store)).when_seeded(move || {
         let store = seeded.clone();

@@ -83,7 +83,7 @@ impl Store {
             tx.enqueue(&origin.stamp(event)).await?;
         }
         tx.commit().await?;
-        self.forget(user).await;
+        self.forget_profile(user).await;
         Ok(Some(profile))
     }
 
@@ -101,8 +101,6 @@ impl Store {
             .await?;
             tx.commit().await?;
         }
-        // Who asked before it arrived has put «nothing» into the cache.
-        self.forget(user.user_id).await;
         Ok(())
     }
 
@@ -125,8 +123,6 @@ impl Store {
             .await?;
             tx.commit().await?;
         }
-        // Also when it was purged before: the first time may have died between its commit and this.
-        self.forget(user.user_id).await;
         Ok(())
     }
 
@@ -138,7 +134,8 @@ impl Store {
         row.and_then(|row| row.get::<i64>("known")).is_ok_and(|known| known == 3)
     }
 
-    async fn forget(&self, user: Uuid) {
+    /// Forgets what was read of the user's profile.
+    pub(crate) async fn forget_profile(&self, user: Uuid) {
         self.profiles.invalidate(&user).await;
     }
 }

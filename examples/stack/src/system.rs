@@ -179,23 +179,30 @@ impl Engines {
         let (url_of, db) = self.database(0, "auth", folder, &auth)?;
         let mut config = auth_service::Config::new(url_of, folder.key_file()?, Origins::new(origins.clone()));
         config.rate_limit = self.options.rate_limits.auth;
-        let auth =
-            auth_service::build(config, auth_service::Deps::new(auth, db, attempts, Some(tickets.clone())))?;
+        let cache = auth.open_cache()?;
+        let auth = auth_service::build(
+            config,
+            auth_service::Deps::new(auth, db, attempts, Some(tickets.clone()), cache),
+        )?;
 
         let payments = self.shell(&Process::payments());
         let (url_of, db) = self.database(1, "payments", folder, &payments)?;
         let webhook = url(&format!("http://{}/api/payments/webhooks/psp", ports.gateway))?;
         let config = payments_service::Config::new(url_of, webhook_secret.clone(), webhook);
-        let payments = payments_service::build(config, payments_service::Deps::new(payments, db))?;
+        let cache = payments.open_cache()?;
+        let payments = payments_service::build(config, payments_service::Deps::new(payments, db, cache))?;
 
         let admin = self.shell(&Process::admin());
         let (url_of, db) = self.database(2, "admin", folder, &admin)?;
-        let admin =
-            admin_service::build(admin_service::Config::new(url_of), admin_service::Deps::new(admin, db))?;
+        let cache = admin.open_cache()?;
+        let admin = admin_service::build(
+            admin_service::Config::new(url_of),
+            admin_service::Deps::new(admin, db, cache),
+        )?;
 
         let profile = self.shell(&Process::profile());
         let (url_of, db) = self.database(3, "profile", folder, &profile)?;
-        let cache = profile_service::Deps::cache(&profile)?;
+        let cache = profile.open_cache()?;
         let profile = profile_service::build(
             profile_service::Config::new(url_of),
             profile_service::Deps::new(profile, db, cache),
@@ -210,7 +217,7 @@ impl Engines {
         let config = gateway::Config::new(upstreams, origins, self.options.rate_limits);
         let shell = self.shell(&Process::gateway());
         let backplane = gateway::Deps::backplane(&shell)?;
-        let cache = gateway::Deps::cache(&shell)?;
+        let cache = shell.open_cache()?;
         let mut deps = gateway::Deps::new(shell, cache, Some(tickets), metrics);
         deps.backplane = backplane;
         let gateway = gateway::build(config, deps)?;

@@ -61,7 +61,7 @@ pub(crate) async fn list(
 }
 
 pub(crate) async fn actions(_: Admin, Shared(store): Shared<Store>) -> Result<Page<String>, Problem> {
-    Ok(Page::whole(store.actions().await?))
+    Ok(Page::whole(Vec::clone(&*store.actions().await?)))
 }
 
 impl From<AuditRow> for AuditView {

@@ -32,15 +32,15 @@ pub(crate) async fn dashboard(
 ) -> Result<Json<DashboardView>, Problem> {
     let dashboard = store.dashboard().await?;
     let lag = |row: &crate::store::AuditRow| row.recorded_at.as_millisecond() - row.at.as_millisecond();
-    let amount = |(currency, minor): (String, i64)| {
-        let amount = Amount::from_minor(minor, digits(&currency)).to_string();
-        (currency, amount)
+    let figures = &*dashboard.figures;
+    let amount = |(currency, &minor): (&String, &i64)| {
+        (currency.clone(), Amount::from_minor(minor, digits(currency)).to_string())
     };
     Ok(Json(DashboardView {
         event_lag_ms: dashboard.last.first().map(lag),
-        users_by_role: dashboard.users_by_role,
-        payments_by_status: dashboard.payments_by_status,
-        volume_by_currency: dashboard.volume.into_iter().map(amount).collect(),
+        users_by_role: figures.users_by_role.clone(),
+        payments_by_status: figures.payments_by_status.clone(),
+        volume_by_currency: figures.volume.iter().map(amount).collect(),
         events_per_hour: dashboard.hours,
         last_events: dashboard.last.into_iter().map(AuditView::from).collect(),
         dead_letters: store.dead_letters().await?,

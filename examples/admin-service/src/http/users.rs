@@ -1,5 +1,7 @@
 //! `GET /api/admin/users` and `/users/{id}`.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State as Shared;
 use chassis::auth::Admin;
@@ -35,7 +37,7 @@ pub(crate) async fn list(
     }
     let after = page.after::<UserPosition>(&name)?;
     let query = UserQuery { search, role: filter.role, status: filter.status, after };
-    let rows = store.users(&query, page.fetch()).await?;
+    let rows = store.users(query, page.fetch()).await?;
     Ok(Page::new(&page, &name, rows, |user| UserPosition(user.created_at.as_microsecond(), user.id)))
 }
 
@@ -43,6 +45,6 @@ pub(crate) async fn find(
     _: Admin,
     Shared(store): Shared<Store>,
     Path(id): Path<Uuid>,
-) -> Result<Json<UserRow>, Problem> {
+) -> Result<Json<Arc<UserRow>>, Problem> {
     store.user(id).await?.map(Json).ok_or_else(Problem::not_found)
 }

@@ -154,7 +154,7 @@ impl Store {
     }
 
     /// The actions that the log has, in the order of the alphabet.
-    pub(crate) async fn actions(&self) -> Result<Vec<String>, DbError> {
+    pub(super) async fn load_actions(&self) -> Result<Vec<String>, DbError> {
         let rows = self
             .db
             .query("SELECT DISTINCT action FROM dashboard_hours ORDER BY action LIMIT 1000", args![])

@@ -1,12 +1,13 @@
 //! The dashboard's tables: counters and states that events keep, read without looking at every row.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chassis::args;
 use chassis::db::{DbError, Tx};
 use contracts::{Amount, PaymentChanged, PaymentStatus};
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tramline_event_hub::Event;
 
 use super::{AuditQuery, AuditRow, Store};
@@ -14,12 +15,18 @@ use super::{AuditQuery, AuditRow, Store};
 /// What the dashboard shows.
 #[derive(Debug)]
 pub(crate) struct Dashboard {
+    pub(crate) figures: Arc<Figures>,
+    pub(crate) hours: Vec<Hour>,
+    pub(crate) last: Vec<AuditRow>,
+}
+
+/// Sums over all users and all payments.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct Figures {
     pub(crate) users_by_role: BTreeMap<String, i64>,
     pub(crate) payments_by_status: BTreeMap<String, i64>,
     /// Completed payments, minor units; currencies are never added.
     pub(crate) volume: BTreeMap<String, i64>,
-    pub(crate) hours: Vec<Hour>,
-    pub(crate) last: Vec<AuditRow>,
 }
 
 /// Events of one hour.
@@ -62,8 +69,28 @@ pub(super) async fn keep(tx: &mut Tx, payment: &PaymentChanged) -> Result<(), Db
 }
 
 impl Store {
-    /// All of the dashboard.
+    /// All of the dashboard. What changes with every event is read each time.
     pub(crate) async fn dashboard(&self) -> Result<Dashboard, DbError> {
+        let figures = self.figures().await?;
+        let since = Timestamp::now().as_microsecond().div_euclid(HOUR_MICROS) - (HOURS - 1);
+        let rows = self
+            .db
+            .query(
+                "SELECT hour, CAST(SUM(events) AS BIGINT) AS n FROM dashboard_hours WHERE hour >= $1 \
+                 GROUP BY hour ORDER BY hour",
+                args![since * HOUR_MICROS],
+            )
+            .await?;
+        let hours = rows
+            .iter()
+            .map(|row| Ok(Hour { hour: row.get("hour")?, events: row.get("n")? }))
+            .collect::<Result<_, DbError>>()?;
+        let last = self.audit_logs(&AuditQuery::default(), LAST_EVENTS).await?;
+        Ok(Dashboard { figures, hours, last })
+    }
+
+    /// The sums, of every row there is.
+    pub(super) async fn load_figures(&self) -> Result<Figures, DbError> {
         let counted = |sql: &'static str| async move {
             let rows = self.db.query(sql, args![]).await?;
             rows.iter()
@@ -84,21 +111,7 @@ impl Store {
             .await?;
         let volume =
             rows.iter().map(|row| Ok((row.get("name")?, row.get("n")?))).collect::<Result<_, DbError>>()?;
-        let since = Timestamp::now().as_microsecond().div_euclid(HOUR_MICROS) - (HOURS - 1);
-        let rows = self
-            .db
-            .query(
-                "SELECT hour, CAST(SUM(events) AS BIGINT) AS n FROM dashboard_hours WHERE hour >= $1 \
-                 GROUP BY hour ORDER BY hour",
-                args![since * HOUR_MICROS],
-            )
-            .await?;
-        let hours = rows
-            .iter()
-            .map(|row| Ok(Hour { hour: row.get("hour")?, events: row.get("n")? }))
-            .collect::<Result<_, DbError>>()?;
-        let last = self.audit_logs(&AuditQuery::default(), LAST_EVENTS).await?;
-        Ok(Dashboard { users_by_role, payments_by_status, volume, hours, last })
+        Ok(Figures { users_by_role, payments_by_status, volume })
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) struct UserQuery {
 pub(crate) struct Position(pub(crate) i64, pub(crate) Uuid);
 
 /// A user as it is shown.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct UserRow {
     pub(crate) id: Uuid,
@@ -77,7 +77,7 @@ pub(super) async fn bury(tx: &mut Tx, user: &UserDeleted) -> Result<(), DbError>
 
 impl Store {
     /// At most `limit` users, newest first.
-    pub(crate) async fn users(&self, query: &UserQuery, limit: i64) -> Result<Vec<UserRow>, DbError> {
+    pub(super) async fn load_users(&self, query: &UserQuery, limit: i64) -> Result<Vec<UserRow>, DbError> {
         let mut sql = SqlBuilder::new(
             "SELECT id, email, name, role, status, created_at, updated_at FROM users WHERE NOT deleted",
         );
@@ -98,7 +98,7 @@ impl Store {
     }
 
     /// One user.
-    pub(crate) async fn user(&self, id: Uuid) -> Result<Option<UserRow>, DbError> {
+    pub(super) async fn load_user(&self, id: Uuid) -> Result<Option<UserRow>, DbError> {
         let sql = "SELECT id, email, name, role, status, created_at, updated_at FROM users \
              WHERE id = $1 AND NOT deleted";
         self.db.query_opt(sql, args![id]).await?.as_ref().map(row).transpose()

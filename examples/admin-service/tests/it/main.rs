@@ -22,6 +22,7 @@ macro_rules! on_both_databases {
 
 mod access;
 mod audit;
+mod caches;
 mod chain;
 mod dashboard;
 mod dead_letters;

@@ -16,6 +16,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::time::timeout;
+use tramline_cache::{Store, StoreConfig};
 use tramline_event_hub::feed::Feed;
 use tramline_event_hub::{ConsumerConfig, Context, Event, Hub, MemoryConfig, Outcome};
 use tramline_observability::lifecycle::Phase;
@@ -37,6 +38,7 @@ pub(crate) struct App {
     pub(crate) db: Db,
     pub(crate) hub: Hub,
     pub(crate) issuer: Issuer,
+    pub(crate) cache: Store,
     /// An admin's token.
     pub(crate) admin: String,
     /// What the service told, in the order of arrival; a feed's consumer holds the other half.
@@ -123,11 +125,12 @@ impl App {
         fast.connections = 5;
         let db = Db::open("ADMIN_DATABASE_URL", &place.url, &fast).unwrap();
         let config = Config::new(place.url.parse().unwrap());
-        let service = build(config, Deps::new(shell.clone(), db.clone())).unwrap();
+        let cache = Store::memory(StoreConfig::default());
+        let service = build(config, Deps::new(shell.clone(), db.clone(), cache.clone())).unwrap();
         assert!(shell.started(&shell.lifecycle().stopping(Phase::Flush)).await);
         let told = listen(&hub).await;
         let admin = issuer.token(Uuid::now_v7(), Role::Admin, "admin").await;
-        Self { router: service.router(), db, hub, issuer, admin, told, _place: place }
+        Self { router: service.router(), db, hub, issuer, cache, admin, told, _place: place }
     }
 
     /// Publishes, and waits until every queue has acked the event, or admin's table has its dead letter.
@@ -138,6 +141,11 @@ impl App {
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
         send(&self.router, "GET", &format!("/api/admin{path}"), Some(&self.admin), None).await
+    }
+
+    /// How often a cache has loaded.
+    pub(crate) fn loads(&self, cache: &str) -> u64 {
+        self.cache.caches().iter().find(|stats| stats.name == cache).unwrap().stats.loads
     }
 
     /// A list that must be there.

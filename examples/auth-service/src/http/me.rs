@@ -34,8 +34,8 @@ pub(crate) struct Rename {
 }
 
 pub(crate) async fn read(user: User, Shared(state): Shared<State>) -> Result<Answer<UserView>, Problem> {
-    let user = state.store.find(user.id).await?.ok_or_else(Problem::unauthenticated)?;
-    Ok(Answer(UserView::from(&user)))
+    let user = state.store.seen(user.id).await?.ok_or_else(Problem::unauthenticated)?;
+    Ok(Answer(UserView::from(&*user)))
 }
 
 pub(crate) async fn rename(

@@ -15,6 +15,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
+use tramline_cache::{Store, StoreConfig};
 use tramline_observability::Lifecycle;
 use tramline_session_sync::KeyFile;
 use tramline_session_sync::attempts::{Attempts, AttemptsConfig};
@@ -47,6 +48,7 @@ pub(crate) struct Bench {
     pub(crate) router: Router,
     pub(crate) shell: Shell,
     pub(crate) db: Db,
+    pub(crate) cache: Store,
     pub(crate) events: Events,
     pub(crate) key_file: KeyFile,
     pub(crate) tickets: Option<Tickets>,
@@ -101,11 +103,12 @@ impl Bench {
         config.rate_limit = setup.rate_limit;
         let tickets = setup.tickets.then(|| Tickets::memory(TicketsConfig::default()));
         let attempts = Attempts::memory(AttemptsConfig::default());
-        let deps = Deps::new(shell.clone(), db.clone(), attempts, tickets.clone());
+        let cache = Store::memory(StoreConfig::default());
+        let deps = Deps::new(shell.clone(), db.clone(), attempts, tickets.clone(), cache.clone());
         let service = build(config, deps).unwrap();
         assert!(shell.started(&CancellationToken::new()).await);
         let router = service.router();
-        Self { router, shell, db, events, key_file: setup.key_file, tickets, _folder: folder }
+        Self { router, shell, db, cache, events, key_file: setup.key_file, tickets, _folder: folder }
     }
 
     /// On PostgreSQL, when there is one.

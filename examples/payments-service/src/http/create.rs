@@ -117,6 +117,7 @@ async fn pay(
         return Err(Problem::new(Code::SELF_PAYMENT, "sender and recipient are the same"));
     }
     let payment = Store::insert(&mut tx, order, user.id, recipient.id, origin, domain::now()).await?;
+    let (id, parties) = (payment.id, payment.parties());
     let shown = Shown { payment, sender_name: user.claims.name.clone(), recipient_name: recipient.name };
     let answer = Answer {
         status: StatusCode::CREATED.as_u16(),
@@ -128,6 +129,7 @@ async fn pay(
         return Err(in_flight());
     }
     tx.commit().await?;
+    state.store.forget_payment(id, parties).await;
     state.work.notify_one();
     Ok(answer)
 }

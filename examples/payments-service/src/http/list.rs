@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::State;
 use super::view::PaymentView;
 use crate::domain::{self, SCALED_DIGITS};
-use crate::store::{ListOrder, ListQuery, Position, Shown, Sort};
+use crate::store::{Detail, ListOrder, ListQuery, Position, Shown, Sort};
 
 /// The filters of a list.
 #[derive(Debug, Deserialize)]
@@ -46,7 +46,7 @@ pub(crate) async fn list(
     let name = format!("payments {of:?} {filter:?}");
     let sort = filter.sort;
     let query = filter.parse(of, page.after::<Position>(&name)?)?;
-    let rows = state.store.list(&query, page.fetch()).await?;
+    let rows = state.store.list_for((user.id, user.role), query, page.fetch()).await?;
     let position = |shown: &Shown| match sort {
         Sort::CreatedAt => Position(shown.payment.created_at.as_microsecond(), shown.payment.id),
         Sort::Amount => Position(domain::scaled(shown.payment.amount), shown.payment.id),
@@ -59,12 +59,12 @@ pub(crate) async fn find(
     Shared(state): Shared<State>,
     Path(id): Path<Uuid>,
 ) -> Result<Json<PaymentView>, Problem> {
-    let shown = state.store.find(id).await?.ok_or_else(Problem::not_found)?;
+    let detail = state.store.detail(id).await?.ok_or_else(Problem::not_found)?;
     // To others it does not exist: a 403 would tell that it does.
-    if !shown.payment.concerns(user.id) && !user.is_admin() {
+    if !detail.shown.payment.concerns(user.id) && !user.is_admin() {
         return Err(Problem::not_found());
     }
-    let transactions = state.store.transactions(id).await?;
+    let Detail { shown, transactions } = Detail::clone(&detail);
     Ok(Json(PaymentView::from(shown).with_transactions(transactions)))
 }
 

@@ -92,18 +92,26 @@ impl Simulator {
     async fn take_up(&self, job: &Job) -> Result<(), ChangeError> {
         let now = Timestamp::now();
         let mut tx = self.store.db().begin().await?;
-        match Store::change_in(&mut tx, job.payment_id, &Change::TakenUp, &job.origin).await {
-            Ok((payment, _)) if fate(payment.amount) != Fate::Stays => {
-                job.advance(&mut tx, Step::Report, now).await?;
-                self.work.notify_one();
-            }
-            // One that stays is ended by whoever calls the webhook; one that was cancelled needs nobody.
-            Ok(_) | Err(ChangeError::NotFound | ChangeError::Refused(InvalidTransition { .. })) => {
-                job.finish(&mut tx).await?;
-            }
+        let payment = match Store::change_in(&mut tx, job.payment_id, &Change::TakenUp, &job.origin).await {
+            Ok((payment, _)) => Some(payment),
+            // One that was cancelled needs nobody.
+            Err(ChangeError::NotFound | ChangeError::Refused(InvalidTransition { .. })) => None,
             Err(error) => return Err(error),
+        };
+        // One that stays is ended by whoever calls the webhook.
+        let goes_on = payment.as_ref().is_some_and(|payment| fate(payment.amount) != Fate::Stays);
+        if goes_on {
+            job.advance(&mut tx, Step::Report, now).await?;
+        } else {
+            job.finish(&mut tx).await?;
         }
         tx.commit().await?;
+        if let Some(payment) = payment {
+            self.store.forget_payment(payment.id, payment.parties()).await;
+        }
+        if goes_on {
+            self.work.notify_one();
+        }
         Ok(())
     }
 

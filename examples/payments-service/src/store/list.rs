@@ -29,7 +29,7 @@ pub(crate) struct ListQuery {
 }
 
 /// What a list is sorted by.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Sort {
     #[default]
@@ -38,7 +38,7 @@ pub(crate) enum Sort {
 }
 
 /// Which way.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, PartialEq)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Order {
     Asc,
@@ -49,6 +49,28 @@ pub(crate) enum Order {
 /// The last payment of a page: the value that it was sorted by, and its id for those that share it.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub(crate) struct Position(pub(crate) i64, pub(crate) Uuid);
+
+// === impl Sort ===
+
+impl Sort {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::CreatedAt => "created_at",
+            Self::Amount => "amount",
+        }
+    }
+}
+
+// === impl Order ===
+
+impl Order {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Asc => "asc",
+            Self::Desc => "desc",
+        }
+    }
+}
 
 impl Store {
     /// At most `limit` payments, sorted, after the position.

@@ -20,6 +20,7 @@ macro_rules! on_both_databases {
     };
 }
 
+mod caches;
 mod cancel;
 mod copies;
 mod create;

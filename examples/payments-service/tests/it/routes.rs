@@ -8,6 +8,7 @@ use contracts::{DEMO_EMAILS, Role};
 use http::StatusCode;
 use payments_service::{Config, Deps, build};
 use serde_json::json;
+use tramline_cache::{Store, StoreConfig};
 use tramline_event_hub::{Hub, MemoryConfig};
 use tramline_observability::Lifecycle;
 use uuid::Uuid;
@@ -104,7 +105,8 @@ async fn with_the_demo_seed_health_waits_for_the_accounts() {
     shell.use_auth(Issuer::new().await.auth());
     let db = Db::open("DATABASE_URL", &place.url, &DbConfig::default()).unwrap();
     let config = Config::new(place.url.parse().unwrap(), Secret::new(SECRET), NOWHERE.parse().unwrap());
-    let router = build(config, Deps::new(shell.clone(), db)).unwrap().router();
+    let cache = Store::memory(StoreConfig::default());
+    let router = build(config, Deps::new(shell.clone(), db, cache)).unwrap().router();
     assert!(
         shell.started(&shell.lifecycle().stopping(tramline_observability::lifecycle::Phase::Flush)).await
     );

@@ -20,6 +20,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tramline_cache::{Store, StoreConfig};
 use tramline_event_hub::handler::RawDelivery;
 use tramline_event_hub::{ConsumerConfig, Context, Event, Hub, MemoryConfig, Outcome};
 use tramline_observability::lifecycle::Phase;
@@ -48,6 +49,7 @@ pub(crate) struct App {
     pub(crate) db: Db,
     pub(crate) hub: Hub,
     pub(crate) issuer: Issuer,
+    pub(crate) cache: Store,
     pub(crate) place: Place,
     service: chassis::Service,
     /// Every event on the exchange, in the order of arrival; the consumer of admin's queue holds the other half.
@@ -74,6 +76,11 @@ impl Place {
         let folder = TempDir::new().unwrap();
         let url = format!("sqlite:{}", folder.path().join("payments.db").display());
         Self { url, _folder: Some(folder) }
+    }
+
+    /// The same database, for as long as this place is kept.
+    pub(crate) fn again(&self) -> Self {
+        Self { url: self.url.clone(), _folder: None }
     }
 
     pub(crate) async fn postgres() -> Option<Self> {
@@ -106,13 +113,23 @@ impl App {
 
     /// A service on that database, calling that webhook, listening there if anywhere.
     pub(crate) async fn open(place: Place, webhook: Url, listener: Option<TcpListener>) -> Self {
+        Self::open_with(place, webhook, listener, Store::memory(StoreConfig::default())).await
+    }
+
+    /// A service with that cache.
+    pub(crate) async fn open_with(
+        place: Place,
+        webhook: Url,
+        listener: Option<TcpListener>,
+        cache: Store,
+    ) -> Self {
         let hub = Hub::memory(MemoryConfig::default());
         let shell = shell_on(&Process::payments(), hub.clone());
         let issuer = Issuer::new().await;
         shell.use_auth(issuer.auth());
         let db = Db::open("PAYMENTS_DATABASE_URL", &place.url, &fast()).unwrap();
         let config = Config::new(place.url.parse().unwrap(), Secret::new(SECRET), webhook);
-        let service = build(config, Deps::new(shell.clone(), db.clone())).unwrap();
+        let service = build(config, Deps::new(shell.clone(), db.clone(), cache.clone())).unwrap();
         assert!(shell.started(&shell.lifecycle().stopping(Phase::Flush)).await);
         let (seen, dead) = take_the_others_queues(&hub);
         let router = service.router();
@@ -120,7 +137,7 @@ impl App {
             let router = router.clone();
             Served(tokio::spawn(async move { axum::serve(listener, router).await.unwrap() }))
         });
-        Self { router, db, hub, issuer, place, service, seen, dead, _served: served }
+        Self { router, db, hub, issuer, cache, place, service, seen, dead, _served: served }
     }
 
     /// Ends the service as a signal would, and gives its place for the next one.
@@ -263,6 +280,11 @@ impl App {
 
     pub(crate) async fn count(&self, sql: &'static str, args: Args) -> i64 {
         self.db.query_one(sql, args).await.unwrap().get("n").unwrap()
+    }
+
+    /// How often a cache has loaded.
+    pub(crate) fn loads(&self, cache: &str) -> u64 {
+        self.cache.caches().iter().find(|stats| stats.name == cache).unwrap().stats.loads
     }
 
     /// The payments that there are.

@@ -1,0 +1,169 @@
+//! The caches in front of what is read: payments by their ids, and the first pages of lists.
+//!
+//! Who may see a payment is decided at each request, by the payment that is answered; nothing of that is kept. What a
+//! write begins with is read from the database.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chassis::db::DbError;
+use contracts::{PaymentStatus, PaymentType, Role};
+use serde::{Deserialize, Serialize};
+use tramline_cache::{Cache, CacheConfig, CacheKey, KeyParts, Loaded, Policy, Tag};
+use uuid::Uuid;
+
+use super::{ListOrder, ListQuery, Shown, Sort, Store, Transaction};
+
+/// What is kept of what was read. Clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct Caches {
+    store: tramline_cache::Store,
+    payments: Cache<Uuid, Detail>,
+    lists: Cache<FirstPage, Vec<Shown>>,
+}
+
+/// A payment with all that is shown of it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Detail {
+    pub(crate) shown: Shown,
+    pub(crate) transactions: Vec<Transaction>,
+}
+
+/// Which first page, and whose.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+struct FirstPage {
+    user: Uuid,
+    role: Role,
+    status: Option<PaymentStatus>,
+    payment_type: Option<PaymentType>,
+    currency: Option<String>,
+    sort: Sort,
+    order: ListOrder,
+    limit: i64,
+}
+
+/// What is written is forgotten; this only bounds what a forgetting that was lost can do.
+const KEPT: Duration = Duration::from_secs(60);
+
+// === impl Store ===
+
+impl Store {
+    /// The payment with its states, from the cache if it is there.
+    pub(crate) async fn detail(&self, id: Uuid) -> Result<Option<Arc<Detail>>, DbError> {
+        let store = self.clone();
+        let load = move || async move { store.load(id).await };
+        self.caches.payments.get_or_find(&id, load).await.map_err(DbError::foreign)
+    }
+
+    /// [`list`](Self::list) for a user of this role: a first page comes from the cache if it is there.
+    pub(crate) async fn list_for(
+        &self,
+        (user, role): (Uuid, Role),
+        query: ListQuery,
+        limit: i64,
+    ) -> Result<Vec<Shown>, DbError> {
+        let Some(page) = FirstPage::of(user, role, &query, limit) else {
+            return self.list(&query, limit).await;
+        };
+        let (store, tag) = (self.clone(), query.of.map_or_else(everyones, |user| lists_of(&user)));
+        let load = move || async move {
+            let rows = store.list(&query, limit).await?;
+            Ok::<_, DbError>(Loaded::new(rows).with_tags([tag]))
+        };
+        let rows = self.caches.lists.get_or_load(&page, load).await.map_err(DbError::foreign)?;
+        Ok(Vec::clone(&rows))
+    }
+
+    /// Forgets a payment that was made or changed, and the lists that it is in.
+    pub(crate) async fn forget_payment(&self, id: Uuid, [sender, recipient]: [Uuid; 2]) {
+        let Caches { store, payments, .. } = &self.caches;
+        let (sender, recipient, everyones) = (lists_of(&sender), lists_of(&recipient), everyones());
+        tokio::join!(
+            payments.invalidate(&id),
+            store.invalidate_tag(&sender),
+            store.invalidate_tag(&recipient),
+            store.invalidate_tag(&everyones),
+        );
+    }
+
+    /// Forgets the payments of a user of whom the copy is new. Lists need not be: they have no user in them whom the
+    /// copy did not know, and one that a token made known has the token's name, which is no older.
+    pub(crate) async fn forget_user(&self, user: Uuid) {
+        self.caches.store.invalidate_tag(&party(&user)).await;
+    }
+
+    /// Forgets everything with the name of a user that has another one now: who has them in a list is not known, and
+    /// people are seldom renamed.
+    pub(crate) async fn forget_name(&self, user: Uuid) {
+        tokio::join!(self.forget_user(user), self.caches.lists.invalidate_all());
+    }
+
+    async fn load(&self, id: Uuid) -> Result<Option<Loaded<Detail>>, DbError> {
+        let Some(shown) = self.find(id).await? else { return Ok(None) };
+        let tags = shown.payment.parties().map(|user| party(&user));
+        let transactions = self.transactions(id).await?;
+        Ok(Some(Loaded::new(Detail { shown, transactions }).with_tags(tags)))
+    }
+}
+
+// === impl Caches ===
+
+impl Caches {
+    pub(super) fn new(store: tramline_cache::Store) -> Result<Self, tramline_cache::Error> {
+        let config = |name| {
+            let mut config = CacheConfig::new(name);
+            config.policy = Policy::new(KEPT);
+            config
+        };
+        let (payments, lists) = (store.cache(config("payment"))?, store.cache(config("payment-list"))?);
+        Ok(Self { store, payments, lists })
+    }
+}
+
+// === impl FirstPage ===
+
+impl FirstPage {
+    /// None for what hardly anybody asks for twice: a page further on, and bounds of time or amount.
+    fn of(user: Uuid, role: Role, query: &ListQuery, limit: i64) -> Option<Self> {
+        let ListQuery { of: _, status, payment_type, currency, from, to, min_amount, max_amount, .. } = query;
+        let bounded = from.is_some() || to.is_some() || min_amount.is_some() || max_amount.is_some();
+        (!bounded && query.after.is_none()).then(|| Self {
+            user,
+            role,
+            status: *status,
+            payment_type: *payment_type,
+            currency: currency.clone(),
+            sort: query.sort,
+            order: query.order,
+            limit,
+        })
+    }
+}
+
+impl CacheKey for FirstPage {
+    fn write(&self, parts: &mut KeyParts) {
+        parts.push(self.user);
+        parts.push(self.role.as_str());
+        parts.push(self.status.map_or("", PaymentStatus::as_str));
+        parts.push(self.payment_type.map_or("", PaymentType::as_str));
+        parts.push(self.currency.as_deref().unwrap_or_default());
+        parts.push(self.sort.as_str());
+        parts.push(self.order.as_str());
+        parts.push(self.limit);
+    }
+}
+
+/// What shows this user's name, and is by a payment's id.
+fn party(user: &Uuid) -> Tag {
+    Tag::new("party", user)
+}
+
+/// The lists of this user's own payments.
+fn lists_of(user: &Uuid) -> Tag {
+    Tag::new("payments-of", user)
+}
+
+/// The lists of everyone's payments: the admins'.
+fn everyones() -> Tag {
+    Tag::of("payments-of-all")
+}

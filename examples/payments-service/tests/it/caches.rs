@@ -1,0 +1,183 @@
+//! What is answered without the database, and what ends it.
+
+use chassis::args;
+use contracts::{PaymentChanged, PaymentEvent, Role, UserDeleted, UserUpdated};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tramline_cache::twin::Twin;
+use tramline_cache::{Store, StoreConfig};
+
+use crate::support::{App, NOWHERE, Person, Place, eventually, user};
+
+on_both_databases! {
+    held: a_hit_costs_no_query, a_writer_sees_the_write_at_once, nobody_gets_what_is_another_ones,
+        a_name_ends_with_its_event, what_a_dead_process_left_ends_with_its_event;
+}
+
+async fn list(app: &App, who: &Person, query: &str) -> Value {
+    let answer = app.get(who, &format!("/api/payments?{query}")).await;
+    assert_eq!(answer.status, 200, "{query}: {}", answer.json);
+    answer.json
+}
+
+async fn read(app: &App, who: &Person, id: &str) -> Value {
+    app.get(who, &format!("/api/payments/{id}")).await.json
+}
+
+async fn a_hit_costs_no_query(app: App) {
+    let (alice, bob) = app.alice_and_bob().await;
+    let id = app.paid(&alice, &bob, "5").await;
+    app.paid(&alice, &bob, "6").await;
+    settled(&app).await;
+    let before = [app.loads("payment"), app.loads("payment-list")];
+    let (first, page) = (read(&app, &alice, &id).await, list(&app, &alice, "limit=1").await);
+    for _ in 0..3 {
+        assert_eq!(read(&app, &alice, &id).await, first);
+        assert_eq!(list(&app, &alice, "limit=1").await, page, "the cursor, too");
+        // Who may see it is asked each time; what they see is the same.
+        assert_eq!(read(&app, &bob, &id).await, first);
+    }
+    assert_eq!([app.loads("payment"), app.loads("payment-list")], [before[0] + 1, before[1] + 1]);
+    // Not kept: pages further on, bounds of time and amount, and what is not there.
+    let cursor = page["nextCursor"].as_str().unwrap();
+    for query in [format!("limit=1&cursor={cursor}"), "minAmount=1".into(), "to=2100-01-01T00:00:00Z".into()]
+    {
+        assert!(!list(&app, &alice, &query).await["items"].as_array().unwrap().is_empty());
+    }
+    assert_eq!(app.loads("payment-list"), before[1] + 1);
+}
+
+async fn a_writer_sees_the_write_at_once(app: App) {
+    let (alice, bob) = app.alice_and_bob().await;
+    let admin = app.person("ada", Role::Admin).await;
+    let everyone = [&alice, &bob, &admin];
+    let statuses = async |who: &Person| -> Vec<Value> {
+        let page = list(&app, who, "").await;
+        page["items"].as_array().unwrap().iter().map(|item| item["status"].clone()).collect()
+    };
+    let mut ids = Vec::new();
+    for n in 1..=3 {
+        ids.push(app.paid(&alice, &bob, "5").await);
+        for who in everyone {
+            assert_eq!(statuses(who).await.len(), n, "{} sees what was made", who.name);
+        }
+    }
+    for (id, path) in [(&ids[0], "cancel"), (&ids[1], "webhook")] {
+        assert_eq!(read(&app, &bob, id).await["status"], "pending");
+        let (status, states) = if path == "cancel" {
+            assert_eq!(app.post(&alice, &format!("/api/payments/{id}/cancel"), json!({})).await.status, 200);
+            ("cancelled", 2)
+        } else {
+            app.execute("UPDATE payments SET status = 'processing' WHERE id = $1", args![uuid(id)]).await;
+            assert_eq!(app.report(id, "completed", "r-1").await.status, 204);
+            ("completed", 2)
+        };
+        for who in everyone {
+            let payment = read(&app, who, id).await;
+            assert_eq!(payment["status"], status, "{}", who.name);
+            assert_eq!(payment["transactions"].as_array().unwrap().len(), states);
+            assert!(statuses(who).await.contains(&json!(status)), "{}'s list", who.name);
+        }
+    }
+    assert_eq!(list(&app, &alice, "status=pending").await["items"].as_array().unwrap().len(), 1);
+}
+
+async fn nobody_gets_what_is_another_ones(app: App) {
+    let (alice, bob) = app.alice_and_bob().await;
+    let (eve, carol) = (app.person("eve", Role::Customer).await, app.person("carol", Role::Vendor).await);
+    let id = app.paid(&alice, &bob, "5").await;
+    let others = app.paid(&bob, &carol, "7").await;
+    let ids = async |who: &Person| -> Vec<String> {
+        let page = list(&app, who, "").await;
+        page["items"].as_array().unwrap().iter().map(|i| i["id"].as_str().unwrap().to_owned()).collect()
+    };
+    for _ in 0..2 {
+        assert_eq!(read(&app, &alice, &id).await["id"], json!(id), "it is in the cache");
+        let hidden = app.get(&eve, &format!("/api/payments/{id}")).await;
+        let absent = app.get(&eve, &format!("/api/payments/{}", uuid::Uuid::now_v7())).await;
+        assert_eq!((hidden.status.as_u16(), hidden.code()), (404, "NOT_FOUND"));
+        assert_eq!(hidden.json["detail"], absent.json["detail"], "nothing tells that it exists");
+        assert_eq!(ids(&alice).await, [id.clone()]);
+        assert_eq!(ids(&eve).await, [] as [String; 0]);
+        // The same user with a token of another role.
+        let mut risen = alice.clone();
+        risen.token = app.issuer.token(alice.id, Role::Admin, "alice").await;
+        assert_eq!(ids(&risen).await, [others.clone(), id.clone()]);
+    }
+}
+
+async fn a_name_ends_with_its_event(app: App) {
+    let (alice, bob) = app.alice_and_bob().await;
+    let id = app.paid(&alice, &bob, "5").await;
+    let names = async || {
+        let page = list(&app, &alice, "").await;
+        [read(&app, &alice, &id).await, page["items"][0].clone()]
+            .map(|shown| shown["recipient"]["name"].clone())
+    };
+    assert_eq!(names().await, ["bob", "bob"]);
+    let mut renamed = user(&bob, 2);
+    renamed.name = "Bobby".to_owned();
+    app.tell(&contracts::wrap("/auth-service", &UserUpdated(renamed)).unwrap()).await;
+    assert_eq!(names().await, ["Bobby", "Bobby"]);
+    let gone = UserDeleted { user_id: bob.id, version: 3, deleted_at: Timestamp::now() };
+    app.tell(&contracts::wrap("/auth-service", &gone).unwrap()).await;
+    assert_eq!(names().await, ["deleted user", "deleted user"]);
+}
+
+/// Written by a process that died before it could tell: the event, which was in the same transaction, tells.
+async fn what_a_dead_process_left_ends_with_its_event(app: App) {
+    let (alice, bob) = app.alice_and_bob().await;
+    let id = app.paid(&alice, &bob, "5").await;
+    settled(&app).await;
+    let descriptions = async || {
+        let page = list(&app, &bob, "").await;
+        [read(&app, &bob, &id).await, page["items"][0].clone()].map(|shown| shown["description"].clone())
+    };
+    let before = descriptions().await;
+    app.execute("UPDATE payments SET description = 'changed' WHERE id = $1", args![uuid(&id)]).await;
+    assert_eq!(descriptions().await, before, "nobody has told yet");
+    let mut told: PaymentChanged = app.event(&id, 1).await.data().unwrap();
+    told.version = 2;
+    app.tell(&told.wrap("/payments-service", PaymentEvent::Updated).unwrap()).await;
+    assert_eq!(descriptions().await, ["changed", "changed"]);
+}
+
+/// Two processes of the service on one database and one Redis, which the twin stands in for.
+#[tokio::test]
+async fn replicas_hear_what_the_other_writes() {
+    let (twin, place) = (Twin::new(), Place::sqlite());
+    let replica = async || {
+        let cache = Store::twin(&twin, StoreConfig::default());
+        App::open_with(place.again(), NOWHERE.parse().unwrap(), None, cache).await
+    };
+    let (here, there) = (replica().await, replica().await);
+    here.hold_jobs().await;
+    eventually("both hear", async || here.cache.stats().attached && there.cache.stats().attached).await;
+    let (alice, bob) = here.alice_and_bob().await;
+    let mut elsewhere = alice.clone();
+    elsewhere.token = there.issuer.token(alice.id, Role::Customer, "alice").await;
+    let id = here.paid(&alice, &bob, "5").await;
+    let pending = async |app: &App, who: &Person| {
+        list(app, who, "status=pending").await["items"].as_array().unwrap().len()
+    };
+    assert_eq!(
+        (there.status(&elsewhere, &id).await.as_str(), pending(&there, &elsewhere).await),
+        ("pending", 1)
+    );
+    assert_eq!(here.post(&alice, &format!("/api/payments/{id}/cancel"), json!({})).await.status, 200);
+    assert_eq!((here.status(&alice, &id).await.as_str(), pending(&here, &alice).await), ("cancelled", 0));
+    there.becomes(&elsewhere, &id, "cancelled").await;
+    eventually("the list, too", async || pending(&there, &elsewhere).await == 0).await;
+}
+
+/// Waits until the events of all payments were taken: each ends what it is about once more.
+async fn settled(app: &App) {
+    eventually("no event is on its way", async || {
+        app.count("SELECT COUNT(*) AS n FROM outbox", args![]).await == 0
+    })
+    .await;
+}
+
+fn uuid(id: &str) -> uuid::Uuid {
+    id.parse().unwrap()
+}
