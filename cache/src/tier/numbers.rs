@@ -9,8 +9,8 @@ pub(super) struct Numbers {
     last: Mark,
     /// What came before was not heard, and nobody was told that it was.
     begun: u64,
-    /// The newest as of the last look.
-    seen: Option<Mark>,
+    /// The newest as of the last look, and how far was heard then.
+    seen: Option<(Mark, Mark)>,
 }
 
 /// What a message is.
@@ -49,13 +49,17 @@ impl Numbers {
         Verdict::Next
     }
 
-    /// Compares with what the tier's count is at now. What it was at when we looked last must have been heard by now:
-    /// true when it was not.
+    /// Compares with what the tier's count was at a moment ago. What it was at when we looked last must have been heard by
+    /// now, and what was heard by then must have been counted by now: true when it is not so.
+    ///
+    /// Only then: what is counted after a look may be heard before its answer has come.
     pub(super) fn is_behind(&mut self, newest: Mark) -> bool {
-        let behind = self.seen.is_some_and(|seen| !seen.is_within(self.last));
+        let seen = self.seen.replace((newest, self.last));
+        let behind = seen.is_some_and(|(seen, _)| !seen.is_within(self.last));
         // A count that went back is another one.
-        let back = self.last.incarnation == newest.incarnation && newest.number < self.last.number;
-        self.seen = Some(newest);
+        let back = seen.is_some_and(|(_, heard)| {
+            heard.incarnation == newest.incarnation && newest.number < heard.number
+        });
         behind || back
     }
 }

@@ -39,5 +39,18 @@ fn what_was_there_at_the_last_look_has_been_heard() {
     assert!(numbers.is_behind(at(8, 0)), "nobody said that the count is another one");
 
     let mut numbers = Numbers::new(at(7, 10));
-    assert!(numbers.is_behind(at(7, 9)));
+    assert!(!numbers.is_behind(at(7, 9)), "the look may have begun before the count that it began with");
+    assert!(numbers.is_behind(at(7, 9)), "it went back");
+}
+
+/// The look's answer is on its way while two more end, and those are heard first.
+#[test]
+fn what_is_heard_after_a_look_has_begun_is_not_too_much() {
+    let mut numbers = Numbers::new(at(7, 10));
+    assert!(!numbers.is_behind(at(7, 10)));
+    numbers.hear(&tag(), at(7, 11));
+    numbers.hear(&tag(), at(7, 12));
+    assert!(!numbers.is_behind(at(7, 11)));
+    assert!(!numbers.is_behind(at(7, 12)));
+    assert!(!numbers.is_behind(at(7, 12)));
 }
