@@ -14,12 +14,17 @@ mod error;
 mod flight;
 pub mod key;
 mod loaded;
+#[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "without Redis nobody reads marks as text"))]
 mod mark;
 mod memory;
 mod metrics;
 pub mod policy;
 mod stats;
 mod store;
+#[cfg_attr(
+    not(any(feature = "redis", feature = "test-support")),
+    allow(dead_code, reason = "in memory alone nobody speaks of a tier")
+)]
 mod tier;
 
 pub use crate::answer::{Answer, Outcome};

@@ -31,6 +31,7 @@ pub(crate) struct StoreMetrics {
     pub(crate) flushes: Count,
     pub(crate) attached: Gauge,
     pub(crate) loading: Gauge,
+    #[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "only Redis is told later"))]
     pub(crate) pending: Gauge,
 }
 

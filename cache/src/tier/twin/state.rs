@@ -74,7 +74,7 @@ impl State {
         self.nodes.len() - 1
     }
 
-    pub(super) fn weather(&mut self, node: usize, change: impl FnOnce(&mut Weather)) {
+    pub(super) fn weather(&self, node: usize, change: impl FnOnce(&mut Weather)) {
         self.nodes[node].weather.send_modify(change);
     }
 
