@@ -98,7 +98,9 @@ async fn renew(
         Ok(sessions) => sessions,
         Err(error) => return Problem::from(error).into_response(),
     };
-    let (renewed, ended) = journal::within(origin, sessions.refresh(&token, device, client, lookup)).await;
+    // On the heap: a renewal is more than this handler should carry along.
+    let renewing = Box::pin(sessions.refresh(&token, device, client, lookup));
+    let (renewed, ended) = journal::within(origin, renewing).await;
     let refusal = match renewed {
         Ok(grant) => return answer(StatusCode::OK, grant, None, cookie),
         Err(RefreshError::Invalid) => invalid(),

@@ -10,8 +10,8 @@ use tramline_cache::{Store, StoreConfig};
 use crate::support::{App, NOWHERE, Person, Place, eventually, user};
 
 on_both_databases! {
-    held: a_hit_costs_no_query, a_writer_sees_the_write_at_once, nobody_gets_what_is_another_ones,
-        a_name_ends_with_its_event, what_a_dead_process_left_ends_with_its_event;
+    held: a_hit_costs_no_query, a_writer_sees_the_write_at_once, what_the_provider_takes_up_is_seen,
+        nobody_gets_what_is_another_ones, a_name_ends_with_its_event, what_a_dead_process_left_ends_with_its_event;
 }
 
 async fn list(app: &App, who: &Person, query: &str) -> Value {
@@ -48,6 +48,7 @@ async fn a_hit_costs_no_query(app: App) {
 }
 
 async fn a_writer_sees_the_write_at_once(app: App) {
+    app.hold_events().await;
     let (alice, bob) = app.alice_and_bob().await;
     let admin = app.person("ada", Role::Admin).await;
     let everyone = [&alice, &bob, &admin];
@@ -82,6 +83,17 @@ async fn a_writer_sees_the_write_at_once(app: App) {
     assert_eq!(list(&app, &alice, "status=pending").await["items"].as_array().unwrap().len(), 1);
 }
 
+async fn what_the_provider_takes_up_is_seen(app: App) {
+    app.hold_events().await;
+    let (alice, bob) = app.alice_and_bob().await;
+    let id = app.paid(&alice, &bob, "5").await;
+    let lists = async |query| list(&app, &alice, query).await["items"].as_array().unwrap().len();
+    assert_eq!((app.status(&alice, &id).await.as_str(), lists("status=pending").await), ("pending", 1));
+    app.execute("UPDATE psp_jobs SET due_at = 0", args![]).await;
+    app.becomes(&alice, &id, "processing").await;
+    eventually("the list, too", async || lists("status=pending").await == 0).await;
+}
+
 async fn nobody_gets_what_is_another_ones(app: App) {
     let (alice, bob) = app.alice_and_bob().await;
     let (eve, carol) = (app.person("eve", Role::Customer).await, app.person("carol", Role::Vendor).await);
@@ -97,7 +109,7 @@ async fn nobody_gets_what_is_another_ones(app: App) {
         let absent = app.get(&eve, &format!("/api/payments/{}", uuid::Uuid::now_v7())).await;
         assert_eq!((hidden.status.as_u16(), hidden.code()), (404, "NOT_FOUND"));
         assert_eq!(hidden.json["detail"], absent.json["detail"], "nothing tells that it exists");
-        assert_eq!(ids(&alice).await, [id.clone()]);
+        assert_eq!(ids(&alice).await, std::slice::from_ref(&id));
         assert_eq!(ids(&eve).await, [] as [String; 0]);
         // The same user with a token of another role.
         let mut risen = alice.clone();
@@ -152,6 +164,7 @@ async fn replicas_hear_what_the_other_writes() {
     };
     let (here, there) = (replica().await, replica().await);
     here.hold_jobs().await;
+    here.hold_events().await;
     eventually("both hear", async || here.cache.stats().attached && there.cache.stats().attached).await;
     let (alice, bob) = here.alice_and_bob().await;
     let mut elsewhere = alice.clone();

@@ -174,6 +174,34 @@ impl App {
         }
     }
 
+    /// Events of our own stay in the outbox from now on: what is seen, was not seen by their help.
+    pub(crate) async fn hold_events(&self) {
+        match self.db.dialect() {
+            Dialect::Sqlite => {
+                self.execute(
+                    "CREATE TRIGGER hold_events AFTER INSERT ON outbox BEGIN \
+                     UPDATE outbox SET due_at = 9000000000000000 WHERE seq = NEW.seq; END",
+                    args![],
+                )
+                .await;
+            }
+            Dialect::Postgres => {
+                self.execute(
+                    "CREATE FUNCTION hold_events() RETURNS trigger LANGUAGE plpgsql AS \
+                     'BEGIN NEW.due_at := 9000000000000000; RETURN NEW; END'",
+                    args![],
+                )
+                .await;
+                self.execute(
+                    "CREATE TRIGGER hold_events BEFORE INSERT ON outbox \
+                     FOR EACH ROW EXECUTE FUNCTION hold_events()",
+                    args![],
+                )
+                .await;
+            }
+        }
+    }
+
     /// Everyone's copy has arrived when this returns.
     pub(crate) async fn person(&self, name: &str, role: Role) -> Person {
         let person = self.stranger(name, role).await;
