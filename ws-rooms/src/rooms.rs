@@ -150,8 +150,8 @@ impl Rooms {
     /// (`unsubscribed`, `forbidden`) and get nothing more that is published after the return. Until the revocation's
     /// end a token of before does not get in again, and the authority is not even asked; with a newer token it is.
     ///
-    /// Remembered until its end, and 100,000 of them: beyond that every token issued until then counts as ended
-    /// (`TOKEN_EXPIRED`), and its holder may join nothing before the renewal. One whose end is not later than now is about
+    /// Remembered until its end, and 100,000 of them: beyond that every token issued until then, by this host's clock
+    /// and whatever they said, counts as ended (`TOKEN_EXPIRED`), and its holder may join nothing before the renewal. One whose end is not later than now is about
     /// those who are there, and is not remembered.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! From an HTTP request to a connection.
 
+mod tcp;
+
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -14,6 +16,8 @@ use crate::config::RoomsConfig;
 use crate::protocol::SUBPROTOCOL;
 use crate::refusal::Refusal;
 use crate::rooms::Rooms;
+
+use self::tcp::Tcp;
 
 /// How long the server below us may take to hand the socket over after the 101.
 pub(crate) const HANDOVER: Duration = Duration::from_secs(10);
@@ -82,9 +86,10 @@ impl Rooms {
             // Boxed: a connection's task does not carry the timer of its opening.
             let handed_over = Box::pin(timeout(HANDOVER, upgrade)).await;
             match handed_over {
-                Ok(Ok(io)) => {
-                    admission.serve(TokioIo::new(io)).await;
-                }
+                Ok(Ok(upgraded)) => match Tcp::unbox(upgraded) {
+                    Ok(io) => _ = admission.serve(io).await,
+                    Err(upgraded) => _ = admission.serve(TokioIo::new(upgraded)).await,
+                },
                 Ok(Err(error)) => tracing::debug!(%error, "socket not handed over"),
                 Err(_) => tracing::debug!("socket not handed over in time"),
             }

@@ -191,7 +191,8 @@ impl State {
         floor.is_some_and(|floor| identity.issued_at.is_none_or(|issued| issued <= floor.at))
     }
 
-    /// Drops all for a floor that says as much, and more.
+    /// Drops all for a floor: it is about everybody, and by this host's clock, those too that were about sessions or told
+    /// a later time. A floor ahead of the clock would refuse the tokens of renewals, too.
     fn raise_floor(&mut self) {
         let ends =
             self.entries.values().map(|entry| entry.ends).chain(self.floor.iter().map(|floor| floor.ends));

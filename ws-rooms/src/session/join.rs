@@ -58,7 +58,11 @@ pub(super) async fn join(
     }
     let limits = &node.config.limits;
     let bounds = RecoveryBounds::new(limits.recovery_events, limits.recovery_bytes);
-    match lane.recover(room, since, bounds).await {
+    let recovered = lane.recover(room, since, bounds).await;
+    // ORDER: behind the reading, which may have what was published after a leave's return; whoever orders one from here on
+    // publishes behind the reading.
+    settle(node, conn, room);
+    match recovered {
         // It was taken away meanwhile, and the client was told.
         _ if conn.membership(room).is_none() => Ok(None),
         Ok(recovery) => {

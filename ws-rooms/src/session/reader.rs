@@ -32,6 +32,8 @@ pub(crate) struct Reader {
     /// A pong or a close frame as an answer; empty but for a moment.
     reply: Vec<u8>,
     frame_bytes: usize,
+    /// Something was told, and what came behind it has not been looked at.
+    behind: bool,
     /// We have sent a close frame.
     closing: bool,
 }
@@ -57,6 +59,7 @@ impl Reader {
             intake: Intake::new(limits),
             reply: Vec::new(),
             frame_bytes: limits.frame_bytes,
+            behind: false,
             closing: false,
         }
     }
@@ -82,7 +85,12 @@ impl Reader {
             if let Some(excess) = self.intake.excess() {
                 return Poll::Ready(Heard::Broken(excess));
             }
-            if self.intake.is_between_messages() && !self.closing {
+            let between = self.intake.is_between_messages();
+            if std::mem::take(&mut self.behind) && !between {
+                // It began in the same read as what was told before.
+                return Poll::Ready(Heard::Part);
+            }
+            if between && !self.closing {
                 self.context = None;
             }
             let mut scratch = [const { MaybeUninit::uninit() }; SCRATCH];
@@ -95,7 +103,10 @@ impl Reader {
             let heard = self.hear(&mut bytes);
             self.rest = Bytes::copy_from_slice(bytes);
             match heard {
-                Some(heard) => return Poll::Ready(heard),
+                Some(heard) => {
+                    self.behind = true;
+                    return Poll::Ready(heard);
+                }
                 None if within > 0 => return Poll::Ready(Heard::Part),
                 None => {}
             }

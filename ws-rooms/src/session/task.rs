@@ -351,3 +351,6 @@ fn progress<T>(work: &mut Option<Work<T>>, cx: &mut Context<'_>) -> Option<T> {
         Poll::Pending => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -135,11 +135,14 @@ async fn a_goodbye_that_crosses_a_close_is_not_lost_to_a_reset() {
 /// Waits until what has come, and stays there to be read, is as wanted.
 async fn until_peeked(stream: &TcpStream, is_there: impl Fn(&[u8]) -> bool) {
     let mut came = [0; 4096];
-    loop {
-        let count = stream.peek(&mut came).await.unwrap();
-        if is_there(&came[..count]) {
-            return;
+    let peeked = async {
+        loop {
+            let count = stream.peek(&mut came).await.unwrap();
+            if is_there(&came[..count]) {
+                return;
+            }
+            tokio::task::yield_now().await;
         }
-        tokio::task::yield_now().await;
-    }
+    };
+    tokio::time::timeout(Duration::from_secs(20), peeked).await.expect("it comes");
 }

@@ -1,7 +1,7 @@
 //! A real HTTP server on the loopback.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tramline_ws_rooms::client::{Client, Options, Refused};
 use tramline_ws_rooms::protocol::{Request as Frame, ServerFrame};
@@ -26,30 +26,34 @@ pub(crate) async fn serve(rooms: Rooms) -> SocketAddr {
     tokio::spawn(async move {
         loop {
             let (stream, from) = listener.accept().await.unwrap();
-            let rooms = rooms.clone();
-            let service = service_fn(move |request: Request<Incoming>| {
-                let rooms = rooms.clone();
-                async move {
-                    let answer = rooms.upgrade(request, PeerInfo::new(from.ip())).await;
-                    Ok::<_, Infallible>(match answer {
-                        Ok(response) => response.map(|()| Full::new(Bytes::new())),
-                        Err(refusal) => {
-                            let problem = json!({"status": refusal.status.as_u16(), "code": refusal.code});
-                            let mut response = Response::new(Full::from(problem.to_string()));
-                            *response.status_mut() = refusal.status;
-                            refusal.apply_headers(response.headers_mut());
-                            response
-                        }
-                    })
-                }
-            });
-            let connection = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .with_upgrades();
-            tokio::spawn(connection);
+            tokio::spawn(serve_one(rooms.clone(), stream, from.ip()));
         }
     });
     addr
+}
+
+async fn serve_one<S>(rooms: Rooms, stream: S, from: IpAddr)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let service = service_fn(move |request: Request<Incoming>| {
+        let rooms = rooms.clone();
+        async move {
+            let answer = rooms.upgrade(request, PeerInfo::new(from)).await;
+            Ok::<_, Infallible>(match answer {
+                Ok(response) => response.map(|()| Full::new(Bytes::new())),
+                Err(refusal) => {
+                    let problem = json!({"status": refusal.status.as_u16(), "code": refusal.code});
+                    let mut response = Response::new(Full::from(problem.to_string()));
+                    *response.status_mut() = refusal.status;
+                    refusal.apply_headers(response.headers_mut());
+                    response
+                }
+            })
+        }
+    });
+    let http = hyper::server::conn::http1::Builder::new();
+    let _ = http.serve_connection(TokioIo::new(stream), service).with_upgrades().await;
 }
 
 /// Sends a request as written and returns the head of the answer.
@@ -122,6 +126,45 @@ async fn only_the_version_is_answered() {
     let (status, head) = raw(addr, "/ws", &headers).await;
     assert_eq!(status, 101);
     assert!(!head.contains("sec-websocket-protocol"));
+}
+
+/// A client may speak before it has its answer: what the server below has read along with the request comes first.
+#[tokio::test]
+async fn what_comes_along_with_the_request_is_heard() {
+    let addr = serve(node()).await;
+    speaks_at_once(TcpStream::connect(addr).await.unwrap()).await;
+    // Anything else that carries bytes, as TLS does.
+    let (client, server) = tokio::io::duplex(64 * 1024);
+    tokio::spawn(serve_one(node(), server, [127, 0, 0, 1].into()));
+    speaks_at_once(client).await;
+}
+
+async fn speaks_at_once(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+    // Masked with zeros.
+    let ping = |id: u8| {
+        let text = format!(r#"{{"type":"ping","id":{id}}}"#);
+        let head = [0x81, 0x80 | u8::try_from(text.len()).unwrap(), 0, 0, 0, 0];
+        [&head[..], text.as_bytes()].concat()
+    };
+    let mut sent = b"GET /ws HTTP/1.1\r\nhost: x\r\n".to_vec();
+    for (name, value) in UPGRADE.iter().chain([&BEARER]) {
+        sent.extend(format!("{name}: {value}\r\n").into_bytes());
+    }
+    sent.extend([b"\r\n".to_vec(), ping(1), ping(2)].concat());
+    stream.write_all(&sent).await.unwrap();
+    let mut came = Vec::new();
+    until(&mut stream, &mut came, "welcome").await;
+    stream.write_all(&ping(3)).await.unwrap();
+    until(&mut stream, &mut came, r#""id":3"#).await;
+    let came = String::from_utf8_lossy(&came);
+    let at = |id: u8| came.find(&format!(r#""id":{id}"#));
+    assert!(at(1).is_some() && at(1) < at(2) && at(2) < at(3), "{came}");
+}
+
+async fn until(stream: &mut (impl AsyncRead + Unpin), came: &mut Vec<u8>, end: &str) {
+    while !String::from_utf8_lossy(came).contains(end) {
+        assert!(stream.read_buf(came).await.unwrap() > 0, "the server closed");
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod lost;
 mod redis;
+mod rights;
 
 use std::time::Duration;
 

@@ -34,6 +34,19 @@ impl Raw {
         Self { client, heard, server }
     }
 
+    /// Says these bytes at once, so that the server reads them at once, and then a pong every two seconds for as long as
+    /// it listens.
+    async fn begin(&mut self, bytes: &[u8]) {
+        self.client.write_all(bytes).await.unwrap();
+        for _ in 0..60 {
+            sleep(Duration::from_secs(2)).await;
+            let pong = self.client.write_all(&[0x8A, 0x80, 0, 0, 0, 0]).await;
+            if self.server.is_finished() || pong.is_err() {
+                return;
+            }
+        }
+    }
+
     /// Says these bytes one by one, with a pause before each, as far as the server takes them.
     async fn trickle(&mut self, bytes: &[u8], pause: Duration) {
         for byte in bytes {
@@ -91,6 +104,33 @@ async fn a_message_that_does_not_end_is_cut_after_a_minute() {
         // The close frame waits for its echo, which cannot come.
         assert!((60..=70).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
         assert!(String::from_utf8_lossy(&raw.heard.await.unwrap()).contains(r#""code":4108"#));
+    }
+}
+
+/// The minute begins with the first byte, whatever has come before it, or behind it, in the same read.
+#[tokio::test(start_paused = true)]
+async fn a_message_that_begins_behind_another_is_cut_after_a_minute() {
+    let ping: &[u8] = &[0x89, 0x80, 0, 0, 0, 0];
+    let part: &[u8] = &[0x01, 0x80, 0, 0, 0, 0];
+    let text = [&[0x81, 0x82, 0, 0, 0, 0][..], b"{}"].concat();
+    let large = [&[0x01, 0x80 | 126, 0x01, 0xF4, 0, 0, 0, 0][..], &[b'x'; 500]].concat();
+    let fragmented = [part, &[0x80, 0x80, 0, 0, 0, 0]].concat();
+    let rows: [(&str, &[&[u8]]); 6] = [
+        ("behind a ping", &[ping, part]),
+        ("behind pings", &[ping, ping, ping, &large]),
+        ("behind a text", &[&text, part]),
+        ("behind fragments", &[&fragmented, part]),
+        ("before a ping", &[part, ping]),
+        ("and more behind it", &[&text, part, ping]),
+    ];
+    for (name, pieces) in rows {
+        let mut raw = Raw::connect(&node()).await;
+        let start = Instant::now();
+        raw.begin(&pieces.concat()).await;
+        assert!(raw.server.is_finished(), "{name}: it may go on for ever");
+        assert_eq!(raw.server.await.unwrap(), 4108, "{name}");
+        // The close frame waits for its echo, which cannot come.
+        assert!((60..=74).contains(&start.elapsed().as_secs()), "{name}: {:?}", start.elapsed());
     }
 }
 

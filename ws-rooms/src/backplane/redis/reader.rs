@@ -43,6 +43,8 @@ pub(super) struct Reader {
     muted: Muted,
     recoveries: Recoveries,
     people: People,
+    /// Subscriptions that were asked for.
+    asked: u64,
     session: Option<Session>,
 }
 
@@ -81,6 +83,7 @@ impl Reader {
             muted: Muted::default(),
             recoveries: Recoveries::default(),
             people: People::default(),
+            asked: 0,
             session: None,
         }
     }
@@ -179,12 +182,15 @@ impl Reader {
                 }
                 let new = !self.rooms.contains_key(&name);
                 let room = self.rooms.entry(name.clone()).or_insert_with(|| Room::new(Instant::now()));
+                if new {
+                    room.asked = self.asked + 1;
+                }
                 // Whoever asked may have given up and left before it is heard here.
                 room.left = (!self.shared.members().contains_key(&name)).then(Instant::now);
                 let next = room.wait(Waiting::Join(reply));
                 self.after(&name, next);
-                if new && let Some(session) = &mut self.session {
-                    session.subscribe(&self.shared, vec![name]);
+                if new {
+                    self.subscribe(vec![name]);
                 }
             }
             // Its answer would wait for a reading that cannot follow.
@@ -216,13 +222,21 @@ impl Reader {
     }
 
     fn open(&mut self, session: Session) {
+        self.session = Some(session);
         let names: Vec<RoomId> = self.rooms.keys().cloned().collect();
         for names in names.chunks(CHANNELS) {
-            session.subscribe(&self.shared, names.to_vec());
+            self.subscribe(names.to_vec());
         }
-        self.session = Some(session);
         self.shared.up.set(Task::Reader, true);
         self.pump();
+    }
+
+    /// Asks to hear rooms. Without a session the next one does.
+    fn subscribe(&mut self, names: Vec<RoomId>) {
+        self.asked += 1;
+        if let Some(session) = &self.session {
+            session.subscribe(&self.shared, self.asked, names);
+        }
     }
 
     fn deafen(&mut self) {

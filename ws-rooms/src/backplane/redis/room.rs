@@ -40,6 +40,9 @@ pub(super) struct Room {
     hint: Option<GapReason>,
     /// When the room last said anything, or was read.
     pub(super) heard: Instant,
+    /// The first subscription that it is part of, by number: what is answered to an earlier one is about a room that is
+    /// gone, and left its channel.
+    pub(super) asked: u64,
     /// Since when nobody is in it.
     pub(super) left: Option<Instant>,
 }
@@ -84,6 +87,7 @@ impl Room {
             again: false,
             hint: None,
             heard: now,
+            asked: 0,
             left: None,
         }
     }

@@ -31,8 +31,8 @@ pub(super) struct Session {
 
 /// Work of a session that has ended.
 pub(super) enum Done {
-    /// What became of each channel; an error is of the connection.
-    Subscribed(Vec<RoomId>, RedisResult<Vec<RedisResult<Value>>>),
+    /// What became of each channel, by the subscription's number; an error is of the connection.
+    Subscribed(u64, Vec<RoomId>, RedisResult<Vec<RedisResult<Value>>>),
     Unsubscribed(RedisResult<Vec<RedisResult<Value>>>),
     Read(RoomId, RedisResult<Answer>),
     /// By the recovery's ticket.
@@ -45,9 +45,9 @@ pub(super) enum Done {
 // === impl Session ===
 
 impl Session {
-    pub(super) fn subscribe(&self, shared: &Shared, names: Vec<RoomId>) {
+    pub(super) fn subscribe(&self, shared: &Shared, number: u64, names: Vec<RoomId>) {
         let work = self.listen(shared, "SUBSCRIBE", &names);
-        self.work.push(async move { Done::Subscribed(names, work.await) }.boxed());
+        self.work.push(async move { Done::Subscribed(number, names, work.await) }.boxed());
     }
 
     pub(super) fn unsubscribe(&self, shared: &Shared, names: &[RoomId]) {

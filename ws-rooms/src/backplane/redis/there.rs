@@ -139,9 +139,9 @@ impl There {
         std::mem::take(&mut self.overrun)
     }
 
-    /// How old the last list is; `None` while the first is awaited.
+    /// How old the last list is; `None` while the first or the next is awaited.
     pub(super) fn age(&self, now: Instant) -> Option<Duration> {
-        self.listed.map(|at| now.duration_since(at))
+        self.listed.filter(|_| !self.asked).map(|at| now.duration_since(at))
     }
 
     /// Whether it is time to look whether those are back whom the last list has missed.

@@ -291,6 +291,53 @@ async fn a_room_is_given_and_taken_in_any_order() {
     }
 }
 
+/// A client asks what it has missed, and the room is taken from it meanwhile: nothing that is published from there on is
+/// in the answer, whatever comes first.
+#[tokio::test(start_paused = true)]
+async fn a_recovery_has_nothing_of_what_came_after_a_take() {
+    const STEPS: [Step; 4] = [Step::Take, Step::Leave, Step::Answer, Step::Work];
+    let driver = driver();
+    let rooms = Rooms::new(RoomsConfig::default(), Anybody, Backplane::new(driver.clone()));
+    let mut taken = 0;
+    for number in 0..2 * STEPS.len().pow(5) {
+        let is_there = number % 2 == 0;
+        let mut stage = stage(&rooms, &driver, &format!("r:{number}")).await;
+        stage.ask().await;
+        let since: Position = serde_json::from_value(stage.told().remove(0)).unwrap();
+        if !is_there {
+            stage.request(Request::Unsubscribe { room: stage.room.to_string() }).await;
+        }
+        stage.publish().await;
+        let (node, conn) = (Arc::clone(&stage.admission.node), Arc::clone(&stage.admission.conn));
+        let request = Request::Subscribe { room: stage.room.to_string(), since: Some(since) };
+        stage.work = Some(Box::pin(requests::answer(node, conn, Id::default(), request)));
+        // It sits from here on.
+        stage.play(Step::Work).await;
+        let order: Vec<Step> =
+            (0..5).map(|at| STEPS[number / 2 / STEPS.len().pow(at) % STEPS.len()]).collect();
+        for step in
+            order.iter().chain([Step::Answer, Step::Work, Step::Answer, Step::Work, Step::Leave].iter())
+        {
+            stage.play(*step).await;
+        }
+        assert!(stage.work.is_none(), "{order:?}");
+        let told = format!("{:?}", stage.told());
+        for id in &stage.taken {
+            assert!(!told.contains(&format!("\"{id}\"")), "{order:?}, there: {is_there}: {id} of {told}");
+        }
+        taken += usize::from(!stage.taken.is_empty());
+        let is_told = told.contains("unsubscribed");
+        assert_eq!(
+            stage.admission.conn.membership(&stage.room).is_some(),
+            stage.taken.is_empty(),
+            "{order:?}"
+        );
+        assert!(is_told || stage.taken.is_empty(), "{order:?}: {told}");
+        assert!(!stage.admission.conn.outbox(|outbox| outbox.is_holding()), "{order:?}");
+    }
+    assert!(taken > 1_000, "{taken}");
+}
+
 /// Left for another reason before the task has got round to it: whoever comes back is not meant.
 #[tokio::test(start_paused = true)]
 async fn a_leave_goes_with_its_seat() {

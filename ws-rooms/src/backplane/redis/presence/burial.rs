@@ -38,11 +38,15 @@ impl Keeper {
             let mut pipe = ::redis::pipe();
             pipe.cmd("PEXPIRE").arg(&claim).arg(CLAIM_MS);
             self.bury_in(&mut pipe, link, node, &valid);
+            let buried = link.each::<::redis::Value>(&mut pipe).await?;
+            self.orphan(valid.clone());
+            // What is refused stays in the list, and the node with it: the next renewal finds it again.
+            buried.into_iter().collect::<RedisResult<Vec<_>>>()?;
             // ORDER: a room leaves the list after it has been seen to, and is seen to again for what came in between.
+            let mut pipe = ::redis::pipe();
             pipe.cmd("SREM").arg(&rooms).arg(&some);
             self.bury_in(&mut pipe, link, node, &valid);
             link.each::<::redis::Value>(&mut pipe).await?;
-            self.orphan(valid);
         }
         let mut pipe = ::redis::pipe();
         pipe.cmd("ZREM").arg(self.nodes_key()).arg(node).ignore().cmd("DEL").arg(&claim).ignore();

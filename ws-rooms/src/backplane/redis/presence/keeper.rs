@@ -37,6 +37,8 @@ pub(in super::super) struct Keeper {
     /// Rooms in which leaves may wait that no living node has among its own.
     pub(super) orphaned: HashSet<RoomId>,
     pub(super) sweep: Sweep,
+    /// Redis refuses some of those who come, and that was said.
+    refuses: bool,
 }
 
 // === impl Keeper ===
@@ -55,6 +57,7 @@ impl Keeper {
             dues: BTreeSet::new(),
             orphaned: HashSet::new(),
             sweep: Sweep::new(),
+            refuses: false,
         }
     }
 
@@ -152,9 +155,15 @@ impl Keeper {
                 break;
             }
         }
+        let is_news = !std::mem::replace(&mut self.refuses, !refused.is_empty());
         if !refused.is_empty() {
             metrics::counter!("ws.backplane.refused").increment(refused.len() as u64);
-            tracing::warn!(users = refused.len(), "Redis refused to note who is there: it is asked again");
+            if is_news {
+                tracing::warn!(
+                    users = refused.len(),
+                    "Redis refuses to note who is there: it is asked again"
+                );
+            }
             self.attendance.give_back(refused);
         }
         result

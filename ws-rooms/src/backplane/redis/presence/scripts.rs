@@ -12,10 +12,12 @@ use crate::protocol::Member;
 /// Leaves in one step, so that no script is long.
 const STEP: usize = 1_000;
 
-/// ORDER: what the channel refuses is refused before anything is written, as in the scripts of rooms.
+/// ORDER: what the channel refuses is refused before anything is written, as in the scripts of rooms. What publishes
+/// nothing does not ask.
 const HEAD: &str = r"
 local people, leaving, channel = KEYS[1], KEYS[2], KEYS[3]
-if redis.acl_check_cmd and not redis.acl_check_cmd(ARGV[1], channel, '') then
+local may = not redis.acl_check_cmd or redis.acl_check_cmd(ARGV[1], channel, '')
+local function refusal()
   return redis.error_reply('NOPERM no right to publish on the channel of this room')
 end
 local time = redis.call('TIME')
@@ -25,6 +27,7 @@ local function keep()
   redis.call('PEXPIRE', leaving, ARGV[2])
 end
 local function settle()
+  if not may then return end
   for _, user in ipairs(redis.call('ZRANGEBYSCORE', leaving, '-inf', now, 'LIMIT', 0, STEP)) do
     redis.call('ZREM', leaving, user)
     redis.call(ARGV[1], channel, 'L ' .. user)
@@ -40,11 +43,12 @@ end
 /// ARGV from 3 on: user, node, connections there, how long a leave waits in ms. Says the same again as often as asked.
 ///
 /// ORDER: as in the scripts of rooms, a Redis without memory refuses the first write of a user who comes. Whoever leaves
-/// is let out.
+/// is let out, by a Redis without memory and by one that refuses the channel.
 const PUT: &str = r"
 local user, field, count = ARGV[3], 'n' .. ARGV[4] .. ':' .. ARGV[3], tonumber(ARGV[5])
 local known = redis.call('HMGET', people, field, 't' .. user, 'c')
 local old, was, listed = tonumber(known[1] or '0'), tonumber(known[2] or '0'), tonumber(known[3] or '0')
+if count > 0 and was <= 0 and not may then return refusal() end
 if count > 0 then
   redis.call('HSET', people, field, count)
 else
@@ -94,12 +98,14 @@ return 'done'
 
 /// Answers when the next leave is due, in ms; -1 when none waits.
 const SETTLE: &str = r"
+if not may then return refusal() end
 settle()
 local first = redis.call('ZRANGE', leaving, 0, 0, 'WITHSCORES')
 return first[2] and math.max(0, tonumber(first[2]) - now) or -1
 ";
 
 const LIST: &str = r"
+if not may then return refusal() end
 settle()
 local list, all = {}, redis.call('HGETALL', people)
 for n = 1, #all, 2 do

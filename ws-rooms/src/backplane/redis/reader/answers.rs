@@ -20,7 +20,9 @@ impl Reader {
         let result = match done {
             Done::Renewed(result) => result,
             Done::Unsubscribed(result) => result.map(drop),
-            Done::Subscribed(names, result) => result.map(|each| self.subscribed(names, each)),
+            Done::Subscribed(number, names, result) => {
+                result.map(|each| self.subscribed(number, names, each))
+            }
             Done::Read(name, result) => {
                 if let Some(session) = &mut self.session {
                     session.reads -= 1;
@@ -69,10 +71,10 @@ impl Reader {
     }
 
     /// What became of each channel. One that is refused is its own room's trouble.
-    fn subscribed(&mut self, names: Vec<RoomId>, each: Vec<RedisResult<Value>>) {
+    fn subscribed(&mut self, number: u64, names: Vec<RoomId>, each: Vec<RedisResult<Value>>) {
         let mut new = 0;
         for (name, result) in names.into_iter().zip(each) {
-            let Some(room) = self.rooms.get_mut(&name) else { continue };
+            let Some(room) = self.rooms.get_mut(&name).filter(|room| room.asked <= number) else { continue };
             match result {
                 Ok(_) => {
                     self.muted.forget(&name);

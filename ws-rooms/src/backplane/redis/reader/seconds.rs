@@ -59,9 +59,7 @@ impl Reader {
         }
         self.due.extend(self.refused.drain());
         for names in self.muted.due(now).chunks(CHANNELS) {
-            if let Some(session) = &mut self.session {
-                session.subscribe(&self.shared, names.to_vec());
-            }
+            self.subscribe(names.to_vec());
         }
         self.people.second(now);
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);

@@ -145,7 +145,7 @@ fn a_channel_that_is_refused_is_its_rooms_own() {
         ::redis::parse_redis_value(line).unwrap().extract_error().unwrap_err()
     };
     let answers = vec![Err(refused()), Ok(Value::Nil)];
-    assert!(reader.done(Done::Subscribed(vec![a.clone(), b.clone()], Ok(answers))), "the session goes on");
+    assert!(reader.done(Done::Subscribed(2, vec![a.clone(), b.clone()], Ok(answers))), "the session goes on");
     assert!(first.try_recv().unwrap().is_err());
     assert!(other.try_recv().is_err(), "it waits for its reading");
     assert_eq!((reader.due.pop_front(), reader.due.pop_front()), (Some(b), None));
@@ -155,11 +155,35 @@ fn a_channel_that_is_refused_is_its_rooms_own() {
     reader.obey(Command::Recover(Recover { room: a.clone(), since: None, bounds, reply }));
     assert!(recovered.try_recv().unwrap().is_err(), "at once");
     // It may be heard now.
-    assert!(reader.done(Done::Subscribed(vec![a.clone()], Ok(vec![Ok(Value::Nil)]))));
+    assert!(reader.done(Done::Subscribed(2, vec![a.clone()], Ok(vec![Ok(Value::Nil)]))));
     assert_eq!(reader.due.pop_front(), Some(a.clone()));
     assert!(join(&mut reader, &a).try_recv().is_err(), "it waits for its reading");
-    assert!(!reader.done(Done::Subscribed(vec![a], Err(gone()))), "there is no connection");
+    assert!(!reader.done(Done::Subscribed(2, vec![a], Err(gone()))), "there is no connection");
     drop(backplane);
+}
+
+/// A subscription is answered so late that its room has been given up meanwhile, and is there anew: only its own makes it
+/// heard.
+#[test]
+fn an_answer_to_a_room_that_is_gone_is_no_later_ones() {
+    let (_backplane, mut reader) = reader();
+    let a = room("a");
+    let join = |reader: &mut Reader| {
+        let (reply, answer) = oneshot::channel();
+        reader.obey(Command::Join(a.clone(), reply));
+        answer
+    };
+    let refused = || RedisError::from((::redis::ErrorKind::UnexpectedReturnType, "none of ours"));
+    let _first = join(&mut reader);
+    reader.rooms.remove(&a);
+    let mut second = join(&mut reader);
+    for late in [Ok(Value::Nil), Err(refused())] {
+        assert!(reader.done(Done::Subscribed(1, vec![a.clone()], Ok(vec![late]))));
+        assert!(second.try_recv().is_err(), "it waits");
+        assert_eq!((reader.due.pop_front(), reader.muted.len()), (None, 0));
+    }
+    assert!(reader.done(Done::Subscribed(2, vec![a.clone()], Ok(vec![Ok(Value::Nil)]))));
+    assert_eq!(reader.due.pop_front(), Some(a));
 }
 
 #[test]

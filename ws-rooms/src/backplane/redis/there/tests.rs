@@ -57,6 +57,23 @@ fn who_is_missing_has_a_moment_to_come_back() {
     assert!(!there.is_due(start + 9 * LINGER), "nobody is missing");
 }
 
+/// A list that is late is not asked for a second time: whoever asks looks at how old the last one is.
+#[test]
+fn a_list_that_is_out_has_no_age() {
+    let (mut there, start) = (There::default(), Instant::now());
+    assert_eq!(there.age(start), None);
+    there.ask();
+    list(&mut there, &["ada"], start);
+    assert_eq!(there.age(start + LINGER), Some(LINGER));
+    there.ask();
+    assert_eq!(there.age(start + LINGER), None, "the next is on its way");
+    there.fail(&mut Vec::new());
+    assert_eq!(there.age(start + LINGER), Some(LINGER));
+    there.ask();
+    there.unask();
+    assert_eq!(there.age(start + LINGER), Some(LINGER));
+}
+
 /// What the own node counts is the truth, and Redis has a copy of it.
 #[test]
 fn ones_own_users_do_not_leave_by_a_list() {
