@@ -42,12 +42,15 @@ pub struct StoreConfig {
 /// +get +set +mget +exists +unlink +getrange +setrange +strlen +pttl +pexpire +hmget +hset +hincrby
 /// +time +evalsha +script|load +publish +subscribe +ping
 /// ```
+///
+/// A master that sentinels watch over is asked for its `+role`; a cluster, for `+cluster|slots +client|id`.
 #[cfg(feature = "redis")]
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct RedisConfig {
-    /// `redis://` or `rediss://` (TLS), with user and password where there are some.
-    pub url: String,
+    pub(crate) servers: Servers,
+    /// For TLS: the certificates (PEM) of those who may vouch for Redis, in place of the public authorities.
+    pub authorities: Option<Vec<u8>>,
     /// What all names in Redis begin with, and the name of the feed. Default `tramline:cache`.
     pub prefix: String,
     /// How long an answer may take. Default 250 ms: a load is mostly faster than that.
@@ -59,6 +62,19 @@ pub struct RedisConfig {
     /// How many invalidations are remembered for a Redis that is away. Default 1024; more become one of
     /// everything.
     pub max_pending: usize,
+}
+
+/// How many there are, and who says so.
+#[cfg(feature = "redis")]
+#[derive(Clone)]
+pub(crate) enum Servers {
+    One(String),
+    Sentinels {
+        urls: Vec<String>,
+        master: String,
+    },
+    #[cfg(feature = "redis-cluster")]
+    Cluster(Vec<String>),
 }
 
 /// How one [`Cache`](crate::Cache) behaves.
@@ -108,11 +124,34 @@ impl Default for StoreConfig {
 
 #[cfg(feature = "redis")]
 impl RedisConfig {
-    /// This Redis, and everything else as usual.
+    /// The Redis at this URL, and everything else as usual: `redis://` or `rediss://` (TLS), with user and password where
+    /// there are some.
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
+        Self::of(Servers::One(url.into()))
+    }
+
+    /// The master of this name, which sentinels watch over: their URLs, as many as are known.
+    ///
+    /// Where the master has a user, a password or TLS it is a URL with the name in the host's place:
+    /// `rediss://user:password@name`. What the URLs of the sentinels hold is for the sentinels alone.
+    #[must_use]
+    pub fn sentinel<U: Into<String>>(urls: impl IntoIterator<Item = U>, master: impl Into<String>) -> Self {
+        let urls = urls.into_iter().map(Into::into).collect();
+        Self::of(Servers::Sentinels { urls, master: master.into() })
+    }
+
+    /// The cluster that these belong to: URLs of some of its nodes, with the same user and password. More are found.
+    #[cfg(feature = "redis-cluster")]
+    #[must_use]
+    pub fn cluster<U: Into<String>>(urls: impl IntoIterator<Item = U>) -> Self {
+        Self::of(Servers::Cluster(urls.into_iter().map(Into::into).collect()))
+    }
+
+    fn of(servers: Servers) -> Self {
         Self {
-            url: url.into(),
+            servers,
+            authorities: None,
             prefix: "tramline:cache".to_owned(),
             response_timeout: Duration::from_millis(250),
             connect_timeout: Duration::from_secs(1),
@@ -124,7 +163,7 @@ impl RedisConfig {
 
 #[cfg(feature = "redis")]
 impl fmt::Debug for RedisConfig {
-    // The URL holds a password.
+    // URLs hold passwords.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisConfig").field("prefix", &self.prefix).finish_non_exhaustive()
     }

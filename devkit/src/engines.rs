@@ -20,7 +20,7 @@ use tokio::sync::OnceCell;
 
 use crate::server::postgres;
 use crate::server::rabbitmq::vhost;
-use crate::{Nginx, Postgres, RabbitMq, Redis};
+use crate::{Nginx, Postgres, RabbitMq, Redis, RedisCluster};
 
 /// A server of this process, or a named one. Statics are never dropped: the guardian ends it.
 enum Shared<S> {
@@ -98,6 +98,30 @@ pub async fn redis() -> Option<&'static str> {
     };
     let shared = SHARED.get_or_init(|| shared("TRAMLINE_TEST_REDIS_URL", Redis::installed(), start)).await;
     shared.url("Redis", &TOLD)
+}
+
+/// A Redis Cluster of three masters, as URLs. Each process has its own.
+///
+/// # Panics
+///
+/// See the [module](self).
+///
+/// # Cancel safety
+///
+/// If dropped, the next caller starts anew.
+pub async fn redis_cluster() -> Option<&'static [String]> {
+    static SHARED: OnceCell<(RedisCluster, Vec<String>)> = OnceCell::const_new();
+    static TOLD: Once = Once::new();
+    if !Redis::installed() {
+        absent("Redis", &TOLD);
+        return None;
+    }
+    let start = || async {
+        let cluster = RedisCluster::start(3).await.unwrap_or_else(|error| panic!("{error:#}"));
+        let urls = cluster.urls();
+        (cluster, urls)
+    };
+    Some(&SHARED.get_or_init(start).await.1)
 }
 
 /// A PostgreSQL, as superuser: `postgres://postgres@127.0.0.1:PORT/postgres`.

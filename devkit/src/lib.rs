@@ -39,6 +39,6 @@ pub use crate::fault::Fault;
 pub use crate::server::nginx::Nginx;
 pub use crate::server::postgres::Postgres;
 pub use crate::server::rabbitmq::{Permissions, RabbitMq, RabbitMqConfig, RabbitMqTls};
-pub use crate::server::redis::Redis;
+pub use crate::server::redis::{Redis, RedisCluster, RedisSentinels};
 pub use crate::system::service::{Service, ServiceProcess};
 pub use crate::system::{System, SystemConfig};

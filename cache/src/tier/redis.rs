@@ -86,6 +86,9 @@ impl Redis {
         token: Token,
         life: Duration,
     ) -> Option<Vec<Found>> {
+        if self.link.server.is_spread() {
+            return self.read_or_lease_each(slots, token, life).await;
+        }
         let lease = lease(token);
         let batches = slots.chunks(BATCH);
         let calls: Vec<_> = batches
@@ -122,6 +125,18 @@ impl Redis {
         let again = late.iter().map(|n| self.read_or_lease(&slots[*n], token, life));
         for (n, found) in late.iter().zip(join_all(again).await) {
             all[*n] = found;
+        }
+        Some(all)
+    }
+
+    /// Where no command reaches them all.
+    async fn read_or_lease_each(&self, slots: &[Slot], token: Token, life: Duration) -> Option<Vec<Found>> {
+        let mut all = Vec::with_capacity(slots.len());
+        for batch in slots.chunks(BATCH) {
+            all.extend(join_all(batch.iter().map(|slot| self.read_or_lease(slot, token, life))).await);
+            if all.iter().any(|found| matches!(found, Found::Away)) {
+                return None;
+            }
         }
         Some(all)
     }

@@ -14,6 +14,8 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
+#[cfg(feature = "redis")]
+use crate::config::RedisConfig;
 use crate::envelope::{Envelope, Token};
 use crate::mark::{Mark, MarkName};
 use crate::tier::{Ending, Found, Heard, Slot, Tier};
@@ -51,6 +53,15 @@ macro_rules! suite {
                 super::$name(nodes).await;
             })*
         }
+
+        #[cfg(feature = "redis-cluster")]
+        mod cluster {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let Some(nodes) = crate::tier::suite::on_cluster().await else { return };
+                super::$name(nodes).await;
+            })*
+        }
     };
 }
 pub(super) use suite;
@@ -63,9 +74,19 @@ pub(super) fn on_twin() -> Nodes {
 
 #[cfg(feature = "redis")]
 pub(super) async fn on_redis() -> Option<Nodes> {
-    let config = crate::tier::redis::tests::config(devkit::engines::redis().await?);
+    Some(by(RedisConfig::new(devkit::engines::redis().await?)))
+}
+
+#[cfg(feature = "redis-cluster")]
+pub(super) async fn on_cluster() -> Option<Nodes> {
+    Some(by(RedisConfig::cluster(devkit::engines::redis_cluster().await?)))
+}
+
+#[cfg(feature = "redis")]
+fn by(config: RedisConfig) -> Nodes {
+    let config = crate::tier::redis::tests::named(config);
     let node = || Arc::new(Tier::Redis(crate::tier::redis::tests::node(&config)));
-    Some(Nodes { a: node(), b: node() })
+    Nodes { a: node(), b: node() }
 }
 
 // === impl Ear ===

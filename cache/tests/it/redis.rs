@@ -8,10 +8,14 @@ use tramline_cache::{CacheConfig, ErrorKind, RedisConfig, Store, StoreConfig};
 
 use super::*;
 
-/// Names of the test's own.
+/// The same.
 pub(crate) fn redis(url: &str) -> RedisConfig {
+    named(RedisConfig::new(url))
+}
+
+/// Names of the test's own.
+pub(crate) fn named(mut redis: RedisConfig) -> RedisConfig {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
-    let mut redis = RedisConfig::new(url);
     redis.prefix = format!("test:{}:{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     redis.max_pause = Duration::from_millis(200);
     // What is held together here is not how fast a busy machine answers.
@@ -30,9 +34,28 @@ pub(crate) async fn node(redis: RedisConfig) -> (Store, AbortOnDropHandle<()>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn conforms() {
     let Some(url) = devkit::engines::redis().await else { return };
+    check(&RedisConfig::new(url)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_conforms() {
+    let Some(urls) = devkit::engines::redis_cluster().await else { return };
+    check(&RedisConfig::cluster(urls)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_behind_sentinels_conforms() {
+    if devkit::engines::redis().await.is_none() {
+        return;
+    }
+    let watched = devkit::RedisSentinels::start().await.unwrap();
+    check(&RedisConfig::sentinel(watched.urls(), devkit::RedisSentinels::MASTER)).await;
+}
+
+async fn check(redis: &RedisConfig) {
     let running = Mutex::new(Vec::new());
     conformance::check(|| async {
-        let names = redis(url);
+        let names = named(redis.clone());
         let ((a, run_a), (b, run_b)) = (node(names.clone()).await, node(names).await);
         running.lock().unwrap().extend([run_a, run_b]);
         Nodes::new(a, b)

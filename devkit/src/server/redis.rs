@@ -1,5 +1,8 @@
 //! Redis.
 
+mod cluster;
+mod sentinels;
+
 use anyhow::Context;
 
 use crate::ports::Port;
@@ -9,10 +12,15 @@ use crate::scratch::Scratch;
 use crate::server::{Server, server_methods};
 use crate::wire;
 
+pub use self::cluster::RedisCluster;
+pub use self::sentinels::RedisSentinels;
+
 /// A private Redis. Ends when dropped.
 #[derive(Debug)]
 pub struct Redis {
     server: Server,
+    // ORDER: dropped after the server, which reads them when it starts again.
+    files: Option<Scratch>,
 }
 
 // === impl Redis ===
@@ -67,6 +75,42 @@ impl Redis {
         Ok(redis)
     }
 
+    /// Starts one with these settings beside the usual ones, as on the command line.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped, the server is killed.
+    pub async fn start_with(settings: &[&str]) -> anyhow::Result<Self> {
+        Self::start_on(vec![Port::reserve()?], settings).await
+    }
+
+    /// Starts one that speaks TLS as well, with this certificate and key (PEM); returns it with the URL for that.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start); also when it was built without TLS.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped, the server is killed.
+    pub async fn start_tls(certificate: &str, key: &str) -> anyhow::Result<(Self, String)> {
+        let ports = vec![Port::reserve()?, Port::reserve()?];
+        let (files, port) = (Scratch::new("redis-tls", None)?, ports[1].number().to_string());
+        let [certificate_file, key_file] = ["certificate.pem", "key.pem"].map(|name| files.path().join(name));
+        std::fs::write(&certificate_file, certificate)?;
+        std::fs::write(&key_file, key)?;
+        let (certificate, key) = (certificate_file.to_string_lossy(), key_file.to_string_lossy());
+        let tls = ["--tls-port", &port, "--tls-cert-file", &certificate, "--tls-key-file", &key];
+        let others = ["--tls-ca-cert-file", &certificate, "--tls-auth-clients", "no"];
+        let mut redis = Self::start_on(ports, &[&tls[..], &others].concat()).await?;
+        redis.files = Some(files);
+        Ok((redis, format!("rediss://127.0.0.1:{port}")))
+    }
+
     async fn start_on(ports: Vec<Port>, more: &[&str]) -> anyhow::Result<Self> {
         let path = program::find("redis-server").context("redis-server is not installed")?;
         let scratch = Scratch::new("redis", None)?;
@@ -93,7 +137,7 @@ impl Redis {
             wire::answers(addr, b"PING\r\n", b"+PONG")
         })
         .await?;
-        Ok(Self { server })
+        Ok(Self { server, files: None })
     }
 
     /// `redis://127.0.0.1:PORT`.
@@ -102,5 +146,25 @@ impl Redis {
         format!("redis://{}", self.addr())
     }
 }
+
+/// Asks until the answer begins with one of these.
+async fn until(redis: &Redis, question: &str, answers: &[&str]) -> anyhow::Result<()> {
+    let question = format!("{question}\r\n");
+    for _ in 0..LOOKS {
+        for answer in answers {
+            if wire::answers(redis.addr(), question.as_bytes(), answer.as_bytes()).await {
+                return Ok(());
+            }
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+    anyhow::bail!("no Redis at {} that answers {question:?} with one of {answers:?}", redis.addr())
+}
+
+/// How often what takes a moment is looked at: a minute in all, where they need seconds on an idle machine.
+const LOOKS: u32 = 1200;
+
+/// How long between two looks.
+const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(50);
 
 server_methods!(Redis);

@@ -16,6 +16,9 @@ use crate::tier::{Ending, Slot};
 pub(super) struct Call<'a> {
     pub(super) command: Cmd,
     pub(super) script: Option<&'a Script>,
+    /// Others hear of it, and of what was asked before it: those are to be answered first.
+    #[cfg_attr(not(feature = "redis-cluster"), allow(dead_code, reason = "one server keeps the order"))]
+    pub(super) tells: bool,
 }
 
 /// Makes them.
@@ -110,7 +113,7 @@ impl Calls {
             Ending::Mark(name) => {
                 let names = [self.names.count.clone(), self.names.mark(name)];
                 let call = self.counting(&self.scripts.end, &names).arg(millis(MARK_LIFE));
-                vec![call.arg(&self.names.feed).arg(self.names.ended(ending))]
+                vec![call.arg(&self.names.feed).arg(self.names.ended(ending)).telling()]
             }
             Ending::All => vec![self.telling(&self.scripts.end_all, ending)],
         }
@@ -122,7 +125,7 @@ impl Calls {
 
     fn telling<'a>(&'a self, script: &'a Script, ending: &Ending) -> Call<'a> {
         let call = self.counting(script, std::slice::from_ref(&self.names.count));
-        call.arg(&self.names.feed).arg(self.names.ended(ending))
+        call.arg(&self.names.feed).arg(self.names.ended(ending)).telling()
     }
 
     fn on<'a>(&self, script: &'a Script, slot: &Slot) -> Call<'a> {
@@ -139,13 +142,17 @@ impl Calls {
 
 impl<'a> Call<'a> {
     fn plain(command: Cmd) -> Self {
-        Self { command, script: None }
+        Self { command, script: None, tells: false }
     }
 
     fn script(script: &'a Script, names: &[String]) -> Self {
         let mut command = cmd("EVALSHA");
         command.arg(&script.hash).arg(names.len()).arg(names);
-        Self { command, script: Some(script) }
+        Self { command, script: Some(script), tells: false }
+    }
+
+    fn telling(self) -> Self {
+        Self { tells: true, ..self }
     }
 
     fn arg(mut self, arg: impl ToRedisArgs) -> Self {

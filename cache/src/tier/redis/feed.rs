@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ::redis::aio::PubSubSink;
-use ::redis::{Msg, RedisError, RedisResult};
+use ::redis::{ErrorKind, Msg, RedisError, RedisResult};
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -15,6 +15,7 @@ use crate::mark::Mark;
 use crate::tier::numbers::{Numbers, Verdict};
 use crate::tier::redis::Redis;
 use crate::tier::redis::connection::silent;
+use crate::tier::redis::link::Newest;
 use crate::tier::redis::names::Message;
 use crate::tier::{Ending, Heard};
 
@@ -72,7 +73,10 @@ impl Redis {
     async fn listen_once<H: Fn(Heard) + Sync>(&self, teller: &Teller<H>) -> RedisResult<()> {
         let names = &self.link.calls().names;
         let (sink, mut messages) = self.link.server.subscribe(&names.feed).await?.split();
-        let mut numbers = self.attach(teller).await?;
+        // ORDER: subscribed before, then the newest is read, then told: nothing can fall in between.
+        let begin = self.link.newest().await.ok_or_else(silent)?;
+        teller.attach(begin.mark);
+        let mut numbers = Numbers::new(begin.mark);
         let (seen, mut looks) = mpsc::channel(1);
         let mut watching = pin!(self.watch(sink, seen));
         loop {
@@ -83,22 +87,14 @@ impl Redis {
                     Some(message) => self.heard(&message, &mut numbers, teller),
                     None => return Ok(()),
                 },
-                Some(newest) = looks.recv() => !numbers.is_behind(newest),
+                Some(newest) = looks.recv() => newest.era == begin.era && !numbers.is_behind(newest.mark),
                 error = &mut watching => return Err(error),
             };
             if !whole {
-                tracing::warn!(prefix = names.prefix(), "invalidations were missed: memory is forgotten");
-                teller.detach();
-                numbers = self.attach(teller).await?;
+                // By another connection: this one may come from a Redis that the others have left.
+                return Err(missed());
             }
         }
-    }
-
-    // ORDER: subscribed before, then the newest is read, then told: nothing can fall in between.
-    async fn attach<H: Fn(Heard) + Sync>(&self, teller: &Teller<H>) -> RedisResult<Numbers> {
-        let newest = self.link.newest().await.ok_or_else(silent)?;
-        teller.attach(newest);
-        Ok(Numbers::new(newest))
     }
 
     /// False when something was missed before it.
@@ -121,7 +117,7 @@ impl Redis {
     }
 
     /// Looks whether the feed lives and what the count is at, until it does not.
-    async fn watch(&self, mut sink: PubSubSink, seen: mpsc::Sender<Mark>) -> RedisError {
+    async fn watch(&self, mut sink: PubSubSink, seen: mpsc::Sender<Newest>) -> RedisError {
         let mut pings = interval(PING);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -139,6 +135,10 @@ impl Redis {
             }
         }
     }
+}
+
+fn missed() -> RedisError {
+    RedisError::from((ErrorKind::Io, "something was missed"))
 }
 
 // === impl Teller ===

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ::redis::{Cmd, RedisError, RedisResult, Value, cmd, pipe};
+use ::redis::{Cmd, RedisError, RedisResult, Value, from_redis_value};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
@@ -31,6 +31,15 @@ pub(super) struct Link {
     pub(super) gate: Gate,
     time: Time,
     metrics: Arc<StoreMetrics>,
+}
+
+/// What the count is at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Newest {
+    pub(super) mark: Mark,
+    /// In a cluster, the connection that said so. A new one may be one to another master, where the count goes on from an
+    /// earlier number, while the node of the feed lives on. Elsewhere the feed ends with its Redis.
+    pub(super) era: Option<u64>,
 }
 
 /// Why there is no answer.
@@ -83,13 +92,13 @@ impl Link {
 
     /// Asks with a plain command.
     pub(super) async fn query(self: &Arc<Self>, command: &Cmd) -> Result<Value, Failure> {
-        self.ask(|mut connection| async move { command.query_async(&mut connection.wire).await }).await
+        self.ask(|mut connection| async move { connection.ask(command).await }).await
     }
 
     /// Asks with a script.
     pub(super) async fn run(self: &Arc<Self>, call: &Call<'_>) -> Result<Value, Failure> {
         self.ask(|mut connection| async move {
-            match call.command.query_async(&mut connection.wire).await {
+            match connection.ask(&call.command).await {
                 Err(error) if is_unknown_script(&error) => {
                     let calls = std::slice::from_ref(call);
                     all(&mut connection, calls).await?.pop().unwrap_or_else(|| Err(silent()))
@@ -115,17 +124,27 @@ impl Link {
         Ok(answers)
     }
 
-    /// What the count is at, and what time it is there.
-    pub(super) async fn look(self: &Arc<Self>) -> Option<Mark> {
+    /// What the count is at; and in passing, what time it is there.
+    pub(super) async fn look(self: &Arc<Self>) -> Option<Newest> {
         let link = self.clone();
-        let time = self.ask(|mut connection| async move { link.time_of(&mut connection).await });
+        let time = self.ask(|mut connection| async move {
+            connection.look().await?;
+            link.time_of(&mut connection).await
+        });
         time.await.ok()?;
         self.newest().await
     }
 
-    pub(super) async fn newest(self: &Arc<Self>) -> Option<Mark> {
-        let answer = self.run(&self.calls.marks(&[], 1)).await.ok()?;
-        Some(super::marks(answer)?.newest)
+    pub(super) async fn newest(self: &Arc<Self>) -> Option<Newest> {
+        let call = [self.calls.marks(&[], 1)];
+        let (answer, id) = self
+            .ask(|mut connection| async move {
+                let answer = all(&mut connection, &call).await?.pop().unwrap_or_else(|| Err(silent()))?;
+                Ok((answer, connection.id))
+            })
+            .await
+            .ok()?;
+        Some(Newest { mark: super::marks(answer)?.newest, era: self.server.is_spread().then_some(id) })
     }
 
     /// Whether Redis may be asked; looks after it in the background when its pause is over.
@@ -227,11 +246,8 @@ impl Link {
     async fn fresh(&self) -> RedisResult<Connection> {
         let mut connection = self.server.connect().await?;
         let limit = self.config.response_timeout;
-        let mut load = pipe();
-        for script in self.calls.scripts.all() {
-            load.cmd("SCRIPT").arg("LOAD").arg(script.code);
-        }
-        timeout(limit, load.query_async::<()>(&mut connection.wire)).await.map_err(|_| silent())??;
+        let codes = self.calls.scripts.all().map(|script| script.code);
+        timeout(limit, connection.send(&codes, &[])).await.map_err(|_| silent())??;
         self.time.forget();
         for _ in 0..SAMPLES {
             timeout(limit, self.time_of(&mut connection)).await.map_err(|_| silent())??;
@@ -250,7 +266,8 @@ impl Link {
 
     async fn time_of(&self, connection: &mut Connection) -> RedisResult<()> {
         let asked = Instant::now();
-        let (seconds, micros): (u64, u64) = cmd("TIME").query_async(&mut connection.wire).await?;
+        let answer = connection.time(&self.calls.names.count).await?;
+        let (seconds, micros): (u64, u64) = from_redis_value(answer)?;
         self.time.learn(asked, Instant::now(), seconds.saturating_mul(1_000_000).saturating_add(micros));
         Ok(())
     }
@@ -298,7 +315,7 @@ impl Drop for Probe {
 /// Asks everything in one trip, and once more what Redis did not know the script of. Answers in the order of the calls; an
 /// error about more than one of them is one about all.
 async fn all(connection: &mut Connection, calls: &[Call<'_>]) -> RedisResult<Vec<RedisResult<Value>>> {
-    let mut answers = send(connection, &[], calls.iter()).await?;
+    let mut answers = connection.send(&[], &calls.iter().collect::<Vec<_>>()).await?;
     let unknown: Vec<usize> =
         (0..calls.len()).filter(|n| answers[*n].as_ref().is_err_and(is_unknown_script)).collect();
     if !unknown.is_empty() {
@@ -306,7 +323,8 @@ async fn all(connection: &mut Connection, calls: &[Call<'_>]) -> RedisResult<Vec
             unknown.iter().filter_map(|n| calls[*n].script).map(|script| script.code).collect();
         codes.sort_unstable();
         codes.dedup();
-        let again = send(connection, &codes, unknown.iter().map(|n| &calls[*n])).await?;
+        let asked: Vec<_> = unknown.iter().map(|n| &calls[*n]).collect();
+        let again = connection.send(&codes, &asked).await?;
         for (n, answer) in unknown.into_iter().zip(again) {
             answers[n] = answer;
         }
@@ -315,25 +333,6 @@ async fn all(connection: &mut Connection, calls: &[Call<'_>]) -> RedisResult<Vec
         Some(n) => answers.swap_remove(n).map(|_| Vec::new()),
         None => Ok(answers),
     }
-}
-
-async fn send<'a>(
-    connection: &mut Connection,
-    load: &[&str],
-    calls: impl Iterator<Item = &'a Call<'a>>,
-) -> RedisResult<Vec<RedisResult<Value>>> {
-    let mut pipe = pipe();
-    pipe.ignore_errors();
-    for code in load {
-        pipe.cmd("SCRIPT").arg("LOAD").arg(*code).ignore();
-    }
-    let mut many = 0;
-    for call in calls {
-        pipe.add_command(call.command.clone());
-        many += 1;
-    }
-    let answers: Vec<RedisResult<Value>> = pipe.query_async(&mut connection.wire).await?;
-    if answers.len() == many { Ok(answers) } else { Err(silent()) }
 }
 
 fn is_unknown_script(error: &RedisError) -> bool {

@@ -1,8 +1,12 @@
 //! Redis itself, and one that fails.
 
+#[cfg(feature = "redis-cluster")]
+mod cluster;
 mod data;
 mod faults;
 mod rights;
+mod sentinel;
+mod tls;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,6 +17,7 @@ use ::redis::aio::MultiplexedConnection;
 
 use super::*;
 use crate::tier::Tier;
+use crate::tier::suite::{slot, until};
 
 /// One node with its figures.
 struct Node {
@@ -25,8 +30,11 @@ struct Raw(MultiplexedConnection);
 
 /// Names of the call's own.
 pub(in crate::tier) fn config(url: &str) -> RedisConfig {
+    named(RedisConfig::new(url))
+}
+
+pub(in crate::tier) fn named(mut config: RedisConfig) -> RedisConfig {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let mut config = RedisConfig::new(url);
     let next = NEXT.fetch_add(1, Ordering::Relaxed);
     config.prefix = format!("test:{}:{next}", std::process::id());
     // What is claimed here is not how fast a busy machine answers.
@@ -34,6 +42,11 @@ pub(in crate::tier) fn config(url: &str) -> RedisConfig {
     config.connect_timeout = Duration::from_secs(5);
     config.max_pause = Duration::from_millis(200);
     config
+}
+
+/// The same names by another way.
+fn at(url: &str, config: RedisConfig) -> RedisConfig {
+    RedisConfig { servers: RedisConfig::new(url).servers, ..config }
 }
 
 pub(in crate::tier) fn node(config: &RedisConfig) -> Arc<Redis> {
@@ -46,6 +59,21 @@ async fn server() -> Option<(devkit::Redis, RedisConfig)> {
     let server = devkit::Redis::start().await.unwrap();
     let config = config(&server.url());
     Some((server, config))
+}
+
+/// Asks until it is there again.
+async fn back(node: &Node) {
+    until(async || !matches!(node.tier.read(&slot()).await, Found::Away)).await;
+}
+
+/// The first answer about this slot that is one: nothing old may be among them.
+async fn first(node: &Node, slot: &Slot) -> Found {
+    loop {
+        match node.tier.read(slot).await {
+            Found::Away => tokio::task::yield_now().await,
+            found => return found,
+        }
+    }
 }
 
 // === impl Node ===

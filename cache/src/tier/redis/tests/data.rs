@@ -263,8 +263,8 @@ async fn only_the_configuration_can_be_wrong() {
         Redis::new(config, metrics.clone()).unwrap_err().kind()
     };
     let changes: [fn(&mut RedisConfig); 6] = [
-        |config| config.url = "http://localhost".to_owned(),
-        |config| config.url = String::new(),
+        |config| config.servers = RedisConfig::new("http://localhost").servers,
+        |config| config.servers = RedisConfig::new("").servers,
         |config| config.prefix = "a b".to_owned(),
         |config| config.response_timeout = Duration::ZERO,
         |config| config.connect_timeout = Duration::ZERO,

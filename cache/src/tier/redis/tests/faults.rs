@@ -7,21 +7,6 @@ use super::*;
 use crate::tier::Heard;
 use crate::tier::suite::{Ear, LONG, bytes, filled, name, payload, slot, until, value};
 
-/// Asks until it is there again.
-async fn back(node: &Node) {
-    until(async || !matches!(node.tier.read(&slot()).await, Found::Away)).await;
-}
-
-/// The first answer about this slot that is one: nothing old may be among them.
-async fn first(node: &Node, slot: &Slot) -> Found {
-    loop {
-        match node.tier.read(slot).await {
-            Found::Away => tokio::task::yield_now().await,
-            found => return found,
-        }
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_is_not_there_yet_is_used_when_it_is() {
     let Some((server, config)) = server().await else { return };
@@ -137,7 +122,7 @@ async fn a_half_open_feed_is_noticed() {
     let Some((server, config)) = server().await else { return };
     let (fault, url) = Fault::in_front_of(&server.url()).await.unwrap();
     let near = Node::new(&config);
-    let far = Node::new(&RedisConfig { url, response_timeout: Duration::from_millis(500), ..config });
+    let far = Node::new(&RedisConfig { response_timeout: Duration::from_millis(500), ..at(&url, config) });
     let slot = slot();
     filled(&near.tier, &slot, "old").await;
     let (mut ear, begin) = Ear::on(&far.tier).await;
@@ -198,7 +183,7 @@ async fn a_dropped_ending_is_told_all_the_same() {
     let Some((server, config)) = server().await else { return };
     let (fault, url) = Fault::in_front_of(&server.url()).await.unwrap();
     let near = Node::new(&config);
-    let far = Node::new(&RedisConfig { url, ..config });
+    let far = Node::new(&at(&url, config));
     let (ended, put) = (slot(), slot());
     filled(&near.tier, &ended, "old").await;
     filled(&near.tier, &put, "old").await;

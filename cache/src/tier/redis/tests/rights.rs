@@ -5,7 +5,7 @@ use crate::tier::Heard;
 use crate::tier::suite::{Ear, LONG, filled, name, slot, value};
 
 /// As they stand in the documentation of the configuration.
-fn documented() -> Vec<&'static str> {
+pub(super) fn documented() -> Vec<&'static str> {
     let source = include_str!("../../../config.rs");
     let (_, rights) = source.split_once("/// ```text\n").unwrap();
     let (rights, _) = rights.split_once("/// ```\n").unwrap();
@@ -23,7 +23,7 @@ async fn user(server: &devkit::Redis, name: &str, rights: &[&str]) -> RedisConfi
 }
 
 /// Everything that the tier does, but to listen.
-async fn everything(node: &Node) {
+pub(super) async fn everything(node: &Node) {
     let (tier, token) = (&node.tier, Token::draw());
     let slots: Vec<_> = (0..4).map(|_| slot()).collect();
     tier.marks(&[name("x")], LONG).await;
@@ -88,5 +88,5 @@ async fn without_any_the_tier_is_away_until_it_has_them() {
     let mut raw = Raw::new(&server.url()).await;
     let rights = documented().join(" ").replace("tramline:cache", &config.prefix);
     let _: () = raw.say(&format!("ACL SETUSER none {rights}")).await;
-    crate::tier::suite::until(async || matches!(node.tier.read(&slot()).await, Found::Nothing)).await;
+    until(async || matches!(node.tier.read(&slot()).await, Found::Nothing)).await;
 }

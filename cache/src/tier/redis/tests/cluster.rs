@@ -1,0 +1,186 @@
+//! A cluster of three masters.
+
+use devkit::RedisCluster;
+
+use super::rights::{documented, everything};
+use super::*;
+use crate::tier::suite::{Ear, LONG, bytes, filled, name, payload, value};
+
+/// A cluster of the test's own, and names on it.
+async fn three() -> Option<(RedisCluster, RedisConfig)> {
+    devkit::engines::redis().await?;
+    let cluster = RedisCluster::start(3).await.unwrap();
+    let config = named(RedisConfig::cluster(cluster.urls()));
+    Some((cluster, config))
+}
+
+async fn raws(cluster: &RedisCluster) -> Vec<Raw> {
+    let mut raws = Vec::new();
+    for url in cluster.urls() {
+        raws.push(Raw::new(&url).await);
+    }
+    raws
+}
+
+/// Where a name lies: the number of the node, and the slot.
+async fn place(raw: &mut Raw, name: &str) -> (usize, u32) {
+    let slot: u32 = raw.say(&format!("CLUSTER KEYSLOT {name}")).await;
+    ((0..3).find(|n| slot < (n + 1) * 16_384 / 3).unwrap() as usize, slot)
+}
+
+/// One that does not lie where the count does.
+async fn elsewhere(node: &Node, raw: &mut Raw) -> (Slot, usize) {
+    let (count, _) = place(raw, &node.redis().calls().names.count).await;
+    loop {
+        let slot = slot();
+        let (at, _) = place(raw, &node.name(&slot)).await;
+        if at != count {
+            return (slot, at);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_are_spread_and_found_where_they_went() {
+    let Some((cluster, config)) = three().await else { return };
+    let (a, b, token) = (Node::new(&config), Node::new(&config), Token::draw());
+    let slots: Vec<_> = (0..60).map(|_| slot()).collect();
+    let found = a.tier.read_or_lease_many(&slots, token, LONG).await.unwrap();
+    assert!(found.iter().all(|found| matches!(found, Found::Leased)));
+    let fills = slots.iter().map(|slot| (slot.clone(), value(&slot.key).1, LONG)).collect();
+    let all = a.tier.fill_many(fills, token).await;
+    assert!(all.len() == 60 && all.iter().all(|filled| *filled == Filled::Stored));
+    let mut raws = raws(&cluster).await;
+    for raw in &mut raws {
+        assert!(raw.say::<u32>("DBSIZE").await > 5, "on each of them");
+    }
+    let found = b.tier.read_or_lease_many(&slots, token, LONG).await.unwrap();
+    assert!(found.iter().all(|found| matches!(found, Found::Slot(_))));
+
+    // One slot moves: first it is between two, then with the other.
+    let moving = a.name(&slots[0]);
+    let (from, number) = place(&mut raws[0], &moving).await;
+    let to = (from + 1) % 3;
+    let [old, new]: [String; 2] = [raws[from].say("CLUSTER MYID").await, raws[to].say("CLUSTER MYID").await];
+    let _: () = raws[to].say(&format!("CLUSTER SETSLOT {number} IMPORTING {old}")).await;
+    let _: () = raws[from].say(&format!("CLUSTER SETSLOT {number} MIGRATING {new}")).await;
+    let port = cluster.nodes()[to].addr().port();
+    let _: () = raws[from].say(&format!("MIGRATE 127.0.0.1 {port} {moving} 0 5000")).await;
+    assert_eq!(payload(&b.tier, &slots[0]).await.as_deref(), Some(&*slots[0].key), "asked for over there");
+    for raw in &mut raws {
+        let _: () = raw.say(&format!("CLUSTER SETSLOT {number} NODE {new}")).await;
+    }
+    assert_eq!(payload(&b.tier, &slots[0]).await.as_deref(), Some(&*slots[0].key), "moved");
+    a.tier.end(&Ending::Key(slots[0].clone())).await;
+    assert!(matches!(b.tier.read(&slots[0]).await, Found::Nothing));
+    assert_eq!((a.errors(), b.errors()), (0, 0));
+}
+
+/// Some of its scripts are known to none, some to one only.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn scripts_are_loaded_by_all() {
+    let Some((cluster, config)) = three().await else { return };
+    let (node, token) = (Node::new(&config), Token::draw());
+    back(&node).await;
+    for raw in &mut raws(&cluster).await {
+        let _: () = raw.say("SCRIPT FLUSH").await;
+    }
+    let slots: Vec<_> = (0..30).map(|_| slot()).collect();
+    node.tier.read_or_lease_many(&slots, token, LONG).await.unwrap();
+    let fills = slots.iter().map(|slot| (slot.clone(), value(&slot.key).1, LONG)).collect();
+    let all = node.tier.fill_many(fills, token).await;
+    assert!(all.iter().all(|filled| *filled == Filled::Stored), "{all:?}");
+    for raw in &mut raws(&cluster).await {
+        let _: () = raw.say("SCRIPT FLUSH").await;
+    }
+    node.tier.end(&Ending::Mark(name("x"))).await;
+    assert_eq!(node.errors(), 0);
+    assert!(node.is_open());
+}
+
+/// A cluster is there when all of it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_lacks_a_part_is_away_and_told_what_it_missed() {
+    let Some((cluster, config)) = three().await else { return };
+    let (a, b) = (Node::new(&config), Node::new(&config));
+    let mut raw = Raw::new(&cluster.urls()[0]).await;
+    let (slot, at) = elsewhere(&a, &mut raw).await;
+    filled(&a.tier, &slot, "old").await;
+    let before = b.tier.marks(&[name("x")], LONG).await.unwrap();
+    let (mut ear, _) = Ear::on(&b.tier).await;
+    cluster.nodes()[at].kill().await;
+    until(async || matches!(a.tier.read(&slot).await, Found::Away)).await;
+    a.tier.end(&Ending::Key(slot.clone())).await;
+    a.tier.end(&Ending::Mark(name("x"))).await;
+    cluster.nodes()[at].restart().await.unwrap();
+    assert!(matches!(first(&a, &slot).await, Found::Nothing));
+    back(&b).await;
+    let after = b.tier.marks(&[name("x")], LONG).await.unwrap();
+    assert_ne!(after.marks[0].mark, before.marks[0].mark);
+    filled(&a.tier, &slot, "new").await;
+    ear.until(|heard| matches!(heard, crate::tier::Heard::Ended(Ending::Key(ended), _) if *ended == slot))
+        .await;
+}
+
+/// The driver connects anew to a part of it and says nothing: what that part may have lost is told again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_part_that_was_lost_for_a_moment_is_noticed() {
+    let Some((cluster, config)) = three().await else { return };
+    let (a, b) = (Node::new(&config), Node::new(&config));
+    let mut raw = Raw::new(&cluster.urls()[0]).await;
+    let (slot, at) = elsewhere(&a, &mut raw).await;
+    let (mut ear, _) = Ear::on(&a.tier).await;
+    filled(&b.tier, &slot, "old").await;
+    let old = bytes(&b.tier, &slot).await.unwrap();
+    a.tier.end(&Ending::Key(slot.clone())).await;
+    // As if it had never been ended.
+    let mut part = Raw::new(&cluster.urls()[at]).await;
+    let mut set = cmd("SET");
+    set.arg(a.name(&slot)).arg(&old[..]).arg("PX").arg(60_000);
+    set.query_async::<()>(&mut part.0).await.unwrap();
+    let _: i64 = part.say("CLIENT KILL TYPE normal SKIPME yes").await;
+    until(async || {
+        payload(&b.tier, &slot).await.is_none() && !matches!(b.tier.read(&slot).await, Found::Away)
+    })
+    .await;
+    // It may be another master by now, with another count.
+    ear.until(|heard| matches!(heard, crate::tier::Heard::Detached)).await;
+    ear.attached().await;
+}
+
+/// Another one of its nodes will do, one of the list is not there at all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_feed_begins_again_elsewhere() {
+    let Some((cluster, config)) = three().await else { return };
+    let urls = cluster.urls().into_iter().chain(["redis://127.0.0.1:1".to_owned()]);
+    let far = RedisConfig { servers: RedisConfig::cluster(urls).servers, ..config.clone() };
+    let (a, b) = (Node::new(&config), Node::new(&far));
+    let (mut ear, begin) = Ear::on(&b.tier).await;
+    for raw in &mut raws(&cluster).await {
+        let _: i64 = raw.say("CLIENT KILL TYPE pubsub").await;
+    }
+    ear.until(|heard| matches!(heard, crate::tier::Heard::Detached)).await;
+    assert!(ear.attached().await.number >= begin.number);
+    a.tier.end(&Ending::Mark(name("x"))).await;
+    assert_eq!(ear.ended().await.0, Ending::Mark(name("x")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_rights_more_are_enough() {
+    let Some((cluster, config)) = three().await else { return };
+    let mut errors = Vec::new();
+    for (user, more) in
+        [("enough", "+cluster|slots +client|id"), ("few", "+cluster|slots"), ("less", "+client|id")]
+    {
+        let rights = documented().join(" ").replace("tramline:cache", &config.prefix);
+        for raw in &mut raws(&cluster).await {
+            let _: () = raw.say(&format!("ACL SETUSER {user} reset on >secret {rights} {more}")).await;
+        }
+        let urls = cluster.urls();
+        let urls = urls.iter().map(|url| url.replace("redis://", &format!("redis://{user}:secret@")));
+        let node = Node::new(&RedisConfig { servers: RedisConfig::cluster(urls).servers, ..config.clone() });
+        everything(&node).await;
+        errors.push(node.errors());
+    }
+    assert!(errors[0] == 0 && errors[1] > 0 && errors[2] > 0, "{errors:?}");
+}

@@ -1,0 +1,121 @@
+//! A master with a replica, watched by three sentinels.
+
+use devkit::RedisSentinels;
+
+use super::rights::{documented, everything};
+use super::*;
+use crate::tier::Heard;
+use crate::tier::suite::{Ear, filled, name, payload};
+
+async fn watched() -> Option<(RedisSentinels, RedisConfig)> {
+    devkit::engines::redis().await?;
+    let watched = RedisSentinels::start().await.unwrap();
+    // One of them does not exist.
+    let urls = std::iter::once("redis://127.0.0.1:1".to_owned()).chain(watched.urls());
+    let config = named(RedisConfig::sentinel(urls, RedisSentinels::MASTER));
+    Some((watched, config))
+}
+
+/// The replica does not hear the last words of its master, which is killed then; the sentinels make it the master.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failover_loses_no_ending_of_ours() {
+    let Some((watched, config)) = watched().await else { return };
+    let (a, b) = (Node::new(&config), Node::new(&config));
+    let (late, away) = (slot(), slot());
+    filled(&a.tier, &late, "old").await;
+    filled(&a.tier, &away, "old").await;
+    let before = b.tier.marks(&[name("x")], crate::tier::suite::LONG).await.unwrap();
+    let (mut ear, _) = Ear::on(&b.tier).await;
+    let [master, replica] = watched.servers();
+    let mut raw = Raw::new(&master.url()).await;
+    assert_eq!(raw.say::<i64>("WAIT 1 10000").await, 1, "it has what is old");
+    let mut raw = Raw::new(&replica.url()).await;
+    let _: () = raw.say("REPLICAOF 127.0.0.1 1").await;
+    a.tier.end(&Ending::Key(late.clone())).await;
+    a.tier.end(&Ending::Mark(name("x"))).await;
+    master.kill().await;
+    a.tier.end(&Ending::Key(away.clone())).await;
+    ear.until(|heard| matches!(heard, Heard::Detached)).await;
+    watched.failed_over().await.unwrap();
+    assert!(matches!(first(&a, &late).await, Found::Nothing), "told again");
+    assert!(matches!(first(&a, &away).await, Found::Nothing), "told at last");
+    back(&b).await;
+    let after = b.tier.marks(&[name("x")], crate::tier::suite::LONG).await.unwrap();
+    assert_ne!(after.marks[0].mark, before.marks[0].mark);
+    ear.attached().await;
+    filled(&a.tier, &late, "new").await;
+    assert_eq!(payload(&b.tier, &late).await.as_deref(), Some("new"));
+    ear.until(|heard| matches!(heard, Heard::Ended(Ending::Key(ended), _) if *ended == late)).await;
+
+    // The old one comes back as what it was, until the sentinels tell it what it is now.
+    master.restart().await.unwrap();
+    watched.follows().await.unwrap();
+    let c = Node::new(&config);
+    assert_eq!(payload(&c.tier, &late).await.as_deref(), Some("new"));
+    assert!(b.is_open());
+}
+
+/// The feed and the commands go to the new master when the old one lives on as its replica.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_master_that_steps_down_is_left() {
+    let Some((watched, config)) = watched().await else { return };
+    let (a, b) = (Node::new(&config), Node::new(&config));
+    let slot = slot();
+    filled(&a.tier, &slot, "old").await;
+    let (mut ear, _) = Ear::on(&b.tier).await;
+    let mut raw = Raw::new(&watched.urls()[0]).await;
+    let _: () = raw.say(&format!("SENTINEL FAILOVER {}", RedisSentinels::MASTER)).await;
+    watched.failed_over().await.unwrap();
+    watched.follows().await.unwrap();
+    until(async || a.tier.put(&slot, crate::tier::suite::value("new").1, crate::tier::suite::LONG).await)
+        .await;
+    until(async || payload(&b.tier, &slot).await.as_deref() == Some("new")).await;
+    let raw = Raw::new(&watched.servers()[1].url()).await;
+    until(async || {
+        let mut raw = Raw(raw.0.clone());
+        let heard: (String, i64) = raw.say(&format!("PUBSUB NUMSUB {}", a.redis().calls().names.feed)).await;
+        heard.1 == 1
+    })
+    .await;
+    // What ends between its subscription and its beginning is not said.
+    let ending = async {
+        loop {
+            a.tier.end(&Ending::Mark(name("x"))).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::select! {
+        () = ending => {}
+        _ = ear.until(|heard| matches!(heard, Heard::Ended(Ending::Mark(_), _))) => {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_master_has_a_user_of_its_own() {
+    let Some((watched, config)) = watched().await else { return };
+    let rights = documented().join(" ").replace("tramline:cache", &config.prefix);
+    let mut raw = Raw::new(&watched.servers()[0].url()).await;
+    let mut errors = Vec::new();
+    for (user, more) in [("enough", "+role"), ("few", "-role")] {
+        let _: () = raw.say(&format!("ACL SETUSER {user} reset on >secret {rights} {more}")).await;
+        let master = format!("redis://{user}:secret@{}", RedisSentinels::MASTER);
+        let servers = RedisConfig::sentinel(watched.urls(), master).servers;
+        let node = Node::new(&RedisConfig { servers, ..config.clone() });
+        everything(&node).await;
+        errors.push(node.errors());
+    }
+    assert!(errors[0] == 0 && errors[1] > 0, "{errors:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_nobody_knows_is_a_redis_that_is_away() {
+    let Some((watched, config)) = watched().await else { return };
+    let servers = RedisConfig::sentinel(watched.urls(), "other").servers;
+    let node = Node::new(&RedisConfig { servers, ..config });
+    assert!(matches!(node.tier.read(&slot()).await, Found::Away));
+    let wrong = [RedisConfig::sentinel(watched.urls(), ""), RedisConfig::sentinel([""; 0], "main")];
+    for config in wrong {
+        let metrics = Arc::new(StoreMetrics::new());
+        assert_eq!(Redis::new(config, metrics).unwrap_err().kind(), crate::error::ErrorKind::Config);
+    }
+}

@@ -1,0 +1,242 @@
+//! Faults under load: no caller hears of them, and nothing that was ended comes back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use devkit::{Fault, Redis, RedisSentinels};
+use tokio::task::JoinSet;
+use tramline_cache::{Cache, CacheConfig, RedisConfig, StoreConfig};
+
+use super::redis::{named, node};
+use super::*;
+
+/// Two nodes under load. Each key has an owner in [`Load::tell`], which raises its version, then invalidates it.
+struct Load {
+    nodes: Vec<(Store, Cache<u64, u64>)>,
+    callers: JoinSet<()>,
+    failed: Arc<AtomicUsize>,
+    asked: Arc<AtomicU64>,
+    _running: Vec<AbortOnDropHandle<()>>,
+}
+
+/// What the database says.
+type Truth = Arc<Vec<AtomicU64>>;
+
+const KEYS: usize = 50;
+
+// === impl Load ===
+
+impl Load {
+    async fn begin(redis: RedisConfig) -> Self {
+        let redis = named(redis);
+        let ((a, run_a), (b, run_b)) = (node(redis.clone()).await, node(redis).await);
+        Self::on([a, b].to_vec(), vec![run_a, run_b])
+    }
+
+    /// The same before there is a Redis.
+    fn without(redis: RedisConfig) -> Self {
+        let redis = named(redis);
+        let store = || Store::redis(redis.clone(), StoreConfig::default()).unwrap();
+        let stores = vec![store(), store()];
+        let running = stores.iter().map(running).collect();
+        Self::on(stores, running)
+    }
+
+    fn on(stores: Vec<Store>, running: Vec<AbortOnDropHandle<()>>) -> Self {
+        let truth: Truth = Arc::new((0..KEYS).map(|_| AtomicU64::new(1)).collect());
+        let (failed, asked) = <(Arc<AtomicUsize>, Arc<AtomicU64>)>::default();
+        let (mut nodes, mut callers) = (Vec::new(), JoinSet::new());
+        for store in stores {
+            let cache: Cache<u64, u64> = store.cache(CacheConfig::new("faults")).unwrap();
+            for _ in 0..4 {
+                callers.spawn(ask(cache.clone(), truth.clone(), failed.clone(), asked.clone()));
+            }
+            nodes.push((store, cache));
+        }
+        // Each node has keys of its own to change.
+        for (n, (_, cache)) in nodes.iter().enumerate() {
+            callers.spawn(change(cache.clone(), truth.clone(), n, failed.clone()));
+        }
+        Self { nodes, callers, failed, asked, _running: running }
+    }
+
+    /// Callers go on whatever happens.
+    async fn goes_on(&self) {
+        let asked = self.asked.load(Ordering::SeqCst);
+        until(|| self.asked.load(Ordering::SeqCst) > asked + 500).await;
+    }
+
+    async fn attached(&self, attached: bool) {
+        until(|| self.nodes.iter().all(|(store, _)| store.stats().attached == attached)).await;
+    }
+
+    /// One node has what the other loaded.
+    async fn is_shared(&self) {
+        let [(_, a), (_, b)] = &self.nodes[..] else { unreachable!() };
+        let sharing = async {
+            for key in 1_000.. {
+                let load = |value: u64| move || async move { Ok::<_, std::fmt::Error>(value) };
+                a.get_or_load(&key, load(1)).await.unwrap();
+                if *b.get_or_load(&key, load(2)).await.unwrap() == 1 {
+                    return;
+                }
+            }
+        };
+        timeout(Duration::from_secs(20), sharing).await.expect("shared again");
+    }
+
+    fn end(self) {
+        drop(self.callers);
+        assert_eq!(self.failed.load(Ordering::SeqCst), 0, "errors, or what was ended");
+    }
+}
+
+/// Asks for all keys in turn; the owner checks what it gets.
+async fn ask(cache: Cache<u64, u64>, truth: Truth, failed: Arc<AtomicUsize>, asked: Arc<AtomicU64>) {
+    for key in (0..KEYS).cycle() {
+        if get(&cache, &truth, key).await.is_none() {
+            failed.fetch_add(1, Ordering::SeqCst);
+        }
+        asked.fetch_add(1, Ordering::SeqCst);
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Changes every second key. Its own node never answers anything older than that.
+async fn change(cache: Cache<u64, u64>, truth: Truth, n: usize, failed: Arc<AtomicUsize>) {
+    for key in (0..KEYS).cycle().filter(|key| key % 2 == n) {
+        let version = truth[key].fetch_add(1, Ordering::SeqCst) + 1;
+        cache.invalidate(&(key as u64)).await;
+        let seen = get(&cache, &truth, key).await;
+        if seen.is_none_or(|seen| seen < version) {
+            failed.fetch_add(1, Ordering::SeqCst);
+        }
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
+async fn get(cache: &Cache<u64, u64>, truth: &Truth, key: usize) -> Option<u64> {
+    let truth = Arc::clone(truth);
+    let load = move || async move { Ok::<_, std::fmt::Error>(truth[key].load(Ordering::SeqCst)) };
+    cache.get_or_load(&(key as u64), load).await.ok().map(|version| *version)
+}
+
+async fn server() -> Option<Redis> {
+    devkit::engines::redis().await?;
+    Some(Redis::start().await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_is_not_there_is_no_error_and_used_when_it_is() {
+    let Some(server) = server().await else { return };
+    server.stop().await;
+    let load = Load::without(RedisConfig::new(server.url()));
+    load.goes_on().await;
+    load.attached(false).await;
+    server.restart().await.unwrap();
+    load.attached(true).await;
+    load.is_shared().await;
+    load.end();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stopped_and_killed_and_back() {
+    let Some(server) = server().await else { return };
+    let load = Load::begin(RedisConfig::new(server.url())).await;
+    load.goes_on().await;
+    server.stop().await;
+    load.attached(false).await;
+    load.goes_on().await;
+    server.restart().await.unwrap();
+    load.attached(true).await;
+    load.goes_on().await;
+    server.kill().await;
+    load.attached(false).await;
+    load.goes_on().await;
+    // It comes back with nothing.
+    std::fs::remove_dir_all(server.folder().join("appendonlydir")).unwrap();
+    server.restart().await.unwrap();
+    load.attached(true).await;
+    load.goes_on().await;
+    load.is_shared().await;
+    load.end();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hanging_and_going_on() {
+    let Some(server) = server().await else { return };
+    let load = Load::begin(RedisConfig::new(server.url())).await;
+    load.goes_on().await;
+    server.pause();
+    load.attached(false).await;
+    load.goes_on().await;
+    server.resume();
+    load.attached(true).await;
+    load.goes_on().await;
+    load.is_shared().await;
+    load.end();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cut_off_and_half_open() {
+    let Some(server) = server().await else { return };
+    let (fault, url) = Fault::in_front_of(&server.url()).await.unwrap();
+    let load = Load::begin(RedisConfig::new(url)).await;
+    for _ in 0..3 {
+        load.goes_on().await;
+        fault.cut_once();
+    }
+    fault.cut();
+    load.attached(false).await;
+    load.goes_on().await;
+    fault.heal();
+    load.attached(true).await;
+    load.goes_on().await;
+    fault.half_open();
+    load.attached(false).await;
+    load.goes_on().await;
+    fault.heal();
+    load.attached(true).await;
+    load.goes_on().await;
+    load.is_shared().await;
+    load.end();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failing_over_and_back() {
+    if devkit::engines::redis().await.is_none() {
+        return;
+    }
+    let watched = RedisSentinels::start().await.unwrap();
+    let load = Load::begin(RedisConfig::sentinel(watched.urls(), RedisSentinels::MASTER)).await;
+    load.goes_on().await;
+    watched.servers()[0].kill().await;
+    load.goes_on().await;
+    watched.failed_over().await.unwrap();
+    load.goes_on().await;
+    load.attached(true).await;
+    load.is_shared().await;
+    watched.servers()[0].restart().await.unwrap();
+    watched.follows().await.unwrap();
+    load.goes_on().await;
+    load.end();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_that_lacks_a_part_for_a_while() {
+    if devkit::engines::redis().await.is_none() {
+        return;
+    }
+    let cluster = devkit::RedisCluster::start(3).await.unwrap();
+    let load = Load::begin(RedisConfig::cluster(cluster.urls())).await;
+    load.goes_on().await;
+    for node in cluster.nodes() {
+        node.kill().await;
+        load.goes_on().await;
+        node.restart().await.unwrap();
+        load.goes_on().await;
+        load.attached(true).await;
+    }
+    load.is_shared().await;
+    load.end();
+}

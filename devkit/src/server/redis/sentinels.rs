@@ -1,0 +1,116 @@
+//! A master, a replica, and those who watch over them.
+
+use anyhow::Context;
+
+use crate::ports::Port;
+use crate::process::Program;
+use crate::program;
+use crate::scratch::Scratch;
+use crate::server::Server;
+use crate::server::redis::{Redis, until};
+use crate::wire;
+
+/// Two Redis, of which the first begins as the master, and three sentinels that make the other one the master when it is
+/// gone for half a second. All end when dropped.
+#[derive(Debug)]
+pub struct RedisSentinels {
+    servers: [Redis; 2],
+    sentinels: Vec<Redis>,
+}
+
+// === impl RedisSentinels ===
+
+impl RedisSentinels {
+    /// What the sentinels call the master.
+    pub const MASTER: &str = "main";
+
+    /// Starts all, and returns when the replica follows and the sentinels know each other and it.
+    ///
+    /// # Errors
+    ///
+    /// If Redis is not installed, or one of them does not come up.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped, all are killed.
+    pub async fn start() -> anyhow::Result<Self> {
+        let master = Redis::start().await?;
+        let of = format!("127.0.0.1 {}", master.addr().port());
+        // One that waits for a while before it sends everything would be of no use to a test.
+        until(&master, "CONFIG SET repl-diskless-sync-delay 0", &["+OK"]).await?;
+        let settings = ["--replicaof", &of, "--repl-diskless-sync-delay", "0"];
+        let replica = Redis::start_with(&settings).await?;
+        until(&replica, "ROLE", &[&role("slave", &master)]).await?;
+        until(&master, "WAIT 1 100", &[":1"]).await?;
+        let mut sentinels = Vec::new();
+        for _ in 0..3 {
+            sentinels.push(sentinel(&of).await?);
+        }
+        for sentinel in &sentinels {
+            let name = Self::MASTER;
+            until(sentinel, &format!("SENTINEL REPLICAS {name}"), &["*1\r\n"]).await?;
+            until(sentinel, &format!("SENTINEL SENTINELS {name}"), &["*2\r\n"]).await?;
+            until(sentinel, &format!("SENTINEL CKQUORUM {name}"), &["+OK 3"]).await?;
+        }
+        Ok(Self { servers: [master, replica], sentinels })
+    }
+
+    /// The first master, and the other one.
+    #[must_use]
+    pub fn servers(&self) -> &[Redis; 2] {
+        &self.servers
+    }
+
+    /// The URLs of the sentinels.
+    #[must_use]
+    pub fn urls(&self) -> Vec<String> {
+        self.sentinels.iter().map(Redis::url).collect()
+    }
+
+    /// Returns when the other one is the master.
+    ///
+    /// # Errors
+    ///
+    /// If that takes a minute.
+    pub async fn failed_over(&self) -> anyhow::Result<()> {
+        until(&self.servers[1], "ROLE", &["*3\r\n$6\r\nmaster\r\n"]).await
+    }
+
+    /// Returns when the first one, back again, follows the other.
+    ///
+    /// # Errors
+    ///
+    /// If that takes a minute.
+    pub async fn follows(&self) -> anyhow::Result<()> {
+        until(&self.servers[0], "ROLE", &[&role("slave", &self.servers[1])]).await
+    }
+}
+
+/// How the answer to `ROLE` begins.
+fn role(role: &str, master: &Redis) -> String {
+    let port = master.addr().port();
+    format!("*5\r\n${}\r\n{role}\r\n$9\r\n127.0.0.1\r\n:{port}\r\n$9\r\nconnected\r\n", role.len())
+}
+
+async fn sentinel(master: &str) -> anyhow::Result<Redis> {
+    let path = program::find("redis-server").context("redis-server is not installed")?;
+    let port = Port::reserve()?;
+    let scratch = Scratch::new("sentinel", None)?;
+    let (number, folder, name) = (port.number(), scratch.path().display(), RedisSentinels::MASTER);
+    let settings = format!(
+        "port {number}\nbind 127.0.0.1\ndir {folder}\n\
+         sentinel monitor {name} {master} 2\n\
+         sentinel down-after-milliseconds {name} 500\n\
+         sentinel failover-timeout {name} 5000\n"
+    );
+    // It writes there what it learns.
+    let file = scratch.path().join("sentinel.conf");
+    std::fs::write(&file, settings)?;
+    let program =
+        Program::new(path, scratch.path().to_owned()).args([&*file.to_string_lossy(), "--sentinel"]);
+    let server = Server::start("a sentinel", vec![program], vec![port], scratch, |addr| {
+        wire::answers(addr, b"PING\r\n", b"+PONG")
+    })
+    .await?;
+    Ok(Redis { server, files: None })
+}
