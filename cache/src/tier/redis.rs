@@ -197,14 +197,15 @@ impl Redis {
         let ending = Ending::Key(slot.clone());
         // A put that did not happen, or whose caller went away in between, leaves nothing old behind.
         let remembering = Remembering::new(&self.link, ending.clone());
-        let calls = self.calls().put(slot, &value, span(life));
+        let Some(until) = self.link.patience().await else { return false };
+        let calls = self.calls().put(slot, &value, span(life), until);
         match self.link.run_all(&calls).await {
-            Ok(answers) if answers.iter().all(Result::is_ok) => {
+            Ok(answers) if matches!(answers[..], [Ok(Value::Int(1)), Ok(_)]) => {
                 remembering.told();
                 true
             }
             Ok(_) => {
-                // It is full, perhaps, and can still forget.
+                // It is full, perhaps, or it came too late; it can still forget.
                 self.tell(&ending, remembering).await;
                 false
             }

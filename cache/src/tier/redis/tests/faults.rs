@@ -215,6 +215,31 @@ async fn a_dropped_ending_is_told_all_the_same() {
     assert!(matches!(near.tier.read(&put).await, Found::Nothing));
 }
 
+/// What was sent over a connection that was given up may arrive after what came later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_put_that_arrives_too_late_is_none() {
+    let Some((server, config)) = server().await else { return };
+    let (fault, url) = Fault::in_front_of(&server.url()).await.unwrap();
+    let near = Node::new(&config);
+    let far = Node::new(&RedisConfig { url, response_timeout: Duration::from_millis(500), ..config });
+    let slot = slot();
+    filled(&near.tier, &slot, "old").await;
+    back(&far).await;
+    let mut raw = Raw::new(&server.url()).await;
+    let seen = format!("HGET {} n", near.redis().calls().names.count);
+    fault.half_open();
+    assert!(!far.tier.put(&slot, value("late").1, LONG).await);
+    assert!(near.tier.put(&slot, value("newer").1, LONG).await);
+    let before: u64 = raw.say(&seen).await;
+    let given_up = near.tier.now();
+    until(async || near.tier.now() > given_up + 100).await;
+    fault.heal();
+    // What is told with it arrives.
+    until(async || Raw(raw.0.clone()).say::<u64>(&seen).await > before).await;
+    assert_eq!(payload(&near.tier, &slot).await.as_deref(), Some("newer"));
+    assert!(matches!(first(&far, &slot).await, Found::Nothing), "it is remembered all the same");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn too_much_to_tell_is_everything() {
     let Some((server, mut config)) = server().await else { return };
