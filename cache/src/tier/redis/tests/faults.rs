@@ -240,6 +240,32 @@ async fn a_put_that_arrives_too_late_is_none() {
     assert!(matches!(first(&far, &slot).await, Found::Nothing), "it is remembered all the same");
 }
 
+/// The time of one answer is for one piece.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn much_at_once_over_a_slow_line_is_no_failure() {
+    let Some((server, config)) = server().await else { return };
+    let (fault, url) = Fault::in_front_of(&server.url()).await.unwrap();
+    let near = Node::new(&config);
+    let far = Node::new(&RedisConfig { url, response_timeout: Duration::from_secs(2), ..config });
+    back(&far).await;
+    let slots: Vec<_> = (0..12_000).map(|_| slot()).collect();
+    let token = Token::draw();
+    near.tier.read_or_lease_many(&slots, token, LONG).await.unwrap();
+    let (_, bytes) = value(&"x".repeat(500));
+    let fills = slots.iter().map(|slot| (slot.clone(), bytes.clone(), LONG)).collect();
+    near.tier.fill_many(fills, token).await;
+    let large: Vec<_> = (0..16).map(|_| slot()).collect();
+    far.tier.read_or_lease_many(&large, token, LONG).await.unwrap();
+    // Three seconds for each of them as a whole.
+    fault.throttle(2_000_000);
+    let found = far.tier.read_or_lease_many(&slots, token, LONG).await.unwrap();
+    assert!(found.len() == slots.len() && found.iter().all(|found| matches!(found, Found::Slot(_))));
+    let (_, bytes) = value(&"x".repeat(400_000));
+    let fills = large.iter().map(|slot| (slot.clone(), bytes.clone(), LONG)).collect();
+    assert_eq!(far.tier.fill_many(fills, token).await, [Filled::Stored; 16]);
+    assert!(far.is_open());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn too_much_to_tell_is_everything() {
     let Some((server, mut config)) = server().await else { return };
