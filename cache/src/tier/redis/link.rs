@@ -261,7 +261,7 @@ impl Link {
             load.cmd("SCRIPT").arg("LOAD").arg(script.code);
         }
         timeout(limit, load.query_async::<()>(&mut connection.wire)).await.map_err(|_| silent())??;
-        self.time.forget();
+        self.time.doubt();
         for _ in 0..SAMPLES {
             timeout(limit, self.time_of(&mut connection)).await.map_err(|_| silent())??;
         }
