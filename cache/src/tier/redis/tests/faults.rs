@@ -240,6 +240,23 @@ async fn a_put_that_arrives_too_late_is_none() {
     assert!(matches!(first(&far, &slot).await, Found::Nothing), "it is remembered all the same");
 }
 
+/// Nobody knows when the other end has seen the last of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_connection_waits_until_no_put_of_the_last_one_can_happen() {
+    let Some((server, mut config)) = server().await else { return };
+    config.response_timeout = Duration::from_secs(2);
+    let node = Node::new(&config);
+    let slot = slot();
+    back(&node).await;
+    let sent = node.tier.now();
+    filled(&node.tier, &slot, "x").await;
+    let mut raw = Raw::new(&server.url()).await;
+    let _: i64 = raw.say("CLIENT KILL TYPE normal SKIPME yes").await;
+    until(async || matches!(node.tier.read(&slot).await, Found::Away)).await;
+    back(&node).await;
+    assert!(node.tier.now() >= sent + 2_000);
+}
+
 /// The time of one answer is for one piece.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn much_at_once_over_a_slow_line_is_no_failure() {
