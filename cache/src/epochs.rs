@@ -135,6 +135,11 @@ impl Cell {
         (at == attachment && since.elapsed() < life).then_some(mark)
     }
 
+    /// Not this mark: the tier may have another one without a word, one that it made when it had lost this one.
+    pub(crate) fn doubt(&self, mark: Mark) {
+        self.lock().take_if(|(known, ..)| *known == mark);
+    }
+
     /// Remembers a mark that was read, unless something ended since its epoch was `epoch`.
     pub(crate) fn learn(&self, mark: Mark, attachment: u64, epoch: u64) {
         let mut known = self.lock();

@@ -25,7 +25,8 @@ impl<K: CacheKey, V: Send + Sync + 'static> Inner<K, V> {
 
     /// Whether nothing ended what was asked for then, as far as can be known.
     pub(super) fn is_trusted(&self, stamp: &Stamp) -> bool {
-        self.epochs.is_current(stamp) && self.store.is_heard_or_young(stamp.at, self.store.now())
+        // ORDER: what was missed while nothing was heard is ended before the others are heard again.
+        self.store.is_heard_or_young(stamp.at, self.store.now()) && self.epochs.is_current(stamp)
     }
 
     /// Into memory with it; false when it was ended meanwhile. What is dead on arrival need not arrive, least of all

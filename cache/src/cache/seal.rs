@@ -118,12 +118,34 @@ where
     pub(super) async fn verify(&self, envelope: &Envelope) -> Verdict {
         let tags = envelope.marks.iter().map(|(name, _)| name).filter(|name| **name != self.mark);
         let tags = self.tags().stamps(tags.cloned());
-        match self.marks(tags.as_ref()).await {
-            None => Verdict::Unknown,
-            // In the order of the names: the cache's own first.
-            Some(marks) if marks == envelope.marks => Verdict::Alive(tags),
-            Some(_) => Verdict::Dead,
+        let Some(mut marks) = self.marks(tags.as_ref()).await else { return Verdict::Unknown };
+        if self.doubt(&marks, envelope, tags.as_deref()) {
+            let Some(again) = self.marks(tags.as_ref()).await else { return Verdict::Unknown };
+            marks = again;
         }
+        // In the order of the names: the cache's own first.
+        if marks == envelope.marks { Verdict::Alive(tags) } else { Verdict::Dead }
+    }
+
+    /// Whether whoever wrote it knew a newer mark than we do; those of ours are to be asked for again. The tier had lost
+    /// one and made it anew, which nobody says, or the word of what was ended is still on its way. Else two processes
+    /// would take each other's values for dead for as long as they know what they know.
+    fn doubt(&self, marks: &Marks, envelope: &Envelope, tags: Option<&TagStamps>) -> bool {
+        let mut older = false;
+        for (name, mark) in marks {
+            let theirs = envelope.marks.iter().find(|(other, _)| other == name);
+            if theirs.is_none_or(|(_, theirs)| theirs == mark || !mark.is_within(*theirs)) {
+                continue;
+            }
+            older = true;
+            if *name == self.mark {
+                self.epochs.cell.doubt(*mark);
+            }
+            for tag in tags.into_iter().flat_map(TagStamps::iter).filter(|tag| tag.name == *name) {
+                tag.cell.doubt(*mark);
+            }
+        }
+        older
     }
 
     /// What the cache and these tags stand at in the tier: as it was heard, else as it says now.

@@ -41,6 +41,9 @@ pub(crate) struct Redis {
 /// How many keys one call may touch: a script that takes longer than a millisecond holds up everybody.
 const BATCH: usize = 500;
 
+/// So much is written in one trip, beside one value: each trip has the time of one answer.
+const BATCH_BYTES: usize = 1024 * 1024;
+
 // === impl Redis ===
 
 impl Redis {
@@ -90,15 +93,19 @@ impl Redis {
             return self.read_or_lease_each(slots, token, life).await;
         }
         let lease = lease(token);
-        let batches = slots.chunks(BATCH);
-        let calls: Vec<_> = batches
-            .clone()
-            .flat_map(|slots| self.calls().read_or_lease_many(slots, &lease, span(life)))
-            .collect();
-        let mut answers = self.link.run_all(&calls).await.ok()?.into_iter();
         let mut all = Vec::with_capacity(slots.len());
         let mut late = Vec::new();
-        for batch in batches {
+        for batch in slots.chunks(BATCH) {
+            let calls = self.calls().read_or_lease_many(batch, &lease, span(life));
+            let Ok(answers) = self.link.run_all(&calls).await else {
+                if all.is_empty() {
+                    return None;
+                }
+                // What was leased is ours all the same.
+                all.resize_with(slots.len(), || Found::Away);
+                break;
+            };
+            let mut answers = answers.into_iter();
             let (values, leased) = (answers.next(), answers.next());
             let Some(Ok(Value::Array(values))) = values else {
                 all.extend(batch.iter().map(|_| Found::Nothing));
@@ -186,7 +193,7 @@ impl Redis {
     ) -> Vec<Filled> {
         let mut all = Vec::with_capacity(values.len());
         let mut unwritten = Vec::new();
-        for batch in values.chunks(BATCH) {
+        for batch in batches(&values) {
             let calls: Vec<_> = batch
                 .iter()
                 .map(|(slot, value, life)| self.calls().fill(slot, token, value, span(*life)))
@@ -212,14 +219,15 @@ impl Redis {
         let ending = Ending::Key(slot.clone());
         // A put that did not happen, or whose caller went away in between, leaves nothing old behind.
         let remembering = Remembering::new(&self.link, ending.clone());
-        let calls = self.calls().put(slot, &value, span(life));
+        let Some(until) = self.link.patience().await else { return false };
+        let calls = self.calls().put(slot, &value, span(life), until);
         match self.link.run_all(&calls).await {
-            Ok(answers) if answers.iter().all(Result::is_ok) => {
+            Ok(answers) if matches!(answers[..], [Ok(Value::Int(1)), Ok(_)]) => {
                 remembering.told();
                 true
             }
             Ok(_) => {
-                // It is full, perhaps, and can still forget.
+                // It is full, perhaps, or it came too late; it can still forget.
                 self.tell(&ending, remembering).await;
                 false
             }
@@ -260,6 +268,19 @@ impl fmt::Debug for Redis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Redis").field("link", &self.link).finish()
     }
+}
+
+/// In pieces for one trip each.
+fn batches<T>(values: &[(Slot, Vec<u8>, T)]) -> impl Iterator<Item = &[(Slot, Vec<u8>, T)]> {
+    let (mut many, mut bytes) = (0, 0);
+    values.chunk_by(move |(_, value, _), (_, next, _)| {
+        (many, bytes) = (many + 1, bytes + value.len());
+        let fits = many < BATCH && bytes + next.len() <= BATCH_BYTES;
+        if !fits {
+            (many, bytes) = (0, 0);
+        }
+        fits
+    })
 }
 
 fn found(value: Value, lease: Option<&[u8; 17]>) -> Found {

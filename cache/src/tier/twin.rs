@@ -96,6 +96,11 @@ impl Twin {
         self.lock().forget();
     }
 
+    /// Loses the marks alone, as a full Redis that removes what was not asked for lately; nobody is told.
+    pub fn evict_marks(&self) {
+        self.lock().evict_marks();
+    }
+
     /// How long each value or lease has to live, and each mark, in ms.
     #[cfg(test)]
     pub(crate) fn lives(&self) -> [Vec<u64>; 2] {

@@ -97,10 +97,9 @@ impl Calls {
     }
 
     // ORDER: written first, then told: who hears of it finds it so.
-    pub(super) fn put(&self, slot: &Slot, value: &[u8], life: u64) -> [Call<'_>; 2] {
-        let mut set = cmd("SET");
-        set.arg(self.names.value(slot)).arg(value).arg("PX").arg(life);
-        [Call::plain(set), self.tell(&Ending::Key(slot.clone()))]
+    pub(super) fn put(&self, slot: &Slot, value: &[u8], life: u64, until: u64) -> [Call<'_>; 2] {
+        let put = self.on(&self.scripts.put, slot).arg(value).arg(life).arg(until);
+        [put, self.tell(&Ending::Key(slot.clone()))]
     }
 
     pub(super) fn end(&self, ending: &Ending) -> Vec<Call<'_>> {

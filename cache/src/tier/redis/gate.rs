@@ -33,6 +33,9 @@ struct State {
     pending: HashSet<Ending>,
     /// The same; they were told already, then, to one that may have forgotten.
     again: HashMap<Ending, Instant>,
+    /// On their way: what is pending beside them came later, and is told after them, whether or not it is the same. When
+    /// they were told before, if they were.
+    telling: HashMap<Ending, Option<Instant>>,
     /// What was told of late.
     recent: VecDeque<(Instant, Ending)>,
 }
@@ -85,13 +88,7 @@ impl Gate {
     /// Remembers what Redis has to be told, and keeps it shut until then.
     pub(super) fn remember(&self, ending: Ending) {
         let mut state = self.lock();
-        if !state.pending.contains(&Ending::All) {
-            state.pending.insert(ending);
-            if state.pending.len() > self.max_pending {
-                // Too many to remember: everything goes, which is more than asked and never less.
-                state.pending = HashSet::from([Ending::All]);
-            }
-        }
+        state.want(ending, self.max_pending);
         if state.shut.is_none() {
             state.shut = Some(Shut { failures: 0, until: Instant::now(), probing: false });
         }
@@ -100,7 +97,7 @@ impl Gate {
     /// How much it waits for to be told.
     pub(super) fn waiting(&self) -> usize {
         let state = self.lock();
-        state.pending.len() + state.again.len()
+        state.pending.len() + state.again.len() + state.telling.len()
     }
 
     /// Redis has been told.
@@ -123,6 +120,12 @@ impl Gate {
         let mut state = self.lock();
         let now = Instant::now();
         state.distrust(now);
+        for (ending, before) in std::mem::take(&mut state.telling) {
+            match before {
+                Some(before) => drop(state.again.insert(ending, before)),
+                None => state.want(ending, self.max_pending),
+            }
+        }
         if let Some(shut) = &mut state.shut {
             shut.failures = shut.failures.saturating_add(1);
             shut.probing = false;
@@ -130,36 +133,34 @@ impl Gate {
         }
     }
 
+    /// What is to be told now. Whatever comes from here on is pending anew, the same things too: who reads in between may
+    /// have filled what was just ended.
     pub(super) fn pending(&self) -> Vec<Ending> {
-        let state = self.lock();
-        let all = state.pending.contains(&Ending::All) || state.again.contains_key(&Ending::All);
-        if all {
-            return vec![Ending::All];
+        let mut state = self.lock();
+        let State { pending, again, telling, .. } = &mut *state;
+        telling.extend(again.drain().map(|(ending, before)| (ending, Some(before))));
+        telling.extend(pending.drain().map(|ending| (ending, None)));
+        if telling.contains_key(&Ending::All) {
+            // It is as new as the newest of those whose place it takes.
+            let new = telling.values().any(Option::is_none);
+            let before = telling.values().copied().max().flatten().filter(|_| !new);
+            *telling = HashMap::from([(Ending::All, before)]);
         }
-        let again = state.again.keys().filter(|ending| !state.pending.contains(*ending));
-        state.pending.iter().chain(again).cloned().collect()
+        telling.keys().cloned().collect()
     }
 
     /// Opens it when nothing is pending beside what was `told`.
     pub(super) fn open(&self, told: &[Ending]) -> bool {
         let mut state = self.lock();
         let now = Instant::now();
-        if told.contains(&Ending::All) {
-            state.pending.clear();
-            state.again.clear();
-            state.keep(now, Ending::All);
-        }
         for ending in told {
-            let new = state.pending.remove(ending);
-            let before = state.again.remove(ending);
-            match before {
-                // Its time does not begin anew, or a connection that comes and goes would never forget.
-                Some(before) if !new => state.keep(before, ending.clone()),
-                None if !new => {}
-                _ => state.keep(now, ending.clone()),
+            if let Some(before) = state.telling.remove(ending) {
+                // The time of one that was told before does not begin anew, or a connection that comes and goes would
+                // never forget.
+                state.keep(before.unwrap_or(now), ending.clone());
             }
         }
-        let done = state.pending.is_empty() && state.again.is_empty();
+        let done = state.pending.is_empty() && state.again.is_empty() && state.telling.is_empty();
         if done {
             let failures = state.shut.take().map_or(0, |shut| shut.failures);
             state.opened = Some((now, failures));
@@ -180,6 +181,17 @@ impl Gate {
 // === impl State ===
 
 impl State {
+    fn want(&mut self, ending: Ending, max_pending: usize) {
+        if self.pending.contains(&Ending::All) {
+            return;
+        }
+        self.pending.insert(ending);
+        if self.pending.len() > max_pending {
+            // Too many to remember: everything goes, which is more than asked and never less.
+            self.pending = HashSet::from([Ending::All]);
+        }
+    }
+
     /// The connection is lost, and with it perhaps what was told of late.
     fn distrust(&mut self, now: Instant) {
         for (told, ending) in std::mem::take(&mut self.recent) {

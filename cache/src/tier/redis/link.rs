@@ -2,13 +2,15 @@
 
 use std::fmt;
 use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ::redis::{Cmd, RedisError, RedisResult, Value, from_redis_value};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
+use crate::clock::millis;
 use crate::config::RedisConfig;
 use crate::error::Error;
 use crate::mark::Mark;
@@ -30,6 +32,8 @@ pub(super) struct Link {
     tried: watch::Sender<bool>,
     pub(super) gate: Gate,
     time: Time,
+    /// The last [moment](Self::patience) until which something may still be written, by Redis's time in ms.
+    written_until: AtomicU64,
     metrics: Arc<StoreMetrics>,
 }
 
@@ -73,6 +77,7 @@ impl Link {
             tried: watch::Sender::new(false),
             gate: Gate::new(config.max_pause, config.max_pending),
             time: Time::new(),
+            written_until: AtomicU64::new(0),
             config,
             metrics,
         })
@@ -122,6 +127,26 @@ impl Link {
             self.refused(error);
         }
         Ok(answers)
+    }
+
+    /// Until when, by Redis's time in ms, something may be written that is sent now: longer than anyone waits for it.
+    /// None while Redis is away.
+    pub(super) async fn patience(self: &Arc<Self>) -> Option<u64> {
+        self.connected().await?;
+        let until = self.time.now().saturating_add(millis(self.config.response_timeout)).saturating_add(1);
+        self.written_until.fetch_max(until, Ordering::AcqRel);
+        Some(until)
+    }
+
+    /// Waits until nothing that was sent over an earlier connection is written any more. That may take longer than its
+    /// end: what was sent before is on its way.
+    async fn outwait(&self) {
+        let limit = millis(self.config.response_timeout).saturating_add(1);
+        let left = self.written_until.load(Ordering::Acquire).saturating_sub(self.time.now());
+        if left > 0 {
+            // By the time of another Redis it may be any, and nothing is on its way to that one.
+            sleep(Duration::from_millis(left.min(limit) + 1)).await;
+        }
     }
 
     /// What the count is at; and in passing, what time it is there.
@@ -228,7 +253,11 @@ impl Link {
         let held = self.lock().clone();
         let mut connection = match held {
             Some(connection) => connection,
-            None => self.fresh().await?,
+            None => {
+                let fresh = self.fresh().await?;
+                self.outwait().await;
+                fresh
+            }
         };
         loop {
             let pending = self.gate.pending();
@@ -248,7 +277,7 @@ impl Link {
         let limit = self.config.response_timeout;
         let codes = self.calls.scripts.all().map(|script| script.code);
         timeout(limit, connection.send(&codes, &[])).await.map_err(|_| silent())??;
-        self.time.forget();
+        self.time.doubt();
         for _ in 0..SAMPLES {
             timeout(limit, self.time_of(&mut connection)).await.map_err(|_| silent())??;
         }

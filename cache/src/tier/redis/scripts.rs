@@ -18,6 +18,7 @@ pub(super) struct Scripts {
     pub(super) renew: Script,
     pub(super) release: Script,
     pub(super) fill: Script,
+    pub(super) put: Script,
     pub(super) wait: Script,
     pub(super) drop_bad: Script,
     pub(super) marks: Script,
@@ -145,6 +146,16 @@ return 1
 "
 );
 
+/// ARGV: value, life, until when it may be written. Answers 0 when that is over.
+///
+/// What was written to a connection that was given up arrives when the network likes: no sooner than what came after it.
+const PUT: &str = r"
+local time = redis.call('TIME')
+if time[1] * 1000 + math.floor(time[2] / 1000) > tonumber(ARGV[3]) then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+";
+
 /// Someone waits for whoever has the lease.
 const WAIT: &str = concat!(
     "#!lua flags=allow-oom",
@@ -237,6 +248,7 @@ impl Scripts {
             renew: Script::new(RENEW),
             release: Script::new(RELEASE),
             fill: Script::new(FILL),
+            put: Script::new(PUT),
             wait: Script::new(WAIT),
             drop_bad: Script::new(DROP_BAD),
             marks: Script::new(MARKS),
@@ -246,13 +258,14 @@ impl Scripts {
         }
     }
 
-    pub(super) fn all(&self) -> [&Script; 11] {
+    pub(super) fn all(&self) -> [&Script; 12] {
         [
             &self.lease_many,
             &self.take,
             &self.renew,
             &self.release,
             &self.fill,
+            &self.put,
             &self.wait,
             &self.drop_bad,
             &self.marks,

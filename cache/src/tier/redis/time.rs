@@ -20,6 +20,8 @@ struct Bounds {
     low: i64,
     high: i64,
     at: i64,
+    /// It may be another clock by now. Until it has said what time it is, this is the best guess.
+    doubtful: bool,
 }
 
 /// A clock that is set right is slewed by no more than 500 µs a second.
@@ -44,17 +46,19 @@ impl Time {
     pub(super) fn learn(&self, asked: Instant, answered: Instant, time: u64) {
         let time = i64::try_from(time).unwrap_or(i64::MAX / 2);
         let at = self.micros(answered);
-        let new = Bounds { low: time - at, high: time - self.micros(asked), at };
+        let new = Bounds { low: time - at, high: time - self.micros(asked), at, doubtful: false };
         let mut known = self.lock();
         *known = Some(match *known {
-            Some(old) => old.grown(at).narrowed(new),
-            None => new,
+            Some(old) if !old.doubtful => old.grown(at).narrowed(new),
+            _ => new,
         });
     }
 
     /// It may be another Redis, with another clock.
-    pub(super) fn forget(&self) {
-        *self.lock() = None;
+    pub(super) fn doubt(&self) {
+        if let Some(known) = &mut *self.lock() {
+            known.doubtful = true;
+        }
     }
 
     fn micros(&self, instant: Instant) -> i64 {
@@ -71,11 +75,11 @@ impl Time {
 impl Bounds {
     fn grown(self, at: i64) -> Self {
         let by = (at - self.at).max(0) / DRIFT;
-        Self { low: self.low - by, high: self.high + by, at }
+        Self { low: self.low - by, high: self.high + by, at, ..self }
     }
 
     fn narrowed(self, new: Self) -> Self {
-        let both = Self { low: self.low.max(new.low), high: self.high.min(new.high), at: new.at };
+        let both = Self { low: self.low.max(new.low), high: self.high.min(new.high), ..new };
         // Its clock was set: what we knew is worth nothing.
         if both.low > both.high { new } else { both }
     }
@@ -137,8 +141,20 @@ mod tests {
         asking.begin -= Duration::from_secs(30);
         asking.ask(100, 100).await;
         assert!(asking.error().abs() <= 1);
-        asking.begin += Duration::from_secs(300);
-        asking.time.forget();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_doubtful_clock_is_believed_until_there_is_another() {
+        let mut asking = Asking::new();
+        asking.time.doubt();
         assert_eq!(asking.time.now(), 0);
+        asking.ask(100, 100).await;
+        asking.time.doubt();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(asking.error().abs() <= 1, "what lies there would have no age else");
+        // What was known would fit this answer, and is not what counts.
+        asking.begin += Duration::from_millis(200);
+        asking.ask(1_000_000, 0).await;
+        assert!((499..=501).contains(&asking.error()), "{}", asking.error());
     }
 }

@@ -154,6 +154,10 @@ impl State {
         self.tell(&Told::Filled(slot.clone()));
     }
 
+    pub(super) fn evict_marks(&mut self) {
+        self.marks = Mortal::new();
+    }
+
     pub(super) fn marks(&mut self, names: &[MarkName], life: u64, now: u64) -> Marks {
         let newest = self.newest;
         let marks = names.iter().map(|name| {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
+use tramline_cache::Tag;
 
 use crate::support::{Count, Held, Nodes, Texts, key, load, policy};
 
@@ -109,4 +110,26 @@ async fn a_question_that_does_not_load_neither_waits_nor_takes_a_lease() {
     assert!(begun.elapsed() < Duration::from_millis(10), "{:?}", begun.elapsed());
     assert_eq!(held.end(Ok("a")).await.unwrap(), "a");
     assert_eq!(b.get(&key("one")).await.unwrap().as_str(), "a");
+}
+
+/// A mark that a full tier removed is made anew without a word. Whoever knows the old one asks again as soon as it meets a
+/// value of the new one: else each would take what the other wrote for dead, and write over it.
+#[tokio::test(start_paused = true)]
+async fn a_mark_that_was_evicted_does_not_part_the_nodes() {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let mut tagged = policy(Duration::from_secs(60));
+    tagged.tags = vec![Tag::of("some")];
+    for (n, policy) in [policy(Duration::from_secs(60)), tagged].into_iter().enumerate() {
+        let [a, b] = &nodes.texts(&policy)[..] else { unreachable!() };
+        assert_eq!(load(a, "known", "a").await, "a");
+        nodes.twin.evict_marks();
+        // Something else ends, so that the next mark is another.
+        nodes.stores[0].invalidate_tag(&Tag::of(&format!("other {n}"))).await;
+        assert_eq!(load(b, "one", "b").await, "b");
+        assert_eq!(load(a, "one", "over b's").await, "b");
+        assert_eq!(load(a, "two", "a").await, "a");
+        assert_eq!(load(b, "two", "over a's").await, "a");
+        assert_eq!(load(b, "known", "b").await, "b", "nobody knows what was ended meanwhile");
+        a.invalidate_all().await;
+    }
 }

@@ -66,6 +66,54 @@ async fn it_opens_when_everything_was_told() {
     assert!(gate.open(&[Ending::All]));
 }
 
+/// Who reads after the first one was carried out has filled again what the second one is about.
+#[tokio::test(start_paused = true)]
+async fn what_ends_again_while_it_is_told_is_told_again() {
+    let gate = open();
+    gate.remember(key(1));
+    let told = gate.pending();
+    gate.remember(key(1));
+    assert!(!gate.open(&told));
+    assert_eq!(gate.pending(), [key(1)]);
+    assert!(gate.open(&[key(1)]));
+
+    // The same with everything, for everything and for one.
+    for second in [Ending::All, key(1)] {
+        gate.remember(Ending::All);
+        let told = gate.pending();
+        gate.remember(second.clone());
+        assert!(!gate.open(&told), "{second:?}");
+        assert_eq!(gate.pending(), std::slice::from_ref(&second));
+        assert!(gate.open(&[second]));
+    }
+
+    // With what is told again, too.
+    gate.told(Ending::All);
+    gate.shut();
+    let told = gate.pending();
+    gate.remember(key(2));
+    assert!(!gate.open(&told));
+    assert!(gate.open(&gate.pending()));
+}
+
+/// What is on its way is neither lost nor doubled when it does not arrive.
+#[tokio::test(start_paused = true)]
+async fn what_was_not_told_is_pending_again() {
+    let gate = open();
+    gate.told(key(1));
+    gate.shut();
+    gate.remember(key(2));
+    assert_eq!(gate.pending().len(), 2);
+    gate.remember(key(2));
+    gate.remember(key(3));
+    gate.probe_failed();
+    assert_eq!(gate.waiting(), 3);
+    let pending: HashSet<_> = gate.pending().into_iter().collect();
+    assert_eq!(pending, [key(1), key(2), key(3)].into());
+    assert!(!gate.open(&[key(2), key(3)]));
+    assert!(gate.open(&[key(1)]));
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_was_told_of_late_is_told_again() {
     let gate = open();

@@ -200,6 +200,74 @@ async fn a_dropped_ending_is_told_all_the_same() {
     assert!(matches!(near.tier.read(&put).await, Found::Nothing));
 }
 
+/// What was sent over a connection that was given up may arrive after what came later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_put_that_arrives_too_late_is_none() {
+    let Some((server, config)) = server().await else { return };
+    let (fault, url) = Fault::in_front_of(&server.url()).await.unwrap();
+    let near = Node::new(&config);
+    let far = Node::new(&RedisConfig { response_timeout: Duration::from_millis(500), ..at(&url, config) });
+    let slot = slot();
+    filled(&near.tier, &slot, "old").await;
+    back(&far).await;
+    let mut raw = Raw::new(&server.url()).await;
+    let seen = format!("HGET {} n", near.redis().calls().names.count);
+    fault.half_open();
+    assert!(!far.tier.put(&slot, value("late").1, LONG).await);
+    assert!(near.tier.put(&slot, value("newer").1, LONG).await);
+    let before: u64 = raw.say(&seen).await;
+    let given_up = near.tier.now();
+    until(async || near.tier.now() > given_up + 100).await;
+    fault.heal();
+    // What is told with it arrives.
+    until(async || Raw(raw.0.clone()).say::<u64>(&seen).await > before).await;
+    assert_eq!(payload(&near.tier, &slot).await.as_deref(), Some("newer"));
+    assert!(matches!(first(&far, &slot).await, Found::Nothing), "it is remembered all the same");
+}
+
+/// Nobody knows when the other end has seen the last of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_connection_waits_until_no_put_of_the_last_one_can_happen() {
+    let Some((server, mut config)) = server().await else { return };
+    config.response_timeout = Duration::from_secs(2);
+    let node = Node::new(&config);
+    let slot = slot();
+    back(&node).await;
+    let sent = node.tier.now();
+    filled(&node.tier, &slot, "x").await;
+    let mut raw = Raw::new(&server.url()).await;
+    let _: i64 = raw.say("CLIENT KILL TYPE normal SKIPME yes").await;
+    until(async || matches!(node.tier.read(&slot).await, Found::Away)).await;
+    back(&node).await;
+    assert!(node.tier.now() >= sent + 2_000);
+}
+
+/// The time of one answer is for one piece.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn much_at_once_over_a_slow_line_is_no_failure() {
+    let Some((server, config)) = server().await else { return };
+    let (fault, url) = Fault::in_front_of(&server.url()).await.unwrap();
+    let near = Node::new(&config);
+    let far = Node::new(&RedisConfig { response_timeout: Duration::from_secs(2), ..at(&url, config) });
+    back(&far).await;
+    let slots: Vec<_> = (0..12_000).map(|_| slot()).collect();
+    let token = Token::draw();
+    near.tier.read_or_lease_many(&slots, token, LONG).await.unwrap();
+    let (_, bytes) = value(&"x".repeat(500));
+    let fills = slots.iter().map(|slot| (slot.clone(), bytes.clone(), LONG)).collect();
+    near.tier.fill_many(fills, token).await;
+    let large: Vec<_> = (0..16).map(|_| slot()).collect();
+    far.tier.read_or_lease_many(&large, token, LONG).await.unwrap();
+    // Three seconds for each of them as a whole.
+    fault.throttle(2_000_000);
+    let found = far.tier.read_or_lease_many(&slots, token, LONG).await.unwrap();
+    assert!(found.len() == slots.len() && found.iter().all(|found| matches!(found, Found::Slot(_))));
+    let (_, bytes) = value(&"x".repeat(400_000));
+    let fills = large.iter().map(|slot| (slot.clone(), bytes.clone(), LONG)).collect();
+    assert_eq!(far.tier.fill_many(fills, token).await, [Filled::Stored; 16]);
+    assert!(far.is_open());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn too_much_to_tell_is_everything() {
     let Some((server, mut config)) = server().await else { return };
