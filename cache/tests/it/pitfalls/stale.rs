@@ -176,7 +176,7 @@ async fn a_load_of_which_nothing_is_kept_ends_what_is_old() {
                 assert_eq!(asked.answer(&name, load).await.unwrap().outcome, Outcome::Miss);
             } else {
                 let load = |_| async { Ok::<_, Infallible>(HashMap::<String, String>::new()) };
-                assert!(asked.get_many_or_load(&[name.clone()], load).await.unwrap().is_empty());
+                assert!(asked.get_many_or_load(std::slice::from_ref(&name), load).await.unwrap().is_empty());
             }
             for other in &others {
                 assert!(fail(other, &name).await.is_err(), "round {round}");
