@@ -71,7 +71,7 @@ where
         let policy = Arc::new(config.policy.clone());
         let inner = Inner {
             mark: MarkName::of_cache(&space),
-            memory: Memory::new(config.max_weight, config.max_entries),
+            memory: Memory::new(config.max_weight, config.max_entries, config.max_value),
             flights: Arc::new(Flights::new()),
             epochs: Epochs::new(),
             metrics: CacheMetrics::new(&config.name),

@@ -88,9 +88,12 @@ pub struct CacheConfig {
     pub version: u32,
     /// How entries are kept.
     pub policy: Policy,
-    /// How many bytes of this process's memory the entries may weigh: their encoded size and overhead.
+    /// How many bytes of this process's memory the entries may weigh: their encoded size, keys,
+    /// tags and overhead.
     ///
     /// The default, 16 MiB, is some 15,000 typical answers.
+    ///
+    /// At least twice `max_value`: a value that is larger than memory's parts is loaded, or read from Redis, each time.
     pub max_weight: u64,
     /// How many entries memory may hold. Default 1,000,000: weight is the bound that counts.
     pub max_entries: u64,

@@ -18,7 +18,10 @@ pub(crate) struct Entry<V> {
     pub(crate) retry_at: u64,
     /// How long its load took, in ms.
     pub(crate) load: u32,
+    /// Of the value.
     pub(crate) weight: u32,
+    /// Of its key and its tags.
+    pub(crate) beside: u32,
     pub(crate) stamp: Stamp,
 }
 
@@ -53,6 +56,7 @@ impl<V> Entry<V> {
             retry_at: 0,
             load,
             weight: u32::try_from(weight).unwrap_or(u32::MAX),
+            beside: 0,
             stamp,
         }
     }

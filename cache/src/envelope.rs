@@ -65,6 +65,22 @@ impl Token {
 // === impl Envelope ===
 
 impl Envelope {
+    /// A value that is over, and carries no marks, so that it is dead to everybody.
+    pub(crate) fn dead(born: u64) -> Self {
+        Self {
+            id: Token::draw(),
+            born,
+            fresh: 0,
+            stale: 0,
+            load: 0,
+            codec: 0,
+            negative: true,
+            compressed: false,
+            marks: Vec::new(),
+            payload: Bytes::new(),
+        }
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(HEAD + 31 + self.marks.len() * 40 + self.payload.len());
         out.put_u8(b'V');

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use crate::answer::Answer;
+use crate::entry::Entry;
 use crate::epochs::Stamp;
 use crate::error::Error;
 
@@ -27,7 +28,8 @@ struct Flight<V> {
 }
 
 enum State<V> {
-    Running,
+    /// Perhaps with something old, which may be answered meanwhile.
+    Running(Option<Entry<V>>),
     /// With the [moment](Stamp::moment) from which on it is too old for whoever asked then.
     Landed(Result<Answer<V>, Error>, Option<u64>),
     /// Who led is gone: ask again.
@@ -76,7 +78,8 @@ impl<K: Clone + Eq + Hash, V> Flights<K, V> {
         {
             return Entered::Follow(Follower { state: flight.state.subscribe(), moment: stamp.moment });
         }
-        let flight = Arc::new(Flight { stamp: stamp.clone(), state: watch::Sender::new(State::Running) });
+        let flight =
+            Arc::new(Flight { stamp: stamp.clone(), state: watch::Sender::new(State::Running(None)) });
         shard.insert(key.clone(), Arc::clone(&flight));
         drop(shard);
         Entered::Lead(Lead { flights: Arc::clone(self), key: key.clone(), flight })
@@ -109,11 +112,20 @@ impl<K, V> fmt::Debug for Flights<K, V> {
 // === impl Follower ===
 
 impl<V> Follower<V> {
+    /// Something old, once it is found; none when the answer comes before it.
+    pub(crate) async fn old(&mut self) -> Option<Entry<V>> {
+        let state = self.state.wait_for(|state| !matches!(state, State::Running(None))).await;
+        match state.as_deref() {
+            Ok(State::Running(Some(old))) => Some(old.clone()),
+            _ => None,
+        }
+    }
+
     /// The answer; none when who led is gone, or the answer was ended before this one came, which showed only at its
     /// end.
     pub(crate) async fn answer(&mut self) -> Option<Result<Answer<V>, Error>> {
         let moment = self.moment;
-        let state = self.state.wait_for(|state| !matches!(state, State::Running)).await;
+        let state = self.state.wait_for(|state| !matches!(state, State::Running(_))).await;
         match state.as_deref() {
             Ok(State::Landed(_, Some(ended))) if *ended <= moment => None,
             Ok(State::Landed(answer, _)) => Some(answer.clone()),
@@ -132,6 +144,15 @@ impl<K: Eq + Hash, V> Lead<K, V> {
     /// A place among the followers of this one.
     pub(crate) fn follower(&self) -> Follower<V> {
         Follower { state: self.flight.state.subscribe(), moment: self.flight.stamp.moment }
+    }
+
+    /// Tells the followers of something old, which they may answer meanwhile.
+    pub(crate) fn offer(&self, old: &Entry<V>) {
+        self.flight.state.send_modify(|state| {
+            if let State::Running(offered) = state {
+                *offered = Some(old.clone());
+            }
+        });
     }
 
     /// Tells the followers. Whoever comes from now on finds what is in memory, or asks anew.
@@ -159,7 +180,7 @@ impl<K: Eq + Hash, V> Drop for Lead<K, V> {
     fn drop(&mut self) {
         self.leave();
         self.flight.state.send_if_modified(|state| {
-            let running = matches!(state, State::Running);
+            let running = matches!(state, State::Running(_));
             if running {
                 *state = State::Gone;
             }

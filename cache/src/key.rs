@@ -94,6 +94,13 @@ pub(crate) fn written<K: CacheKey>(key: &K) -> String {
     parts.finish("")
 }
 
+/// How long a key is before it is hashed, in bytes.
+pub(crate) fn length<K: CacheKey>(key: &K) -> usize {
+    let mut parts = KeyParts::default();
+    key.write(&mut parts);
+    parts.0.len()
+}
+
 // === impl CacheKey ===
 
 macro_rules! key {

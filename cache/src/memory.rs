@@ -3,10 +3,11 @@
 use std::fmt;
 use std::hash::Hash;
 
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
 use crate::entry::Entry;
+use crate::key::{CacheKey, length};
 
 /// Entries bounded by weight and by number; the least used go.
 pub(crate) struct Memory<K, V> {
@@ -19,8 +20,11 @@ struct ByWeight {
     least: u64,
 }
 
-/// What an entry costs beside its value: its own fields, the key, the table's slots, counted pointers.
+/// What an entry costs beside its value, its key and its tags: its own fields, the table's slots, counted pointers.
 const OVERHEAD: u64 = 200;
+
+/// What a tag of an entry costs: its name, and where it stands.
+const TAG: usize = 100;
 
 /// A typical answer, with what it costs beside its value.
 const TYPICAL: u64 = 1024;
@@ -28,19 +32,29 @@ const TYPICAL: u64 = 1024;
 // === impl Memory ===
 
 impl<K: Eq + Hash, V> Memory<K, V> {
-    pub(crate) fn new(max_weight: u64, max_entries: u64) -> Self {
+    /// `largest`: the weight of one value that must have a place.
+    pub(crate) fn new(max_weight: u64, max_entries: u64, largest: usize) -> Self {
         let weighter = ByWeight { least: (max_weight / max_entries.max(1)).max(OVERHEAD) };
         // How many are remembered that were pushed out, and may come back: half as many as are expected to be held.
         let expected = usize::try_from((max_weight / TYPICAL).min(max_entries).max(16)).unwrap_or(usize::MAX);
-        Self { entries: Cache::with_weighter(expected, max_weight, weighter) }
+        // Each shard has its part of the weight for itself, and refuses what is larger than that. Four for each core do.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let fit = max_weight / (2 * largest.max(1) as u64);
+        let shards = usize::try_from(fit).unwrap_or(usize::MAX).min(4 * cores).max(1);
+        // It is rounded up to a power of two.
+        let shards = 1 << shards.ilog2();
+        let options = OptionsBuilder::new()
+            .estimated_items_capacity(expected)
+            .weight_capacity(max_weight)
+            .shards(shards)
+            .build()
+            .expect("both capacities are set");
+        let (hasher, lifecycle) = (DefaultHashBuilder::default(), DefaultLifecycle::default());
+        Self { entries: Cache::with_options(options, weighter, hasher, lifecycle) }
     }
 
     pub(crate) fn get(&self, key: &K) -> Option<Entry<V>> {
         self.entries.get(key)
-    }
-
-    pub(crate) fn insert(&self, key: K, entry: Entry<V>) {
-        self.entries.insert(key, entry);
     }
 
     pub(crate) fn remove(&self, key: &K) {
@@ -60,6 +74,14 @@ impl<K: Eq + Hash, V> Memory<K, V> {
     }
 }
 
+impl<K: CacheKey, V> Memory<K, V> {
+    pub(crate) fn insert(&self, key: K, mut entry: Entry<V>) {
+        let tags = entry.stamp.tags().map_or(0, |tags| tags.iter().count());
+        entry.beside = u32::try_from(length(&key) + tags * TAG).unwrap_or(u32::MAX);
+        self.entries.insert(key, entry);
+    }
+}
+
 impl<K, V> fmt::Debug for Memory<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Memory").finish_non_exhaustive()
@@ -70,6 +92,6 @@ impl<K, V> fmt::Debug for Memory<K, V> {
 
 impl<K, V> Weighter<K, Entry<V>> for ByWeight {
     fn weight(&self, _: &K, entry: &Entry<V>) -> u64 {
-        (u64::from(entry.weight) + OVERHEAD).max(self.least)
+        (u64::from(entry.weight) + u64::from(entry.beside) + OVERHEAD).max(self.least)
     }
 }

@@ -17,7 +17,7 @@ use crate::envelope::{Envelope, Held, Token};
 use crate::epochs::Stamp;
 use crate::key::CacheKey;
 use crate::store::Shared;
-use crate::tier::{Found, Slot, Taken};
+use crate::tier::{Filled, Found, Slot, Taken};
 
 /// What a look at the tier comes to.
 pub(super) enum Fetched<V> {
@@ -37,6 +37,8 @@ pub(super) struct Lease {
     pub(super) slot: Slot,
     pub(super) token: Token,
     held: bool,
+    /// It lies over something old.
+    pub(super) over: bool,
 }
 
 /// What is asked for.
@@ -63,10 +65,17 @@ where
     K: CacheKey,
     V: Serialize + DeserializeOwned + Send + Sync + 'static,
 {
-    /// Asks the tier, and waits for another process that loads the same.
+    /// Asks the tier, and waits for another process that loads the same. What is old and may be answered while it waits
+    /// is told to `offer`.
     ///
     /// CANCEL SAFETY: a lease that may have been taken is given back.
-    pub(super) async fn fetch(&self, slot: &Slot, stamp: &Stamp, wanted: Wanted) -> Fetched<V> {
+    pub(super) async fn fetch(
+        &self,
+        slot: &Slot,
+        stamp: &Stamp,
+        wanted: Wanted,
+        offer: impl Fn(&Entry<V>),
+    ) -> Fetched<V> {
         let (inner, store) = (&*self.inner, &self.inner.store);
         if !store.tier.is_shared() {
             return Fetched::Load { lease: None, old: None };
@@ -94,6 +103,7 @@ where
             old = kept;
             match taken {
                 Taken::Leased => {
+                    lease.over = old.is_some();
                     return Fetched::Load { lease: Some(lease), old };
                 }
                 Taken::Away => {
@@ -101,18 +111,25 @@ where
                     return Fetched::Load { lease: None, old };
                 }
                 Taken::Changed if turn.again() => {}
-                Taken::Busy if wanted.beyond.is_some() || self.policy.soft_timeout.is_some() => {
-                    if let Some(entry) = old.take() {
-                        lease.forget();
-                        return Fetched::Old(entry);
+                Taken::Busy => {
+                    // A refresh waits for nobody: there is something fresh meanwhile.
+                    let waits = wanted.beyond.is_none() || old.is_none();
+                    if let Some(old) = old.as_ref().filter(|_| waits) {
+                        offer(old);
                     }
-                    if !turn.wait(inner, slot).await {
-                        lease.forget();
-                        return Fetched::Load { lease: None, old };
+                    if waits && turn.wait(inner, slot).await {
+                        continue;
                     }
+                    lease.forget();
+                    // Callers that have something old by now need no load of ours beside the other.
+                    let patience =
+                        self.policy.soft_timeout.is_some_and(|soft| soft <= store.config.lease_wait);
+                    return match old {
+                        Some(entry) if !waits || patience => Fetched::Old(entry),
+                        old => Fetched::Load { lease: None, old },
+                    };
                 }
-                Taken::Busy if turn.wait(inner, slot).await => {}
-                Taken::Changed | Taken::Busy => {
+                Taken::Changed => {
                     lease.forget();
                     return Fetched::Load { lease: None, old };
                 }
@@ -180,12 +197,12 @@ pub(super) enum Judged<V> {
 impl Lease {
     /// Not held yet, but maybe taken any moment.
     pub(super) fn new(store: Arc<Shared>, slot: Slot) -> Self {
-        Self { store, slot, token: Token::draw(), held: true }
+        Self { store, slot, token: Token::draw(), held: true, over: false }
     }
 
     /// One of many of one question.
     pub(super) fn of_many(store: Arc<Shared>, slot: Slot, token: Token) -> Self {
-        Self { store, slot, token, held: true }
+        Self { store, slot, token, held: true, over: false }
     }
 
     /// It was not taken, or is used up.
@@ -198,6 +215,19 @@ impl Lease {
         if std::mem::take(&mut self.held) {
             self.store.tier.release(&self.slot, self.token).await;
         }
+    }
+
+    /// Gives it back, if it is still held, and ends what it lies over.
+    pub(super) async fn end(&mut self) {
+        if self.held && self.over {
+            // By the right of the lease, in one step: what is dead to everybody, for as short as can be.
+            let dead = Envelope::dead(self.store.tier.now()).encode();
+            let life = Duration::from_millis(1);
+            if self.store.tier.fill(&self.slot, self.token, dead, life).await != Filled::Away {
+                self.held = false;
+            }
+        }
+        self.give_back().await;
     }
 
     /// Lets it live for as long as it is polled.

@@ -65,29 +65,38 @@ where
     /// Asks the tier first.
     pub(super) async fn fetch_and_run(mut self, job: Job<V>) {
         let stamp = self.lead.stamp().clone();
-        match self.cache.fetch(&self.slot, &stamp, self.wanted).await {
-            Fetched::Fresh(entry) => {
-                let _ = self.found(entry, Outcome::Hit);
-            }
-            // Another process loads it anew.
-            Fetched::Old(entry) => {
-                let _ = self.found(entry, Outcome::Stale);
+        match self.cache.fetch(&self.slot, &stamp, self.wanted, |old| self.offer(old)).await {
+            Fetched::Fresh(entry) => self.found(entry, Outcome::Hit),
+            // Another process loads it anew. That it does is not asked for again by each caller.
+            Fetched::Old(mut entry) => {
+                self.cache.defer(&mut entry);
+                self.found(entry, Outcome::Stale);
             }
             Fetched::Load { lease, old } => {
-                self.old = old.or(self.old);
+                if let Some(old) = old {
+                    self.offer(&old);
+                    self.old = Some(old);
+                }
                 self.run(job, lease).await;
             }
         }
     }
 
+    /// What callers may answer while it is loaded.
+    pub(super) fn offer(&self, old: &Entry<V>) {
+        // That there was nothing is never answered as something old.
+        if old.value.is_some() {
+            self.lead.offer(old);
+        }
+    }
+
     /// The tier had it.
-    pub(super) fn found(self, entry: Entry<V>, outcome: Outcome) -> Result<Answer<V>, Error> {
+    pub(super) fn found(self, entry: Entry<V>, outcome: Outcome) {
         let inner = &self.cache.inner;
         let answer = Answer::new(entry.value.clone(), outcome);
         let (asked, tags) = (self.lead.stamp().moment, entry.stamp.tags().cloned());
         inner.keep(self.lead.key.clone(), entry);
-        self.lead.land_until(Ok(answer.clone()), || inner.tags().ended_since(asked, tags.as_ref()?));
-        Ok(answer)
+        self.lead.land_until(Ok(answer), || inner.tags().ended_since(asked, tags.as_ref()?));
     }
 
     pub(super) async fn run(self, job: Job<V>, mut lease: Option<Lease>) {
@@ -119,6 +128,9 @@ where
 
     async fn load(&self, job: Job<V>) -> Result<Option<Loaded<V>>, Error> {
         self.cache.inner.metrics.loads.add();
+        if self.wanted.beyond.is_some() {
+            self.cache.inner.metrics.refreshes.add();
+        }
         let scope = self.loading.clone().with(self.cache.inner.store.id(), &self.slot.space, &self.slot.key);
         self.cache.bounded(&self.loading, scope.run(async move { job().await })).await
     }
@@ -138,18 +150,21 @@ where
             }
         }
         if let Some(lease) = &mut lease {
-            lease.give_back().await;
+            lease.end().await;
         }
         self.land(came, kept.map(|(entry, _)| entry), &before);
     }
 
-    /// Into memory with it, unless it was ended meanwhile, and the answer to everyone.
+    /// Into memory with it, unless it was ended meanwhile, and the answer to everyone. Where there is nothing to keep,
+    /// what is old goes: the load said something else.
     pub(super) fn land(self, came: Came<V>, entry: Option<Entry<V>>, before: &Before) {
         let inner = &self.cache.inner;
-        if let Some(entry) = entry
-            && !inner.keep(self.lead.key.clone(), entry)
-        {
-            inner.metrics.refused.add();
+        if let Some(entry) = entry {
+            if !inner.keep(self.lead.key.clone(), entry) {
+                inner.metrics.refused.add();
+            }
+        } else if inner.epochs.is_current(self.lead.stamp()) {
+            inner.memory.remove(&self.lead.key);
         }
         // Who came after one of the late tags had ended was taken for a follower, since nobody knew of them.
         let ended = || inner.tags().ended_since(before.moment, came.late.as_ref()?);
@@ -231,14 +246,12 @@ where
 
     /// Answers what is old, if that may be, else the error.
     pub(super) fn failed(self, error: Error) {
-        let (inner, policy) = (&self.cache.inner, &self.cache.policy);
-        let now = inner.store.now();
+        let inner = &self.cache.inner;
         let Some(mut entry) = self.old.clone().filter(|old| self.cache.serves(old)) else {
             return self.lead.land(Err(error));
         };
         tracing::warn!(cache = inner.config.name, %error, "the load failed; what is old is answered");
-        entry.retry_at = now + millis(policy.retry_after);
-        entry.refresh_from = entry.refresh_from.max(entry.retry_at.min(entry.fresh_until));
+        self.cache.defer(&mut entry);
         let answer = Answer::new(entry.value.clone(), Outcome::Stale);
         inner.keep(self.lead.key.clone(), entry);
         self.lead.land(Ok(answer));
@@ -250,6 +263,12 @@ where
     K: CacheKey,
     V: Serialize + DeserializeOwned + Send + Sync + 'static,
 {
+    /// Lets an entry be for a while: it is neither loaded nor asked for before.
+    fn defer(&self, entry: &mut Entry<V>) {
+        entry.retry_at = self.inner.store.now().saturating_add(millis(self.policy.retry_after));
+        entry.refresh_from = entry.refresh_from.max(entry.retry_at.min(entry.fresh_until));
+    }
+
     /// Runs a load within the bounds: of loads at once, and of time. A panic is an error of those who wait.
     pub(super) async fn bounded<T>(
         &self,

@@ -99,6 +99,8 @@ where
         missing.sort_by_cached_key(crate::key::written);
         missing.dedup();
         let mut batch = Some(batch);
+        // One for all of them.
+        let deadline = self.patience();
         let loading = Loading::current();
         if missing
             .iter()
@@ -129,7 +131,7 @@ where
                 inner.store.tasks.spawn(self.clone().run_many(parts, batch, loading.clone()));
             }
             for Awaited { key, mut follower, old, followed } in awaited {
-                let Some(answer) = self.wait(&mut follower, old.as_ref()).await else {
+                let Some(answer) = self.wait(&mut follower, old.as_ref(), deadline).await else {
                     missing.push(key);
                     continue;
                 };
@@ -236,17 +238,23 @@ where
             let Load { slot, lead, wanted, .. } = &part.load;
             match self.judge(found, slot, lead.stamp(), *wanted).await {
                 Judged::Fresh(entry) => {
-                    let _ = part.load.found(entry, Outcome::Hit);
+                    part.load.found(entry, Outcome::Hit);
                     return None;
                 }
                 Judged::Leased => part.lease = Some(Lease::of_many(Arc::clone(store), slot.clone(), token)),
                 Judged::Over(id, old) => {
                     let mut lease = Lease::of_many(Arc::clone(store), slot.clone(), token);
                     match store.tier.take(slot, id, token, life, old.is_some()).await {
-                        Taken::Leased => part.lease = Some(lease),
+                        Taken::Leased => {
+                            lease.over = old.is_some();
+                            part.lease = Some(lease);
+                        }
                         Taken::Busy | Taken::Changed | Taken::Away => lease.forget(),
                     }
-                    part.load.old = old.or(part.load.old);
+                    if let Some(old) = old {
+                        part.load.offer(&old);
+                        part.load.old = Some(old);
+                    }
                 }
                 Judged::Busy | Judged::Bad | Judged::Away => {}
             }
@@ -279,7 +287,8 @@ where
         if let Some(token) = token {
             filled = store.tier.fill_many(writes, token).await;
         }
-        give_back(landing.iter_mut().filter_map(|(part, ..)| part.lease.as_mut())).await;
+        // What they lie over is older than what came.
+        join_all(landing.iter_mut().filter_map(|(part, ..)| part.lease.as_mut()).map(Lease::end)).await;
         for (part, came, mut entry, written) in landing {
             if written.and_then(|at| filled.get(at)) == Some(&Filled::Refused) {
                 self.inner.metrics.refused.add();

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::runtime::Handle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use crate::answer::{Answer, Outcome};
 use crate::cache::Cache;
-use crate::cache::fetch::{Fetched, Wanted};
+use crate::cache::fetch::Wanted;
 use crate::cache::job::Job;
 use crate::cache::load::Load;
 use crate::cache::loading::Loading;
+use crate::clock::from_now;
 use crate::entry::Entry;
 use crate::envelope::Held;
 use crate::error::{Error, ErrorKind};
@@ -29,13 +29,6 @@ pub(super) enum Look<V> {
     Old(Entry<V>),
     Nothing,
 }
-
-/// A question that its caller asks the tier. When the caller goes away, it goes on without: others may wait for it, some
-/// of whom cannot load, and callers without patience would never see anything kept.
-struct Asking<K, V>(Option<(Load<K, V>, Job<V>)>)
-where
-    K: CacheKey,
-    V: Serialize + DeserializeOwned + Send + Sync + 'static;
 
 // === impl Cache ===
 
@@ -114,9 +107,10 @@ where
 
     async fn answer_of(&self, key: &K, job: Job<V>, nothing: bool) -> Result<Answer<V>, Error> {
         let inner = &*self.inner;
+        let deadline = self.patience();
         let mut job = Some(job);
         loop {
-            let mut old = match self.look(key) {
+            let old = match self.look(key) {
                 Look::Fresh(entry) | Look::Due(entry) | Look::Old(entry)
                     if entry.value.is_none() && !nothing =>
                 {
@@ -148,7 +142,7 @@ where
             let stamp = inner.stamp(&slot.key, &self.policy);
             let mut follower = match inner.flights.enter(key, &stamp, |stamp| inner.is_trusted(stamp)) {
                 Entered::Follow(mut follower) => {
-                    match self.wait(&mut follower, old.as_ref()).await {
+                    match self.wait(&mut follower, old.as_ref(), deadline).await {
                         // Loaded by one for whom nothing is an answer.
                         Some(Ok(answer)) if answer.value.is_none() && !nothing => {}
                         Some(answer) => {
@@ -174,32 +168,14 @@ where
                     let follower = lead.follower();
                     let wanted = Wanted { nothing, beyond: None };
                     let load = Load { cache: self.clone(), lead, slot, wanted, old: old.clone(), loading };
-                    if old.is_some() {
-                        // Whoever has something to answer need not wait for the tier either.
-                        inner.store.tasks.spawn(load.fetch_and_run(job));
-                    } else {
-                        let slot = load.slot.clone();
-                        let mut asking = Asking(Some((load, job)));
-                        let fetched = self.fetch(&slot, &stamp, wanted).await;
-                        let Some((mut load, job)) = asking.0.take() else { return Err(gone()) };
-                        match fetched {
-                            Fetched::Fresh(entry) => {
-                                inner.metrics.hits_shared.add();
-                                return load.found(entry, Outcome::Hit);
-                            }
-                            Fetched::Old(entry) => return load.found(entry, Outcome::Stale),
-                            Fetched::Load { lease, old: found } => {
-                                old.clone_from(&found);
-                                load.old = found;
-                                inner.store.tasks.spawn(load.run(job, lease));
-                            }
-                        }
-                    }
+                    // Not here: who leads may not be polled for as long as it likes, while others wait for it.
+                    inner.store.tasks.spawn(load.fetch_and_run(job));
                     follower
                 }
             };
             // None: the runtime shuts down, and this caller with it.
-            let answer = self.wait(&mut follower, old.as_ref()).await.unwrap_or_else(|| Err(gone()));
+            let answer =
+                self.wait(&mut follower, old.as_ref(), deadline).await.unwrap_or_else(|| Err(gone()));
             if let Ok(Answer { outcome: Outcome::Hit, .. }) = &answer {
                 inner.metrics.hits_shared.add();
             }
@@ -207,18 +183,27 @@ where
         }
     }
 
+    /// Until when a caller that asks now waits for a load before it takes what is old; none for as long as it takes.
+    pub(super) fn patience(&self) -> Option<Instant> {
+        self.policy.soft_timeout.map(from_now)
+    }
+
     /// Waits for an answer as the policy says; none when who led is gone.
     pub(super) async fn wait(
         &self,
         follower: &mut Follower<V>,
         old: Option<&Entry<V>>,
+        deadline: Option<Instant>,
     ) -> Option<Result<Answer<V>, Error>> {
-        let (Some(old), Some(patience)) = (old, self.policy.soft_timeout) else {
-            return follower.answer().await;
+        let Some(deadline) = deadline else { return follower.answer().await };
+        let old = match old {
+            Some(old) => Some(old.clone()),
+            None => follower.old().await,
         };
-        match timeout(patience, follower.answer()).await {
+        let Some(old) = old else { return follower.answer().await };
+        match timeout_at(deadline, follower.answer()).await {
             Ok(answer) => answer,
-            Err(_) if self.serves(old) => Some(Ok(Answer::new(old.value.clone(), Outcome::Stale))),
+            Err(_) if self.serves(&old) => Some(Ok(Answer::new(old.value, Outcome::Stale))),
             // It was ended meanwhile, or is too old by now.
             Err(_) => follower.answer().await,
         }
@@ -262,7 +247,6 @@ where
         let slot = inner.slot(key);
         let stamp = inner.stamp(&slot.key, &self.policy);
         if let Entered::Lead(lead) = inner.flights.enter(key, &stamp, |stamp| inner.is_trusted(stamp)) {
-            inner.metrics.refreshes.add();
             let wanted = Wanted { nothing: true, beyond: Some(entry.fresh_until) };
             let loading = Loading::current();
             let load = Load { cache: self.clone(), lead, slot, wanted, old: Some(entry.clone()), loading };
@@ -275,23 +259,6 @@ where
         self.inner.metrics.loads.add();
         let loaded = job().await?;
         Ok(Answer::new(loaded.map(|loaded| Arc::new(loaded.value)), Outcome::Miss))
-    }
-}
-
-// === impl Asking ===
-
-impl<K, V> Drop for Asking<K, V>
-where
-    K: CacheKey,
-    V: Serialize + DeserializeOwned + Send + Sync + 'static,
-{
-    fn drop(&mut self) {
-        if let Some((load, job)) = self.0.take()
-            && let Ok(runtime) = Handle::try_current()
-        {
-            let store = Arc::clone(&load.cache.inner.store);
-            store.tasks.spawn_on(load.fetch_and_run(job), &runtime);
-        }
     }
 }
 

@@ -15,6 +15,7 @@ pub(super) async fn check<F: Future<Output = Nodes>>(nodes: &impl Fn() -> F) {
     what_is_too_large_is_answered_and_not_kept(pair().await).await;
     what_is_old_is_answered_when_the_load_fails(pair().await).await;
     what_is_old_is_answered_while_it_is_loaded(pair().await).await;
+    what_is_old_ends_with_a_load_that_finds_nothing(pair().await).await;
     what_was_ended_is_never_answered_as_old(pair().await).await;
     a_load_that_takes_too_long_ends(pair().await).await;
     an_answer_is_loaded_anew_before_its_end(pair().await).await;
@@ -120,6 +121,17 @@ async fn what_is_old_is_answered_while_it_is_loaded(pair: Pair) {
         assert_eq!(b.stats().loads, 0);
     }
     assert_eq!(a.stats().loads, loads + 1);
+}
+
+async fn what_is_old_ends_with_a_load_that_finds_nothing(pair: Pair) {
+    let [a, b] = old_is_fine(&pair);
+    assert_eq!(load(&a, "one", "old").await, "old");
+    until(|| a.peek(&key("one")).is_none()).await;
+    // The tier goes by its own clock.
+    until_async(|| async { find(&a, "one", None).await.is_none() }).await;
+    for node in [&a, &b] {
+        assert!(fail(node, "one").await.is_err());
+    }
 }
 
 async fn what_was_ended_is_never_answered_as_old(pair: Pair) {

@@ -153,9 +153,10 @@ async fn times_without_end_are_no_trouble() {
     assert_eq!(load(&a, "two", "old").await, "old");
     sleep(Duration::from_secs(1)).await;
     let held = Held::begin(&a, "two").await;
+    let waiting = tokio::spawn(async move { load(&b, "two", "b").await });
     sleep(Duration::from_secs(3_600)).await;
-    assert_eq!(load(&b, "two", "b").await, "old");
     assert_eq!(held.end(Ok("new")).await.unwrap(), "new");
+    assert_eq!(waiting.await.unwrap(), "new");
 }
 
 /// No time at all is odd, and does no harm.
@@ -176,4 +177,39 @@ async fn no_time_at_all_is_no_trouble() {
     assert_eq!(load(b, "one", "b").await, "b");
     assert_eq!(held.end(Ok("a")).await.unwrap(), "a");
     assert_eq!(load(a, "one", "other").await, "b");
+}
+
+/// However many cores the machine has, and however small memory is beside it.
+#[tokio::test(start_paused = true)]
+async fn the_largest_value_has_a_place_in_memory() {
+    for max_weight in [2, 4, 16] {
+        let cache = cache(|config| config.max_weight = max_weight * 1024 * 1024);
+        cache.set(&key("one"), "x".repeat(1024 * 1024 - 2)).await;
+        assert_eq!(cache.stats().entries, 1, "{max_weight} MiB");
+        cache.set(&key("two"), "x".repeat(1024 * 1024 - 1)).await;
+        assert_eq!(
+            (cache.stats().entries, cache.stats().unusable),
+            (1, 1),
+            "with its quotes it is too large"
+        );
+    }
+}
+
+/// Names of any length, and tags: they weigh what they cost.
+#[tokio::test(start_paused = true)]
+async fn keys_and_tags_weigh_too() {
+    let long = cache(|config| config.max_weight = 1_000_000);
+    for n in 0..500 {
+        load(&long, &format!("{n}{}", "x".repeat(8_000)), "x").await;
+        assert!(long.stats().weight <= 1_000_000);
+    }
+    assert!((60..=125).contains(&long.stats().entries), "{:?}", long.stats());
+    let tagged = cache(|config| {
+        config.max_weight = 100_000;
+        config.policy.tags = (0..16).map(|n| Tag::of(&n.to_string())).collect();
+    });
+    for n in 0..500 {
+        load(&tagged, &key(n), "x").await;
+    }
+    assert!((20..=60).contains(&tagged.stats().entries), "{:?}", tagged.stats());
 }

@@ -220,3 +220,28 @@ async fn a_store_that_ends_waits_for_its_loads() {
     store.run(std::future::ready(())).await;
     assert_eq!(text(cache.peek(&key("one"))), Some("first"));
 }
+
+/// Whoever asks first may stop being polled for as long as it likes, as a future in a list whose turn does not come:
+/// those who ask after the same do not wait for it.
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_is_not_polled_keeps_nobody_waiting() {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let [a, b] = &nodes.texts(&policy(LONG))[..] else { unreachable!() };
+    nodes.twin.slow(0, Duration::from_millis(50));
+    for there in [true, false] {
+        let name = key(there);
+        if there {
+            load(b, &name, "there").await;
+        }
+        for polls in 1..5 {
+            a.invalidate(&name).await;
+            let mut first = pin!(ask(a, &name, Duration::ZERO));
+            for _ in 0..polls {
+                assert!(poll_fn(|context| Poll::Ready(first.as_mut().poll(context))).await.is_pending());
+            }
+            let other = timeout(LONG, load(a, &name, "other")).await;
+            assert!(other.is_ok(), "there: {there}, {polls} polls");
+            first.await;
+        }
+    }
+}

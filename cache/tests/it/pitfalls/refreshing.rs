@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 use tramline_cache::Refresh;
 
-use crate::support::{Count, Nodes, Texts, fail, key, load, policy, text};
+use crate::support::{Count, Held, Nodes, Texts, fail, find, key, load, policy, text};
 
 /// Everyone asks all the time, on all nodes; answers how long anyone waited at most.
 async fn asked(caches: &[Texts], span: Duration, loads: &Count) -> Duration {
@@ -70,4 +70,46 @@ async fn a_refresh_that_fails_is_not_tried_again_at_once() {
     assert_eq!(load(a, "one", "new").await, "old");
     sleep(Duration::from_millis(1)).await;
     assert_eq!(text(a.peek(&key("one"))), Some("new"));
+}
+
+/// A refresh that finds that there is nothing any more ends what is fresh still.
+#[tokio::test(start_paused = true)]
+async fn a_refresh_of_which_nothing_is_kept_ends_what_is_there() {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let mut eager = policy(Duration::from_secs(10));
+    eager.refresh = Refresh::At(0.5);
+    let [a, b] = &nodes.texts(&eager)[..] else { unreachable!() };
+    assert_eq!(load(a, "one", "old").await, "old");
+    sleep(Duration::from_secs(6)).await;
+    assert_eq!(find(a, "one", None).await.as_deref(), Some("old"));
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(a.peek(&key("one")), None);
+    assert!(fail(b, "one").await.is_err(), "the tier has it no more");
+}
+
+/// Another process loads it anew: that is not asked for again by each caller, and is no load of ours.
+#[tokio::test(start_paused = true)]
+async fn what_another_process_refreshes_is_left_to_it() {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let mut eager = policy(Duration::from_secs(10));
+    eager.refresh = Refresh::At(0.5);
+    let [a, b] = &nodes.texts(&eager)[..] else { unreachable!() };
+    assert_eq!(load(a, "one", "old").await, "old");
+    assert_eq!(load(b, "one", "of another").await, "old");
+    sleep(Duration::from_secs(6)).await;
+    let held = Held::begin(a, "one").await;
+    let read = b.stats().read_bytes;
+    for _ in 0..200 {
+        assert_eq!(load(b, "one", "of another").await, "old");
+        sleep(Duration::from_millis(7)).await;
+    }
+    // In 1.4 s, with a second between two tries.
+    assert_eq!((b.stats().read_bytes - read) / "\"old\"".len() as u64, 2);
+    assert_eq!((b.stats().refreshes, b.stats().loads), (0, 0));
+    assert_eq!(held.end(Ok("new")).await.unwrap(), "old");
+    sleep(Duration::from_secs(1)).await;
+    load(b, "one", "of another").await;
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(text(b.peek(&key("one"))), Some("new"));
+    assert_eq!((a.stats().refreshes, b.stats().refreshes), (1, 0));
 }

@@ -1,11 +1,13 @@
 //! What is old, and when it is answered all the same.
 
+use std::collections::HashMap;
+use std::convert::Infallible;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use tramline_cache::{Outcome, Policy, Refresh, Tag};
+use tramline_cache::{Loaded, Outcome, Policy, Refresh, Store, Tag};
 
-use crate::support::{Held, Nodes, Texts, fail, key, load, policy, text};
+use crate::support::{Held, Nodes, Texts, fail, in_tokio_time, key, load, policy, text, texts};
 
 const TTL: Duration = Duration::from_secs(1);
 
@@ -149,5 +151,85 @@ async fn handles_of_one_cache_go_by_their_own_policies() {
         let mut policy = Policy::default();
         wrong(&mut policy);
         assert!(a.with_policy(policy).is_err());
+    }
+}
+
+/// A load that succeeds says more than what is old, even when nothing of it is kept: that it failed would be something
+/// else. In memory, in the tier, and for many at once.
+#[tokio::test(start_paused = true)]
+async fn a_load_of_which_nothing_is_kept_ends_what_is_old() {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let [a, b] = &nodes.texts(&lenient())[..] else { unreachable!() };
+    let alone = texts(&Store::memory(in_tokio_time()), &lenient());
+    for (asked, others) in [(a, vec![a, b]), (&alone, vec![&alone])] {
+        for round in 0..4 {
+            let name = key(round);
+            old(asked, &name).await;
+            let load = move || async move {
+                Ok::<_, Infallible>(match round {
+                    0 => None,
+                    1 => Some(Loaded::not_kept("new".to_owned())),
+                    _ => Some(Loaded::new("x".repeat(2 * 1024 * 1024))),
+                })
+            };
+            if round < 3 {
+                assert_eq!(asked.answer(&name, load).await.unwrap().outcome, Outcome::Miss);
+            } else {
+                let load = |_| async { Ok::<_, Infallible>(HashMap::<String, String>::new()) };
+                assert!(asked.get_many_or_load(std::slice::from_ref(&name), load).await.unwrap().is_empty());
+            }
+            for other in &others {
+                assert!(fail(other, &name).await.is_err(), "round {round}");
+            }
+        }
+    }
+}
+
+/// The time that a caller of many waits is one time, not one for each of its keys.
+#[tokio::test(start_paused = true)]
+async fn the_soft_timeout_of_many_is_that_of_one() {
+    let nodes = Nodes::new(1, |_| {}).await;
+    let mut soft = lenient();
+    soft.soft_timeout = Some(Duration::from_millis(100));
+    let [a] = &nodes.texts(&soft)[..] else { unreachable!() };
+    let keys: Vec<String> = (0..20).map(key).collect();
+    for key in &keys {
+        load(a, key, "old").await;
+    }
+    sleep(TTL).await;
+    let begun = Instant::now();
+    let never = |_| std::future::pending::<Result<HashMap<String, String>, Infallible>>();
+    let found = a.get_many_or_load(&keys, never).await.unwrap();
+    assert_eq!((found.len(), begun.elapsed()), (20, Duration::from_millis(100)));
+}
+
+/// Another process loads: the stale answer comes after the time that a caller waits for a load, not before; and what is
+/// answered meanwhile does not cost the tier a question each.
+#[tokio::test(start_paused = true)]
+async fn a_load_of_another_process_is_waited_for_as_long_as_ones_own() {
+    for wait in [Duration::ZERO, Duration::from_millis(300)] {
+        let nodes = Nodes::new(2, |_| {}).await;
+        let mut soft = lenient();
+        soft.soft_timeout = Some(wait);
+        soft.retry_after = Duration::from_millis(200);
+        let [a, b] = &nodes.texts(&soft)[..] else { unreachable!() };
+        old(a, "one").await;
+        let held = Held::begin(a, "one").await;
+        let begun = Instant::now();
+        assert_eq!(load(b, "one", "of another").await, "old");
+        assert_eq!(begun.elapsed(), wait);
+        // Longer than another process is waited for where there is nothing old.
+        while begun.elapsed() < Duration::from_secs(4) {
+            assert_eq!(load(b, "one", "of another").await, "old");
+            sleep(Duration::from_millis(7)).await;
+        }
+        let read = b.stats().read_bytes / "\"old\"".len() as u64;
+        assert!(read < 100, "{read}");
+        assert_eq!(b.stats().loads, 0);
+        assert_eq!(held.end(Ok("new")).await.unwrap(), "old");
+        sleep(Duration::from_millis(201)).await;
+        load(b, "one", "of another").await;
+        sleep(Duration::from_millis(1)).await;
+        assert_eq!(load(b, "one", "of another").await, "new");
     }
 }
