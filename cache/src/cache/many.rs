@@ -130,7 +130,12 @@ where
                 let Some(batch) = batch.take() else { return Err(gone()) };
                 inner.store.tasks.spawn(self.clone().run_many(parts, batch, loading.clone()));
             }
+            let mut failure = None;
             for Awaited { key, mut follower, old, followed } in awaited {
+                // One load fails for all its keys: who asks again after the answer finds no part of it any more.
+                if failure.is_some() && followed {
+                    continue;
+                }
                 let Some(answer) = self.wait(&mut follower, old.as_ref(), deadline).await else {
                     missing.push(key);
                     continue;
@@ -138,16 +143,23 @@ where
                 if followed {
                     inner.metrics.followers.add();
                 }
-                if answer.is_err() {
-                    inner.metrics.misses.add();
-                }
-                let answer = answer?;
+                let answer = match answer {
+                    Ok(answer) => answer,
+                    Err(error) => {
+                        inner.metrics.misses.add();
+                        failure.get_or_insert(error);
+                        continue;
+                    }
+                };
                 match answer.outcome {
                     Outcome::Hit => inner.metrics.hits_shared.add(),
                     Outcome::Miss => inner.metrics.misses.add(),
                     Outcome::Stale => inner.metrics.stale.add(),
                 }
                 found.insert(key, answer.value);
+            }
+            if let Some(error) = failure {
+                return Err(error);
             }
         }
         Ok(())

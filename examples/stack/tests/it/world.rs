@@ -1,5 +1,6 @@
 //! The two ways to have a system: all in this process, or five processes on real engines.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use chassis::config::Vars;
@@ -7,9 +8,16 @@ use devkit::{System, engines};
 use stack::{Options, Stack};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tramline_observability::telemetry::Guard;
+use tramline_observability::{Telemetry, TelemetryConfig};
 
 /// Nothing here takes this long; a test that waits longer has failed.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+
+/// Logs and traces of all systems of this process, which outlive each of them: those of the first that starts would end
+/// with it, for the others too.
+static TELEMETRY: LazyLock<Option<Guard>> =
+    LazyLock::new(|| Telemetry::init(&TelemetryConfig::new("stack")).ok());
 
 /// The system on embedded engines, in this process.
 pub(crate) struct Embedded {
@@ -22,6 +30,7 @@ impl Embedded {
     /// Starts it on free ports, with these variables.
     pub(crate) async fn start(vars: &[(&str, &str)]) -> anyhow::Result<Self> {
         chassis::run::install_crypto();
+        LazyLock::force(&TELEMETRY);
         let vars = Vars::new(vars.iter().copied());
         let stack = Stack::bind(Options::ephemeral(&vars)?).await?;
         let url = format!("http://{}", stack.summary().ports.gateway);
