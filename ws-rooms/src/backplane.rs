@@ -172,7 +172,7 @@ impl Backplane {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) when the URL or the prefix cannot be used. Whether Redis is there
+    /// [`ErrorKind::Config`] when the URL or the prefix cannot be used. Whether Redis is there
     /// shows later: [`is_up`](Self::is_up).
     #[cfg(feature = "redis")]
     pub fn redis(config: RedisConfig) -> Result<Self, Error> {
