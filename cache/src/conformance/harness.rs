@@ -30,7 +30,7 @@ pub(super) struct Pair {
 pub(super) type Texts = Cache<String, String>;
 
 /// How long anything that must happen may take.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 // === impl Nodes ===
 

@@ -9,7 +9,7 @@ use super::*;
 /// settings are.
 const ELSEWHERE: &str = "CREATE FUNCTION elsewhere() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
         PERFORM pg_advisory_unlock_all(), set_config('tramline.relay', '', false); RETURN NULL; END $$; \
-    CREATE TRIGGER elsewhere AFTER DELETE ON outbox EXECUTE FUNCTION elsewhere();";
+    CREATE TRIGGER elsewhere AFTER DELETE ON outbox FOR EACH ROW EXECUTE FUNCTION elsewhere();";
 
 const HERE_AGAIN: &str = "DROP TRIGGER elsewhere ON outbox";
 
@@ -24,6 +24,8 @@ async fn a_relay_whose_locks_are_gone_sends_nothing_and_says_so() {
     // Nobody looks who has which lock before the next rows are to be loaded.
     rare.share_interval = Duration::from_secs(3_600);
     let relay = db.relay(&hub, rare);
+    // Only then has it looked: the next time is in an hour.
+    relay.until("all partitions", |status| status.partitions == 16).await;
     db.execute(ELSEWHERE).await;
     db.enqueue(&placed("a", 0)).await;
     orders.next().await;
