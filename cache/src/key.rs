@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 /// impl CacheKey for PageOf {
 ///     fn write(&self, parts: &mut KeyParts) {
 ///         parts.push(self.user);
-///         parts.push(self.cursor.as_deref().unwrap_or_default());
+///         parts.push(self.cursor.as_deref());
 ///     }
 /// }
 /// ```
@@ -140,6 +140,17 @@ key!(uuid::Uuid);
 impl<P: KeyPart + ?Sized> KeyPart for &P {
     fn add_to(&self, parts: &mut KeyParts) {
         (**self).add_to(parts);
+    }
+}
+
+/// One part either way: none is no text that a part could be.
+impl<P: KeyPart> KeyPart for Option<P> {
+    fn add_to(&self, parts: &mut KeyParts) {
+        match self {
+            Some(part) => part.add_to(parts),
+            // `!` is never written by a part.
+            None => parts.0.push_str(":!"),
+        }
     }
 }
 

@@ -32,6 +32,13 @@ fn text_of_users_cannot_reach_another_key() {
 }
 
 #[test]
+fn nothing_is_a_part_of_its_own() {
+    let keys =
+        [Some(""), None, Some("!"), Some("%21")].map(|part| written(&(part.map(str::to_owned), 7_u64)));
+    assert_eq!(keys, [":", ":!", ":%21", ":%2521"].map(|part| format!("{part}:7")));
+}
+
+#[test]
 fn what_is_long_is_hashed_and_stays_itself() {
     let long = "x".repeat(255);
     assert_eq!(key(&[&long]), format!(":{long}"));

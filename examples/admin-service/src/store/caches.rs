@@ -113,8 +113,8 @@ impl Caches {
 
 impl CacheKey for FirstPage {
     fn write(&self, parts: &mut KeyParts) {
-        parts.push(self.role.map_or("", Role::as_str));
-        parts.push(self.status.map_or("", UserStatus::as_str));
+        parts.push(self.role.map(Role::as_str));
+        parts.push(self.status.map(UserStatus::as_str));
         parts.push(self.limit);
     }
 }

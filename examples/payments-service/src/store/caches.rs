@@ -144,9 +144,9 @@ impl CacheKey for FirstPage {
     fn write(&self, parts: &mut KeyParts) {
         parts.push(self.user);
         parts.push(self.role.as_str());
-        parts.push(self.status.map_or("", PaymentStatus::as_str));
-        parts.push(self.payment_type.map_or("", PaymentType::as_str));
-        parts.push(self.currency.as_deref().unwrap_or_default());
+        parts.push(self.status.map(PaymentStatus::as_str));
+        parts.push(self.payment_type.map(PaymentType::as_str));
+        parts.push(self.currency.as_deref());
         parts.push(self.sort.as_str());
         parts.push(self.order.as_str());
         parts.push(self.limit);
