@@ -6,7 +6,7 @@ use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::answer::Answer;
 use crate::entry::Entry;
@@ -25,6 +25,8 @@ type Shard<K, V> = Mutex<HashMap<K, Arc<Flight<V>>>>;
 struct Flight<V> {
     stamp: Stamp,
     state: watch::Sender<State<V>>,
+    /// A load that runs waits for it: [`Lead::needed`] hears of that.
+    needed: Notify,
 }
 
 enum State<V> {
@@ -66,20 +68,28 @@ impl<K: Clone + Eq + Hash, V> Flights<K, V> {
     }
 
     /// Follows who asks already, or leads. Who asked before something ended is not followed: what it gets may be older.
+    /// `within`: who follows is a load that runs, and holds a place that the flight may be waiting for.
     pub(crate) fn enter(
         self: &Arc<Self>,
         key: &K,
         stamp: &Stamp,
+        within: bool,
         is_current: impl Fn(&Stamp) -> bool,
     ) -> Entered<K, V> {
         let mut shard = self.shard(key);
         if let Some(flight) = shard.get(key)
             && is_current(&flight.stamp)
         {
+            if within {
+                flight.needed.notify_one();
+            }
             return Entered::Follow(Follower { state: flight.state.subscribe(), moment: stamp.moment });
         }
-        let flight =
-            Arc::new(Flight { stamp: stamp.clone(), state: watch::Sender::new(State::Running(None)) });
+        let flight = Arc::new(Flight {
+            stamp: stamp.clone(),
+            state: watch::Sender::new(State::Running(None)),
+            needed: Notify::new(),
+        });
         shard.insert(key.clone(), Arc::clone(&flight));
         drop(shard);
         Entered::Lead(Lead { flights: Arc::clone(self), key: key.clone(), flight })
@@ -139,6 +149,11 @@ impl<V> Follower<V> {
 impl<K: Eq + Hash, V> Lead<K, V> {
     pub(crate) fn stamp(&self) -> &Stamp {
         &self.flight.stamp
+    }
+
+    /// Returns when a load that runs waits for this one, now or already.
+    pub(crate) async fn needed(&self) {
+        self.flight.needed.notified().await;
     }
 
     /// A place among the followers of this one.

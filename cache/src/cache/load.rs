@@ -132,7 +132,7 @@ where
             self.cache.inner.metrics.refreshes.add();
         }
         let scope = self.loading.clone().with(self.cache.inner.store.id(), &self.slot.space, &self.slot.key);
-        self.cache.bounded(&self.loading, scope.run(async move { job().await })).await
+        self.cache.bounded(&self.loading, self.lead.needed(), scope.run(async move { job().await })).await
     }
 
     /// Keeps what came, unless it was ended meanwhile, and tells everyone.
@@ -270,20 +270,30 @@ where
     }
 
     /// Runs a load within the bounds: of loads at once, and of time. A panic is an error of those who wait.
+    ///
+    /// A load within a load goes on in the place of the outer one, and so does one that becomes `needed` by a load that
+    /// runs: waiting for another place could be waiting for itself.
     pub(super) async fn bounded<T>(
         &self,
         loading: &Loading,
+        needed: impl Future<Output = ()>,
         load: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
         let store = &self.inner.store;
         let deadline = from_now(self.policy.hard_timeout);
-        // A load within a load goes on with the permit of the outer one: waiting for another would be waiting for
-        // itself. The semaphore is never closed.
         let _permit = if loading.is_within(store.id()) {
             None
         } else {
-            let permit = timeout_at(deadline, Arc::clone(&store.loads).acquire_owned()).await;
-            Some(permit.map_err(|_| Error::new(ErrorKind::TimedOut, "too many loads run"))?)
+            let place = async {
+                tokio::select! {
+                    biased;
+                    // It is never closed.
+                    permit = Arc::clone(&store.loads).acquire_owned() => permit.ok(),
+                    () = needed => None,
+                }
+            };
+            let late = |_| Error::new(ErrorKind::TimedOut, "too many loads run");
+            timeout_at(deadline, place).await.map_err(late)?
         };
         match timeout_at(deadline, AssertUnwindSafe(load).catch_unwind()).await {
             Ok(Ok(loaded)) => loaded,

@@ -6,7 +6,7 @@ use std::error::Error as StdError;
 use std::future::Future;
 use std::sync::Arc;
 
-use futures_util::future::{Either, join_all, select};
+use futures_util::future::{Either, join_all, select, select_all};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tracing::Instrument;
@@ -192,7 +192,7 @@ where
         let stamp = inner.stamp(&slot.key, &self.policy);
         // Whom it follows it cannot leave, having loaded by then: only where no tag can have ended in between.
         let is_current = |led: &Stamp| inner.is_trusted(led) && led.moment == stamp.moment;
-        match inner.flights.enter(&key, &stamp, is_current) {
+        match inner.flights.enter(&key, &stamp, loading.is_within(inner.store.id()), is_current) {
             Entered::Follow(follower) => awaited.push(Awaited { key, follower, old, followed: true }),
             Entered::Lead(lead) => {
                 awaited.push(Awaited { key, follower: lead.follower(), old: old.clone(), followed: false });
@@ -218,7 +218,10 @@ where
             loading.with(inner.store.id(), &part.load.slot.space, &part.load.slot.key)
         });
         let span = tracing::debug_span!("cache.load", cache = inner.config.name, keys = keys.len());
-        let load = self.bounded(&loading, scope.run(async move { batch(keys).await })).instrument(span);
+        let needed =
+            async { drop(select_all(parts.iter().map(|part| Box::pin(part.load.lead.needed()))).await) };
+        let load = scope.run(async move { batch(keys).await });
+        let load = self.bounded(&loading, needed, load).instrument(span);
         let loaded = match select(std::pin::pin!(load), std::pin::pin!(renewed(&parts))).await {
             Either::Left((loaded, _)) => loaded,
             Either::Right((never, _)) => match never {},

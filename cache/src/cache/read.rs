@@ -140,7 +140,8 @@ where
                 return self.load_alone(job).await;
             }
             let stamp = inner.stamp(&slot.key, &self.policy);
-            let mut follower = match inner.flights.enter(key, &stamp, |stamp| inner.is_trusted(stamp)) {
+            let within = loading.is_within(inner.store.id());
+            let mut follower = match inner.flights.enter(key, &stamp, within, |led| inner.is_trusted(led)) {
                 Entered::Follow(mut follower) => {
                     match self.wait(&mut follower, old.as_ref(), deadline).await {
                         // Loaded by one for whom nothing is an answer.
@@ -246,9 +247,10 @@ where
         let inner = &*self.inner;
         let slot = inner.slot(key);
         let stamp = inner.stamp(&slot.key, &self.policy);
-        if let Entered::Lead(lead) = inner.flights.enter(key, &stamp, |stamp| inner.is_trusted(stamp)) {
+        if let Entered::Lead(lead) = inner.flights.enter(key, &stamp, false, |led| inner.is_trusted(led)) {
             let wanted = Wanted { nothing: true, beyond: Some(entry.fresh_until) };
-            let loading = Loading::current();
+            // Of no other load: none waits for it.
+            let loading = Loading::default();
             let load = Load { cache: self.clone(), lead, slot, wanted, old: Some(entry.clone()), loading };
             inner.store.tasks.spawn(load.fetch_and_run(job));
         }

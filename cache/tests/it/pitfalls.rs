@@ -11,3 +11,4 @@ mod nothing;
 mod refreshing;
 mod stale;
 mod unreadable;
+mod within;
