@@ -1,6 +1,7 @@
 //! What a question got, and from where.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 /// An answer, and where it came from.
 #[derive(Debug)]
@@ -10,6 +11,9 @@ pub struct Answer<V> {
     pub value: Option<Arc<V>>,
     /// Where it came from.
     pub outcome: Outcome,
+    /// How long ago it was loaded or written, here or by another process, to a few milliseconds. Zero when it was loaded
+    /// for this question.
+    pub age: Duration,
 }
 
 /// Where an answer came from.
@@ -27,14 +31,15 @@ pub enum Outcome {
 // === impl Answer ===
 
 impl<V> Answer<V> {
-    pub(crate) fn new(value: Option<Arc<V>>, outcome: Outcome) -> Self {
-        Self { value, outcome }
+    /// Just now.
+    pub(crate) fn loaded(value: Option<Arc<V>>) -> Self {
+        Self { value, outcome: Outcome::Miss, age: Duration::ZERO }
     }
 }
 
 impl<V> Clone for Answer<V> {
     fn clone(&self) -> Self {
-        Self { value: self.value.clone(), outcome: self.outcome }
+        Self { value: self.value.clone(), ..*self }
     }
 }
 

@@ -166,7 +166,7 @@ where
         E: Into<Box<dyn StdError + Send + Sync>>,
     {
         if let Some(entry) = self.hit(key) {
-            return Ok(Answer::new(entry.value, Outcome::Hit));
+            return Ok(entry.answer(Outcome::Hit, self.inner.store.now()));
         }
         Box::pin(self.ask(key, job(load, |found| found.map(Into::into)), true)).await
     }
@@ -176,7 +176,7 @@ where
     pub fn peek(&self, key: &K) -> Option<Arc<V>> {
         let entry = self.inner.memory.get(key)?;
         let inner = &self.inner;
-        let fresh = inner.store.now() < entry.fresh_until && inner.is_trusted(&entry.stamp);
+        let fresh = entry.is_fresh(inner.store.now()) && inner.is_trusted(&entry.stamp);
         entry.value.filter(|_| fresh)
     }
 
@@ -192,7 +192,7 @@ where
         let entry = inner.memory.get(key)?;
         let now = inner.store.now();
         // Redis away must not make what memory has dearer.
-        if now < entry.refresh_from
+        if entry.is_young(now)
             && inner.store.is_heard_or_young(entry.stamp.at, now)
             && inner.epochs.is_current(&entry.stamp)
         {

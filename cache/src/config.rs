@@ -12,7 +12,7 @@ use crate::policy::Policy;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct StoreConfig {
-    /// The bound of every life. Default one day.
+    /// The bound of every life. Default one day, at most 40 days.
     pub max_ttl: Duration,
     /// How many loads may run at once; more wait. Those that a load waits for run in its place.
     ///

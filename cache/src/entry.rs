@@ -1,29 +1,38 @@
 //! What memory holds.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::answer::{Answer, Outcome};
+use crate::clock::millis;
 use crate::epochs::Stamp;
 use crate::policy::Policy;
 
-/// One answer. Times are by the store's [`Clock`](crate::Clock), in ms.
+/// One answer. A hit copies it out of memory, so that it has the size of one cache line.
 #[derive(Debug)]
 pub(crate) struct Entry<V> {
     /// None: that there is nothing.
     pub(crate) value: Option<Arc<V>>,
-    /// From here on it may be time to load anew.
-    pub(crate) refresh_from: u64,
-    pub(crate) fresh_until: u64,
-    pub(crate) stale_until: u64,
-    /// A load that failed is not tried again before.
-    pub(crate) retry_at: u64,
+    pub(crate) stamp: Stamp,
+    /// When it was loaded or written, here or by another process, in ms by the store's [`Clock`](crate::Clock): before
+    /// its start for what is older than that.
+    born: i64,
+    /// From this age on, in ms, it may be time to load anew; beyond `fresh` when a load failed and is not to be tried
+    /// again before.
+    refresh: u32,
+    /// Until this age it is fresh.
+    fresh: u32,
+    /// Until this age it may be answered though it is old.
+    stale: u32,
     /// How long its load took, in ms.
     pub(crate) load: u32,
     /// Of the value.
     pub(crate) weight: u32,
     /// Of its key and its tags.
     pub(crate) beside: u32,
-    pub(crate) stamp: Stamp,
 }
+
+const _: () = assert!(size_of::<Entry<()>>() == 64, "one cache line");
 
 /// The lives of a new entry, in ms.
 #[derive(Clone, Copy, Debug)]
@@ -47,24 +56,67 @@ impl<V> Entry<V> {
         now: u64,
     ) -> Self {
         let Lives { fresh, stale, age, load } = lives;
-        let at = |life: u64| (now + life).saturating_sub(age);
         Self {
             value,
-            refresh_from: at(policy.refresh.starts(fresh, load)),
-            fresh_until: at(fresh),
-            stale_until: at(fresh.saturating_add(stale)),
-            retry_at: 0,
+            stamp,
+            born: signed(now) - signed(age),
+            refresh: small(policy.refresh.starts(fresh, load)),
+            fresh: small(fresh),
+            stale: small(fresh.saturating_add(stale)),
             load,
             weight: u32::try_from(weight).unwrap_or(u32::MAX),
             beside: 0,
-            stamp,
         }
     }
 
-    /// Until when this policy lets it be answered though it is old.
-    pub(crate) fn served_until(&self, policy: &Policy) -> u64 {
-        let stale = policy.stale_for.map_or(0, crate::clock::millis);
-        self.stale_until.min(self.fresh_until.saturating_add(stale))
+    /// In ms.
+    #[inline]
+    pub(crate) fn age(&self, now: u64) -> u64 {
+        now.saturating_add_signed(-self.born)
+    }
+
+    /// Fresh, and nothing of it is due.
+    #[inline]
+    pub(crate) fn is_young(&self, now: u64) -> bool {
+        self.age(now) < u64::from(self.refresh.min(self.fresh))
+    }
+
+    #[inline]
+    pub(crate) fn is_fresh(&self, now: u64) -> bool {
+        self.age(now) < u64::from(self.fresh)
+    }
+
+    /// Whether it is time to load it anew, fresh as it is.
+    pub(crate) fn is_due(&self, policy: &Policy, now: u64) -> bool {
+        let age = self.age(now);
+        age >= u64::from(self.refresh)
+            && policy.refresh.is_due(u64::from(self.fresh).saturating_sub(age), self.load)
+    }
+
+    /// Whether this policy lets it be answered, be it old.
+    pub(crate) fn is_served(&self, policy: &Policy, now: u64) -> bool {
+        let stale = u64::from(self.fresh).saturating_add(policy.stale_for.map_or(0, millis));
+        self.age(now) < u64::from(self.stale).min(stale)
+    }
+
+    /// Whether a load failed that is not to be tried again yet.
+    pub(crate) fn rests(&self, now: u64) -> bool {
+        self.age(now) < u64::from(self.refresh)
+    }
+
+    /// Lets it be for a while: it is neither loaded nor asked for before.
+    pub(crate) fn defer(&mut self, now: u64, policy: &Policy) {
+        let until = self.age(now).saturating_add(millis(policy.retry_after));
+        self.refresh = self.refresh.max(small(until));
+    }
+
+    /// When it is fresh no more, by the store's clock in ms.
+    pub(crate) fn ends(&self) -> i64 {
+        self.born.saturating_add(i64::from(self.fresh))
+    }
+
+    pub(crate) fn answer(&self, outcome: Outcome, now: u64) -> Answer<V> {
+        Answer { value: self.value.clone(), outcome, age: Duration::from_millis(self.age(now)) }
     }
 }
 
@@ -72,4 +124,13 @@ impl<V> Clone for Entry<V> {
     fn clone(&self) -> Self {
         Self { value: self.value.clone(), stamp: self.stamp.clone(), ..*self }
     }
+}
+
+/// Lives are bounded far below it, by [`LONGEST`](crate::store).
+fn small(life: u64) -> u32 {
+    u32::try_from(life).unwrap_or(u32::MAX)
+}
+
+fn signed(time: u64) -> i64 {
+    i64::try_from(time).unwrap_or(i64::MAX)
 }

@@ -5,7 +5,7 @@ mod tags;
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub(crate) struct Epochs {
 /// A number, and what the shared tier has for it.
 #[derive(Debug, Default)]
 pub(crate) struct Cell {
-    epoch: AtomicU64,
+    epoch: AtomicU32,
     /// The tier's mark, in which [attachment](Cell::known) it was true, and when it was read or heard.
     mark: Mutex<Option<(Mark, u64, Instant)>>,
 }
@@ -35,13 +35,11 @@ pub(crate) struct Cell {
 /// ends it meanwhile makes it a dead one, without a lock between the two.
 #[derive(Clone, Debug)]
 pub(crate) struct Stamp {
-    /// When it was taken, by the store's clock.
-    pub(crate) at: u64,
-    /// Which [moment](Tags::moment) it was.
-    pub(crate) moment: u64,
+    /// When it was taken, by the store's clock: as much of it as tells the times of one entry apart.
+    pub(crate) at: u32,
     bucket: u32,
     bucket_epoch: u32,
-    epoch: u64,
+    epoch: u32,
     tags: Option<Arc<TagStamps>>,
 }
 
@@ -61,9 +59,10 @@ impl Epochs {
     }
 
     /// `key` as it is written, how its tags stand, and when that is.
-    pub(crate) fn stamp(&self, key: &str, tags: Option<Arc<TagStamps>>, at: u64, moment: u64) -> Stamp {
+    #[allow(clippy::cast_possible_truncation, reason = "the low half of it")]
+    pub(crate) fn stamp(&self, key: &str, tags: Option<Arc<TagStamps>>, at: u64) -> Stamp {
         let bucket = self.bucket(key);
-        Stamp { at, moment, bucket, bucket_epoch: self.at(bucket), epoch: self.cell.epoch(), tags }
+        Stamp { at: at as u32, bucket, bucket_epoch: self.at(bucket), epoch: self.cell.epoch(), tags }
     }
 
     #[inline]
@@ -108,7 +107,7 @@ impl Epochs {
 
 impl Cell {
     #[inline]
-    pub(crate) fn epoch(&self) -> u64 {
+    pub(crate) fn epoch(&self) -> u32 {
         self.epoch.load(Ordering::Acquire)
     }
 
@@ -141,7 +140,7 @@ impl Cell {
     }
 
     /// Remembers a mark that was read, unless something ended since its epoch was `epoch`.
-    pub(crate) fn learn(&self, mark: Mark, attachment: u64, epoch: u64) {
+    pub(crate) fn learn(&self, mark: Mark, attachment: u64, epoch: u32) {
         let mut known = self.lock();
         if self.epoch() == epoch {
             *known = Some((mark, attachment, Instant::now()));

@@ -21,9 +21,20 @@ pub(crate) struct Flights<K, V> {
 
 type Shard<K, V> = Mutex<HashMap<K, Arc<Flight<V>>>>;
 
+/// How things stood when someone asked.
+#[derive(Clone)]
+pub(crate) struct Asker {
+    pub(crate) stamp: Stamp,
+    /// Which [moment](crate::epochs::Tags::moment) it was.
+    pub(crate) moment: u64,
+    /// It is a load that runs, and holds a place that the flight which it follows may be waiting for.
+    pub(crate) within: bool,
+}
+
 /// One of them. Its [`Lead`] ends it; followers hold receivers.
 struct Flight<V> {
-    stamp: Stamp,
+    /// Who led.
+    asker: Asker,
     state: watch::Sender<State<V>>,
     /// A load that runs waits for it: [`Lead::needed`] hears of that.
     needed: Notify,
@@ -68,25 +79,23 @@ impl<K: Clone + Eq + Hash, V> Flights<K, V> {
     }
 
     /// Follows who asks already, or leads. Who asked before something ended is not followed: what it gets may be older.
-    /// `within`: who follows is a load that runs, and holds a place that the flight may be waiting for.
     pub(crate) fn enter(
         self: &Arc<Self>,
         key: &K,
-        stamp: &Stamp,
-        within: bool,
-        is_current: impl Fn(&Stamp) -> bool,
+        asker: &Asker,
+        is_current: impl Fn(&Asker) -> bool,
     ) -> Entered<K, V> {
         let mut shard = self.shard(key);
         if let Some(flight) = shard.get(key)
-            && is_current(&flight.stamp)
+            && is_current(&flight.asker)
         {
-            if within {
+            if asker.within {
                 flight.needed.notify_one();
             }
-            return Entered::Follow(Follower { state: flight.state.subscribe(), moment: stamp.moment });
+            return Entered::Follow(Follower { state: flight.state.subscribe(), moment: asker.moment });
         }
         let flight = Arc::new(Flight {
-            stamp: stamp.clone(),
+            asker: asker.clone(),
             state: watch::Sender::new(State::Running(None)),
             needed: Notify::new(),
         });
@@ -148,7 +157,12 @@ impl<V> Follower<V> {
 
 impl<K: Eq + Hash, V> Lead<K, V> {
     pub(crate) fn stamp(&self) -> &Stamp {
-        &self.flight.stamp
+        &self.flight.asker.stamp
+    }
+
+    /// Which [moment](crate::epochs::Tags::moment) it began in.
+    pub(crate) fn moment(&self) -> u64 {
+        self.flight.asker.moment
     }
 
     /// Returns when a load that runs waits for this one, now or already.
@@ -158,7 +172,7 @@ impl<K: Eq + Hash, V> Lead<K, V> {
 
     /// A place among the followers of this one.
     pub(crate) fn follower(&self) -> Follower<V> {
-        Follower { state: self.flight.state.subscribe(), moment: self.flight.stamp.moment }
+        Follower { state: self.flight.state.subscribe(), moment: self.flight.asker.moment }
     }
 
     /// Tells the followers of something old, which they may answer meanwhile.

@@ -43,7 +43,7 @@ pub(crate) struct Shared {
     /// Loads and writes that outlive their callers.
     pub(crate) tasks: TaskTracker,
     /// How old an entry may be while nothing is heard, in ms.
-    detached_age: u64,
+    detached_age: u32,
     /// Whether what others end is heard.
     attached: AtomicBool,
     /// How often that began: what was known in an earlier one may have changed.
@@ -67,8 +67,8 @@ pub(crate) trait Member: Send + Sync {
     fn stats(&self) -> CacheStats;
 }
 
-/// Longer than anything runs, and short enough for Redis to reckon with.
-const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+/// What is told of [`StoreConfig::max_ttl`]: entries count their lives in ms, in 32 bits (49 days).
+const LONGEST: Duration = Duration::from_secs(40 * 24 * 60 * 60);
 
 /// A time of hearing others. However it ends, nothing is heard from then on.
 struct Hearing<'a>(&'a Shared);
@@ -116,7 +116,7 @@ impl Store {
             metrics,
             loads: Arc::new(Semaphore::new(config.max_loads.clamp(1, Semaphore::MAX_PERMITS))),
             tasks: TaskTracker::new(),
-            detached_age: millis(config.detached_age),
+            detached_age: u32::try_from(millis(config.detached_age)).unwrap_or(u32::MAX),
             attached: AtomicBool::new(alone),
             attachment: AtomicU64::new(0),
             heard: Mutex::default(),
@@ -255,8 +255,12 @@ impl Shared {
 
     /// Whether what was asked for at `asked` may be believed at `now`: others' ends are heard, or it is young enough.
     #[inline]
-    pub(crate) fn is_heard_or_young(&self, asked: u64, now: u64) -> bool {
-        self.is_attached() || now.saturating_sub(asked) < self.detached_age
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "an entry lives for less than they take to come round"
+    )]
+    pub(crate) fn is_heard_or_young(&self, asked: u32, now: u64) -> bool {
+        self.is_attached() || (now as u32).wrapping_sub(asked) < self.detached_age
     }
 
     /// The attachment in which marks may be taken for known; none while nothing is heard.

@@ -46,8 +46,8 @@ pub(super) struct Lease {
 pub(super) struct Wanted {
     /// That there is nothing is an answer too.
     pub(super) nothing: bool,
-    /// Only what lives longer than this, by the store's clock: the rest is to be loaded anew.
-    pub(super) beyond: Option<u64>,
+    /// Only what is fresh for longer than this, by the store's clock: the rest is to be loaded anew.
+    pub(super) beyond: Option<i64>,
 }
 
 /// How long to wait before asking again for what another process loads: doubling from the first. It is told, mostly.
@@ -58,7 +58,7 @@ const MAX_WAIT: Duration = Duration::from_millis(100);
 const TRIES: u32 = 4;
 
 /// How much the lives of one value may seem to differ: the tier's clock is an estimate.
-const SAME: u64 = 50;
+const SAME: i64 = 50;
 
 impl<K, V> Cache<K, V>
 where
@@ -171,11 +171,11 @@ where
         if entry.value.is_none() && !wanted.nothing {
             return Judged::Over(envelope.id, None);
         }
-        let newer = wanted.beyond.is_none_or(|beyond| entry.fresh_until > beyond + SAME);
-        if now < entry.fresh_until && newer {
+        let newer = wanted.beyond.is_none_or(|beyond| entry.ends() > beyond.saturating_add(SAME));
+        if entry.is_fresh(now) && newer {
             return Judged::Fresh(entry);
         }
-        let served = now < entry.served_until(&self.policy) || wanted.beyond.is_some();
+        let served = entry.is_served(&self.policy, now) || wanted.beyond.is_some();
         Judged::Over(envelope.id, served.then_some(entry))
     }
 }

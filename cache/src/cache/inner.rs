@@ -3,8 +3,10 @@
 use std::sync::{Arc, PoisonError, Weak};
 
 use crate::cache::Inner;
+use crate::cache::loading::Loading;
 use crate::entry::Entry;
 use crate::epochs::{Stamp, Tags};
+use crate::flight::Asker;
 use crate::key::{CacheKey, written};
 use crate::mark::{Mark, MarkName};
 use crate::policy::Policy;
@@ -20,7 +22,16 @@ impl<K: CacheKey, V: Send + Sync + 'static> Inner<K, V> {
     /// How everything stands now, for a question after `key`.
     pub(super) fn stamp(&self, key: &str, policy: &Policy) -> Stamp {
         let tags = self.store.tags.stamps(policy.tags.iter().map(MarkName::of_tag));
-        self.epochs.stamp(key, tags, self.store.now(), self.tags().moment())
+        self.epochs.stamp(key, tags, self.store.now())
+    }
+
+    /// The same for a question that may follow another one, or be followed.
+    pub(super) fn asker(&self, key: &str, policy: &Policy, loading: &Loading) -> Asker {
+        Asker {
+            stamp: self.stamp(key, policy),
+            moment: self.tags().moment(),
+            within: loading.is_within(self.store.id()),
+        }
     }
 
     /// Whether nothing ended what was asked for then, as far as can be known.

@@ -69,7 +69,7 @@ where
             Fetched::Fresh(entry) => self.found(entry, Outcome::Hit),
             // Another process loads it anew. That it does is not asked for again by each caller.
             Fetched::Old(mut entry) => {
-                self.cache.defer(&mut entry);
+                entry.defer(self.cache.inner.store.now(), &self.cache.policy);
                 self.found(entry, Outcome::Stale);
             }
             Fetched::Load { lease, old } => {
@@ -93,8 +93,8 @@ where
     /// The tier had it.
     pub(super) fn found(self, entry: Entry<V>, outcome: Outcome) {
         let inner = &self.cache.inner;
-        let answer = Answer::new(entry.value.clone(), outcome);
-        let (asked, tags) = (self.lead.stamp().moment, entry.stamp.tags().cloned());
+        let answer = entry.answer(outcome, inner.store.now());
+        let (asked, tags) = (self.lead.moment(), entry.stamp.tags().cloned());
         inner.keep(self.lead.key.clone(), entry);
         self.lead.land_until(Ok(answer), || inner.tags().ended_since(asked, tags.as_ref()?));
     }
@@ -177,7 +177,7 @@ where
             Some(Loaded { value, ttl, tags }) => (Some(Arc::new(value)), ttl, tags),
             None => (None, Some(self.cache.policy.negative_ttl.unwrap_or_default()), Vec::new()),
         };
-        let answer = Answer::new(value.clone(), Outcome::Miss);
+        let answer = Answer::loaded(value.clone());
         let late = self.cache.inner.tags().stamps(tags.iter().map(MarkName::of_tag));
         let ttl = ttl.unwrap_or(self.cache.policy.ttl);
         let prepared = self.prepare_kept(value, ttl, late.clone(), leased, before).await;
@@ -251,8 +251,9 @@ where
             return self.lead.land(Err(error));
         };
         tracing::warn!(cache = inner.config.name, %error, "the load failed; what is old is answered");
-        self.cache.defer(&mut entry);
-        let answer = Answer::new(entry.value.clone(), Outcome::Stale);
+        let now = inner.store.now();
+        entry.defer(now, &self.cache.policy);
+        let answer = entry.answer(Outcome::Stale, now);
         inner.keep(self.lead.key.clone(), entry);
         self.lead.land(Ok(answer));
     }
@@ -263,12 +264,6 @@ where
     K: CacheKey,
     V: Serialize + DeserializeOwned + Send + Sync + 'static,
 {
-    /// Lets an entry be for a while: it is neither loaded nor asked for before.
-    fn defer(&self, entry: &mut Entry<V>) {
-        entry.retry_at = self.inner.store.now().saturating_add(millis(self.policy.retry_after));
-        entry.refresh_from = entry.refresh_from.max(entry.retry_at.min(entry.fresh_until));
-    }
-
     /// Runs a load within the bounds: of loads at once, and of time. A panic is an error of those who wait.
     ///
     /// A load within a load goes on in the place of the outer one, and so does one that becomes `needed` by a load that

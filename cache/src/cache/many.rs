@@ -21,9 +21,8 @@ use crate::cache::loading::Loading;
 use crate::cache::read::{Look, gone};
 use crate::entry::Entry;
 use crate::envelope::Token;
-use crate::epochs::Stamp;
 use crate::error::Error;
-use crate::flight::{Entered, Follower};
+use crate::flight::{Asker, Entered, Follower};
 use crate::key::CacheKey;
 use crate::loaded::Loaded;
 use crate::tier::{Filled, Slot, Taken};
@@ -180,7 +179,7 @@ where
                 found.insert(key, entry.value);
                 return;
             }
-            Look::Old(entry) if inner.store.now() < entry.retry_at => {
+            Look::Old(entry) if entry.rests(inner.store.now()) => {
                 inner.metrics.stale.add();
                 found.insert(key, entry.value);
                 return;
@@ -189,10 +188,10 @@ where
             Look::Nothing => None,
         };
         let slot = inner.slot(&key);
-        let stamp = inner.stamp(&slot.key, &self.policy);
+        let asker = inner.asker(&slot.key, &self.policy, loading);
         // Whom it follows it cannot leave, having loaded by then: only where no tag can have ended in between.
-        let is_current = |led: &Stamp| inner.is_trusted(led) && led.moment == stamp.moment;
-        match inner.flights.enter(&key, &stamp, loading.is_within(inner.store.id()), is_current) {
+        let is_current = |led: &Asker| inner.is_trusted(&led.stamp) && led.moment == asker.moment;
+        match inner.flights.enter(&key, &asker, is_current) {
             Entered::Follow(follower) => awaited.push(Awaited { key, follower, old, followed: true }),
             Entered::Lead(lead) => {
                 awaited.push(Awaited { key, follower: lead.follower(), old: old.clone(), followed: false });

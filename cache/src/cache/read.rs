@@ -86,7 +86,7 @@ where
             inner.store.tier.drop_bad(&slot, &bytes).await;
             return None;
         };
-        if inner.store.now() >= entry.fresh_until {
+        if !entry.is_fresh(inner.store.now()) {
             return None;
         }
         inner.keep(key.clone(), entry.clone());
@@ -118,17 +118,17 @@ where
                 }
                 Look::Fresh(entry) => {
                     inner.metrics.hits_memory.add();
-                    return Ok(Answer::new(entry.value, Outcome::Hit));
+                    return Ok(entry.answer(Outcome::Hit, inner.store.now()));
                 }
                 Look::Due(entry) => {
                     inner.metrics.hits_memory.add();
                     if let Some(job) = job.take() {
                         self.refresh(key, &entry, job);
                     }
-                    return Ok(Answer::new(entry.value, Outcome::Hit));
+                    return Ok(entry.answer(Outcome::Hit, inner.store.now()));
                 }
-                Look::Old(entry) if inner.store.now() < entry.retry_at => {
-                    return Ok(Answer::new(entry.value, Outcome::Stale));
+                Look::Old(entry) if entry.rests(inner.store.now()) => {
+                    return Ok(entry.answer(Outcome::Stale, inner.store.now()));
                 }
                 Look::Old(entry) => Some(entry),
                 Look::Nothing => None,
@@ -139,9 +139,8 @@ where
                 let Some(job) = job.take() else { return Err(gone()) };
                 return self.load_alone(job).await;
             }
-            let stamp = inner.stamp(&slot.key, &self.policy);
-            let within = loading.is_within(inner.store.id());
-            let mut follower = match inner.flights.enter(key, &stamp, within, |led| inner.is_trusted(led)) {
+            let asker = inner.asker(&slot.key, &self.policy, &loading);
+            let mut follower = match inner.flights.enter(key, &asker, |led| inner.is_trusted(&led.stamp)) {
                 Entered::Follow(mut follower) => {
                     match self.wait(&mut follower, old.as_ref(), deadline).await {
                         // Loaded by one for whom nothing is an answer.
@@ -161,7 +160,7 @@ where
                     // Between the look and here, another one may have ended.
                     if let Some(entry) = self.fresh(key, nothing) {
                         inner.metrics.hits_memory.add();
-                        let answer = Answer::new(entry.value, Outcome::Hit);
+                        let answer = entry.answer(Outcome::Hit, inner.store.now());
                         lead.land(Ok(answer.clone()));
                         return Ok(answer);
                     }
@@ -204,7 +203,7 @@ where
         let Some(old) = old else { return follower.answer().await };
         match timeout_at(deadline, follower.answer()).await {
             Ok(answer) => answer,
-            Err(_) if self.serves(&old) => Some(Ok(Answer::new(old.value, Outcome::Stale))),
+            Err(_) if self.serves(&old) => Some(Ok(old.answer(Outcome::Stale, self.inner.store.now()))),
             // It was ended meanwhile, or is too old by now.
             Err(_) => follower.answer().await,
         }
@@ -213,8 +212,7 @@ where
     /// Whether it may be answered, old as it is.
     pub(super) fn serves(&self, old: &Entry<V>) -> bool {
         let inner = &*self.inner;
-        let until = old.served_until(&self.policy).max(old.fresh_until);
-        inner.store.now() < until && inner.is_trusted(&old.stamp)
+        old.is_served(&self.policy, inner.store.now()) && inner.is_trusted(&old.stamp)
     }
 
     pub(super) fn look(&self, key: &K) -> Look<V> {
@@ -224,13 +222,11 @@ where
             return Look::Nothing;
         }
         let now = inner.store.now();
-        if now < entry.fresh_until {
-            let due = now >= entry.refresh_from
-                && self.policy.refresh.is_due(entry.fresh_until - now, entry.load)
-                && !inner.flights.has(key);
+        if entry.is_fresh(now) {
+            let due = entry.is_due(&self.policy, now) && !inner.flights.has(key);
             return if due { Look::Due(entry) } else { Look::Fresh(entry) };
         }
-        if now < entry.served_until(&self.policy) { Look::Old(entry) } else { Look::Nothing }
+        if entry.is_served(&self.policy, now) { Look::Old(entry) } else { Look::Nothing }
     }
 
     fn fresh(&self, key: &K, nothing: bool) -> Option<Entry<V>> {
@@ -246,11 +242,11 @@ where
     fn refresh(&self, key: &K, entry: &Entry<V>, job: Job<V>) {
         let inner = &*self.inner;
         let slot = inner.slot(key);
-        let stamp = inner.stamp(&slot.key, &self.policy);
-        if let Entered::Lead(lead) = inner.flights.enter(key, &stamp, false, |led| inner.is_trusted(led)) {
-            let wanted = Wanted { nothing: true, beyond: Some(entry.fresh_until) };
-            // Of no other load: none waits for it.
-            let loading = Loading::default();
+        // Of no other load: none waits for it.
+        let loading = Loading::default();
+        let asker = inner.asker(&slot.key, &self.policy, &loading);
+        if let Entered::Lead(lead) = inner.flights.enter(key, &asker, |led| inner.is_trusted(&led.stamp)) {
+            let wanted = Wanted { nothing: true, beyond: Some(entry.ends()) };
             let load = Load { cache: self.clone(), lead, slot, wanted, old: Some(entry.clone()), loading };
             inner.store.tasks.spawn(load.fetch_and_run(job));
         }
@@ -260,7 +256,7 @@ where
     async fn load_alone(&self, job: Job<V>) -> Result<Answer<V>, Error> {
         self.inner.metrics.loads.add();
         let loaded = job().await?;
-        Ok(Answer::new(loaded.map(|loaded| Arc::new(loaded.value)), Outcome::Miss))
+        Ok(Answer::loaded(loaded.map(|loaded| Arc::new(loaded.value))))
     }
 }
 

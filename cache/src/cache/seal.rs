@@ -153,7 +153,7 @@ where
         let attachment = self.store.attachment();
         let own = (&self.mark, &self.epochs.cell, self.epochs.cell.epoch());
         let tags = tags.into_iter().flat_map(|tags| tags.iter()).map(|tag| (&tag.name, &tag.cell, tag.at));
-        let names: Vec<(&MarkName, &Arc<Cell>, u64)> = std::iter::once(own).chain(tags).collect();
+        let names: Vec<(&MarkName, &Arc<Cell>, u32)> = std::iter::once(own).chain(tags).collect();
         let known: Vec<Option<Mark>> = names
             .iter()
             .map(|(_, cell, _)| attachment.and_then(|at| cell.known(at, self.known_life())))

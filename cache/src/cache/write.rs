@@ -46,7 +46,7 @@ where
         let weight = packed.weight;
         // What ends the key or the tags from here on ends the value: it may have come to the tier after it.
         let tags = inner.tags().stamps(names);
-        let mut stamp = inner.epochs.stamp(&slot.key, tags.clone(), inner.store.now(), inner.tags().moment());
+        let mut stamp = inner.epochs.stamp(&slot.key, tags.clone(), inner.store.now());
         if inner.store.tier.is_shared() {
             match inner.marks(tags.as_ref()).await {
                 Some(marks) => {

@@ -27,7 +27,7 @@ pub(crate) struct TagStamps(Box<[TagStamp]>);
 pub(crate) struct TagStamp {
     pub(crate) name: MarkName,
     pub(crate) cell: Arc<Cell>,
-    pub(crate) at: u64,
+    pub(crate) at: u32,
 }
 
 // === impl Tags ===

@@ -12,7 +12,7 @@ fn name(text: &str) -> MarkName {
 #[test]
 fn an_ending_between_question_and_answer_kills_the_entry() {
     let (epochs, tags) = (Epochs::new(), Tags::default());
-    let stamp = || epochs.stamp(":7", tags.stamps([name("t:x"), name("t:y")]), 0, 0);
+    let stamp = || epochs.stamp(":7", tags.stamps([name("t:x"), name("t:y")]), 0);
     let stamps: Vec<_> = (0..4).map(|_| stamp()).collect();
     assert!(stamps.iter().all(|stamp| epochs.is_current(stamp)));
     epochs.end(":7");
@@ -31,7 +31,7 @@ fn an_ending_between_question_and_answer_kills_the_entry() {
 #[test]
 fn an_ending_takes_few_others_with_it() {
     let epochs = Epochs::new();
-    let stamps: Vec<_> = (0..10_000).map(|n| epochs.stamp(&format!(":{n}"), None, 0, 0)).collect();
+    let stamps: Vec<_> = (0..10_000).map(|n| epochs.stamp(&format!(":{n}"), None, 0)).collect();
     epochs.end(":7");
     let dead = stamps.iter().filter(|stamp| !epochs.is_current(stamp)).count();
     assert!((1..12).contains(&dead), "{dead}");
@@ -96,7 +96,7 @@ async fn a_mark_is_read_again_before_the_tier_forgets_it() {
 #[test]
 fn a_write_ends_all_but_itself() {
     let epochs = Epochs::new();
-    let (write, read) = (epochs.stamp(":7", None, 0, 0), epochs.stamp(":7", None, 0, 0));
+    let (write, read) = (epochs.stamp(":7", None, 0), epochs.stamp(":7", None, 0));
     let written = epochs.end_others(":7", write.clone()).unwrap();
     assert!(epochs.is_current(&written) && !epochs.is_current(&read));
     // Another one that began with it, and was overtaken: neither is known to be the newer one.

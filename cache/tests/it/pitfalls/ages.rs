@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use tokio::time::sleep;
-use tramline_cache::{Clock, Store, StoreConfig};
+use tramline_cache::{Clock, Outcome, Store, StoreConfig};
 
-use crate::support::{Nodes, key, load, policy, text, texts};
+use crate::support::{Nodes, Texts, key, load, policy, text, texts};
 
 /// A herd that was filled together does not expire together, and nothing lives longer than was promised.
 #[tokio::test]
@@ -122,4 +122,41 @@ async fn a_store_that_runs_no_more_trusts_memory_only_so_long() {
     assert_eq!(load(b, "one", "new").await, "old");
     sleep(Duration::from_secs(3)).await;
     assert_eq!(load(b, "one", "new").await, "new");
+}
+
+/// An answer says how long ago it was loaded, whichever tier has it and whoever loaded it, be it before this process began.
+#[tokio::test(start_paused = true)]
+async fn an_answer_says_how_old_it_is() {
+    let mut nodes = Nodes::new(1, |_| {}).await;
+    let mut stale = policy(Duration::from_secs(100));
+    stale.stale_for = Some(Duration::from_secs(100));
+    stale.retry_after = Duration::from_secs(10);
+    let a = &nodes.texts(&stale)[0];
+    let age = async |node: &Texts| {
+        let load = || async {
+            sleep(Duration::from_secs(1)).await;
+            Ok::<_, std::fmt::Error>(Some("loaded".to_owned()))
+        };
+        let answer = node.answer(&key("one"), load).await.unwrap();
+        (answer.outcome, answer.age.as_secs())
+    };
+    assert_eq!(age(a).await, (Outcome::Miss, 0), "though the load took a second");
+    sleep(Duration::from_secs(20)).await;
+    assert_eq!(age(a).await, (Outcome::Hit, 20));
+    nodes.join(|_| {}).await;
+    let b = &texts(&nodes.stores[1], &stale);
+    assert_eq!(age(b).await, (Outcome::Hit, 20), "from the tier");
+    sleep(Duration::from_secs(70)).await;
+    assert_eq!([age(a).await, age(b).await], [(Outcome::Hit, 90); 2], "from memory");
+    sleep(Duration::from_secs(11)).await;
+    for node in [a, b] {
+        let fails = || async { Err::<Option<String>, _>(std::fmt::Error) };
+        let answer = node.answer(&key("one"), fails).await.unwrap();
+        assert_eq!((answer.outcome, answer.age.as_secs()), (Outcome::Stale, 101));
+    }
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!([age(a).await, age(b).await], [(Outcome::Stale, 106); 2], "not tried again yet");
+    a.set(&key("one"), "set".to_owned()).await;
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!([age(a).await, age(b).await], [(Outcome::Hit, 3); 2]);
 }
