@@ -118,7 +118,7 @@ where
         L: Into<Loaded<V>> + 'static,
         E: Into<Box<dyn StdError + Send + Sync>>,
     {
-        if let Some(Entry { value: Some(value), .. }) = self.hit(key) {
+        if let Some(Entry { value: Some(value), .. }) = self.hit(key, false) {
             return Ok(value);
         }
         let answer = Box::pin(self.ask(key, job(load, |loaded| Some(loaded.into())), false)).await?;
@@ -142,7 +142,7 @@ where
         L: Into<Loaded<V>> + 'static,
         E: Into<Box<dyn StdError + Send + Sync>>,
     {
-        if let Some(entry) = self.hit(key) {
+        if let Some(entry) = self.hit(key, true) {
             return Ok(entry.value);
         }
         let answer = Box::pin(self.ask(key, job(load, |found| found.map(Into::into)), true)).await?;
@@ -165,7 +165,7 @@ where
         L: Into<Loaded<V>> + 'static,
         E: Into<Box<dyn StdError + Send + Sync>>,
     {
-        if let Some(entry) = self.hit(key) {
+        if let Some(entry) = self.hit(key, true) {
             return Ok(entry.answer(Outcome::Hit, self.inner.store.now()));
         }
         Box::pin(self.ask(key, job(load, |found| found.map(Into::into)), true)).await
@@ -186,8 +186,9 @@ where
         self.inner.stats()
     }
 
-    /// The way of most questions: a fresh entry in memory, of which nothing is due.
-    fn hit(&self, key: &K) -> Option<Entry<V>> {
+    /// The way of most questions: a fresh entry in memory, of which nothing is due. `nothing`: that there is nothing is an
+    /// answer too.
+    fn hit(&self, key: &K, nothing: bool) -> Option<Entry<V>> {
         let inner = &*self.inner;
         let entry = inner.memory.get(key)?;
         let now = inner.store.now();
@@ -195,6 +196,7 @@ where
         if entry.is_young(now)
             && inner.store.is_heard_or_young(entry.stamp.at, now)
             && inner.epochs.is_current(&entry.stamp)
+            && (nothing || entry.value.is_some())
         {
             inner.metrics.hits_memory.add();
             return Some(entry);

@@ -93,7 +93,8 @@ pub struct CacheConfig {
     ///
     /// The default, 16 MiB, is some 15,000 typical answers.
     ///
-    /// At least twice `max_value`: a value that is larger than memory's parts is loaded, or read from Redis, each time.
+    /// At least twice `max_value`. What is heavier than a part of memory all the same, by a long key or many tags, is not
+    /// kept there; [`Stats::unusable`](crate::Stats::unusable) counts it.
     pub max_weight: u64,
     /// How many entries memory may hold. Default 1,000,000: weight is the bound that counts.
     pub max_entries: u64,

@@ -12,6 +12,9 @@ use crate::key::{CacheKey, length};
 /// Entries bounded by weight and by number; the least used go.
 pub(crate) struct Memory<K, V> {
     entries: Cache<K, Entry<V>, ByWeight>,
+    weighter: ByWeight,
+    /// What one entry may weigh.
+    most: u64,
 }
 
 #[derive(Clone)]
@@ -26,6 +29,12 @@ const OVERHEAD: u64 = 200;
 /// What a tag of an entry costs: its name, and where it stands.
 const TAG: usize = 100;
 
+/// What the largest value may have beside it: tags, as many as there may be, and a key of some length.
+const BESIDE: u64 = 2 * 1024;
+
+/// How much of a shard's weight one entry may have; the rest is for those that nobody has asked for twice.
+const SHARE: f64 = 0.97;
+
 /// A typical answer, with what it costs beside its value.
 const TYPICAL: u64 = 1024;
 
@@ -34,12 +43,15 @@ const TYPICAL: u64 = 1024;
 impl<K: Eq + Hash, V> Memory<K, V> {
     /// `largest`: the weight of one value that must have a place.
     pub(crate) fn new(max_weight: u64, max_entries: u64, largest: usize) -> Self {
-        let weighter = ByWeight { least: (max_weight / max_entries.max(1)).max(OVERHEAD) };
+        // Of more than half of it, two do not fit.
+        let least = (max_weight / max_entries.max(1)).min(max_weight / 2 + 1).max(OVERHEAD);
+        let weighter = ByWeight { least };
         // How many are remembered that were pushed out, and may come back: half as many as are expected to be held.
         let expected = usize::try_from((max_weight / TYPICAL).min(max_entries).max(16)).unwrap_or(usize::MAX);
         // Each shard has its part of the weight for itself, and refuses what is larger than that. Four for each core do.
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let fit = max_weight / (2 * largest.max(1) as u64);
+        let largest = largest as u64 + BESIDE + OVERHEAD;
+        let fit = max_weight / (2 * largest);
         let shards = usize::try_from(fit).unwrap_or(usize::MAX).min(4 * cores).max(1);
         // It is rounded up to a power of two.
         let shards = 1 << shards.ilog2();
@@ -47,10 +59,19 @@ impl<K: Eq + Hash, V> Memory<K, V> {
             .estimated_items_capacity(expected)
             .weight_capacity(max_weight)
             .shards(shards)
+            .hot_allocation(SHARE)
             .build()
             .expect("both capacities are set");
         let (hasher, lifecycle) = (DefaultHashBuilder::default(), DefaultLifecycle::default());
-        Self { entries: Cache::with_options(options, weighter, hasher, lifecycle) }
+        let entries = Cache::with_options(options, weighter.clone(), hasher, lifecycle);
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_precision_loss,
+            clippy::cast_sign_loss,
+            reason = "as it is reckoned there: a share of a weight"
+        )]
+        let most = (entries.shard_capacity() as f64 * SHARE) as u64;
+        Self { entries, weighter, most }
     }
 
     pub(crate) fn get(&self, key: &K) -> Option<Entry<V>> {
@@ -75,10 +96,13 @@ impl<K: Eq + Hash, V> Memory<K, V> {
 }
 
 impl<K: CacheKey, V> Memory<K, V> {
-    pub(crate) fn insert(&self, key: K, mut entry: Entry<V>) {
+    /// False when it is heavier than any may be; what was there is gone as well.
+    pub(crate) fn insert(&self, key: K, mut entry: Entry<V>) -> bool {
         let tags = entry.stamp.tags().map_or(0, |tags| tags.iter().count());
         entry.beside = u32::try_from(length(&key) + tags * TAG).unwrap_or(u32::MAX);
+        let fits = self.weighter.weight(&key, &entry) <= self.most;
         self.entries.insert(key, entry);
+        fits
     }
 }
 

@@ -1,4 +1,7 @@
 //! Counters: one number for [`Stats`](crate::Stats), one for the metrics facade.
+//!
+//! Caches of one name, in several stores or versions, tell the facade together: each adds its own part, and takes back what
+//! is no more.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -21,25 +24,25 @@ pub(crate) struct CacheMetrics {
     pub(crate) invalidations: Count,
     pub(crate) read_bytes: Count,
     pub(crate) written_bytes: Count,
-    pub(crate) weight: Gauge,
-    pub(crate) entries: Gauge,
+    pub(crate) weight: Level,
+    pub(crate) entries: Level,
 }
 
 /// What happened to the store.
 pub(crate) struct StoreMetrics {
     pub(crate) tier_errors: Count,
     pub(crate) flushes: Count,
-    pub(crate) attached: Gauge,
-    pub(crate) loading: Gauge,
+    pub(crate) detached: Level,
+    pub(crate) loading: Level,
     #[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "only Redis is told later"))]
-    pub(crate) pending: Gauge,
+    pub(crate) pending: Level,
 }
 
 /// As [`Count`], with a number for each thread that ever asked at once: threads that hit would take one number from each
 /// other all the time, and a hit costs little else.
 pub(crate) struct HitCount {
     numbers: ThreadLocal<Padded>,
-    counter: Counter,
+    told: Told,
 }
 
 /// Written by one thread, and on a cache line of its own.
@@ -50,7 +53,19 @@ pub(crate) struct Padded(AtomicU64);
 /// A counter that is also read here. The facade hears of it now and then, so that a hit costs one addition.
 pub(crate) struct Count {
     number: AtomicU64,
+    told: Told,
+}
+
+/// What the facade has heard of a count. What is left it hears at the end.
+struct Told {
+    number: AtomicU64,
     counter: Counter,
+}
+
+/// Our part of a gauge, which goes with it.
+pub(crate) struct Level {
+    told: AtomicU64,
+    gauge: Gauge,
 }
 
 // === impl CacheMetrics ===
@@ -84,7 +99,9 @@ impl CacheMetrics {
         };
         let count = |metric: &'static str| Count::new(counter!(metric, "cache" => name.clone()));
         Self {
-            hits_memory: HitCount { numbers: ThreadLocal::new(), counter: requests("memory").counter },
+            hits_memory: HitCount::new(
+                counter!("tramline_cache_requests_total", "cache" => name.clone(), "from" => "memory"),
+            ),
             hits_shared: requests("redis"),
             misses: requests("load"),
             stale: requests("stale"),
@@ -98,14 +115,14 @@ impl CacheMetrics {
             invalidations: count("tramline_cache_invalidations_total"),
             read_bytes: bytes("read"),
             written_bytes: bytes("write"),
-            weight: gauge!("tramline_cache_weight_bytes", "cache" => name.clone()),
-            entries: gauge!("tramline_cache_entries", "cache" => name.clone()),
+            weight: Level::new(gauge!("tramline_cache_weight_bytes", "cache" => name.clone())),
+            entries: Level::new(gauge!("tramline_cache_entries", "cache" => name.clone())),
         }
     }
 
     /// Tells the facade what it has not heard yet.
     pub(crate) fn publish(&self) {
-        self.hits_memory.counter.absolute(self.hits_memory.get());
+        self.hits_memory.publish();
         for count in [
             &self.hits_shared,
             &self.misses,
@@ -132,15 +149,18 @@ impl StoreMetrics {
     pub(crate) fn new() -> Self {
         describe_counter!("tramline_cache_redis_errors_total", "Calls to Redis that failed");
         describe_counter!("tramline_cache_flushes_total", "Times that memory was forgotten as a whole");
-        describe_gauge!("tramline_cache_attached", "1 while invalidations of other processes are heard");
+        describe_gauge!(
+            "tramline_cache_detached",
+            "Stores that do not hear the invalidations of other processes for now"
+        );
         describe_gauge!("tramline_cache_loading", "Loads that run");
         describe_gauge!("tramline_cache_pending", "Invalidations that Redis has not heard yet");
         Self {
             tier_errors: Count::new(counter!("tramline_cache_redis_errors_total")),
             flushes: Count::new(counter!("tramline_cache_flushes_total")),
-            attached: gauge!("tramline_cache_attached"),
-            loading: gauge!("tramline_cache_loading"),
-            pending: gauge!("tramline_cache_pending"),
+            detached: Level::new(gauge!("tramline_cache_detached")),
+            loading: Level::new(gauge!("tramline_cache_loading")),
+            pending: Level::new(gauge!("tramline_cache_pending")),
         }
     }
 
@@ -153,6 +173,10 @@ impl StoreMetrics {
 // === impl HitCount ===
 
 impl HitCount {
+    fn new(counter: Counter) -> Self {
+        Self { numbers: ThreadLocal::new(), told: Told::new(counter) }
+    }
+
     #[inline]
     pub(crate) fn add(&self) {
         let Padded(number) = self.numbers.get_or_default();
@@ -163,13 +187,23 @@ impl HitCount {
     pub(crate) fn get(&self) -> u64 {
         self.numbers.iter().map(|number| number.0.load(Ordering::Relaxed)).sum()
     }
+
+    fn publish(&self) {
+        self.told.up_to(self.get());
+    }
+}
+
+impl Drop for HitCount {
+    fn drop(&mut self) {
+        self.publish();
+    }
 }
 
 // === impl Count ===
 
 impl Count {
     fn new(counter: Counter) -> Self {
-        Self { number: AtomicU64::new(0), counter }
+        Self { number: AtomicU64::new(0), told: Told::new(counter) }
     }
 
     pub(crate) fn add(&self) {
@@ -185,6 +219,52 @@ impl Count {
     }
 
     fn publish(&self) {
-        self.counter.absolute(self.get());
+        self.told.up_to(self.get());
     }
 }
+
+impl Drop for Count {
+    fn drop(&mut self) {
+        self.publish();
+    }
+}
+
+// === impl Told ===
+
+impl Told {
+    fn new(counter: Counter) -> Self {
+        Self { number: AtomicU64::new(0), counter }
+    }
+
+    fn up_to(&self, number: u64) {
+        let before = self.number.fetch_max(number, Ordering::Relaxed);
+        self.counter.increment(number.saturating_sub(before));
+    }
+}
+
+// === impl Level ===
+
+impl Level {
+    fn new(gauge: Gauge) -> Self {
+        Self { told: AtomicU64::new(0), gauge }
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "a figure for people")]
+    pub(crate) fn set(&self, level: u64) {
+        let before = self.told.swap(level, Ordering::Relaxed);
+        if level >= before {
+            self.gauge.increment((level - before) as f64);
+        } else {
+            self.gauge.decrement((before - level) as f64);
+        }
+    }
+}
+
+impl Drop for Level {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
+#[cfg(test)]
+mod tests;

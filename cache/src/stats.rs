@@ -22,11 +22,11 @@ pub struct Stats {
     pub load_errors: u64,
     /// Answers not kept since they were ended while they were loaded.
     pub refused: u64,
-    /// Values that could not be read or written, or were too large.
+    /// Values that could not be read or written, or were too large for the policy or for memory.
     pub unusable: u64,
     /// Waits for another process that loads the same.
     pub lease_waits: u64,
-    /// Invalidations of keys and of the whole, from here and from other processes.
+    /// Invalidations of keys and of the whole, from here and, as far as they are heard, from other processes.
     pub invalidations: u64,
     /// Encoded bytes that came from the shared tier.
     pub read_bytes: u64,

@@ -55,10 +55,12 @@ pub(crate) struct Shared {
 
 /// A cache, whatever its types.
 pub(crate) trait Member: Send + Sync {
-    /// Another process ended the value of this key.
+    /// The value of this key ended.
     fn ended(&self, key: &str);
     /// All of it ended, and the tier has this mark for it, if that is known.
     fn ended_all(&self, mark: Option<(Mark, u64)>);
+    /// Another process ended something of it.
+    fn count_ended(&self);
     /// Another process wrote a value that someone here waits for.
     fn filled(&self, key: &str);
     /// Tells the metrics facade.
@@ -79,7 +81,7 @@ const PUBLISH: Duration = Duration::from_secs(1);
 // === impl Store ===
 
 impl Store {
-    /// Caches in this process's memory alone.
+    /// Caches in this process's memory alone. They need no [`run`](Self::run), which tells the metrics facade of them.
     #[must_use]
     pub fn memory(config: StoreConfig) -> Self {
         Self::new(Tier::Alone, config, Arc::new(StoreMetrics::new()))
@@ -109,7 +111,7 @@ impl Store {
         config.max_ttl = config.max_ttl.min(LONGEST);
         config.lease_life = config.lease_life.min(LONGEST);
         let alone = !tier.is_shared();
-        metrics.attached.set(u8::from(alone));
+        metrics.detached.set(u64::from(!alone));
         Self(Arc::new(Shared {
             tier,
             tags: Tags::default(),
@@ -129,7 +131,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] when the name or the policy cannot be used, or a cache of this name and version is there.
+    /// [`ErrorKind::Config`] when the name or the policy cannot be used, memory is too small for the largest value, or a
+    /// cache of this name and version is there.
     pub fn cache<K, V>(&self, config: CacheConfig) -> Result<Cache<K, V>, Error>
     where
         K: CacheKey,
@@ -140,6 +143,9 @@ impl Store {
             return Err(Error::new(ErrorKind::Config, "a cache's name is 1 to 32 of a-z, 0-9, - and _"));
         }
         config.policy.check()?;
+        if config.max_weight / 2 < config.max_value as u64 {
+            return Err(Error::new(ErrorKind::Config, "`max_weight` is at least twice `max_value`"));
+        }
         let space: Arc<str> = format!("{}.{}", config.name, config.version).into();
         let mut members = self.0.members();
         if members.get(&space).is_some_and(|member| member.strong_count() > 0) {
@@ -168,8 +174,8 @@ impl Store {
             .await;
     }
 
-    /// Hears what other processes end, until `shutdown`; then waits for the loads that run. In memory alone there is
-    /// nothing to hear.
+    /// Hears what other processes end, and tells the metrics facade what the caches do, until `shutdown`; then waits for the
+    /// loads that run. In memory alone there is nothing to hear.
     ///
     /// # Cancel safety
     ///
@@ -209,11 +215,11 @@ impl Store {
     /// How the store is.
     #[must_use]
     pub fn stats(&self) -> StoreStats {
-        let Shared { metrics, config, loads, .. } = &*self.0;
+        let metrics = &self.0.metrics;
         StoreStats {
             tier_errors: metrics.tier_errors.get(),
             flushes: metrics.flushes.get(),
-            loading: config.max_loads.saturating_sub(loads.available_permits()) as u64,
+            loading: self.0.loading(),
             attached: self.0.is_attached(),
         }
     }
@@ -284,10 +290,15 @@ impl Shared {
         let _ = self.tasks.spawn(work).await;
     }
 
+    /// How many places for loads are taken.
+    fn loading(&self) -> u64 {
+        let all = self.config.max_loads.clamp(1, Semaphore::MAX_PERMITS);
+        all.saturating_sub(self.loads.available_permits()) as u64
+    }
+
     fn publish(&self) {
         self.metrics.publish();
-        let loading = self.config.max_loads.saturating_sub(self.loads.available_permits());
-        self.metrics.loading.set(u32::try_from(loading).unwrap_or(u32::MAX));
+        self.metrics.loading.set(self.loading());
         for member in self.each() {
             member.publish();
         }

@@ -98,7 +98,12 @@ pub(crate) struct Marked {
 #[derive(Debug)]
 pub(crate) enum Heard {
     /// Something ended, with the number that it has; a mark of this name is this one now.
-    Ended(Ending, Mark),
+    Ended {
+        ending: Ending,
+        mark: Mark,
+        /// We ended it ourselves.
+        own: bool,
+    },
     /// The feed begins (again) at this number, and something may have been missed before.
     Attached(Mark),
     /// Nothing is heard for now.

@@ -44,8 +44,8 @@ impl<K: CacheKey, V: Send + Sync + 'static> Inner<K, V> {
     /// over what is alive.
     pub(super) fn keep(&self, key: K, entry: Entry<V>) -> bool {
         let alive = self.epochs.is_current(&entry.stamp);
-        if alive {
-            self.memory.insert(key, entry);
+        if alive && !self.memory.insert(key, entry) {
+            self.metrics.unusable.add();
         }
         alive
     }
@@ -79,13 +79,16 @@ impl<K: CacheKey, V: Send + Sync + 'static> Inner<K, V> {
 
 impl<K: CacheKey, V: Send + Sync + 'static> Member for Inner<K, V> {
     fn ended(&self, key: &str) {
-        self.metrics.invalidations.add();
         self.epochs.end(key);
     }
 
     fn ended_all(&self, mark: Option<(Mark, u64)>) {
         self.epochs.cell.end(mark);
         self.memory.clear();
+    }
+
+    fn count_ended(&self) {
+        self.metrics.invalidations.add();
     }
 
     fn filled(&self, key: &str) {
@@ -96,10 +99,9 @@ impl<K: CacheKey, V: Send + Sync + 'static> Member for Inner<K, V> {
     }
 
     fn publish(&self) {
-        let small = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
         self.metrics.publish();
-        self.metrics.weight.set(small(self.memory.weight()));
-        self.metrics.entries.set(small(self.memory.len()));
+        self.metrics.weight.set(self.memory.weight());
+        self.metrics.entries.set(self.memory.len());
     }
 
     fn stats(&self) -> CacheStats {

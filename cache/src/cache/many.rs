@@ -77,7 +77,7 @@ where
             if found.contains_key(key) {
                 continue;
             }
-            match self.hit(key) {
+            match self.hit(key, true) {
                 Some(entry) => drop(found.insert(key.clone(), entry.value)),
                 None => missing.push(key.clone()),
             }

@@ -43,7 +43,7 @@ where
     ///
     /// Nothing happens when dropped.
     pub async fn get(&self, key: &K) -> Option<Arc<V>> {
-        if let Some(entry) = self.hit(key) {
+        if let Some(entry) = self.hit(key, true) {
             return entry.value;
         }
         Box::pin(self.read(key)).await

@@ -13,19 +13,20 @@ impl Shared {
             Heard::Attached(newest) => {
                 self.begin(newest);
                 self.attached.store(true, Ordering::Release);
-                self.metrics.attached.set(1);
+                self.metrics.detached.set(0);
             }
             Heard::Detached => self.detach(),
-            Heard::Ended(Ending::All, newest) => self.begin(newest),
-            Heard::Ended(Ending::Key(slot), newest) => {
-                self.heard_up_to(newest);
+            Heard::Ended { ending: Ending::All, mark, .. } => self.begin(mark),
+            Heard::Ended { ending: Ending::Key(slot), mark, .. } => {
+                self.heard_up_to(mark);
                 if let Some(member) = self.member(&slot.space) {
+                    member.count_ended();
                     member.ended(&slot.key);
                 }
             }
-            Heard::Ended(Ending::Mark(name), newest) => {
-                self.heard_up_to(newest);
-                self.ended(&name, newest);
+            Heard::Ended { ending: Ending::Mark(name), mark, own } => {
+                self.heard_up_to(mark);
+                self.ended(&name, mark, own);
             }
             Heard::Filled(slot) => {
                 if let Some(member) = self.member(&slot.space) {
@@ -37,7 +38,7 @@ impl Shared {
 
     pub(super) fn detach(&self) {
         self.attached.store(false, Ordering::Release);
-        self.metrics.attached.set(0);
+        self.metrics.detached.set(1);
     }
 
     /// Forgets everything: something may have been missed.
@@ -52,11 +53,15 @@ impl Shared {
         self.metrics.flushes.add();
     }
 
-    fn ended(&self, name: &MarkName, mark: Mark) {
+    fn ended(&self, name: &MarkName, mark: Mark, own: bool) {
         let mark = Some((mark, self.attachment.load(Ordering::Acquire)));
         match name.as_str().strip_prefix("s:") {
             Some(space) => {
                 if let Some(member) = self.member(space) {
+                    // Counted when it began, if we began it.
+                    if !own {
+                        member.count_ended();
+                    }
                     member.ended_all(mark);
                 }
             }

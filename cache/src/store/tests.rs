@@ -20,6 +20,8 @@ impl Member for Watch {
         self.seen.send((store.is_attached(), store.attachment(), store.heard())).unwrap();
     }
 
+    fn count_ended(&self) {}
+
     fn filled(&self, _: &str) {}
 
     fn publish(&self) {}
@@ -42,7 +44,7 @@ async fn memory_is_forgotten_before_anything_is_trusted() {
     assert_eq!(told.try_recv().unwrap(), (false, None, mark(7)));
     let first = store.attachment().unwrap();
     // What a load reads from here on is of another attachment, and nothing of the first is known in it.
-    store.hear(Heard::Ended(Ending::All, mark(8)));
+    store.hear(Heard::Ended { ending: Ending::All, mark: mark(8), own: false });
     assert_eq!(told.try_recv().unwrap(), (true, Some(first + 1), mark(8)));
 
     store.hear(Heard::Detached);

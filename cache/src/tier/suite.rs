@@ -115,7 +115,7 @@ impl Ear {
 
     pub(super) async fn ended(&mut self) -> (Ending, Mark) {
         match self.next().await {
-            Heard::Ended(ending, mark) => (ending, mark),
+            Heard::Ended { ending, mark, .. } => (ending, mark),
             other => panic!("{other:?}"),
         }
     }

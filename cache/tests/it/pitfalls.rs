@@ -4,6 +4,7 @@
 mod ages;
 mod bounds;
 mod cancelled;
+mod counts;
 mod late_fills;
 mod leases;
 mod many_nodes;

@@ -106,7 +106,7 @@ impl Redis {
                 Verdict::Old => {}
                 // Done by the caller, before and after it was told.
                 Verdict::Next if own && matches!(ending, Ending::Key(_)) => {}
-                Verdict::Next => (teller.hear)(Heard::Ended(ending, mark)),
+                Verdict::Next => (teller.hear)(Heard::Ended { ending, mark, own }),
                 Verdict::Hole => return false,
             },
             // Whatever it is, it is over when everything is forgotten.

@@ -191,7 +191,7 @@ impl Link {
     }
 
     fn publish(&self) {
-        self.metrics.pending.set(u32::try_from(self.gate.waiting()).unwrap_or(u32::MAX));
+        self.metrics.pending.set(self.gate.waiting() as u64);
     }
 
     async fn ask<T, F>(self: &Arc<Self>, question: impl FnOnce(Connection) -> F) -> Result<T, Failure>

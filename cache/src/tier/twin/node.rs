@@ -252,7 +252,7 @@ impl Ear<'_> {
                 Verdict::Old => {}
                 // Done by the caller, before and after it was told.
                 Verdict::Next if by == self.node.id && matches!(ending, Ending::Key(_)) => {}
-                Verdict::Next => hear(Heard::Ended(ending, mark)),
+                Verdict::Next => hear(Heard::Ended { ending, mark, own: by == self.node.id }),
                 Verdict::Hole => self.detach(hear),
             },
         }

@@ -145,7 +145,7 @@ async fn a_node_that_is_behind_hears_everything_later_and_in_order() {
         assert_eq!(sent.elapsed().as_millis(), 10 * (n as u128 + 1));
     }
     for n in 1..=3 {
-        let Heard::Ended(_, mark) = ear.next().await else { unreachable!() };
+        let Heard::Ended { mark, .. } = ear.next().await else { unreachable!() };
         assert_eq!((mark.number, sent.elapsed().as_millis()), (begin.number + n, 90 + 10 * u128::from(n)));
     }
 }

@@ -20,7 +20,7 @@ fn cache(change: impl FnOnce(&mut CacheConfig)) -> Texts {
 
 #[tokio::test(start_paused = true)]
 async fn memory_is_bounded_by_weight() {
-    let cache = cache(|config| config.max_weight = 1_000_000);
+    let cache = cache(|config| (config.max_weight, config.max_value) = (1_000_000, 100_000));
     for n in 0..500 {
         let value = "x".repeat(10_000);
         cache.set(&key(n), value).await;
@@ -198,14 +198,14 @@ async fn the_largest_value_has_a_place_in_memory() {
 /// Names of any length, and tags: they weigh what they cost.
 #[tokio::test(start_paused = true)]
 async fn keys_and_tags_weigh_too() {
-    let long = cache(|config| config.max_weight = 1_000_000);
+    let long = cache(|config| (config.max_weight, config.max_value) = (1_000_000, 100_000));
     for n in 0..500 {
         load(&long, &format!("{n}{}", "x".repeat(8_000)), "x").await;
         assert!(long.stats().weight <= 1_000_000);
     }
     assert!((60..=125).contains(&long.stats().entries), "{:?}", long.stats());
     let tagged = cache(|config| {
-        config.max_weight = 100_000;
+        (config.max_weight, config.max_value) = (100_000, 10_000);
         config.policy.tags = (0..16).map(|n| Tag::of(&n.to_string())).collect();
     });
     for n in 0..500 {

@@ -46,7 +46,7 @@ async fn a_flood_of_nothing_is_bounded() {
     let mut config = CacheConfig::new("texts");
     config.policy = policy(Duration::from_secs(60));
     config.policy.negative_ttl = Some(Duration::from_secs(60));
-    config.max_weight = 100_000;
+    (config.max_weight, config.max_value) = (100_000, 10_000);
     let cache: Texts = Store::memory(in_tokio_time()).cache(config).unwrap();
     for n in 0..20_000 {
         assert_eq!(find(&cache, &key(n), None).await, None);

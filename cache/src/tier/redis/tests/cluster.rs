@@ -118,7 +118,7 @@ async fn one_that_lacks_a_part_is_away_and_told_what_it_missed() {
     let after = b.tier.marks(&[name("x")], LONG).await.unwrap();
     assert_ne!(after.marks[0].mark, before.marks[0].mark);
     filled(&a.tier, &slot, "new").await;
-    ear.until(|heard| matches!(heard, crate::tier::Heard::Ended(Ending::Key(ended), _) if *ended == slot))
+    ear.until(|heard| matches!(heard, crate::tier::Heard::Ended { ending: Ending::Key(ended), .. } if *ended == slot))
         .await;
 }
 

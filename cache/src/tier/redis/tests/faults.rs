@@ -61,7 +61,8 @@ async fn a_killed_one_is_told_what_it_missed() {
     assert_ne!(after.marks[0].mark, before.marks[0].mark);
     ear.attached().await;
     filled(&a.tier, &by_key, "new").await;
-    ear.until(|heard| matches!(heard, Heard::Ended(Ending::Key(slot), _) if *slot == by_key)).await;
+    ear.until(|heard| matches!(heard, Heard::Ended { ending: Ending::Key(slot), .. } if *slot == by_key))
+        .await;
 }
 
 /// Hangs: one bounded wait, then none.
@@ -135,7 +136,7 @@ async fn a_half_open_feed_is_noticed() {
     until(async || matches!(near.tier.read(&slot).await, Found::Nothing)).await;
     assert!(ear.attached().await.number > begin.number);
     near.tier.end(&Ending::Mark(name("x"))).await;
-    ear.until(|heard| matches!(heard, Heard::Ended(Ending::Mark(_), _))).await;
+    ear.until(|heard| matches!(heard, Heard::Ended { ending: Ending::Mark(_), .. })).await;
 }
 
 /// The feed's connection alone is lost.

@@ -53,7 +53,7 @@ async fn those_of_the_documentation_are_enough() {
     let (mut ear, _) = Ear::on(&node.tier).await;
     everything(&node).await;
     ear.until(|heard| matches!(heard, Heard::Filled(_))).await;
-    ear.until(|heard| matches!(heard, Heard::Ended(Ending::All, _))).await;
+    ear.until(|heard| matches!(heard, Heard::Ended { ending: Ending::All, .. })).await;
     filled(&node.tier, &slot(), "x").await;
     assert_eq!(node.errors(), 0);
     assert!(node.is_open());

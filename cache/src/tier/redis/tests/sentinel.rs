@@ -45,7 +45,8 @@ async fn a_failover_loses_no_ending_of_ours() {
     ear.attached().await;
     filled(&a.tier, &late, "new").await;
     assert_eq!(payload(&b.tier, &late).await.as_deref(), Some("new"));
-    ear.until(|heard| matches!(heard, Heard::Ended(Ending::Key(ended), _) if *ended == late)).await;
+    ear.until(|heard| matches!(heard, Heard::Ended { ending: Ending::Key(ended), .. } if *ended == late))
+        .await;
 
     // The old one comes back as what it was, until the sentinels tell it what it is now.
     master.restart().await.unwrap();
@@ -86,7 +87,7 @@ async fn a_master_that_steps_down_is_left() {
     };
     tokio::select! {
         () = ending => {}
-        _ = ear.until(|heard| matches!(heard, Heard::Ended(Ending::Mark(_), _))) => {}
+        _ = ear.until(|heard| matches!(heard, Heard::Ended { ending: Ending::Mark(_), .. })) => {}
     }
 }
 

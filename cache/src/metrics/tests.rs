@@ -1,0 +1,119 @@
+//! What the facade hears.
+
+use std::collections::BTreeMap;
+use std::future::ready;
+
+use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+
+use crate::{Cache, CacheConfig, Store, StoreConfig};
+
+/// What all series stand at. A look at the recorder takes everything out of it.
+struct Seen {
+    recorder: Snapshotter,
+    all: BTreeMap<String, f64>,
+}
+
+// === impl Seen ===
+
+impl Seen {
+    #[allow(clippy::cast_precision_loss, reason = "small numbers")]
+    fn get(&mut self, series: &str) -> f64 {
+        for (key, .., value) in self.recorder.snapshot().into_vec() {
+            let (_, key) = key.into_parts();
+            let labels: Vec<_> =
+                key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
+            *self.all.entry(format!("{}{{{}}}", key.name(), labels.join(","))).or_default() += match value {
+                DebugValue::Counter(count) => count as f64,
+                DebugValue::Gauge(level) => level.into_inner(),
+                DebugValue::Histogram(_) => unreachable!(),
+            };
+        }
+        self.all[series]
+    }
+}
+
+fn numbers(store: &Store, version: u32) -> Cache<u64, u64> {
+    let mut config = CacheConfig::new("numbers");
+    config.version = version;
+    store.cache(config).unwrap()
+}
+
+async fn load(cache: &Cache<u64, u64>, keys: std::ops::Range<u64>) {
+    for key in keys {
+        cache.get_or_load(&key, move || async move { Ok::<_, std::fmt::Error>(key) }).await.unwrap();
+    }
+}
+
+/// The services of one process, or a version that takes the place of another.
+#[tokio::test]
+async fn caches_of_one_name_are_told_of_together() {
+    let recorder = DebuggingRecorder::new();
+    let mut seen = Seen { recorder: recorder.snapshotter(), all: BTreeMap::new() };
+    let _recorder = metrics::set_default_local_recorder(&recorder);
+    let [one, other] = [0; 2].map(|_| Store::memory(StoreConfig::default()));
+    let (first, second, beside) = (numbers(&one, 1), numbers(&one, 2), numbers(&other, 1));
+    load(&first, 0..5).await;
+    load(&second, 0..3).await;
+    load(&beside, 0..2).await;
+    load(&beside, 0..2).await;
+    let [loads, hits, entries] = [
+        "tramline_cache_loads_total{cache=numbers}",
+        "tramline_cache_requests_total{cache=numbers,from=memory}",
+        "tramline_cache_entries{cache=numbers}",
+    ];
+    for _ in 0..2 {
+        one.run(ready(())).await;
+        other.run(ready(())).await;
+        assert_eq!([seen.get(loads), seen.get(hits), seen.get(entries)], [10.0, 2.0, 10.0]);
+    }
+    first.invalidate(&0).await;
+    load(&first, 5..6).await;
+    load(&first, 5..6).await;
+    one.run(ready(())).await;
+    assert_eq!([seen.get(loads), seen.get(hits), seen.get(entries)], [11.0, 3.0, 10.0]);
+
+    // What goes takes its entries along, and leaves what it did, told or not.
+    load(&second, 0..9).await;
+    drop(second);
+    assert_eq!([seen.get(loads), seen.get(hits), seen.get(entries)], [17.0, 6.0, 7.0]);
+    let again = numbers(&one, 2);
+    load(&again, 0..1).await;
+    one.run(ready(())).await;
+    assert_eq!([seen.get(loads), seen.get(entries)], [18.0, 8.0]);
+}
+
+#[tokio::test]
+async fn stores_are_told_of_together() {
+    let recorder = DebuggingRecorder::new();
+    let mut seen = Seen { recorder: recorder.snapshotter(), all: BTreeMap::new() };
+    let _recorder = metrics::set_default_local_recorder(&recorder);
+    let twin = crate::tier::twin::Twin::new();
+    let alone = Store::memory(StoreConfig::default());
+    let [one, other] = [0; 2].map(|_| Store::twin(&twin, StoreConfig::default()));
+    let [detached, flushes] = ["tramline_cache_detached{}", "tramline_cache_flushes_total{}"];
+    assert_eq!(seen.get(detached), 2.0, "in memory alone there is nothing to hear");
+    alone.run(ready(())).await;
+    let hearing = async |store: &Store| {
+        let (end, ends) = tokio::sync::oneshot::channel::<()>();
+        let running = tokio::spawn({
+            let store = store.clone();
+            async move { store.run(async { drop(ends.await) }).await }
+        });
+        while !store.stats().attached {
+            tokio::task::yield_now().await;
+        }
+        (end, running)
+    };
+    let (end, running) = hearing(&one).await;
+    assert_eq!(seen.get(detached), 1.0);
+    let (end_other, running_other) = hearing(&other).await;
+    assert_eq!(seen.get(detached), 0.0);
+    end.send(()).unwrap();
+    running.await.unwrap();
+    assert_eq!(seen.get(detached), 1.0);
+    drop(one);
+    assert_eq!(seen.get(detached), 0.0, "what is no more is not missed");
+    end_other.send(()).unwrap();
+    running_other.await.unwrap();
+    assert_eq!((seen.get(detached), seen.get(flushes)), (1.0, 2.0));
+}
