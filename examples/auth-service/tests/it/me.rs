@@ -74,6 +74,9 @@ async fn what_is_read_comes_from_the_cache_until_it_changes() {
         // Behind the service's back: only its event tells.
         bench.set("ada@example.com", "status", "suspended").await;
         assert_eq!(bench.me(&ada.token).await.json["status"], "active");
+        // What decides asks the database: a suspended user gets no new token, whatever the cache says.
+        let refused = bench.refresh(&ada.refresh).await;
+        assert_eq!(refusal(&refused), (401, "INVALID_REFRESH"));
         let mut told: UserChanged =
             bench.events.wait("auth.user.updated", |data| data["userId"] == ada.id).await.data().unwrap();
         (told.version, told.name) = (3, "Ada".to_owned());
@@ -83,8 +86,5 @@ async fn what_is_read_comes_from_the_cache_until_it_changes() {
             (bench.me(&ada.token).await.json["status"] == "suspended").then_some(())
         })
         .await;
-        // What decides asks the database: a suspended user gets no new token, whatever the cache says.
-        let refused = bench.refresh(&ada.refresh).await;
-        assert_eq!(refusal(&refused), (401, "INVALID_REFRESH"));
     }
 }
