@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use http::HeaderName;
 use tramline_cache::{RedisConfig, Store, StoreConfig};
 use tramline_event_hub::{Context, Event, Handler, Outcome};
 use tramline_observability::lifecycle::Phase;
@@ -40,6 +41,12 @@ where
             outcome
         }
     }
+}
+
+/// The header that tells the browser's tools where an answer came from: `Server-Timing: cache;desc=hit`.
+#[must_use]
+pub fn server_timing(outcome: tramline_cache::Outcome) -> [(HeaderName, &'static str); 1] {
+    [(HeaderName::from_static("server-timing"), outcome.server_timing())]
 }
 
 impl Shell {

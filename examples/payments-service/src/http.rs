@@ -4,6 +4,7 @@ mod change;
 mod create;
 mod list;
 mod recipients;
+mod reports;
 mod view;
 mod webhook;
 
@@ -11,10 +12,8 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::{get, patch, post};
-use chassis::auth::{User, not_implemented, not_implemented_for_admin};
+use chassis::auth::{not_implemented, not_implemented_for_admin};
 use chassis::config::Secret;
-use chassis::problem::Problem;
-use contracts::Role;
 use tokio::sync::Notify;
 
 use crate::store::Store;
@@ -36,13 +35,8 @@ pub(crate) fn router(state: State) -> Router {
         .route("/api/payments/{id}", get(list::find).patch(not_implemented))
         .route("/api/payments/{id}/cancel", post(change::cancel))
         .route("/api/payments/{id}/status", patch(not_implemented_for_admin))
-        .route("/api/payments/reports", get(later_for_vendors))
+        .route("/api/payments/reports", get(reports::reports))
         .route("/api/payments/recipients", get(recipients::recipients))
         .route("/api/payments/webhooks/psp", post(webhook::psp))
         .with_state(state)
-}
-
-async fn later_for_vendors(user: User) -> Result<Problem, Problem> {
-    user.require(&[Role::Vendor, Role::Admin])?;
-    Ok(Problem::not_implemented())
 }

@@ -5,6 +5,7 @@ mod caches;
 mod idempotency;
 mod jobs;
 mod list;
+mod reports;
 mod users;
 
 use std::time::Duration;
@@ -22,14 +23,18 @@ pub(crate) use self::caches::Detail;
 pub(crate) use self::idempotency::{Answer, Claim, Claimed, KeyedRequest};
 pub(crate) use self::jobs::{Job, Step};
 pub(crate) use self::list::{ListQuery, Order as ListOrder, Position, Sort};
+pub(crate) use self::reports::{DailySum, ReportQuery};
 pub(crate) use self::users::{Party, Recipient};
 
 use crate::domain::order::Order;
 use crate::domain::{self, Change, InvalidTransition, Payment};
 
 /// The schema, step by step.
-pub(crate) const MIGRATIONS: &[Migration] =
-    &[chassis::migration!("0001_payments"), chassis::migration!("0002_job_origin")];
+pub(crate) const MIGRATIONS: &[Migration] = &[
+    chassis::migration!("0001_payments"),
+    chassis::migration!("0002_job_origin"),
+    chassis::migration!("0003_reports", both),
+];
 
 /// The source of our events.
 pub(crate) const SOURCE: &str = "/payments-service";

@@ -1,8 +1,12 @@
 //! `GET /api/payments` and `GET /api/payments/{id}`.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State as Shared;
+use axum::response::IntoResponse;
 use chassis::auth::User;
+use chassis::cache::server_timing;
 use chassis::extract::{Path, Query};
 use chassis::page::{Page, PageRequest};
 use chassis::problem::Problem;
@@ -40,32 +44,34 @@ pub(crate) async fn list(
     Shared(state): Shared<State>,
     Query(filter): Query<Filter>,
     page: PageRequest,
-) -> Result<Page<PaymentView>, Problem> {
+) -> Result<impl IntoResponse, Problem> {
     let of = (!user.is_admin()).then_some(user.id);
     // A cursor goes on in the list that it is of, not in one with another order or filter.
     let name = format!("payments {of:?} {filter:?}");
     let sort = filter.sort;
     let query = filter.parse(of, page.after::<Position>(&name)?)?;
-    let rows = state.store.list_for((user.id, user.role), query, page.fetch()).await?;
+    let (rows, outcome) = state.store.list_for((user.id, user.role), query, page.fetch()).await?;
     let position = |shown: &Shown| match sort {
         Sort::CreatedAt => Position(shown.payment.created_at.as_microsecond(), shown.payment.id),
         Sort::Amount => Position(domain::scaled(shown.payment.amount), shown.payment.id),
     };
-    Ok(Page::new(&page, &name, rows, position).map(PaymentView::from))
+    Ok((outcome.map(server_timing), Page::new(&page, &name, rows, position).map(PaymentView::from)))
 }
 
 pub(crate) async fn find(
     user: User,
     Shared(state): Shared<State>,
     Path(id): Path<Uuid>,
-) -> Result<Json<PaymentView>, Problem> {
-    let detail = state.store.detail(id).await?.ok_or_else(Problem::not_found)?;
+) -> Result<impl IntoResponse, Problem> {
+    let answer = state.store.detail(id).await?;
+    let detail = answer.value.ok_or_else(Problem::not_found)?;
     // To others it does not exist: a 403 would tell that it does.
     if !detail.shown.payment.concerns(user.id) && !user.is_admin() {
         return Err(Problem::not_found());
     }
-    let Detail { shown, transactions } = Detail::clone(&detail);
-    Ok(Json(PaymentView::from(shown).with_transactions(transactions)))
+    let Detail { shown, transactions } = Arc::unwrap_or_clone(detail);
+    let view = PaymentView::from(shown).with_transactions(transactions);
+    Ok((server_timing(answer.outcome), Json(view)))
 }
 
 // === impl Filter ===

@@ -1,4 +1,4 @@
-//! Daily sums, kept by our own events: what the reports will be read from.
+//! Daily sums, kept by our own events: what the reports are read from.
 
 use chassis::args;
 use chassis::db::{DbError, Tx};

@@ -1,4 +1,4 @@
-//! The caches in front of what is read: payments by their ids, and the first pages of lists.
+//! The caches in front of what is read: payments by their ids, and the first pages of lists and reports.
 //!
 //! Who may see a payment is decided at each request, by the payment that is answered; nothing of that is kept. What a
 //! write begins with is read from the database.
@@ -9,10 +9,11 @@ use std::time::Duration;
 use chassis::db::DbError;
 use contracts::{PaymentStatus, PaymentType, Role};
 use serde::{Deserialize, Serialize};
-use tramline_cache::{Cache, CacheConfig, CacheKey, KeyParts, Loaded, Policy, Tag};
+use tramline_cache::{Answer, Cache, CacheConfig, CacheKey, KeyParts, Loaded, Outcome, Policy, Tag};
 use uuid::Uuid;
 
-use super::{ListOrder, ListQuery, Shown, Sort, Store, Transaction};
+use super::reports::SumPosition;
+use super::{DailySum, ListOrder, ListQuery, ReportQuery, Shown, Sort, Store, Transaction};
 
 /// What is kept of what was read. Clones share it.
 #[derive(Clone, Debug)]
@@ -20,6 +21,7 @@ pub(super) struct Caches {
     store: tramline_cache::Store,
     payments: Cache<Uuid, Detail>,
     lists: Cache<FirstPage, Vec<Shown>>,
+    reports: Cache<FirstSums, Vec<DailySum>>,
 }
 
 /// A payment with all that is shown of it.
@@ -42,6 +44,15 @@ struct FirstPage {
     limit: i64,
 }
 
+/// Which first sums of a report, and whose.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+struct FirstSums {
+    user: Uuid,
+    role: Role,
+    query: ReportQuery,
+    limit: i64,
+}
+
 /// What is written is forgotten; this only bounds what a forgetting that was lost can do.
 const KEPT: Duration = Duration::from_secs(60);
 
@@ -49,35 +60,60 @@ const KEPT: Duration = Duration::from_secs(60);
 
 impl Store {
     /// The payment with its states, from the cache if it is there.
-    pub(crate) async fn detail(&self, id: Uuid) -> Result<Option<Arc<Detail>>, DbError> {
+    pub(crate) async fn detail(&self, id: Uuid) -> Result<Answer<Detail>, DbError> {
         let store = self.clone();
         let load = move || async move { store.load(id).await };
-        self.caches.payments.get_or_find(&id, load).await.map_err(DbError::foreign)
+        self.caches.payments.answer(&id, load).await.map_err(DbError::foreign)
     }
 
-    /// [`list`](Self::list) for a user of this role: a first page comes from the cache if it is there.
+    /// [`list`](Self::list) for a user of this role: a first page comes from the cache if it is there. No outcome: the
+    /// cache was not asked.
     pub(crate) async fn list_for(
         &self,
         (user, role): (Uuid, Role),
         query: ListQuery,
         limit: i64,
-    ) -> Result<Vec<Shown>, DbError> {
+    ) -> Result<(Vec<Shown>, Option<Outcome>), DbError> {
         let Some(page) = FirstPage::of(user, role, &query, limit) else {
-            return self.list(&query, limit).await;
+            return Ok((self.list(&query, limit).await?, None));
         };
-        let (store, tag) = (self.clone(), query.of.map_or_else(everyones, |user| lists_of(&user)));
+        let (store, tag) = (self.clone(), lists_of(query.of.as_ref()));
         let load = move || async move {
             let rows = store.list(&query, limit).await?;
-            Ok::<_, DbError>(Loaded::new(rows).with_tags([tag]))
+            Ok::<_, DbError>(Some(Loaded::new(rows).with_tags([tag])))
         };
-        let rows = self.caches.lists.get_or_load(&page, load).await.map_err(DbError::foreign)?;
-        Ok(Vec::clone(&rows))
+        let answer = self.caches.lists.answer(&page, load).await.map_err(DbError::foreign)?;
+        Ok(rows(answer))
     }
 
-    /// Forgets a payment that was made or changed, and the lists that it is in.
+    /// [`sums`](Self::sums) for a user of this role: the first ones come from the cache if they are there. No outcome:
+    /// the cache was not asked.
+    pub(crate) async fn report(
+        &self,
+        (user, role): (Uuid, Role),
+        query: ReportQuery,
+        after: Option<SumPosition>,
+        limit: i64,
+    ) -> Result<(Vec<DailySum>, Option<Outcome>), DbError> {
+        if after.is_some() {
+            return Ok((self.sums(&query, after.as_ref(), limit).await?, None));
+        }
+        let (store, tag) = (self.clone(), lists_of(query.of.as_ref()));
+        let first = FirstSums { user, role, query: query.clone(), limit };
+        let load = move || async move {
+            let sums = store.sums(&query, None, limit).await?;
+            Ok::<_, DbError>(Some(Loaded::new(sums).with_tags([tag])))
+        };
+        let answer = self.caches.reports.answer(&first, load).await.map_err(DbError::foreign)?;
+        Ok(rows(answer))
+    }
+
+    /// Forgets a payment that was made or changed, the lists that it is in, and the reports that it is or will be counted
+    /// in: their sums change with its event, after which this is called again.
     pub(crate) async fn forget_payment(&self, id: Uuid, [sender, recipient]: [Uuid; 2]) {
         let Caches { store, payments, .. } = &self.caches;
-        let (sender, recipient, everyones) = (lists_of(&sender), lists_of(&recipient), everyones());
+        let (sender, recipient, everyones) =
+            (lists_of(Some(&sender)), lists_of(Some(&recipient)), lists_of(None));
         tokio::join!(
             payments.invalidate(&id),
             store.invalidate_tag(&sender),
@@ -116,7 +152,8 @@ impl Caches {
             config
         };
         let (payments, lists) = (store.cache(config("payment"))?, store.cache(config("payment-list"))?);
-        Ok(Self { store, payments, lists })
+        let reports = store.cache(config("payment-report"))?;
+        Ok(Self { store, payments, lists, reports })
     }
 }
 
@@ -153,17 +190,33 @@ impl CacheKey for FirstPage {
     }
 }
 
+impl CacheKey for FirstSums {
+    fn write(&self, parts: &mut KeyParts) {
+        let Self { user, role, query, limit } = self;
+        // Whose the sums are follows from who asks.
+        let ReportQuery { of: _, from, to, currency, status, payment_type } = query;
+        parts.push(user);
+        parts.push(role.as_str());
+        parts.push(from.to_string());
+        parts.push(to.to_string());
+        parts.push(currency.as_deref());
+        parts.push(status.map(PaymentStatus::as_str));
+        parts.push(payment_type.map(PaymentType::as_str));
+        parts.push(limit);
+    }
+}
+
 /// What shows this user's name, and is by a payment's id.
 fn party(user: &Uuid) -> Tag {
     Tag::new("party", user)
 }
 
-/// The lists of this user's own payments.
-fn lists_of(user: &Uuid) -> Tag {
-    Tag::new("payments-of", user)
+/// The lists and reports of this user's own payments, or of everyone's, which are the admins'.
+fn lists_of(user: Option<&Uuid>) -> Tag {
+    user.map_or_else(|| Tag::of("payments-of-all"), |user| Tag::new("payments-of", user))
 }
 
-/// The lists of everyone's payments: the admins'.
-fn everyones() -> Tag {
-    Tag::of("payments-of-all")
+/// The rows of an answer, and where they came from.
+fn rows<T: Clone>(answer: Answer<Vec<T>>) -> (Vec<T>, Option<Outcome>) {
+    (answer.value.map(Arc::unwrap_or_clone).unwrap_or_default(), Some(answer.outcome))
 }

@@ -1,17 +1,21 @@
 //! What is answered without the database, and what ends it.
 
 use chassis::args;
-use contracts::{PaymentChanged, PaymentEvent, Role, UserDeleted, UserUpdated};
-use jiff::Timestamp;
+use chassis::testing::Answer;
+use contracts::{PaymentChanged, PaymentEvent, PaymentStatus, Role, UserDeleted, UserUpdated};
+use jiff::{Timestamp, ToSpan};
 use serde_json::{Value, json};
 use tramline_cache::twin::Twin;
 use tramline_cache::{Store, StoreConfig};
 
+use crate::reports::MARCH;
+use crate::sums::{changed, tell};
 use crate::support::{App, NOWHERE, Person, Place, eventually, user};
 
 on_both_databases! {
     held: a_hit_costs_no_query, a_writer_sees_the_write_at_once, what_the_provider_takes_up_is_seen,
-        nobody_gets_what_is_another_ones, a_name_ends_with_its_event, what_a_dead_process_left_ends_with_its_event;
+        nobody_gets_what_is_another_ones, a_name_ends_with_its_event, what_a_dead_process_left_ends_with_its_event,
+        a_report_is_kept_until_an_event_ends_it, a_report_is_of_one_user_and_role, a_report_waits_for_the_event;
 }
 
 async fn list(app: &App, who: &Person, query: &str) -> Value {
@@ -38,6 +42,11 @@ async fn a_hit_costs_no_query(app: App) {
         assert_eq!(read(&app, &bob, &id).await, first);
     }
     assert_eq!([app.loads("payment"), app.loads("payment-list")], [before[0] + 1, before[1] + 1]);
+    // It says so to the browser.
+    let said = async |path: &str| timing(&app.get(&alice, path).await);
+    assert_eq!(said(&format!("/api/payments/{id}")).await, "hit");
+    assert_eq!(said("/api/payments?limit=1").await, "hit");
+    assert_eq!(said("/api/payments?limit=1&minAmount=1").await, "", "the cache was not asked");
     // Not kept: pages further on, bounds of time and amount, and what is not there.
     let cursor = page["nextCursor"].as_str().unwrap();
     for query in [format!("limit=1&cursor={cursor}"), "minAmount=1".into(), "to=2100-01-01T00:00:00Z".into()]
@@ -154,6 +163,98 @@ async fn what_a_dead_process_left_ends_with_its_event(app: App) {
     assert_eq!(descriptions().await, ["changed", "changed"]);
 }
 
+/// How many payments a report of March is of, and where it came from.
+async fn report(app: &App, who: &Person) -> (i64, String) {
+    let answer = app.get(who, &format!("/api/payments/reports?{MARCH}")).await;
+    assert_eq!(answer.status, 200, "{}", answer.json);
+    let items = answer.json["items"].as_array().unwrap();
+    (items.iter().map(|item| item["payments"].as_i64().unwrap()).sum(), timing(&answer))
+}
+
+fn timing(answer: &Answer) -> String {
+    let header = answer.headers.get("server-timing").map(|value| value.to_str().unwrap().to_owned());
+    header.unwrap_or_default().replace("cache;desc=", "")
+}
+
+/// A payment between these two, in the range of [`report`].
+fn made(from: &Person, to: &Person) -> PaymentChanged {
+    let made = changed("5", "EUR", PaymentStatus::Completed, "2026-03-01T12:00:00Z");
+    PaymentChanged { sender_id: from.id, recipient_id: to.id, ..made }
+}
+
+async fn a_report_is_kept_until_an_event_ends_it(app: App) {
+    let (alice, bob) = app.alice_and_bob().await;
+    let (carol, admin) = (app.person("carol", Role::Vendor).await, app.person("ada", Role::Admin).await);
+    let told = made(&alice, &bob);
+    tell(&app, &told, 1).await;
+    let before = app.loads("payment-report");
+    for (who, payments) in [(&bob, 1), (&admin, 1), (&carol, 0)] {
+        let answers = [report(&app, who).await, report(&app, who).await, report(&app, who).await];
+        assert_eq!(answers, ["miss", "hit", "hit"].map(|from| (payments, from.to_owned())), "{}", who.name);
+    }
+    assert_eq!(app.loads("payment-report"), before + 3);
+    // Other days, filters and parts are other questions.
+    for query in [
+        "from=2026-03-02&to=2026-04-01".to_owned(),
+        "from=2026-03-01&to=2026-03-31".to_owned(),
+        format!("{MARCH}&currency=EUR"),
+        format!("{MARCH}&status=completed"),
+        format!("{MARCH}&type=instant"),
+        format!("{MARCH}&limit=1"),
+    ] {
+        assert_eq!(
+            timing(&app.get(&bob, &format!("/api/payments/reports?{query}")).await),
+            "miss",
+            "{query}"
+        );
+    }
+    tell(&app, &made(&bob, &alice), 1).await;
+    assert_eq!(report(&app, &bob).await, (2, "miss".to_owned()));
+    assert_eq!(report(&app, &admin).await, (2, "miss".to_owned()));
+    assert_eq!(report(&app, &carol).await, (0, "hit".to_owned()), "it is not in hers");
+    tell(&app, &made(&alice, &carol), 2).await;
+    assert_eq!(report(&app, &carol).await, (1, "miss".to_owned()), "told twice, counted once");
+    assert_eq!(report(&app, &bob).await, (2, "hit".to_owned()));
+}
+
+async fn a_report_is_of_one_user_and_role(app: App) {
+    let (alice, bob) = app.alice_and_bob().await;
+    let carol = app.person("carol", Role::Vendor).await;
+    tell(&app, &made(&alice, &bob), 1).await;
+    tell(&app, &made(&alice, &carol), 1).await;
+    let as_role = async |role: Role| {
+        let token = app.issuer.token(bob.id, role, "bob").await;
+        Person { token, ..bob.clone() }
+    };
+    let (admin, customer) = (as_role(Role::Admin).await, as_role(Role::Customer).await);
+    for _ in 0..2 {
+        assert_eq!(report(&app, &bob).await.0, 1);
+        assert_eq!(report(&app, &admin).await.0, 2, "risen: everyone's");
+        assert_eq!(report(&app, &carol).await.0, 1);
+        let refused = app.get(&customer, &format!("/api/payments/reports?{MARCH}")).await;
+        assert_eq!((refused.status.as_u16(), refused.code()), (403, "FORBIDDEN"), "whatever is kept");
+        assert_eq!(timing(&refused), "");
+    }
+}
+
+/// The payment is made, and no event has come by: the sums are of before. With the event they are of now.
+async fn a_report_waits_for_the_event(app: App) {
+    app.hold_events().await;
+    let (alice, bob) = app.alice_and_bob().await;
+    let now = Timestamp::now();
+    let query = format!("from={}&to={}", now - 48.hours(), now + 48.hours());
+    let payments = async || {
+        let answer = app.get(&bob, &format!("/api/payments/reports?{query}")).await;
+        (answer.json["items"].as_array().unwrap().len(), timing(&answer))
+    };
+    app.paid(&alice, &bob, "5").await;
+    assert_eq!(payments().await, (0, "miss".to_owned()));
+    assert_eq!(payments().await, (0, "hit".to_owned()));
+    let told = changed("5", "EUR", PaymentStatus::Pending, &now.to_string());
+    tell(&app, &PaymentChanged { sender_id: alice.id, recipient_id: bob.id, ..told }, 1).await;
+    assert_eq!(payments().await, (1, "miss".to_owned()));
+}
+
 /// Two processes of the service on one database and one Redis, which the twin stands in for.
 #[tokio::test]
 async fn replicas_hear_what_the_other_writes() {
@@ -181,6 +282,37 @@ async fn replicas_hear_what_the_other_writes() {
     assert_eq!((here.status(&alice, &id).await.as_str(), pending(&here, &alice).await), ("cancelled", 0));
     there.becomes(&elsewhere, &id, "cancelled").await;
     eventually("the list, too", async || pending(&there, &elsewhere).await == 0).await;
+    // An event that one of them takes changes the reports of both.
+    let token = there.issuer.token(bob.id, Role::Vendor, "bob").await;
+    let bob_elsewhere = Person { token, ..bob.clone() };
+    assert_eq!((report(&here, &bob).await.0, report(&there, &bob_elsewhere).await.0), (0, 0));
+    tell(&here, &made(&alice, &bob), 1).await;
+    assert_eq!(report(&here, &bob).await, (1, "miss".to_owned()));
+    eventually("the report, too", async || report(&there, &bob_elsewhere).await.0 == 1).await;
+}
+
+/// What the processes share is named by all that it depends on.
+#[tokio::test]
+async fn in_redis_a_report_is_of_one_user_and_role() {
+    let cache = Store::twin(&Twin::new(), StoreConfig::default());
+    let app = App::open_with(Place::sqlite(), NOWHERE.parse().unwrap(), None, cache).await;
+    let (alice, bob) = app.alice_and_bob().await;
+    let carol = app.person("carol", Role::Vendor).await;
+    let admin = Person { token: app.issuer.token(bob.id, Role::Admin, "bob").await, ..bob.clone() };
+    for to in [&bob, &carol, &carol] {
+        tell(&app, &made(&alice, to), 1).await;
+    }
+    for (who, payments, from) in
+        [(&bob, 1, "miss"), (&carol, 2, "miss"), (&admin, 3, "miss"), (&bob, 1, "hit"), (&admin, 3, "hit")]
+    {
+        assert_eq!(report(&app, who).await, (payments, from.to_owned()), "{}", who.name);
+    }
+    for query in
+        ["currency=EUR", "currency=JPY", "status=completed", "status=failed", "type=instant", "limit=1"]
+    {
+        let answer = app.get(&bob, &format!("/api/payments/reports?{MARCH}&{query}")).await;
+        assert_eq!(timing(&answer), "miss", "{query}");
+    }
 }
 
 /// Waits until the events of all payments were taken: each ends what it is about once more.

@@ -29,6 +29,7 @@ mod idempotency;
 mod list;
 mod read;
 mod recipients;
+mod reports;
 mod routes;
 mod simulator;
 mod sums;

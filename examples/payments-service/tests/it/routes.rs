@@ -55,9 +55,6 @@ async fn what_is_not_built_yet_says_so() {
         (&customer, "PATCH", &state, 403, "FORBIDDEN"),
         (&vendor, "PATCH", &state, 403, "FORBIDDEN"),
         (&admin, "PATCH", &state, 501, "NOT_IMPLEMENTED"),
-        (&customer, "GET", "/api/payments/reports", 403, "FORBIDDEN"),
-        (&vendor, "GET", "/api/payments/reports", 501, "NOT_IMPLEMENTED"),
-        (&admin, "GET", "/api/payments/reports", 501, "NOT_IMPLEMENTED"),
     ] {
         let answer = app.send(who, method, path, &[], Some(json!(17))).await;
         assert_eq!((answer.status.as_u16(), answer.code()), (status, code), "{} {method} {path}", who.name);

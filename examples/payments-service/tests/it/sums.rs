@@ -13,7 +13,8 @@ on_both_databases! {
 
 const DAY: &str = "2026-03-01";
 
-fn changed(amount: &str, currency: &str, status: PaymentStatus, at: &str) -> PaymentChanged {
+/// A payment of 1 to 2 that entered a state.
+pub(crate) fn changed(amount: &str, currency: &str, status: PaymentStatus, at: &str) -> PaymentChanged {
     PaymentChanged {
         payment_id: Uuid::now_v7(),
         version: 1,
@@ -29,7 +30,8 @@ fn changed(amount: &str, currency: &str, status: PaymentStatus, at: &str) -> Pay
     }
 }
 
-async fn tell(app: &App, changed: &PaymentChanged, times: usize) {
+/// Tells of it that often, each time by the same event.
+pub(crate) async fn tell(app: &App, changed: &PaymentChanged, times: usize) {
     let event = changed.wrap("/payments-service", PaymentEvent::entering(changed.status)).unwrap();
     for _ in 0..times {
         app.tell(&event).await;

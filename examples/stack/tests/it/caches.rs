@@ -14,8 +14,9 @@ const READS: u64 = 150;
 async fn the_live_room_counts_every_services_cache() -> anyhow::Result<()> {
     let system = Embedded::start(&[]).await?;
     let admin = Api::sign_in(&system.url, ADMIN).await?;
-    // One of auth, payments, admin and profile each.
-    let paths = ["/api/auth/me", "/api/payments", "/api/admin/users", "/api/profile"];
+    // One of auth, admin and profile each, and of payments a list and a report.
+    let report = "/api/payments/reports?from=2026-03-01&to=2026-04-01";
+    let paths = ["/api/auth/me", "/api/payments", report, "/api/admin/users", "/api/profile"];
     for path in paths {
         for _ in 0..READS {
             admin.get(path).await?.expect(StatusCode::OK)?;
@@ -26,7 +27,7 @@ async fn the_live_room_counts_every_services_cache() -> anyhow::Result<()> {
     // An event of the start may still have ended one or two meanwhile.
     let expected = paths.len() as u64 * (READS - 10);
     let sample = socket
-        .wait("a sample with the hits of four services", |frame| {
+        .wait("a sample with the hits of all five", |frame| {
             frame["event"]["data"]["cache"]["hits"].as_u64().is_some_and(|hits| hits >= expected)
         })
         .await?;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::api::{ADMIN, Api, CUSTOMER, VENDOR, text};
 use crate::socket::Socket;
-use crate::world::{Embedded, processes};
+use crate::world::{Embedded, processes, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_journey_on_embedded_engines() -> anyhow::Result<()> {
@@ -45,6 +45,7 @@ async fn journey(url: &str) -> anyhow::Result<()> {
         assert_eq!(at_admin.event(&name, &id).await?["room"], "role:admin");
     }
     read_back(&customer, &vendor, &id).await?;
+    reported(&customer, &vendor, &admin, &payment).await?;
     audited_once(&admin, &mut at_admin, &id).await?;
     one_trace(&mut at_customer, &payment, &id).await?;
     rooms_are_guarded(&mut at_vendor, &mut at_customer, &id).await?;
@@ -83,6 +84,42 @@ async fn read_back(customer: &Api, vendor: &Api, id: &str) -> anyhow::Result<()>
         assert_eq!(list["items"][0]["id"], id);
     }
     Ok(())
+}
+
+/// The day's sums have it once in each of its states, for the vendor and for the admin, and are kept until the next one's.
+async fn reported(customer: &Api, vendor: &Api, admin: &Api, payment: &Value) -> anyhow::Result<()> {
+    let day = &text(payment, "/createdAt")?[..10];
+    let path = format!("/api/payments/reports?from={day}&currency=EUR");
+    customer.get(&path).await?.expect_problem(403, "FORBIDDEN")?;
+    vendor.get(&format!("{path}&to=2100-01-01")).await?.expect_problem(422, "VALIDATION")?;
+    for who in [vendor, admin] {
+        let first = who.get(&path).await?;
+        assert_eq!(first.headers["server-timing"], "cache;desc=miss", "nobody has asked before");
+        kept(who, &path, day, (1, "12.50")).await?;
+    }
+    customer.pay("7.50", VENDOR).await?;
+    for who in [vendor, admin] {
+        kept(who, &path, day, (2, "20.00")).await?;
+    }
+    Ok(())
+}
+
+/// Waits until a report has all three states with these payments, and comes from the cache: each event of a payment ends
+/// what was kept of it before.
+async fn kept(who: &Api, path: &str, day: &str, (payments, amount): (u64, &str)) -> anyhow::Result<()> {
+    let expected = ["completed", "pending", "processing"].map(|status| {
+        json!({
+            "day": day, "currency": "EUR", "status": status, "type": "instant",
+            "payments": payments, "amount": amount,
+        })
+    });
+    until("the whole report is kept", async || {
+        let answer = who.get(path).await?;
+        let hit = answer.headers["server-timing"] == "cache;desc=hit";
+        let report = answer.expect(StatusCode::OK)?;
+        Ok((hit && report["items"] == json!(expected)).then_some(()))
+    })
+    .await
 }
 
 async fn audited_once(admin: &Api, at_admin: &mut Socket, id: &str) -> anyhow::Result<()> {
@@ -159,7 +196,7 @@ async fn end_the_other_session(url: &str, customer: &Api) -> anyhow::Result<()> 
     assert_eq!(at_other.closed().await?, 4009);
     // The socket heard it by the gateway's feed; each service hears it by its own.
     for path in ["/api/auth/me", "/api/payments", "/api/profile"] {
-        crate::world::until("the token is refused", async || {
+        until("the token is refused", async || {
             let answer = other.get(path).await?;
             if answer.status == StatusCode::OK {
                 return Ok(None);
