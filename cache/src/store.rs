@@ -110,13 +110,14 @@ impl Store {
     fn new(tier: Tier, mut config: StoreConfig, metrics: Arc<StoreMetrics>) -> Self {
         config.max_ttl = config.max_ttl.min(LONGEST);
         config.lease_life = config.lease_life.min(LONGEST);
+        config.max_loads = config.max_loads.clamp(1, Semaphore::MAX_PERMITS);
         let alone = !tier.is_shared();
         metrics.detached.set(u64::from(!alone));
         Self(Arc::new(Shared {
             tier,
             tags: Tags::default(),
             metrics,
-            loads: Arc::new(Semaphore::new(config.max_loads.clamp(1, Semaphore::MAX_PERMITS))),
+            loads: Arc::new(Semaphore::new(config.max_loads)),
             tasks: TaskTracker::new(),
             detached_age: u32::try_from(millis(config.detached_age)).unwrap_or(u32::MAX),
             attached: AtomicBool::new(alone),
@@ -198,17 +199,16 @@ impl Store {
         }
         drop(hearing);
         shared.tasks.close();
-        shared.tasks.wait().await;
         // Whoever asks after the end is still answered.
-        shared.tasks.reopen();
+        shared.tasks.wait().await;
         shared.publish();
     }
 
-    /// What each cache did, by name.
+    /// What each cache did, by name and version.
     #[must_use]
     pub fn caches(&self) -> Vec<CacheStats> {
         let mut caches: Vec<_> = self.0.each().iter().map(|member| member.stats()).collect();
-        caches.sort_by(|a, b| a.name.cmp(&b.name));
+        caches.sort_by(|a, b| (&a.name, a.version).cmp(&(&b.name, b.version)));
         caches
     }
 
@@ -292,8 +292,7 @@ impl Shared {
 
     /// How many places for loads are taken.
     fn loading(&self) -> u64 {
-        let all = self.config.max_loads.clamp(1, Semaphore::MAX_PERMITS);
-        all.saturating_sub(self.loads.available_permits()) as u64
+        self.config.max_loads.saturating_sub(self.loads.available_permits()) as u64
     }
 
     fn publish(&self) {

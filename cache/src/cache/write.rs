@@ -57,7 +57,6 @@ where
                 None => inner.store.tier.end(&Ending::Key(slot.clone())).await,
             }
             // Again: what was read from the tier in between was old.
-            inner.memory.remove(&key);
             let Some(written) = inner.epochs.end_others(&slot.key, stamp) else { return };
             stamp = written;
         }

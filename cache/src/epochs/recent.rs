@@ -34,12 +34,6 @@ impl Recent {
         }
     }
 
-    pub(crate) fn end_all(&mut self) {
-        self.moment += 1;
-        self.forgotten = self.moment;
-        self.ended = VecDeque::new();
-    }
-
     /// The first time since then.
     pub(crate) fn ended_since(&self, moment: u64, name: &MarkName) -> Option<u64> {
         if self.forgotten > moment {

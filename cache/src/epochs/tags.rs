@@ -54,11 +54,6 @@ impl Tags {
         }
     }
 
-    /// Ends every load that may bring tags: what ended is not known.
-    pub(crate) fn end_all(&self) {
-        self.lock().recent.end_all();
-    }
-
     /// The moment, for [`ended_since`](Self::ended_since).
     pub(crate) fn moment(&self) -> u64 {
         self.lock().recent.moment()

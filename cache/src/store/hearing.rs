@@ -46,7 +46,7 @@ impl Shared {
         // ORDER: what was known is no more, then nothing old is left, and only then is anything trusted.
         self.attachment.fetch_add(1, Ordering::AcqRel);
         self.heard_up_to(newest);
-        self.tags.end_all();
+        // Entries and loads that carry tags are some cache's, and end with it.
         for member in self.each() {
             member.ended_all(None);
         }
