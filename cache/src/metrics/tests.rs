@@ -5,6 +5,7 @@ use std::future::ready;
 
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 
+use super::{Counter, HitCount};
 use crate::{Cache, CacheConfig, Store, StoreConfig};
 
 /// What all series stand at. A look at the recorder takes everything out of it.
@@ -42,6 +43,17 @@ async fn load(cache: &Cache<u64, u64>, keys: std::ops::Range<u64>) {
     for key in keys {
         cache.get_or_load(&key, move || async move { Ok::<_, std::fmt::Error>(key) }).await.unwrap();
     }
+}
+
+#[test]
+fn hits_of_all_threads_are_counted() {
+    let hits = HitCount::new(Counter::noop());
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..100).for_each(|_| hits.add()));
+        }
+    });
+    assert_eq!(hits.get(), 400);
 }
 
 /// The services of one process, or a version that takes the place of another.

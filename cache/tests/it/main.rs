@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
 mod faults;
+mod figures;
 mod linear;
 mod memory;
 mod pitfalls;

@@ -1,0 +1,201 @@
+//! What is counted, here and for the metrics facade.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+use tokio::time::sleep;
+use tramline_cache::{Cache, CacheConfig, Refresh, Stats, Store, StoreConfig};
+
+use crate::support::{Held, Nodes, Texts, fail, in_tokio_time, key, load, policy, texts};
+
+/// A figure, and its name in the facade with the label beside the cache's.
+type Figure = (&'static str, fn(&Stats) -> u64);
+
+const COUNTS: [Figure; 14] = [
+    ("requests_total memory", |stats| stats.hits_memory),
+    ("requests_total redis", |stats| stats.hits_shared),
+    ("requests_total load", |stats| stats.misses),
+    ("requests_total stale", |stats| stats.stale),
+    ("loads_total", |stats| stats.loads),
+    ("refreshes_total", |stats| stats.refreshes),
+    ("shared_total", |stats| stats.followers),
+    ("load_errors_total", |stats| stats.load_errors),
+    ("refused_total", |stats| stats.refused),
+    ("unusable_total", |stats| stats.unusable),
+    ("lease_waits_total", |stats| stats.lease_waits),
+    ("invalidations_total", |stats| stats.invalidations),
+    ("bytes_total read", |stats| stats.read_bytes),
+    ("bytes_total write", |stats| stats.written_bytes),
+];
+
+/// What a cache did since it was last asked.
+struct Ledger<'a> {
+    cache: &'a Texts,
+    last: Stats,
+}
+
+// === impl Ledger ===
+
+impl Ledger<'_> {
+    fn since(&mut self) -> String {
+        let (last, now) = (std::mem::replace(&mut self.last, self.cache.stats()), self.cache.stats());
+        let grown = COUNTS.iter().map(|(name, of)| (name, of(&now) - of(&last))).filter(|(_, by)| *by > 0);
+        grown.map(|(name, by)| format!("{name} {by}")).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// What the facade has heard, by name without what all names begin with, and by the label beside the cache's.
+struct Facade {
+    /// A look takes everything out of it.
+    news: Snapshotter,
+    all: HashMap<String, u64>,
+}
+
+// === impl Facade ===
+
+impl Facade {
+    fn new(recorder: &DebuggingRecorder) -> Self {
+        Self { news: recorder.snapshotter(), all: HashMap::new() }
+    }
+
+    fn look(&mut self) -> &HashMap<String, u64> {
+        for (key, _, _, value) in self.news.snapshot().into_vec() {
+            let name = key.key().name().trim_start_matches("tramline_cache_").to_owned();
+            let mut labels = key.key().labels().filter(|label| label.key() != "cache");
+            let name = labels.next().map_or(name.clone(), |label| format!("{name} {}", label.value()));
+            let told = self.all.entry(name).or_default();
+            #[allow(clippy::cast_possible_truncation, reason = "small whole numbers")]
+            match value {
+                DebugValue::Counter(more) => *told += more,
+                DebugValue::Gauge(change) => *told = told.saturating_add_signed(change.into_inner() as i64),
+                DebugValue::Histogram(_) => panic!("there is none"),
+            }
+        }
+        &self.all
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_done_is_counted_and_told() {
+    let recorder = DebuggingRecorder::new();
+    let mut facade = Facade::new(&recorder);
+    let mut eager = policy(Duration::from_secs(10));
+    eager.refresh = Refresh::At(0.5);
+    eager.stale_for = Some(Duration::from_secs(60));
+    let mut config = CacheConfig::new("texts");
+    config.policy = eager.clone();
+    let mut nodes = Nodes::new(0, |_| {}).await;
+    // The other node tells nobody: there is one facade.
+    let a: Texts = {
+        let _recording = metrics::set_default_local_recorder(&recorder);
+        nodes.join(|_| {}).await;
+        nodes.stores[0].cache(config).unwrap()
+    };
+    nodes.join(|_| {}).await;
+    let b = texts(&nodes.stores[1], &eager);
+    let mut ledger = Ledger { cache: &a, last: a.stats() };
+
+    load(&a, "one", "x").await;
+    assert_eq!(ledger.since(), "requests_total load 1, loads_total 1, bytes_total write 3");
+    load(&a, "one", "y").await;
+    a.get(&key("one")).await;
+    assert_eq!(ledger.since(), "requests_total memory 2");
+    load(&b, "two", "22").await;
+    load(&a, "two", "2").await;
+    a.get(&key("none")).await;
+    assert_eq!(ledger.since(), "requests_total redis 1, requests_total load 1, bytes_total read 4");
+    assert!(fail(&a, "three").await.is_err());
+    assert_eq!(ledger.since(), "requests_total load 1, loads_total 1, load_errors_total 1");
+    tokio::join!(load(&a, "four", "4"), load(&a, "four", "4"));
+    let both = "requests_total load 2, loads_total 1, shared_total 1, bytes_total write 3";
+    assert_eq!(ledger.since(), both, "who waits for another's load has missed too");
+
+    let held = Held::begin(&a, "five").await;
+    b.invalidate(&key("five")).await;
+    held.end(Ok("5")).await.unwrap();
+    let refused =
+        "requests_total load 1, loads_total 1, refused_total 1, invalidations_total 1, bytes_total write 3";
+    assert_eq!(ledger.since(), refused);
+    let large = || async { Ok::<_, std::fmt::Error>("x".repeat(2 * 1024 * 1024)) };
+    a.get_or_load(&key("six"), large).await.unwrap();
+    assert_eq!(ledger.since(), "requests_total load 1, loads_total 1, unusable_total 1");
+    let held = Held::begin(&b, "seven").await;
+    let (other, own) = tokio::join!(load(&a, "seven", "a"), async {
+        sleep(Duration::from_millis(100)).await;
+        held.end(Ok("b")).await
+    });
+    assert_eq!(other, own.unwrap());
+    assert_eq!(ledger.since(), "requests_total redis 1, lease_waits_total 1, bytes_total read 3");
+
+    sleep(Duration::from_secs(6)).await;
+    load(&a, "one", "z").await;
+    sleep(Duration::from_millis(1)).await;
+    let anew =
+        "requests_total memory 1, loads_total 1, refreshes_total 1, bytes_total read 3, bytes_total write 3";
+    assert_eq!(ledger.since(), anew);
+    sleep(Duration::from_secs(20)).await;
+    assert_eq!(fail(&a, "one").await.unwrap(), "z");
+    assert_eq!(fail(&a, "one").await.unwrap(), "z");
+    let old = "requests_total stale 2, loads_total 1, load_errors_total 1, bytes_total read 3";
+    assert_eq!(ledger.since(), old);
+    a.invalidate(&key("one")).await;
+    a.invalidate_all().await;
+    assert_eq!(ledger.since(), "invalidations_total 2");
+    a.set(&key("one"), "end".to_owned()).await;
+    assert_eq!(ledger.since(), "bytes_total write 5");
+    assert!((a.stats().hit_ratio().unwrap() - 7.0 / 14.0).abs() < 1e-9, "{:?}", a.stats());
+
+    // Told once a second.
+    let held = Held::begin(&a, "held").await;
+    nodes.twin.cut(0);
+    sleep(Duration::from_secs(1)).await;
+    let (stats, all) = (a.stats(), facade.look());
+    for (name, of) in COUNTS {
+        assert_eq!(all[name], of(&stats), "{name}");
+    }
+    assert_eq!((all["entries"], all["weight_bytes"]), (1, stats.weight));
+    assert_eq!((all["detached"], all["loading"], all["flushes_total"]), (1, 1, 1));
+    held.end(Ok("x")).await.unwrap();
+    nodes.twin.heal(0);
+    sleep(Duration::from_secs(1)).await;
+    let all = facade.look();
+    assert_eq!((all["detached"], all["loading"], all["flushes_total"]), (0, 0, 2));
+    assert_eq!((nodes.stores[0].stats().flushes, nodes.stores[0].stats().loading), (2, 0));
+}
+
+/// A store that ends says the last of it; one without a tier hears all there is to hear.
+#[tokio::test(start_paused = true)]
+async fn the_last_figures_are_told_at_the_end() {
+    let recorder = DebuggingRecorder::new();
+    let mut facade = Facade::new(&recorder);
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let store = Store::memory(in_tokio_time());
+    let cache = texts(&store, &policy(Duration::from_secs(60)));
+    assert!(store.stats().attached);
+    load(&cache, "one", "x").await;
+    load(&cache, "one", "x").await;
+    store.run(std::future::ready(())).await;
+    let all = facade.look();
+    assert_eq!(["loads_total", "requests_total memory", "entries"].map(|name| all[name]), [1; 3]);
+    assert_eq!(all["detached"], 0);
+    assert_eq!(cache.stats().hit_ratio(), Some(0.5));
+}
+
+/// The figures of all caches have the same order each time.
+#[tokio::test]
+async fn caches_are_listed_by_name_and_version() {
+    let store = Store::memory(StoreConfig::default());
+    let cache = |name: &str, version| {
+        let mut config = CacheConfig::new(name);
+        config.version = version;
+        store.cache(config).unwrap()
+    };
+    let caches: Vec<Cache<u64, u64>> = [("b", 1), ("a", 2), ("c", 1), ("a", 11), ("a", 1)]
+        .map(|(name, version)| cache(name, version))
+        .into();
+    let listed = store.caches();
+    let listed: Vec<_> = listed.iter().map(|one| (one.name.as_str(), one.version)).collect();
+    assert_eq!(listed, [("a", 1), ("a", 2), ("a", 11), ("b", 1), ("c", 1)]);
+    assert_eq!(caches[0].stats().hit_ratio(), None, "nothing was asked");
+}
