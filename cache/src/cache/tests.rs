@@ -5,6 +5,7 @@ use std::time::Duration;
 use rand::RngExt;
 use tokio::time::sleep;
 
+use crate::tier::Slot;
 use crate::tier::twin::Twin;
 use crate::{Cache, CacheConfig, Clock, Error, Loaded, Policy, Refresh, Store, StoreConfig, Tag};
 
@@ -67,4 +68,84 @@ async fn all_that_lies_in_the_tier_has_a_life_that_ends() {
     assert!((max - 100..=max).contains(&slots), "{slots}");
     // One that was ended says so for a day.
     assert!((2 * max..=day).contains(&marks), "{marks}");
+}
+
+fn two(twin: &Twin) -> [(Store, Cache<u64, u64>); 2] {
+    let config = StoreConfig { clock: Clock::tokio(), ..StoreConfig::default() };
+    [(); 2].map(|()| {
+        let store = Store::twin(twin, config.clone());
+        let cache = store.cache(CacheConfig::new("numbers")).unwrap();
+        (store, cache)
+    })
+}
+
+/// What is no value of ours goes, and what is loaded in its place has the place.
+#[tokio::test(start_paused = true)]
+async fn what_is_no_value_at_all_goes() {
+    let twin = Twin::new();
+    let [(store, a), (_, b)] = two(&twin);
+    for many in [false, true] {
+        let slot = Slot { space: "numbers.1".into(), key: format!(":{}", u64::from(many)).into() };
+        let key = u64::from(many);
+        assert!(store.0.tier.put(&slot, b"nonsense".to_vec(), MAX).await);
+        for value in [7, 8] {
+            let found = if many {
+                let load = move |keys: Vec<u64>| async move {
+                    Ok::<_, std::fmt::Error>(keys.into_iter().map(|key| (key, value)).collect())
+                };
+                a.get_many_or_load(&[key], load).await.unwrap()[&key].clone()
+            } else {
+                a.get_or_load(&key, move || async move { Ok::<_, std::fmt::Error>(value) }).await.unwrap()
+            };
+            // Loaded for many it is kept in memory, and the place is free.
+            assert_eq!(*found, 7);
+        }
+        assert_eq!(load_of(&b, key, 9).await, if many { 9 } else { 7 });
+    }
+    assert_eq!((a.stats().unusable, b.stats().unusable), (2, 0));
+}
+
+async fn load_of(cache: &Cache<u64, u64>, key: u64, value: u64) -> u64 {
+    *cache.get_or_load(&key, move || async move { Ok::<_, std::fmt::Error>(value) }).await.unwrap()
+}
+
+/// A place that is something else each time it is looked at: who asks has the load's answer in the end.
+#[tokio::test(start_paused = true)]
+async fn what_changes_all_the_time_is_loaded_in_the_end() {
+    let twin = Twin::new();
+    let [(_, a), (store, _)] = two(&twin);
+    twin.slow(0, Duration::from_millis(40));
+    let slot = Slot { space: "numbers.1".into(), key: ":1".into() };
+    let changes = async {
+        for n in 0_u64.. {
+            store.0.tier.put(&slot, n.to_be_bytes().to_vec(), MAX).await;
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::select! {
+        found = load_of(&a, 1, 7) => assert_eq!(found, 7),
+        () = changes => {}
+        () = sleep(Duration::from_secs(60)) => panic!("it asks for ever"),
+    }
+}
+
+/// Who waits for another process is remembered for as long as it waits.
+#[tokio::test(start_paused = true)]
+async fn those_who_waited_are_forgotten() {
+    let twin = Twin::new();
+    let [(_, a), (_, b)] = two(&twin);
+    for key in 0..50 {
+        let slow = move || async move {
+            sleep(Duration::from_millis(100)).await;
+            Ok::<_, std::fmt::Error>(key)
+        };
+        let waits = async {
+            sleep(Duration::from_millis(50)).await;
+            load_of(&b, key, 0).await
+        };
+        let (first, second) = tokio::join!(a.get_or_load(&key, slow), waits);
+        assert_eq!((*first.unwrap(), second), (key, key));
+        assert!(b.inner.waiting.lock().unwrap().len() <= 1);
+    }
+    assert_eq!(b.stats().lease_waits, 50);
 }

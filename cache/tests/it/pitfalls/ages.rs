@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::sleep;
-use tramline_cache::{Clock, Outcome, Store, StoreConfig};
+use tramline_cache::{Clock, Loaded, Outcome, Store, StoreConfig};
 
 use crate::support::{Nodes, Texts, key, load, policy, text, texts};
 
@@ -26,6 +26,22 @@ async fn lives_are_spread_and_never_longer_than_said() {
     assert!((350..650).contains(&alive()), "{}", alive());
     clock.advance(Duration::from_secs(25) + Duration::from_millis(1));
     assert_eq!(alive(), 0);
+}
+
+/// A write says how long it lives as a load does, in all tiers.
+#[tokio::test(start_paused = true)]
+async fn a_write_lives_as_long_as_it_says() {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let [a, b] = &nodes.texts(&policy(Duration::from_secs(600)))[..] else { unreachable!() };
+    a.set(&key("one"), Loaded::new("x".to_owned()).with_ttl(Duration::from_secs(2))).await;
+    sleep(Duration::from_millis(1_999)).await;
+    for node in [a, b] {
+        assert_eq!(text(node.get(&key("one")).await), Some("x"));
+    }
+    sleep(Duration::from_millis(1)).await;
+    for node in [a, b] {
+        assert_eq!(node.get(&key("one")).await, None);
+    }
 }
 
 /// A value's age is the tier's: neither a node whose clock is elsewhere nor a copy in memory makes it younger.
@@ -107,6 +123,25 @@ async fn a_feed_that_is_behind_does_not_bring_back_what_a_node_ended_itself() {
     for after in 0..200 {
         assert_eq!(a.get(&key("one")).await, None, "{after} ms after it");
         sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// A write while the tier is away stands in memory, and ends there what is older, once it is back.
+#[tokio::test(start_paused = true)]
+async fn a_write_while_a_node_is_cut_off_ends_what_the_tier_has() {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let [a, b] = &nodes.texts(&policy(Duration::from_secs(600)))[..] else { unreachable!() };
+    for node in [a, b] {
+        assert_eq!(load(node, "one", "old").await, "old");
+    }
+    nodes.twin.cut(0);
+    a.set(&key("one"), "new".to_owned()).await;
+    assert_eq!(text(a.peek(&key("one"))), Some("new"));
+    assert_eq!(load(b, "one", "new").await, "old", "it cannot know");
+    nodes.twin.heal(0);
+    sleep(Duration::from_millis(1)).await;
+    for node in [b, a] {
+        assert_eq!(load(node, "one", "new").await, "new");
     }
 }
 

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use tokio::time::sleep;
-use tramline_cache::{Loaded, Tag};
+use tramline_cache::{Loaded, Store, Tag};
 
-use crate::support::{Held, Nodes, key, load, policy, text};
+use crate::support::{Held, Nodes, in_tokio_time, key, load, policy, text};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -145,6 +145,97 @@ async fn who_asks_after_a_tag_ended_does_not_get_a_load_that_brings_the_tag() {
     }
 }
 
+/// A load says at its end which tags its answer has, and its node heard nothing when one of them ended.
+#[tokio::test(start_paused = true)]
+async fn a_load_that_brings_tags_while_its_node_was_deaf_leaves_nothing() {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let [a, b] = &nodes.texts(&policy(LONG))[..] else { unreachable!() };
+    let late = Tag::of("late");
+    for many in [false, true] {
+        let name = key(many);
+        let old = Loaded::new("old".to_owned()).with_tags([late.clone()]);
+        let asked = tokio::spawn({
+            let (b, name) = (b.clone(), name.clone());
+            async move {
+                let slow = Duration::from_secs(10);
+                if many {
+                    let load = move |keys: Vec<String>| async move {
+                        sleep(slow).await;
+                        Ok::<_, std::fmt::Error>(keys.into_iter().map(|key| (key, old.clone())).collect())
+                    };
+                    b.get_many_or_load(&[name], load).await.unwrap().len()
+                } else {
+                    let load = move || async move {
+                        sleep(slow).await;
+                        Ok::<_, std::fmt::Error>(old)
+                    };
+                    b.get_or_load(&name, load).await.unwrap().len()
+                }
+            }
+        });
+        sleep(Duration::from_secs(1)).await;
+        nodes.twin.deafen(1);
+        nodes.stores[0].invalidate_tag(&late).await;
+        sleep(Duration::from_secs(3)).await;
+        nodes.twin.heal(1);
+        asked.await.unwrap();
+        assert!(nodes.stores[1].stats().attached);
+        assert_eq!(b.peek(&name), None);
+        for node in [a, b] {
+            assert_eq!(load(node, &name, "new").await, "new");
+        }
+    }
+}
+
+/// The same with an answer of the tier: that its tags are those which ended shows when it is read, and who came meanwhile is
+/// a follower by then.
+#[tokio::test(start_paused = true)]
+async fn who_asks_after_a_tag_ended_does_not_get_what_the_tier_had_before() {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let [a, b] = &nodes.texts(&policy(LONG))[..] else { unreachable!() };
+    nodes.twin.slow(0, Duration::from_millis(40));
+    for round in 0..80 {
+        // A tag of its own, which a has to ask for.
+        let (name, tag) = (key(round), Tag::new("tag", &round));
+        b.set(&name, Loaded::new("old".to_owned()).with_tags([tag.clone()])).await;
+        sleep(Duration::from_millis(1)).await;
+        let first = tokio::spawn({
+            let (a, name) = (a.clone(), name.clone());
+            async move { load(&a, &name, "new").await }
+        });
+        sleep(Duration::from_millis(2 * round)).await;
+        nodes.stores[1].invalidate_tag(&tag).await;
+        // Heard by now.
+        sleep(Duration::from_millis(1)).await;
+        assert_eq!(load(a, &name, "new").await, "new", "round {round}");
+        first.await.unwrap();
+    }
+}
+
+/// A load of which nothing is kept ends what is old, and not what was written while it ran.
+#[tokio::test(start_paused = true)]
+async fn a_load_of_nothing_does_not_take_a_write_with_it() {
+    let nodes = Nodes::new(1, |_| {}).await;
+    let [a] = &nodes.texts(&policy(LONG))[..] else { unreachable!() };
+    let alone = crate::support::texts(&Store::memory(in_tokio_time()), &policy(LONG));
+    for cache in [a, &alone] {
+        let nothing = tokio::spawn({
+            let cache = cache.clone();
+            async move {
+                let load = || async {
+                    sleep(Duration::from_millis(100)).await;
+                    Ok::<_, std::fmt::Error>(None::<String>)
+                };
+                cache.get_or_find(&key("one"), load).await
+            }
+        });
+        sleep(Duration::from_millis(50)).await;
+        cache.set(&key("one"), "written".to_owned()).await;
+        assert_eq!(nothing.await.unwrap().unwrap(), None);
+        assert_eq!(text(cache.peek(&key("one"))), Some("written"));
+    }
+}
+
 /// A tier that is slow, or hangs, does not keep old values alive where they were ended.
 #[tokio::test(start_paused = true)]
 async fn an_ending_counts_in_memory_before_the_tier_has_heard_of_it() {
@@ -173,6 +264,82 @@ async fn an_ending_counts_in_memory_before_the_tier_has_heard_of_it() {
         ending.await.unwrap();
         nodes.twin.slow(0, Duration::ZERO);
     }
+}
+
+/// The same for what was asked for before the ending, and arrives before the tier has heard of it.
+#[tokio::test(start_paused = true)]
+async fn what_was_on_its_way_when_an_ending_began_does_not_stay() {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let tag = Tag::of("tag");
+    let mut tagged = policy(LONG);
+    tagged.tags = vec![tag.clone()];
+    let [a, b] = &nodes.texts(&tagged)[..] else { unreachable!() };
+    let mut arrived = 0;
+    for round in 0..120 {
+        let name = key(round);
+        // It knows the marks, and asks for the value alone.
+        load(a, "other", "other").await;
+        b.set(&name, "old".to_owned()).await;
+        sleep(Duration::from_millis(1)).await;
+        nodes.twin.slow(0, Duration::from_millis(40));
+        let reading = tokio::spawn({
+            let (a, name) = (a.clone(), name.clone());
+            async move { text(a.get(&name).await) }
+        });
+        sleep(Duration::from_millis(round % 40)).await;
+        nodes.twin.slow(0, Duration::from_secs(10));
+        let ending = tokio::spawn({
+            let (a, store, tag, name) = (a.clone(), nodes.stores[0].clone(), tag.clone(), name.clone());
+            async move {
+                match round % 3 {
+                    0 => a.invalidate(&name).await,
+                    1 => store.invalidate_tag(&tag).await,
+                    _ => a.invalidate_all().await,
+                }
+            }
+        });
+        sleep(Duration::from_millis(41)).await;
+        if !ending.is_finished() && reading.is_finished() {
+            arrived += 1;
+            assert_eq!(a.peek(&name), None, "round {round}");
+        }
+        ending.await.unwrap();
+        reading.await.unwrap();
+        nodes.twin.slow(0, Duration::ZERO);
+    }
+    assert!(arrived > 20, "{arrived}");
+}
+
+/// A tier that refuses what a load brings knows of an ending that this node has not heard of yet.
+#[tokio::test(start_paused = true)]
+async fn what_the_tier_refuses_does_not_stay_in_memory() {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let [a, b] = &nodes.texts(&policy(LONG))[..] else { unreachable!() };
+    nodes.twin.lag(0, Duration::from_secs(10));
+    const SLOW: Duration = Duration::from_millis(100);
+    let one = async {
+        let load = || async {
+            sleep(SLOW).await;
+            Ok::<_, std::fmt::Error>("old".to_owned())
+        };
+        a.get_or_load(&key("one"), load).await.unwrap();
+    };
+    let many = async {
+        let load = |keys: Vec<String>| async {
+            sleep(SLOW).await;
+            Ok::<_, std::fmt::Error>(keys.into_iter().map(|key| (key, "old".to_owned())).collect())
+        };
+        a.get_many_or_load(&[key("two"), key("three")], load).await.unwrap();
+    };
+    let ended = async {
+        sleep(SLOW / 2).await;
+        for name in ["one", "two"] {
+            b.invalidate(&key(name)).await;
+        }
+    };
+    tokio::join!(one, many, ended);
+    assert_eq!(["one", "two", "three"].map(|name| text(a.peek(&key(name)))), [None, None, Some("old")]);
+    assert_eq!(a.stats().refused, 2);
 }
 
 /// What is read from the tier after an ending began, and before the tier has it, is old; the feed says so too late.

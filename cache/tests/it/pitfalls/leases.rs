@@ -1,5 +1,6 @@
 //! A lease is given back by who holds it, and by nobody else.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::support::{Held, Nodes, fail, key, load, policy, text};
@@ -41,6 +42,27 @@ async fn a_load_that_fails_gives_its_lease_back() {
     assert!(fail(a, "one").await.is_err());
     assert_eq!(load(b, "one", "b").await, "b");
     assert!(begun.elapsed() < Duration::from_millis(5));
+    assert_eq!(b.stats().lease_waits, 0);
+}
+
+/// Who hears of a failure and asks again, here or elsewhere, finds the lease free, however slow the way to the tier is.
+#[tokio::test(start_paused = true)]
+async fn a_lease_is_free_before_the_failure_is_told() {
+    let nodes = Nodes::new(2, |config| config.lease_life = Duration::from_secs(60)).await;
+    let [a, b] = &nodes.texts(&policy(Duration::from_secs(60)))[..] else { unreachable!() };
+    nodes.twin.slow(0, Duration::from_millis(40));
+    for round in 0..10 {
+        let keys = [key(format!("{round}-one")), key(format!("{round}-two"))];
+        if round % 2 == 0 {
+            assert!(fail(a, &keys[0]).await.is_err());
+        } else {
+            let fails = |_| async { Err::<HashMap<String, String>, _>(std::fmt::Error) };
+            assert!(a.get_many_or_load(&keys, fails).await.is_err());
+        }
+        for key in &keys {
+            assert_eq!(load(b, key, "b").await, "b");
+        }
+    }
     assert_eq!(b.stats().lease_waits, 0);
 }
 

@@ -32,12 +32,36 @@ async fn nothing_lives_as_long_as_nothing_may() {
     tokio::time::sleep(Duration::from_millis(2)).await;
     // That there is nothing is never answered as something old, also when nobody knows better.
     assert!(fail(a, "one").await.is_err());
+    let fails = || async { Err::<Option<String>, _>(std::fmt::Error) };
+    for node in [a, b] {
+        assert!(node.get_or_find(&key("one"), fails).await.is_err());
+    }
     assert_eq!(find(b, "one", Some("there")).await.as_deref(), Some("there"));
     // What is created ends that there was nothing.
     assert_eq!(find(a, "two", None).await, None);
     a.set(&key("two"), "created".to_owned()).await;
     assert_eq!(find(a, "two", None).await.as_deref(), Some("created"));
     assert_eq!(text(b.get(&key("two")).await), Some("created"));
+}
+
+/// One for whom nothing is an answer has asked first: who needs a value does not take that for one.
+#[tokio::test(start_paused = true)]
+async fn who_needs_a_value_loads_it_though_another_found_nothing() {
+    let nodes = Nodes::new(1, |_| {}).await;
+    let [a] = &nodes.texts(&policy(Duration::from_secs(60)))[..] else { unreachable!() };
+    let finding = tokio::spawn({
+        let a = a.clone();
+        async move {
+            let load = || async {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                Ok::<_, std::fmt::Error>(None::<String>)
+            };
+            a.get_or_find(&key("one"), load).await
+        }
+    });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(load(a, "one", "made").await, "made");
+    assert_eq!(finding.await.unwrap().unwrap(), None);
 }
 
 /// Names that do not exist, one after the other: memory stays as small as it was promised.

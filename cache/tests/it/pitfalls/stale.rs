@@ -127,6 +127,7 @@ async fn handles_of_one_cache_go_by_their_own_policies() {
     old(a, "one").await;
     assert!(fail(&strict, "one").await.is_err());
     assert_eq!(fail(a, "one").await.unwrap(), "old");
+    assert!(fail(&strict, "one").await.is_err(), "also while the other one is patient with it");
     // What one keeps the others find, with the life and the tags of who kept it.
     assert_eq!(load(&short, "two", "short").await, "short");
     assert_eq!(load(a, "two", "other").await, "short");
@@ -182,6 +183,75 @@ async fn a_load_of_which_nothing_is_kept_ends_what_is_old() {
                 assert!(fail(other, &name).await.is_err(), "round {round}");
             }
         }
+    }
+}
+
+/// What is old is for who would load, and not for who only looks.
+#[tokio::test(start_paused = true)]
+async fn what_is_old_is_not_answered_to_who_only_looks() {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let [a, b] = &nodes.texts(&lenient())[..] else { unreachable!() };
+    old(a, "one").await;
+    for node in [a, b] {
+        assert_eq!(node.get(&key("one")).await, None);
+        assert_eq!(node.peek(&key("one")), None);
+    }
+    assert_eq!(fail(b, "one").await.unwrap(), "old", "the tier has it");
+}
+
+/// Who has nothing in memory takes what the tier has after the same patience, alone and for many.
+#[tokio::test(start_paused = true)]
+async fn what_the_tier_has_that_is_old_is_answered_while_it_is_loaded() {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let mut soft = lenient();
+    soft.soft_timeout = Some(Duration::from_millis(100));
+    let [a, b] = &nodes.texts(&soft)[..] else { unreachable!() };
+    for many in [false, true] {
+        let name = key(many);
+        old(a, &name).await;
+        let begun = Instant::now();
+        let found = if many {
+            let never = |_| std::future::pending::<Result<HashMap<String, String>, Infallible>>();
+            b.get_many_or_load(std::slice::from_ref(&name), never).await.unwrap().remove(&name)
+        } else {
+            let never = || std::future::pending::<Result<Option<String>, Infallible>>();
+            b.get_or_find(&name, never).await.unwrap()
+        };
+        assert_eq!((text(found), begun.elapsed()), (Some("old"), Duration::from_millis(100)));
+    }
+}
+
+/// What is old is answered for many as for one when the load fails, and that it failed is not tried again at once.
+#[tokio::test(start_paused = true)]
+async fn what_is_old_is_answered_when_the_load_of_many_fails() {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let [a, b] = &nodes.texts(&lenient())[..] else { unreachable!() };
+    old(a, "one").await;
+    for node in [a, b] {
+        for _ in 0..3 {
+            let fails = |_| async { Err::<HashMap<String, String>, _>(std::fmt::Error) };
+            let found = node.get_many_or_load(&[key("one")], fails).await.unwrap();
+            assert_eq!(found[&key("one")].as_str(), "old");
+        }
+        assert_eq!((node.stats().load_errors, node.stats().stale), (1, 3));
+    }
+}
+
+/// Who is not told to be content with what is old after a while loads beside the other process in the end.
+#[tokio::test(start_paused = true)]
+async fn without_a_soft_timeout_another_process_is_waited_for_and_then_not() {
+    for soft in [None, Some(Duration::from_secs(5))] {
+        let nodes = Nodes::new(2, |config| config.lease_wait = Duration::from_secs(2)).await;
+        let mut patient = lenient();
+        patient.soft_timeout = soft;
+        let [a, b] = &nodes.texts(&patient)[..] else { unreachable!() };
+        old(a, "one").await;
+        let held = Held::begin(a, "one").await;
+        let begun = Instant::now();
+        assert_eq!(load(b, "one", "b").await, "b");
+        assert!((2_000..2_150).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+        assert_eq!((b.stats().loads, b.stats().stale), (1, 0));
+        assert_eq!(held.end(Ok("a")).await.unwrap(), "a");
     }
 }
 
