@@ -78,4 +78,7 @@ async fn a_url_that_is_none_and_a_name_that_is_taken_are_the_only_errors() {
     for name in ["", "A", "a b", "a{b}", &"a".repeat(33)] {
         assert_eq!(store.cache::<u64, u64>(CacheConfig::new(name)).unwrap_err().kind(), ErrorKind::Config);
     }
+    let mut config = CacheConfig::new("two");
+    config.policy.jitter = 1.1;
+    assert_eq!(store.cache::<u64, u64>(config).unwrap_err().kind(), ErrorKind::Config);
 }

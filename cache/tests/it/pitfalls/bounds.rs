@@ -67,6 +67,21 @@ async fn more_loads_than_may_run_wait() {
     assert_eq!(store.stats().loading, 0);
 }
 
+/// A bound that cannot be meant, or is none.
+#[tokio::test(start_paused = true)]
+async fn any_number_of_loads_may_be_allowed() {
+    for max_loads in [0, 1, usize::MAX] {
+        let mut config = in_tokio_time();
+        config.max_loads = max_loads;
+        let store = Store::memory(config);
+        let cache = texts(&store, &policy(LONG));
+        let held = Held::begin(&cache, "one").await;
+        assert_eq!(store.stats().loading, 1, "{max_loads}");
+        assert_eq!(held.end(Ok("x")).await.unwrap(), "x");
+        assert_eq!(store.stats().loading, 0);
+    }
+}
+
 /// Who waits for too many others gives up as if its own load had taken too long.
 #[tokio::test(start_paused = true)]
 async fn waiting_for_other_loads_is_a_part_of_the_time_that_a_load_may_take() {
@@ -101,8 +116,17 @@ async fn an_entry_has_no_more_tags_than_can_be_looked_at() {
     // As many as may be, by the policy or by the load.
     assert_eq!(load(&full, "full", "x").await, "x");
     assert_eq!(text(b.get(&key("full")).await), Some("x"));
+    // What ended before it began is no reason to doubt the tags that it brings.
+    b.invalidate(&key("other")).await;
+    nodes.stores[1].invalidate_tag(&Tag::of("other")).await;
+    sleep(Duration::from_millis(1)).await;
     a.get_or_load(&key("late"), tagged(16)).await.unwrap();
     assert_eq!(text(a.peek(&key("late"))), Some("x"));
+    assert_eq!(
+        text(b.get(&key("late")).await),
+        Some("x"),
+        "nothing has ended, so that the tier has it at once"
+    );
     // One more: it is answered, and kept nowhere.
     for (cache, many) in [(a, 17), (&full, 1)] {
         let unusable = a.stats().unusable;
@@ -112,7 +136,12 @@ async fn an_entry_has_no_more_tags_than_can_be_looked_at() {
         }
         assert_eq!(a.stats().unusable, unusable + 1);
     }
-    // What cannot be kept ends what was there.
+    // What cannot be kept ends what was there: neither what is too large, nor what has too many tags.
+    a.set(&key("set"), "x".to_owned()).await;
+    a.set(&key("set"), "x".repeat(1024 * 1024)).await;
+    for node in [a, b] {
+        assert_eq!(node.get(&key("set")).await, None);
+    }
     a.set(&key("set"), "x".to_owned()).await;
     a.set(&key("set"), Loaded::new("y".to_owned()).with_tags(tags(17))).await;
     for node in [a, b] {
@@ -212,4 +241,19 @@ async fn keys_and_tags_weigh_too() {
         load(&tagged, &key(n), "x").await;
     }
     assert!((20..=60).contains(&tagged.stats().entries), "{:?}", tagged.stats());
+}
+
+/// What is ended here leaves its place at once.
+#[tokio::test(start_paused = true)]
+async fn what_is_ended_weighs_nothing() {
+    let cache = cache(|_| {});
+    for n in 0..100 {
+        cache.set(&key(n), "x".to_owned()).await;
+    }
+    for n in 0..50 {
+        cache.invalidate(&key(n)).await;
+    }
+    assert_eq!(cache.stats().entries, 50);
+    cache.invalidate_all().await;
+    assert_eq!((cache.stats().entries, cache.stats().weight), (0, 0));
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::future::poll_fn;
 use tokio::time::{Instant, sleep, timeout};
-use tramline_cache::{Cache, CacheConfig, Error, ErrorKind, Store};
+use tramline_cache::{Cache, CacheConfig, Error, ErrorKind, Store, Tag};
 
 use crate::support::{Nodes, Texts, in_tokio_time, key, load, policy, text};
 
@@ -77,7 +77,10 @@ async fn a_caller_that_goes_away_leaves_nothing_behind() {
 #[tokio::test(start_paused = true)]
 async fn a_write_whose_caller_goes_away_is_written() {
     let nodes = Nodes::new(2, |_| {}).await;
-    let [a, b] = &nodes.texts(&policy(LONG))[..] else { unreachable!() };
+    let tag = Tag::of("tag");
+    let mut tagged = policy(LONG);
+    tagged.tags = vec![tag.clone()];
+    let [a, b] = &nodes.texts(&tagged)[..] else { unreachable!() };
     for polls in 1..8 {
         let name = key(polls);
         for node in [a, b] {
@@ -92,6 +95,18 @@ async fn a_write_whose_caller_goes_away_is_written() {
         sleep(Duration::from_millis(1)).await;
         for node in [a, b] {
             assert_eq!(node.get(&name).await, None, "{polls}");
+        }
+        for all in [true, false] {
+            b.set(&name, "old".to_owned()).await;
+            if all {
+                dropped_after(polls, a.invalidate_all()).await;
+            } else {
+                dropped_after(polls, nodes.stores[0].invalidate_tag(&tag)).await;
+            }
+            sleep(Duration::from_millis(1)).await;
+            for node in [a, b] {
+                assert_eq!(node.get(&name).await, None, "{polls}, all: {all}");
+            }
         }
     }
 }
@@ -139,6 +154,37 @@ async fn many_that_follow_one_whose_caller_goes_away_are_answered() {
         let found = many.await.unwrap().unwrap();
         assert_eq!((found.len(), found[&one].as_str()), (2, "of one"));
     }
+}
+
+/// A question after many has failed as soon as its own load has: what others are loading for it is not waited for.
+#[tokio::test(start_paused = true)]
+async fn many_that_failed_do_not_wait_for_what_they_follow() {
+    let nodes = Nodes::new(1, |_| {}).await;
+    let [a] = &nodes.texts(&policy(LONG))[..] else { unreachable!() };
+    let held = crate::support::Held::begin(a, "two").await;
+    let fails = |_| async { Err::<HashMap<String, String>, _>(std::fmt::Error) };
+    let keys = [key("one"), key("two")];
+    let asked = a.get_many_or_load(&keys, fails);
+    let error = timeout(Duration::from_secs(1), asked).await.expect("at once").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Load);
+    assert_eq!(held.end(Ok("held")).await.unwrap(), "held");
+}
+
+/// A key that is named twice is one question.
+#[tokio::test(start_paused = true)]
+async fn many_with_the_same_key_twice_ask_once() {
+    let nodes = Nodes::new(1, |_| {}).await;
+    let [a] = &nodes.texts(&policy(LONG))[..] else { unreachable!() };
+    let keys = [key("one"), key("two"), key("one")];
+    for _ in 0..2 {
+        let load = |keys: Vec<String>| async move {
+            assert_eq!(keys.len(), 2);
+            Ok::<_, std::fmt::Error>(keys.into_iter().map(|key| (key, "many".to_owned())).collect())
+        };
+        assert_eq!(a.get_many_or_load(&keys, load).await.unwrap().len(), 2);
+    }
+    let stats = a.stats();
+    assert_eq!((stats.misses, stats.hits_memory, stats.followers), (2, 2, 0));
 }
 
 /// Loads end with the runtime that they run on; the store outlives it.

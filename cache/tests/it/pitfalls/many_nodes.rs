@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
-use tramline_cache::Tag;
+use tramline_cache::{Store, StoreConfig, Tag};
 
-use crate::support::{Count, Held, Nodes, Texts, key, load, policy};
+use crate::support::{Count, Held, Nodes, Texts, key, load, policy, text};
 
 async fn stampede(caches: &[Texts], each: usize, takes: Duration) -> usize {
     let loads = Count::default();
@@ -34,6 +34,64 @@ async fn a_thousand_who_ask_on_four_nodes_are_one_load() {
     assert_eq!(stampede(&caches, 250, Duration::from_millis(200)).await, 1);
     let loads: u64 = caches.iter().map(|cache| cache.stats().loads).sum();
     assert_eq!(loads, 1);
+}
+
+/// Who asks between the end of one load and the end of the question after it has the answer, on however many threads.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn those_who_ask_at_once_on_many_threads_are_one_load() {
+    let cache =
+        crate::support::texts(&Store::memory(StoreConfig::default()), &policy(Duration::from_secs(60)));
+    for round in 0..2_000 {
+        let ask = |_| {
+            let (cache, name) = (cache.clone(), key(round));
+            tokio::spawn(async move { load(&cache, &name, "x").await })
+        };
+        join_all((0..8).map(ask)).await;
+    }
+    assert_eq!(cache.stats().loads, 2_000);
+}
+
+/// Who waits is told, and does not find out by asking now and then.
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_another_node_has_its_answer_at_once() {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let [a, b] = &nodes.texts(&policy(Duration::from_secs(60)))[..] else { unreachable!() };
+    for round in 0..10 {
+        let name = key(round);
+        let held = Held::begin(a, &name).await;
+        let waiting = tokio::spawn({
+            let (b, name) = (b.clone(), name.clone());
+            async move { load(&b, &name, "b").await }
+        });
+        sleep(Duration::from_millis(1_000 + 7 * round)).await;
+        let ended = Instant::now();
+        assert_eq!(held.end(Ok("a")).await.unwrap(), "a");
+        assert_eq!(waiting.await.unwrap(), "a");
+        assert!(ended.elapsed() <= Duration::from_millis(1), "{:?}", ended.elapsed());
+    }
+}
+
+/// The same for many keys at once, whoever asks for one of them.
+#[tokio::test(start_paused = true)]
+async fn many_that_take_longer_than_a_lease_lives_are_loaded_once() {
+    let nodes = Nodes::new(2, |config| {
+        config.lease_life = Duration::from_millis(300);
+        config.lease_wait = Duration::from_secs(20);
+    })
+    .await;
+    let [a, b] = &nodes.texts(&policy(Duration::from_secs(60)))[..] else { unreachable!() };
+    let keys = [key("one"), key("two")];
+    let many = |keys: Vec<String>| async {
+        sleep(Duration::from_secs(5)).await;
+        Ok::<_, std::fmt::Error>(keys.into_iter().map(|key| (key, "a".to_owned())).collect())
+    };
+    let waiting = async {
+        sleep(Duration::from_secs(1)).await;
+        load(b, "two", "b").await
+    };
+    let (found, other) = tokio::join!(a.get_many_or_load(&keys, many), waiting);
+    assert_eq!((found.unwrap().len(), other.as_str()), (2, "a"));
+    assert_eq!((a.stats().refused, b.stats().loads), (0, 0));
 }
 
 /// The lease is renewed for as long as the load runs.
@@ -110,6 +168,7 @@ async fn a_question_that_does_not_load_neither_waits_nor_takes_a_lease() {
     assert!(begun.elapsed() < Duration::from_millis(10), "{:?}", begun.elapsed());
     assert_eq!(held.end(Ok("a")).await.unwrap(), "a");
     assert_eq!(b.get(&key("one")).await.unwrap().as_str(), "a");
+    assert_eq!(text(b.peek(&key("one"))), Some("a"), "what it finds is in memory from then on");
 }
 
 /// A mark that a full tier removed is made anew without a word. Whoever knows the old one asks again as soon as it meets a

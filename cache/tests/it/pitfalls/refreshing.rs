@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
-use tramline_cache::Refresh;
+use tramline_cache::{Clock, Refresh};
 
 use crate::support::{Count, Held, Nodes, Texts, fail, find, key, load, policy, text};
 
@@ -85,6 +85,22 @@ async fn a_refresh_of_which_nothing_is_kept_ends_what_is_there() {
     sleep(Duration::from_millis(1)).await;
     assert_eq!(a.peek(&key("one")), None);
     assert!(fail(b, "one").await.is_err(), "the tier has it no more");
+}
+
+/// Two clocks say how old a value is, and neither is exact: a value that seems a little younger than it was is the same.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_runs_ahead_a_little_does_not_make_a_value_new() {
+    let clock = Clock::manual();
+    let nodes = Nodes::new(1, |config| config.clock = clock.clone()).await;
+    let mut eager = policy(Duration::from_secs(10));
+    eager.refresh = Refresh::At(0.5);
+    let [a] = &nodes.texts(&eager)[..] else { unreachable!() };
+    assert_eq!(load(a, "one", "old").await, "old");
+    sleep(Duration::from_secs(6)).await;
+    clock.advance(Duration::from_millis(6_040));
+    assert_eq!(load(a, "one", "new").await, "old");
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(text(a.peek(&key("one"))), Some("new"));
 }
 
 /// Another process loads it anew: that is not asked for again by each caller, and is no load of ours.

@@ -58,6 +58,44 @@ async fn another_codec_is_a_miss() {
     assert_eq!((packed.stats().unusable, small.stats().unusable), (1, 1));
 }
 
+/// Writes and reads itself only when it is told to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Odd(bool);
+
+impl serde::Serialize for Odd {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        assert!(std::hint::black_box(self.0), "on purpose");
+        to.serialize_bool(self.0)
+    }
+}
+
+impl<'a> serde::Deserialize<'a> for Odd {
+    fn deserialize<D: serde::Deserializer<'a>>(from: D) -> Result<Self, D::Error> {
+        bool::deserialize(from).map(Self)
+    }
+}
+
+/// The value's own code runs between a load and its answer: when it panics, nobody is left waiting, and no lease is left.
+#[tokio::test(start_paused = true)]
+async fn a_value_that_panics_when_it_is_written_leaves_nothing_behind() {
+    let nodes = Nodes::new(2, |config| config.lease_life = Duration::from_secs(3_600)).await;
+    let [a, b]: [Cache<u64, Odd>; 2] = [0, 1].map(|node| cache(&nodes.stores[node], |_| {}));
+    let begun = tokio::time::Instant::now();
+    let slow = || async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        Ok::<_, std::fmt::Error>(Odd(false))
+    };
+    let follows = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        load(&a, 1, Odd(true)).await
+    };
+    let (leads, follows) = tokio::join!(a.get_or_load(&1, slow), follows);
+    assert!(leads.is_err());
+    assert_eq!((follows, load(&b, 1, Odd(true)).await), (Odd(true), Odd(true)));
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    assert_eq!(b.stats().loads, 0);
+}
+
 /// Two versions run beside each other, as in a deployment that rolls.
 #[tokio::test(start_paused = true)]
 async fn another_version_is_another_cache() {

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::Instant;
-use tramline_cache::{Error, Refresh, Store};
+use tokio::time::{Instant, sleep};
+use tramline_cache::{Cache, CacheConfig, Error, Refresh, Store};
 
-use crate::support::{Count, Held, Texts, in_tokio_time, key, load, policy, text, texts};
+use crate::support::{Count, Held, Nodes, Texts, in_tokio_time, key, load, policy, text, texts};
 use crate::until;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -27,6 +27,16 @@ async fn many(cache: &Texts, names: &[&str]) -> Result<HashMap<String, String>, 
     };
     let found = cache.get_many_or_load(&keys, load).await?;
     Ok(found.into_iter().map(|(key, value)| (key, (*value).clone())).collect())
+}
+
+/// The keys joined, with what `cache` has for each.
+async fn inside(cache: Texts, keys: Vec<String>) -> Result<String, Error> {
+    let mut all = String::new();
+    for key in keys {
+        let inner = || async { Ok::<_, std::fmt::Error>("inner".to_owned()) };
+        all = format!("{all}{key} is {}, ", cache.get_or_load(&key, inner).await?);
+    }
+    Ok(all)
 }
 
 /// Lets everybody go on for as long as nobody waits for time.
@@ -121,4 +131,83 @@ async fn a_refresh_that_a_load_began_waits_for_a_place() {
     assert_eq!((refreshed.get(), store.stats().loading), (0, 1), "it would be one more than may be");
     holds.end(Ok("x")).await.unwrap();
     until(|| text(cache.peek(&key("due"))) == Some("second")).await;
+}
+
+/// Loads within loads go on with the place of the outermost one: with as many places as loads, all would wait for each other.
+#[tokio::test(start_paused = true)]
+async fn a_load_within_a_load_takes_no_place_of_its_own() {
+    let (store, cache) = with_places(1);
+    let begun = Instant::now();
+    let other = cache.clone();
+    let outer = move || inside(other, vec![key("two")]);
+    assert_eq!(*cache.get_or_load(&key("one"), outer).await.unwrap(), "two is inner, ");
+    // Many within one, and one within many.
+    let other = cache.clone();
+    let outer = move || async move {
+        let many = |keys: Vec<String>| async {
+            Ok::<_, std::fmt::Error>(keys.into_iter().map(|key| (key, "many".to_owned())).collect())
+        };
+        other.get_many_or_load(&[key("four"), key("five")], many).await.map(|found| found.len().to_string())
+    };
+    assert_eq!(*cache.get_or_load(&key("three"), outer).await.unwrap(), "2");
+    let other = cache.clone();
+    let many = move |keys: Vec<String>| async move {
+        let text = inside(other, vec![key("eight")]).await?;
+        Ok::<_, Error>(keys.into_iter().map(|key| (key, text.clone())).collect())
+    };
+    let found = cache.get_many_or_load(&[key("six"), key("seven")], many).await.unwrap();
+    assert_eq!(found[&key("seven")].as_str(), "eight is inner, ");
+    assert_eq!((begun.elapsed(), store.stats().loading), (Duration::ZERO, 0));
+}
+
+/// A load of many that asks for one of its keys would wait for itself.
+#[tokio::test(start_paused = true)]
+async fn a_load_of_many_may_ask_for_its_own_keys() {
+    let nodes = Nodes::new(1, |_| {}).await;
+    let [a] = &nodes.texts(&policy(LONG))[..] else { unreachable!() };
+    let begun = Instant::now();
+    let within = a.clone();
+    let many = move |keys: Vec<String>| async move {
+        let text = inside(within, keys.clone()).await?;
+        Ok::<_, Error>(keys.into_iter().map(|key| (key, text.clone())).collect())
+    };
+    let found = a.get_many_or_load(&[key("one"), key("two")], many).await.unwrap();
+    assert_eq!(found[&key("two")].as_str(), "one is inner, two is inner, ");
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+}
+
+/// The bound is the store's: a load of another store within a load waits for its turn there.
+#[tokio::test(start_paused = true)]
+async fn a_load_within_a_load_of_another_store_waits_for_a_place_there() {
+    let [(_, outer), (_, inner)] = [(); 2].map(|()| with_places(1));
+    let held = Held::begin(&inner, "held").await;
+    let asked =
+        tokio::spawn(
+            async move { outer.get_or_load(&key("one"), move || inside(inner, vec![key("two")])).await },
+        );
+    sleep(Duration::from_secs(1)).await;
+    assert!(!asked.is_finished());
+    held.end(Ok("held")).await.unwrap();
+    assert_eq!(asked.await.unwrap().unwrap().as_str(), "two is inner, ");
+}
+
+/// Only what is being loaded is loaded without the cache: not the same key of another cache, nor of another store.
+#[tokio::test(start_paused = true)]
+async fn the_same_key_elsewhere_is_kept_though_it_is_asked_for_within_a_load() {
+    let nodes = Nodes::new(1, |_| {}).await;
+    let [a] = &nodes.texts(&policy(LONG))[..] else { unreachable!() };
+    let others: Cache<String, String> = {
+        let mut config = CacheConfig::new("others");
+        config.policy = policy(LONG);
+        nodes.stores[0].cache(config).unwrap()
+    };
+    let alone = texts(&Store::memory(in_tokio_time()), &policy(LONG));
+    for other in [others, alone] {
+        a.invalidate(&key("one")).await;
+        let within = other.clone();
+        let outer = move || inside(within, vec![key("one")]);
+        assert_eq!(*a.get_or_load(&key("one"), outer).await.unwrap(), "one is inner, ");
+        assert_eq!(text(other.peek(&key("one"))), Some("inner"));
+        assert_eq!(load(&other, "one", "again").await, "inner");
+    }
 }
