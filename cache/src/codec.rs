@@ -58,7 +58,11 @@ impl Codec {
         match self {
             Self::Json => serde_json::from_slice(bytes).map_err(|_| Unusable),
             #[cfg(feature = "msgpack")]
-            Self::MessagePack => rmp_serde::from_slice(bytes).map_err(|_| Unusable),
+            Self::MessagePack => {
+                let mut rest = bytes;
+                let value = rmp_serde::from_read(&mut rest).map_err(|_| Unusable)?;
+                if rest.is_empty() { Ok(value) } else { Err(Unusable) }
+            }
             #[cfg(feature = "postcard")]
             Self::Postcard => match postcard::take_from_bytes(bytes) {
                 // What is left over shows another type.
@@ -139,6 +143,7 @@ mod tests {
             let bytes = codec.encode(&user).unwrap();
             assert_eq!(codec.decode::<User>(&bytes).unwrap(), user, "{codec:?}");
             assert!(codec.decode::<User>(&bytes[..bytes.len() - 1]).is_err(), "{codec:?}");
+            assert!(codec.decode::<User>(&[&bytes[..], b"1"].concat()).is_err(), "{codec:?}: it goes on");
             assert!(codec.decode::<Vec<String>>(&[&bytes[..], &[0xc1; 3]].concat()).is_err(), "{codec:?}");
         }
         assert_eq!(weigh(&user).unwrap(), Codec::Json.encode(&user).unwrap().len());

@@ -44,6 +44,8 @@ fn what_is_long_is_hashed_and_stays_itself() {
     assert_eq!(key(&[&long]), format!(":{long}"));
     let (a, b) = (key(&[&"x".repeat(256)]), key(&[&"é".repeat(5_000)]));
     assert!(a.starts_with(":#") && a.len() == 66 && b.len() == 66 && a != b, "{a} {b}");
+    let [x, y] = ["x", "y"].map(|last| key(&[&"x".repeat(256), last]));
+    assert_ne!(x, y, "all of it counts");
     // What a hash looks like cannot be typed.
     assert_ne!(key(&[a.trim_start_matches(':')]), a);
 }

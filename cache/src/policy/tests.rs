@@ -17,7 +17,20 @@ fn jitter_only_takes_off_and_never_all() {
     assert!(policy.draw(policy.ttl, day).unwrap() >= 9_000);
     assert!(policy.draw(policy.ttl, Duration::from_secs(1)).unwrap() <= 1_000);
     assert_eq!(policy.draw(Duration::ZERO, day), None);
-    assert_eq!(policy.draw(Duration::from_nanos(1), day), Some(1), "a life of nothing is an error to Redis");
+    policy.jitter = 1.0;
+    for _ in 0..200 {
+        assert_eq!(
+            policy.draw(Duration::from_nanos(1), day),
+            Some(1),
+            "a life of nothing is an error to Redis"
+        );
+    }
+    policy.jitter = 0.0;
+    assert_eq!(
+        policy.draw(Duration::from_micros(1_001), day),
+        Some(2),
+        "a part of a millisecond is a whole one"
+    );
 }
 
 #[test]
@@ -28,7 +41,10 @@ fn what_cannot_be_meant_is_refused() {
         policy.check().unwrap_err().kind() == ErrorKind::Config
     };
     assert!(wrong(|p| p.jitter = 1.1) && wrong(|p| p.jitter = f64::NAN));
-    assert!(wrong(|p| p.refresh = Refresh::At(-0.1)) && wrong(|p| p.refresh = Refresh::Early(0.0)));
+    assert!(wrong(|p| p.refresh = Refresh::At(-0.1)) && wrong(|p| p.refresh = Refresh::At(1.1)));
+    assert!(
+        wrong(|p| p.refresh = Refresh::Early(0.0)) && wrong(|p| p.refresh = Refresh::Early(f64::INFINITY))
+    );
     assert!(wrong(|p| p.hard_timeout = Duration::ZERO));
     assert!(wrong(|p| p.tags = (0..17_u32).map(|n| Tag::new("t", &n)).collect()));
     assert!(Policy::default().check().is_ok());

@@ -43,6 +43,17 @@ fn what_was_there_at_the_last_look_has_been_heard() {
     assert!(numbers.is_behind(at(7, 9)), "it went back");
 }
 
+/// What was looked at before everything ended was another count.
+#[test]
+fn a_look_before_everything_ended_says_nothing_about_the_new_count() {
+    let mut numbers = Numbers::new(at(7, 10));
+    assert!(!numbers.is_behind(at(7, 10)));
+    assert_eq!(numbers.hear(&Ending::All, at(8, 1)), Verdict::Next);
+    assert!(!numbers.is_behind(at(8, 1)));
+    assert!(!numbers.is_behind(at(8, 2)));
+    assert!(numbers.is_behind(at(8, 2)), "2 never came");
+}
+
 /// The look's answer is on its way while two more end, and those are heard first.
 #[test]
 fn what_is_heard_after_a_look_has_begun_is_not_too_much() {

@@ -117,8 +117,8 @@ async fn an_entry_has_no_more_tags_than_can_be_looked_at() {
     assert_eq!(load(&full, "full", "x").await, "x");
     assert_eq!(text(b.get(&key("full")).await), Some("x"));
     // What ended before it began is no reason to doubt the tags that it brings.
-    b.invalidate(&key("other")).await;
     nodes.stores[1].invalidate_tag(&Tag::of("other")).await;
+    b.invalidate(&key("other")).await;
     sleep(Duration::from_millis(1)).await;
     a.get_or_load(&key("late"), tagged(16)).await.unwrap();
     assert_eq!(text(a.peek(&key("late"))), Some("x"));
@@ -127,6 +127,9 @@ async fn an_entry_has_no_more_tags_than_can_be_looked_at() {
         Some("x"),
         "nothing has ended, so that the tier has it at once"
     );
+    let new = || async { Ok::<_, std::fmt::Error>(Loaded::new("x".to_owned()).with_tags([Tag::of("new")])) };
+    a.get_or_load(&key("new"), new).await.unwrap();
+    assert_eq!(text(b.get(&key("new")).await), Some("x"), "of a tag that nobody had, too");
     // One more: it is answered, and kept nowhere.
     for (cache, many) in [(a, 17), (&full, 1)] {
         let unusable = a.stats().unusable;
@@ -256,4 +259,20 @@ async fn what_is_ended_weighs_nothing() {
     assert_eq!(cache.stats().entries, 50);
     cache.invalidate_all().await;
     assert_eq!((cache.stats().entries, cache.stats().weight), (0, 0));
+    // All of it by another node, or since something may have been missed.
+    let nodes = Nodes::new(2, |_| {}).await;
+    let [a, b] = &nodes.texts(&policy(LONG))[..] else { unreachable!() };
+    for missed in [false, true] {
+        load(a, "one", "x").await;
+        assert_eq!(a.stats().entries, 1);
+        if missed {
+            nodes.twin.cut(0);
+            sleep(Duration::from_millis(1)).await;
+            nodes.twin.heal(0);
+        } else {
+            b.invalidate_all().await;
+        }
+        sleep(Duration::from_millis(1)).await;
+        assert_eq!((a.stats().entries, a.stats().weight), (0, 0), "missed: {missed}");
+    }
 }

@@ -170,6 +170,24 @@ async fn many_that_failed_do_not_wait_for_what_they_follow() {
     assert_eq!(held.end(Ok("held")).await.unwrap(), "held");
 }
 
+/// Of two loads of one key, since it was ended in between, the first ends last: who asks then follows the second.
+#[tokio::test(start_paused = true)]
+async fn a_load_that_is_not_the_newest_takes_no_other_with_it() {
+    // In memory alone: no lease makes up for it.
+    let a = &crate::support::texts(&Store::memory(in_tokio_time()), &policy(LONG));
+    let first = crate::support::Held::begin(a, "one").await;
+    a.invalidate(&key("one")).await;
+    let second = crate::support::Held::begin(a, "one").await;
+    assert_eq!(first.end(Ok("first")).await.unwrap(), "first");
+    let third = tokio::spawn({
+        let a = a.clone();
+        async move { load(&a, "one", "third").await }
+    });
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(second.end(Ok("second")).await.unwrap(), "second");
+    assert_eq!((third.await.unwrap().as_str(), a.stats().loads), ("second", 2));
+}
+
 /// A key that is named twice is one question.
 #[tokio::test(start_paused = true)]
 async fn many_with_the_same_key_twice_ask_once() {

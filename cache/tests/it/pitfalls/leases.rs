@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use tramline_cache::Tag;
+
 use crate::support::{Held, Nodes, fail, key, load, policy, text};
 
 /// A holder that lost its lease, and comes to its end while another holds it.
@@ -66,6 +68,20 @@ async fn a_lease_is_free_before_the_failure_is_told() {
     assert_eq!(b.stats().lease_waits, 0);
 }
 
+/// What is written with a mark that was read long ago is alive for as long as it may be, to who reads the mark then.
+#[tokio::test(start_paused = true)]
+async fn a_mark_outlives_what_was_written_with_it() {
+    let nodes = Nodes::new(2, |config| config.max_ttl = Duration::from_secs(10)).await;
+    let [a, b] = &nodes.texts(&policy(Duration::from_secs(10)))[..] else { unreachable!() };
+    assert_eq!(load(a, "first", "a").await, "a");
+    tokio::time::sleep(Duration::from_millis(9_900)).await;
+    assert_eq!(load(a, "one", "a").await, "a");
+    // A mark that is made anew is another one from here on.
+    nodes.stores[0].invalidate_tag(&Tag::of("other")).await;
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    assert_eq!(load(b, "one", "b").await, "a");
+}
+
 /// Marks are forgotten by the tier when nobody asks for them; a node that knows them asks in time.
 #[tokio::test(start_paused = true)]
 async fn nodes_agree_for_longer_than_marks_live() {
@@ -75,6 +91,8 @@ async fn nodes_agree_for_longer_than_marks_live() {
         assert_eq!(load(a, &key(n), "a").await, "a");
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(load(b, &key(n), "b").await, "a", "{n}");
+        // A mark that is made anew is another one from here on.
+        nodes.stores[1].invalidate_tag(&Tag::of("other")).await;
         if n % 20 == 19 {
             // One that knows nothing yet.
             nodes.join(|config| config.max_ttl = Duration::from_secs(10)).await;

@@ -11,7 +11,9 @@ async fn errors_are_never_kept() {
     let nodes = Nodes::new(2, |_| {}).await;
     let [a, b] = &nodes.texts(&policy(Duration::from_secs(60)))[..] else { unreachable!() };
     for n in 0..100 {
-        assert_eq!(fail(a, &key(n)).await.unwrap_err().kind(), ErrorKind::Load);
+        let error = fail(a, &key(n)).await.unwrap_err();
+        assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Load, "the load failed"));
+        assert!(std::error::Error::source(&error).is_some_and(|source| source.is::<std::fmt::Error>()));
         assert_eq!(a.get(&key(n)).await, None);
     }
     assert_eq!((a.stats().entries, a.stats().load_errors), (0, 100));

@@ -103,6 +103,28 @@ async fn a_clock_that_runs_ahead_a_little_does_not_make_a_value_new() {
     assert_eq!(text(a.peek(&key("one"))), Some("new"));
 }
 
+/// What a load takes is known to who did not load: its refresh begins as early.
+#[tokio::test(start_paused = true)]
+async fn how_long_a_load_took_is_known_everywhere() {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let mut early = policy(Duration::from_secs(600));
+    // As early as a load that takes any time at all can say.
+    early.refresh = Refresh::Early(1e9);
+    let [a, b] = &nodes.texts(&early)[..] else { unreachable!() };
+    for (name, takes) in [("quick", 0), ("slow", 1_000)] {
+        let load = move || async move {
+            sleep(Duration::from_millis(takes)).await;
+            Ok::<_, std::fmt::Error>("old".to_owned())
+        };
+        a.get_or_load(&key(name), load).await.unwrap();
+        for _ in 0..3 {
+            crate::support::load(b, name, "new").await;
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+    assert_eq!((text(b.peek(&key("quick"))), text(b.peek(&key("slow")))), (Some("old"), Some("new")));
+}
+
 /// Another process loads it anew: that is not asked for again by each caller, and is no load of ours.
 #[tokio::test(start_paused = true)]
 async fn what_another_process_refreshes_is_left_to_it() {

@@ -56,6 +56,16 @@ async fn another_codec_is_a_miss() {
     assert_eq!(load(&packed, 1, "packed".to_owned()).await, "packed");
     assert_eq!(load(&small, 1, "small".to_owned()).await, "small");
     assert_eq!((packed.stats().unusable, small.stats().unusable), (1, 1));
+    // Bytes that mean something to all of them, and not the same.
+    let numbers = |node: usize, codec| -> Cache<u64, u64> {
+        let mut config = CacheConfig::new("numbers");
+        (config.policy, config.codec) = (policy(Duration::from_secs(60)), codec);
+        nodes.stores[node].cache(config).unwrap()
+    };
+    let codecs = [Codec::Json, Codec::MessagePack, Codec::Postcard];
+    for (node, codec) in codecs.into_iter().enumerate() {
+        assert_eq!(load(&numbers(node, codec), 1, 7).await, 7, "{codec:?}");
+    }
 }
 
 /// Writes and reads itself only when it is told to.

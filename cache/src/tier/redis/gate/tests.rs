@@ -154,6 +154,46 @@ async fn too_much_of_late_is_everything() {
     assert_eq!(gate.pending().len(), MAX_RECENT, "more than may be pending, and no reason to end everything");
 }
 
+/// What was told long ago takes no room from what is told now.
+#[tokio::test(start_paused = true)]
+async fn much_that_was_told_long_ago_is_not_everything() {
+    let gate = open();
+    for n in 0..MAX_RECENT {
+        gate.told(key(n));
+    }
+    tokio::time::advance(LATE).await;
+    gate.told(key(1));
+    gate.shut();
+    assert_eq!(gate.pending(), [key(1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_stays_shut_for_what_became_doubtful_while_the_rest_was_told() {
+    let gate = open();
+    gate.remember(key(1));
+    let told = gate.pending();
+    gate.told(key(2));
+    gate.shut();
+    assert!(!gate.open(&told));
+    assert_eq!(gate.pending(), [key(2)]);
+    assert!(gate.open(&[key(2)]));
+}
+
+/// Everything, in the place of something new too, is as new as that.
+#[tokio::test(start_paused = true)]
+async fn everything_is_as_new_as_the_newest_in_it() {
+    let gate = open();
+    gate.told(Ending::All);
+    tokio::time::advance(LATE - Duration::from_secs(1)).await;
+    gate.shut();
+    gate.remember(key(1));
+    assert_eq!(gate.pending(), [Ending::All]);
+    assert!(gate.open(&[Ending::All]));
+    tokio::time::advance(Duration::from_secs(2)).await;
+    gate.shut();
+    assert_eq!(gate.pending(), [Ending::All], "told two seconds ago");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_probe_that_fails_has_lost_the_connection_too() {
     let gate = open();
