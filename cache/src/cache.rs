@@ -41,6 +41,8 @@ use crate::store::{Member, Shared};
 ///
 /// The load that a question brings is a `Future` that is `'static`: it belongs to the cache, runs in a task of its own,
 /// and goes on when the caller is gone.
+///
+/// Everybody gets the same value, by an `Arc`. One that can be changed all the same (a `Mutex` in it) is changed for all of them.
 pub struct Cache<K, V> {
     inner: Arc<Inner<K, V>>,
     policy: Arc<Policy>,

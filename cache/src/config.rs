@@ -22,8 +22,9 @@ pub struct StoreConfig {
     pub lease_life: Duration,
     /// How long to wait for another process that loads the same. Default 2 s, then this one loads too.
     pub lease_wait: Duration,
-    /// How old an entry in memory may be while nobody tells us of invalidations: Redis away, or
-    /// [`run`](crate::Store::run) not running.
+    /// How long memory is believed when nobody tells us of invalidations any more: Redis away, or
+    /// [`run`](crate::Store::run) not running. It counts from the last moment up to which all was heard, and for what is
+    /// loaded later from when it was asked for.
     ///
     /// The default, 10 s, keeps the load off the database and the error short.
     pub detached_age: Duration,

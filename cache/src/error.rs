@@ -24,11 +24,13 @@ struct Inner {
 pub enum ErrorKind {
     /// A configuration value cannot be used.
     Config,
-    /// The load answered an error: [`Error::load`] has it.
+    /// The load answered an error: [`Error::load`] has it. Without one, the load found nothing where something was asked
+    /// for, or the runtime shut down.
     Load,
     /// The load panicked.
     Panicked,
-    /// The load took longer than [`Policy::hard_timeout`](crate::Policy::hard_timeout).
+    /// The load took longer than [`Policy::hard_timeout`](crate::Policy::hard_timeout), or waited for so long for those that
+    /// run ([`StoreConfig::max_loads`](crate::StoreConfig::max_loads)).
     TimedOut,
 }
 

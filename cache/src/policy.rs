@@ -22,11 +22,14 @@ pub struct Policy {
     pub negative_ttl: Option<Duration>,
     /// For how long after `ttl` an answer may still be given when the load fails, or takes longer than `soft_timeout`.
     ///
-    /// None by default: nothing old is ever answered. What was invalidated is not answered either way.
+    /// None by default: nothing old is ever answered. What was invalidated is not answered either way. So while others are
+    /// not heard, Redis being away, it is for [`detached_age`](crate::StoreConfig::detached_age) at most: they may have
+    /// ended it.
     pub stale_for: Option<Duration>,
     /// How long callers wait for a load before they get the stale answer, if there is one; the load goes on.
     ///
-    /// None by default: they wait for the load. Zero: they never wait («stale while revalidate»).
+    /// None by default: they wait for the load. Zero: they never wait («stale while revalidate»). Without `stale_for` it does
+    /// nothing, and neither does `retry_after`.
     pub soft_timeout: Option<Duration>,
     /// How long a load may take; then it is ended. Default 30 s, as long as a request waits.
     pub hard_timeout: Duration,

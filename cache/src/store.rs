@@ -26,7 +26,7 @@ use crate::key::{CacheKey, Tag};
 use crate::mark::{Mark, MarkName};
 use crate::metrics::StoreMetrics;
 use crate::stats::{CacheStats, StoreStats};
-use crate::tier::{Ending, Tier};
+use crate::tier::{Ending, NOTICE, Tier};
 
 /// A cheap handle to what the caches of a process share: the tier that they share with other processes, if there is
 /// one, what is heard of those, and the bound of loads that run at once.
@@ -44,8 +44,13 @@ pub(crate) struct Shared {
     pub(crate) tasks: TaskTracker,
     /// How old an entry may be while nothing is heard, in ms.
     detached_age: u32,
-    /// Whether what others end is heard.
+    /// Whether what others end is heard, as far as is known.
     attached: AtomicBool,
+    /// Up to when everything that others ended is known to have been heard, by the store's clock.
+    whole: AtomicU64,
+    /// Until when memory is believed, however old it is: as long after that as a feed that is silent may take to be
+    /// noticed, and `detached_age`. Nobody has to notice anything for it to end: a process that stands still does not.
+    believed_until: AtomicU64,
     /// How often that began: what was known in an earlier one may have changed.
     attachment: AtomicU64,
     /// The newest that was heard.
@@ -92,7 +97,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] when the URL cannot be read; nothing else.
+    /// [`ErrorKind::Config`] when the URL cannot be read, or the prefix, a certificate or a time of the configuration
+    /// cannot be used. Whether Redis is there is no question of it.
     #[cfg(feature = "redis")]
     pub fn redis(redis: RedisConfig, config: StoreConfig) -> Result<Self, Error> {
         let metrics = Arc::new(StoreMetrics::new());
@@ -121,6 +127,8 @@ impl Store {
             tasks: TaskTracker::new(),
             detached_age: u32::try_from(millis(config.detached_age)).unwrap_or(u32::MAX),
             attached: AtomicBool::new(alone),
+            whole: AtomicU64::new(if alone { u64::MAX } else { 0 }),
+            believed_until: AtomicU64::new(if alone { u64::MAX } else { 0 }),
             attachment: AtomicU64::new(0),
             heard: Mutex::default(),
             members: Mutex::default(),
@@ -176,7 +184,8 @@ impl Store {
     }
 
     /// Hears what other processes end, and tells the metrics facade what the caches do, until `shutdown`; then waits for the
-    /// loads that run. In memory alone there is nothing to hear.
+    /// loads that run. In memory alone there is nothing to hear. Once for each store: of two, the one that ends says that
+    /// nothing is heard any more.
     ///
     /// # Cancel safety
     ///
@@ -194,7 +203,7 @@ impl Store {
         };
         tokio::select! {
             biased;
-            () = shared.tier.listen(|heard| shared.hear(heard), shutdown) => {}
+            () = shared.tier.listen(|heard| shared.hear(heard), || shared.now(), shutdown) => {}
             () = publishing => {}
         }
         drop(hearing);
@@ -259,20 +268,25 @@ impl Shared {
         self.attached.load(Ordering::Acquire)
     }
 
-    /// Whether what was asked for at `asked` may be believed at `now`: others' ends are heard, or it is young enough.
+    /// Whether what was asked for at `asked` may be believed at `now`: it was not long ago that others' ends were heard,
+    /// or it is young enough itself.
     #[inline]
     #[allow(
         clippy::cast_possible_truncation,
         reason = "an entry lives for less than they take to come round"
     )]
     pub(crate) fn is_heard_or_young(&self, asked: u32, now: u64) -> bool {
-        self.is_attached() || (now as u32).wrapping_sub(asked) < self.detached_age
+        now < self.believed_until.load(Ordering::Acquire)
+            || (now as u32).wrapping_sub(asked) < self.detached_age
     }
 
-    /// The attachment in which marks may be taken for known; none while nothing is heard.
+    /// The attachment in which marks may be taken for known; none while nothing is heard, or nobody looked for so long
+    /// that it may be so.
     pub(crate) fn attachment(&self) -> Option<u64> {
+        let whole = self.whole.load(Ordering::Acquire);
+        let heard = self.is_attached() && self.now() < whole.saturating_add(millis(NOTICE));
         // ORDER: the number last. One from before may be that of an earlier attachment, whose marks are old.
-        self.is_attached().then(|| self.attachment.load(Ordering::Acquire))
+        heard.then(|| self.attachment.load(Ordering::Acquire))
     }
 
     /// The newest that was heard.

@@ -108,9 +108,22 @@ pub(crate) enum Heard {
     Attached(Mark),
     /// Nothing is heard for now.
     Detached,
+    /// Everything was heard that others had ended before this moment, by the clock that [`listen`](Tier::listen) was
+    /// given: it was taken before the question whose answer says so.
+    Whole(u64),
     /// Someone waits no more for this value: it was written.
     Filled(Slot),
 }
+
+/// How often a feed is asked whether it lives, and its numbers are compared.
+pub(crate) const PING: Duration = Duration::from_secs(1);
+
+/// How long the answer may take: a busy machine is no cut.
+pub(crate) const PONG: Duration = Duration::from_secs(2);
+
+/// How long a feed may be the worse for it and nobody knows: what a cut, or a process that stands still, may cost in age
+/// beside [`detached_age`](crate::StoreConfig::detached_age).
+pub(crate) const NOTICE: Duration = PING.saturating_add(PONG);
 
 // === impl Tier ===
 
@@ -219,13 +232,14 @@ impl Tier {
         engine!(self, { let _ = slot; }, engine => engine.wait_for(slot).await);
     }
 
-    /// Hears the others until `shutdown`.
+    /// Hears the others until `shutdown`. `now` is the clock of whoever hears.
     pub(crate) async fn listen(
         &self,
         hear: impl Fn(Heard) + Send + Sync,
+        now: impl Fn() -> u64 + Send + Sync,
         shutdown: impl Future<Output = ()> + Send,
     ) {
-        engine!(self, { let _ = hear; shutdown.await; }, engine => engine.listen(hear, shutdown).await);
+        engine!(self, { let _ = (hear, now); shutdown.await; }, engine => engine.listen(hear, now, shutdown).await);
     }
 }
 

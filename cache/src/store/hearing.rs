@@ -2,10 +2,12 @@
 
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use crate::clock::millis;
 use crate::mark::{Mark, MarkName};
 use crate::store::Shared;
-use crate::tier::{Ending, Heard};
+use crate::tier::{Ending, Heard, NOTICE};
 
 impl Shared {
     pub(super) fn hear(&self, heard: Heard) {
@@ -16,6 +18,7 @@ impl Shared {
                 self.metrics.detached.set(0);
             }
             Heard::Detached => self.detach(),
+            Heard::Whole(moment) => self.whole(moment),
             Heard::Ended { ending: Ending::All, mark, .. } => self.begin(mark),
             Heard::Ended { ending: Ending::Key(slot), mark, .. } => {
                 self.heard_up_to(mark);
@@ -39,6 +42,21 @@ impl Shared {
     pub(super) fn detach(&self) {
         self.attached.store(false, Ordering::Release);
         self.metrics.detached.set(1);
+        self.believe(Duration::ZERO);
+    }
+
+    /// Others are heard, and everything was heard that they had ended before this moment.
+    fn whole(&self, moment: u64) {
+        self.whole.fetch_max(moment, Ordering::AcqRel);
+        self.believe(NOTICE);
+    }
+
+    /// Memory is believed for so long beside `detached_age`.
+    fn believe(&self, notice: Duration) {
+        let whole = self.whole.load(Ordering::Acquire);
+        let until = whole.saturating_add(millis(notice)).saturating_add(self.detached_age.into());
+        // ORDER: what was heard has been ended before.
+        self.believed_until.store(until, Ordering::Release);
     }
 
     /// Forgets everything: something may have been missed.

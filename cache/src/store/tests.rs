@@ -53,3 +53,41 @@ async fn memory_is_forgotten_before_anything_is_trusted() {
     assert_eq!(told.try_recv().unwrap(), (false, None, mark(9)));
     assert_eq!(store.attachment(), Some(first + 2));
 }
+
+/// By the clock alone: who would have to say so may stand still.
+#[tokio::test]
+async fn what_was_heard_is_believed_for_so_long() {
+    let mut config = StoreConfig::default();
+    config.detached_age = Duration::from_secs(5);
+    config.clock = crate::Clock::manual();
+    let clock = config.clock.clone();
+    clock.advance(Duration::from_secs(1_000));
+    let Store(store) = Store::twin(&crate::tier::twin::Twin::new(), config);
+    let mark = Mark { incarnation: 1, number: 7 };
+    // An entry as old as the clock.
+    let believed = || (store.is_heard_or_young(0, store.now()), store.attachment().is_some());
+
+    store.hear(Heard::Attached(mark));
+    assert_eq!(believed(), (false, false), "up to when, nobody has said");
+    store.hear(Heard::Whole(999_000));
+    assert_eq!(believed(), (true, true));
+    store.hear(Heard::Whole(998_000));
+    clock.advance(Duration::from_millis(1_999));
+    assert_eq!(believed(), (true, true), "it is not taken back");
+    clock.advance(Duration::from_millis(1));
+    assert_eq!(believed(), (true, false), "three seconds");
+    clock.advance(Duration::from_millis(4_999));
+    assert_eq!(believed(), (true, false));
+    clock.advance(Duration::from_millis(1));
+    assert_eq!(believed(), (false, false), "and five");
+    assert!(store.is_heard_or_young(1_002_001, store.now()), "what is younger than five by itself");
+    assert!(!store.is_heard_or_young(1_002_000, store.now()));
+
+    store.hear(Heard::Whole(1_006_000));
+    assert_eq!(believed(), (true, true));
+    store.hear(Heard::Detached);
+    clock.advance(Duration::from_millis(3_999));
+    assert_eq!(believed(), (true, false), "five from the last that was heard");
+    clock.advance(Duration::from_millis(1));
+    assert_eq!(believed(), (false, false));
+}

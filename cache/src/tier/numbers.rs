@@ -9,8 +9,17 @@ pub(super) struct Numbers {
     last: Mark,
     /// What came before was not heard, and nobody was told that it was.
     begun: u64,
-    /// The newest as of the last look, and how far was heard then.
-    seen: Option<(Mark, Mark)>,
+    /// The last look.
+    seen: Option<Seen>,
+}
+
+/// One look at the tier's count.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    newest: Mark,
+    /// How far was heard when it was answered.
+    heard: Mark,
+    asked: u64,
 }
 
 /// What a message is.
@@ -21,6 +30,17 @@ pub(super) enum Verdict {
     Next,
     /// There was one before it that was not heard.
     Hole,
+}
+
+/// What a look at the tier's count says.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Look {
+    /// Something was missed.
+    Behind,
+    /// Nothing is known to be missing, and what was counted may be on its way.
+    Unsure,
+    /// Everything was heard that was ended before this moment.
+    Whole(u64),
 }
 
 // === impl Numbers ===
@@ -49,18 +69,23 @@ impl Numbers {
         Verdict::Next
     }
 
-    /// Compares with what the tier's count was at a moment ago. What it was at when we looked last must have been heard by
-    /// now, and what was heard by then must have been counted by now: true when it is not so.
+    /// Compares with what the tier's count was at, asked at this moment. What it was at when we looked last must have been
+    /// heard by now, and what was heard by then must have been counted by now: else something was missed.
     ///
     /// Only then: what is counted after a look may be heard before its answer has come.
-    pub(super) fn is_behind(&mut self, newest: Mark) -> bool {
-        let seen = self.seen.replace((newest, self.last));
-        let behind = seen.is_some_and(|(seen, _)| !seen.is_within(self.last));
+    pub(super) fn look(&mut self, newest: Mark, asked: u64) -> Look {
+        let Some(seen) = self.seen.replace(Seen { newest, heard: self.last, asked }) else {
+            return Look::Unsure;
+        };
         // A count that went back is another one.
-        let back = seen.is_some_and(|(_, heard)| {
-            heard.incarnation == newest.incarnation && newest.number < heard.number
-        });
-        behind || back
+        let back = seen.heard.incarnation == newest.incarnation && newest.number < seen.heard.number;
+        if back || !seen.newest.is_within(self.last) {
+            Look::Behind
+        } else if newest.is_within(self.last) {
+            Look::Whole(asked)
+        } else {
+            Look::Whole(seen.asked)
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Three nodes share a twin whose network is slow and breaks; tasks on each of them ask for rows of a table that changes,
 //! and tell the caches. What a node has ended itself it never answers again; what another has ended, not after the lag of
-//! the feed, or `detached_age` and the time to notice when the feed is broken. All in paused time, and by chance:
+//! the feed, or `detached_age` and the time to notice when the feed is broken or nobody has time to hear it. All in paused time, and by chance:
 //! `TRAMLINE_CACHE_SEED` repeats one choice of chances, up to the order of what happens in one millisecond;
 //! `TRAMLINE_CACHE_SEEDS` says how many are tried.
 
@@ -152,7 +152,7 @@ async fn work(
 const HARD: Duration = Duration::from_secs(3);
 
 fn policy(up_to: &mut impl FnMut(u64) -> Duration) -> Policy {
-    let mut policy = Policy::new(up_to(4_000) + Duration::from_millis(20));
+    let mut policy = Policy::new(up_to(12_000) + Duration::from_millis(20));
     let mut maybe = |most: u64| Some(up_to(most)).filter(|some| some.as_millis() % 2 == 0);
     policy.negative_ttl = maybe(2_000);
     policy.stale_for = maybe(3_000);
@@ -171,7 +171,7 @@ async fn storm(nodes: &Nodes, source: &Source, node: usize, seed: u64) -> std::c
     let (twin, weather) = (&nodes.twin, &source.weather);
     loop {
         sleep(Duration::from_millis(random.random_range(100..4_000))).await;
-        match random.random_range(0..10) {
+        match random.random_range(0..12) {
             0..3 => {
                 weather.begin(node, Kind::Cut);
                 twin.cut(node);
@@ -180,7 +180,11 @@ async fn storm(nodes: &Nodes, source: &Source, node: usize, seed: u64) -> std::c
                 weather.begin(node, Kind::Deaf);
                 twin.deafen(node);
             }
-            6..9 => {
+            6..8 => {
+                weather.begin(node, Kind::Still);
+                nodes.stand(node, true);
+            }
+            8..11 => {
                 weather.begin(node, Kind::Lossy);
                 twin.lose_one(node);
                 continue;
@@ -190,9 +194,10 @@ async fn storm(nodes: &Nodes, source: &Source, node: usize, seed: u64) -> std::c
                 continue;
             }
         }
-        let calm = Instant::now() + Duration::from_millis(random.random_range(1..5_000));
+        let calm = Instant::now() + Duration::from_millis(random.random_range(1..7_000));
         tokio::time::sleep_until(calm).await;
         twin.heal(node);
+        nodes.stand(node, false);
         weather.heal(node);
     }
 }

@@ -4,9 +4,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tramline_cache::conformance::{self, Nodes};
-use tramline_cache::{CacheConfig, ErrorKind, RedisConfig, Store, StoreConfig};
+use tramline_cache::{CacheConfig, Clock, ErrorKind, RedisConfig, Store, StoreConfig};
 
 use super::*;
+use crate::support::{Running, key, load, policy, texts};
 
 /// The same.
 pub(crate) fn redis(url: &str) -> RedisConfig {
@@ -62,6 +63,47 @@ async fn check(redis: &RedisConfig) {
         Nodes::new(a, b)
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_node_that_stands_still_believes_what_it_has_heard_for_so_long() {
+    let Some(url) = devkit::engines::redis().await else { return };
+    stands_still(redis(url)).await;
+}
+
+#[tokio::test]
+async fn and_so_does_one_of_a_cluster() {
+    let Some(urls) = devkit::engines::redis_cluster().await else { return };
+    stands_still(named(RedisConfig::cluster(urls))).await;
+}
+
+/// On one thread, and by a clock that is told: nothing comes between two lines but what is waited for.
+async fn stands_still(redis: RedisConfig) {
+    let (a, _run) = node(redis.clone()).await;
+    let mut config = StoreConfig::default();
+    config.clock = Clock::manual();
+    let (clock, age) = (config.clock.clone(), config.detached_age);
+    let b = Store::redis(redis, config).unwrap();
+    let run = Running::new(b.clone());
+    until(|| b.stats().attached).await;
+    let [here, there] = [&a, &b].map(|store| texts(store, &policy(Duration::from_secs(600))));
+    assert_eq!(load(&there, "one", "old").await, "old");
+    assert_eq!(load(&there, "two", "old").await, "old");
+    let known = || [key("one"), key("two")].map(|key| there.peek(&key).is_some());
+    clock.advance(Duration::from_secs(60));
+    assert_eq!(known(), [false; 2], "it may have stood still for so long");
+    until(|| known() == [true; 2]).await;
+
+    run.stand(true);
+    here.invalidate(&key("one")).await;
+    clock.advance(age + Duration::from_secs(3) - Duration::from_millis(1));
+    assert_eq!(known(), [true; 2], "it cannot know");
+    clock.advance(Duration::from_millis(1));
+    assert_eq!(known(), [false; 2]);
+    assert_eq!(load(&there, "one", "new").await, "new");
+    run.stand(false);
+    until(|| known()[1]).await;
+    assert_eq!((b.stats().flushes, b.stats().attached), (1, true), "nothing was missed");
 }
 
 #[tokio::test]

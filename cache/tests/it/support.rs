@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
 use tramline_cache::twin::Twin;
 use tramline_cache::{Cache, CacheConfig, Clock, Error, Loaded, Policy, Store, StoreConfig};
 
-use crate::{running, until};
+use crate::until;
 
 pub(crate) type Texts = Cache<String, String>;
 
@@ -18,7 +18,14 @@ pub(crate) type Texts = Cache<String, String>;
 pub(crate) struct Nodes {
     pub(crate) twin: Twin,
     pub(crate) stores: Vec<Store>,
-    runs: Vec<AbortOnDropHandle<()>>,
+    runs: Vec<Running>,
+}
+
+/// What lets a node hear the others.
+pub(crate) struct Running {
+    task: AbortOnDropHandle<()>,
+    /// While true, nobody asks what it does.
+    still: watch::Sender<bool>,
 }
 
 /// A number that loads raise.
@@ -40,21 +47,58 @@ impl Nodes {
         let mut settings = in_tokio_time();
         config(&mut settings);
         let store = Store::twin(&self.twin, settings);
-        self.runs.push(running(&store));
+        self.runs.push(Running::new(store.clone()));
         until(|| store.stats().attached).await;
         self.stores.push(store);
     }
 
     /// Ends what lets a node hear the others, without its word.
     pub(crate) async fn stop(&self, node: usize) {
-        self.runs[node].abort();
-        until(|| self.runs[node].is_finished()).await;
+        let task = &self.runs[node].task;
+        task.abort();
+        until(|| task.is_finished()).await;
+    }
+
+    /// What lets a node hear the others stands still, or goes on, as it does in a process that is stopped. Only that:
+    /// others are already asking when such a process goes on.
+    pub(crate) fn stand(&self, node: usize, still: bool) {
+        self.runs[node].stand(still);
     }
 
     /// One cache on all of them.
     pub(crate) fn texts(&self, policy: &Policy) -> Vec<Texts> {
         self.stores.iter().map(|store| texts(store, policy)).collect()
     }
+}
+
+// === impl Running ===
+
+impl Running {
+    pub(crate) fn new(store: Store) -> Self {
+        let still = watch::Sender::new(false);
+        let mut stands = still.subscribe();
+        let task = tokio::spawn(async move {
+            let mut run = std::pin::pin!(store.run(std::future::pending()));
+            loop {
+                tokio::select! {
+                    biased;
+                    // It is not dropped: that would be noticed.
+                    true = becomes(&mut stands, true) => drop(becomes(&mut stands, false).await),
+                    () = &mut run => return,
+                }
+            }
+        });
+        Self { task: AbortOnDropHandle::new(task), still }
+    }
+
+    pub(crate) fn stand(&self, still: bool) {
+        self.still.send_replace(still);
+    }
+}
+
+/// False when nobody can say any more.
+async fn becomes(stands: &mut watch::Receiver<bool>, still: bool) -> bool {
+    stands.wait_for(|stands| *stands == still).await.is_ok()
 }
 
 // === impl Count ===

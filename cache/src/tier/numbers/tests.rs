@@ -28,19 +28,29 @@ fn one_after_the_other_without_a_gap() {
 #[test]
 fn what_was_there_at_the_last_look_has_been_heard() {
     let mut numbers = Numbers::new(at(7, 10));
-    assert!(!numbers.is_behind(at(7, 12)), "it may be on its way");
+    assert_eq!(numbers.look(at(7, 12), 1), Look::Unsure, "it may be on its way");
     numbers.hear(&tag(), at(7, 11));
     numbers.hear(&tag(), at(7, 12));
-    assert!(!numbers.is_behind(at(7, 13)));
-    assert!(numbers.is_behind(at(7, 13)), "13 never came");
+    assert_eq!(numbers.look(at(7, 13), 2), Look::Whole(1), "13 may be on its way");
+    assert_eq!(numbers.look(at(7, 13), 3), Look::Behind, "13 never came");
 
     let mut numbers = Numbers::new(at(7, 10));
-    assert!(!numbers.is_behind(at(8, 0)));
-    assert!(numbers.is_behind(at(8, 0)), "nobody said that the count is another one");
+    assert_eq!(numbers.look(at(8, 0), 1), Look::Unsure);
+    assert_eq!(numbers.look(at(8, 0), 2), Look::Behind, "nobody said that the count is another one");
 
     let mut numbers = Numbers::new(at(7, 10));
-    assert!(!numbers.is_behind(at(7, 9)), "the look may have begun before the count that it began with");
-    assert!(numbers.is_behind(at(7, 9)), "it went back");
+    assert_eq!(
+        numbers.look(at(7, 9), 1),
+        Look::Unsure,
+        "the look may have begun before the count that it began with"
+    );
+    assert_eq!(numbers.look(at(7, 9), 2), Look::Behind, "it went back");
+
+    let mut numbers = Numbers::new(at(7, 10));
+    assert_eq!(numbers.look(at(7, 10), 1), Look::Unsure);
+    numbers.hear(&Ending::All, at(8, 1));
+    assert_eq!(numbers.look(at(8, 1), 2), Look::Unsure, "its count begins anew");
+    assert_eq!(numbers.look(at(8, 1), 3), Look::Whole(3));
 }
 
 /// What was looked at before everything ended was another count.
@@ -58,10 +68,10 @@ fn a_look_before_everything_ended_says_nothing_about_the_new_count() {
 #[test]
 fn what_is_heard_after_a_look_has_begun_is_not_too_much() {
     let mut numbers = Numbers::new(at(7, 10));
-    assert!(!numbers.is_behind(at(7, 10)));
+    assert_eq!(numbers.look(at(7, 10), 1), Look::Unsure);
     numbers.hear(&tag(), at(7, 11));
     numbers.hear(&tag(), at(7, 12));
-    assert!(!numbers.is_behind(at(7, 11)));
-    assert!(!numbers.is_behind(at(7, 12)));
-    assert!(!numbers.is_behind(at(7, 12)));
+    assert_eq!(numbers.look(at(7, 11), 2), Look::Whole(2));
+    assert_eq!(numbers.look(at(7, 12), 3), Look::Whole(3));
+    assert_eq!(numbers.look(at(7, 12), 4), Look::Whole(4));
 }

@@ -12,27 +12,29 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::mark::Mark;
-use crate::tier::numbers::{Numbers, Verdict};
+use crate::tier::numbers::{Look, Numbers, Verdict};
 use crate::tier::redis::Redis;
 use crate::tier::redis::connection::silent;
 use crate::tier::redis::link::Newest;
 use crate::tier::redis::names::Message;
-use crate::tier::{Ending, Heard};
-
-/// How often the feed's connection is asked whether it lives, and its numbers are compared. With [`PONG`], three seconds
-/// at worst, it is what a cut may cost in age beside [`detached_age`](crate::StoreConfig::detached_age).
-const PING: Duration = Duration::from_secs(1);
-
-/// How long the answer may take: a busy machine is no cut.
-const PONG: Duration = Duration::from_secs(2);
+use crate::tier::{Ending, Heard, PING, PONG};
 
 /// The bound of the first pause between attempts.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
 /// Tells, and knows whether the last word was that the feed is heard.
-struct Teller<H> {
+struct Teller<H, N> {
     hear: H,
+    now: N,
     attached: AtomicBool,
+}
+
+/// One look after the feed: it lives.
+struct Seen {
+    /// When it was looked after.
+    asked: u64,
+    /// What the count is at; none when the commands are not answered.
+    newest: Option<Newest>,
 }
 
 impl Redis {
@@ -40,9 +42,10 @@ impl Redis {
     pub(crate) async fn listen(
         &self,
         hear: impl Fn(Heard) + Send + Sync,
+        now: impl Fn() -> u64 + Send + Sync,
         shutdown: impl Future<Output = ()> + Send,
     ) {
-        let teller = Teller { hear, attached: AtomicBool::new(false) };
+        let teller = Teller { hear, now, attached: AtomicBool::new(false) };
         let listening = async {
             let mut failures = 0_u32;
             loop {
@@ -70,15 +73,21 @@ impl Redis {
         teller.detach();
     }
 
-    async fn listen_once<H: Fn(Heard) + Sync>(&self, teller: &Teller<H>) -> RedisResult<()> {
+    async fn listen_once<H, N>(&self, teller: &Teller<H, N>) -> RedisResult<()>
+    where
+        H: Fn(Heard) + Sync,
+        N: Fn() -> u64 + Sync,
+    {
         let names = &self.link.calls().names;
         let (sink, mut messages) = self.link.server.subscribe(&names.feed).await?.split();
         // ORDER: subscribed before, then the newest is read, then told: nothing can fall in between.
+        let asked = (teller.now)();
         let begin = self.link.newest().await.ok_or_else(silent)?;
         teller.attach(begin.mark);
+        (teller.hear)(Heard::Whole(asked));
         let mut numbers = Numbers::new(begin.mark);
         let (seen, mut looks) = mpsc::channel(1);
-        let mut watching = pin!(self.watch(sink, seen));
+        let mut watching = pin!(self.watch(sink, seen, &teller.now));
         loop {
             let whole = tokio::select! {
                 // ORDER: what has arrived is heard before the numbers are compared.
@@ -87,7 +96,7 @@ impl Redis {
                     Some(message) => self.heard(&message, &mut numbers, teller),
                     None => return Ok(()),
                 },
-                Some(newest) = looks.recv() => newest.era == begin.era && !numbers.is_behind(newest.mark),
+                Some(seen) = looks.recv() => self.looked(seen, begin.era, &mut numbers, teller),
                 error = &mut watching => return Err(error),
             };
             if !whole {
@@ -98,7 +107,7 @@ impl Redis {
     }
 
     /// False when something was missed before it.
-    fn heard<H: Fn(Heard) + Sync>(&self, message: &Msg, numbers: &mut Numbers, teller: &Teller<H>) -> bool {
+    fn heard<H: Fn(Heard), N>(&self, message: &Msg, numbers: &mut Numbers, teller: &Teller<H, N>) -> bool {
         let text = String::from_utf8_lossy(message.get_payload_bytes());
         match self.link.calls().names.message(&text) {
             Some(Message::Filled(slot)) => (teller.hear)(Heard::Filled(slot)),
@@ -116,21 +125,49 @@ impl Redis {
         true
     }
 
+    /// False when something was missed. All that arrived before the answers has been heard by now.
+    fn looked<H: Fn(Heard), N>(
+        &self,
+        seen: Seen,
+        era: Option<u64>,
+        numbers: &mut Numbers,
+        teller: &Teller<H, N>,
+    ) -> bool {
+        let whole = match seen.newest {
+            Some(newest) if newest.era != era => return false,
+            Some(newest) => match numbers.look(newest.mark, seen.asked) {
+                Look::Behind => return false,
+                Look::Unsure => None,
+                Look::Whole(moment) => Some(moment),
+            },
+            // What was said before the answer came before it, on one connection; in a cluster it may come from elsewhere.
+            None => Some(seen.asked).filter(|_| !self.link.server.is_spread()),
+        };
+        whole.into_iter().for_each(|moment| (teller.hear)(Heard::Whole(moment)));
+        true
+    }
+
     /// Looks whether the feed lives and what the count is at, until it does not.
-    async fn watch(&self, mut sink: PubSubSink, seen: mpsc::Sender<Newest>) -> RedisError {
+    async fn watch(
+        &self,
+        mut sink: PubSubSink,
+        seen: mpsc::Sender<Seen>,
+        now: &(impl Fn() -> u64 + Sync),
+    ) -> RedisError {
         let mut pings = interval(PING);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             pings.tick().await;
+            // ORDER: before the questions.
+            let asked = now();
             match timeout(PONG, sink.ping::<::redis::Value>()).await {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => return error,
                 Err(_) => return silent(),
             }
             // A Redis that does not answer the commands is the gate's business, as long as the feed lives.
-            if let Some(newest) = self.link.look().await
-                && seen.send(newest).await.is_err()
-            {
+            let newest = self.link.look().await;
+            if seen.send(Seen { asked, newest }).await.is_err() {
                 return silent();
             }
         }
@@ -143,7 +180,7 @@ fn missed() -> RedisError {
 
 // === impl Teller ===
 
-impl<H: Fn(Heard)> Teller<H> {
+impl<H: Fn(Heard), N> Teller<H, N> {
     fn attach(&self, newest: Mark) {
         self.attached.store(true, Ordering::Relaxed);
         (self.hear)(Heard::Attached(newest));

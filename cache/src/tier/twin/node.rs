@@ -12,18 +12,15 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, sleep_
 use crate::clock::millis;
 use crate::envelope::Token;
 use crate::mark::MarkName;
-use crate::tier::numbers::{Numbers, Verdict};
+use crate::tier::numbers::{Look, Numbers, Verdict};
 use crate::tier::twin::Twin;
 use crate::tier::twin::state::{State, Told, Weather};
-use crate::tier::{Ending, Filled, Found, Heard, Marks, Slot, Taken};
+use crate::tier::{Ending, Filled, Found, Heard, Marks, PING, Slot, Taken};
 
 pub(crate) struct Node {
     pub(super) twin: Twin,
     id: usize,
 }
-
-/// How often the numbers are compared, as with Redis.
-const PING: Duration = Duration::from_secs(1);
 
 /// One time that a node listens.
 struct Ear<'a> {
@@ -152,6 +149,7 @@ impl Node {
     pub(crate) async fn listen(
         &self,
         hear: impl Fn(Heard) + Send + Sync,
+        now: impl Fn() -> u64 + Send + Sync,
         shutdown: impl Future<Output = ()> + Send,
     ) {
         let mut pings = interval(PING);
@@ -163,7 +161,7 @@ impl Node {
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                () = ear.listen(&hear) => {}
+                () = ear.listen(&hear, &now) => {}
             }
         }
         ear.detach(&hear);
@@ -220,11 +218,11 @@ impl fmt::Debug for Node {
 
 impl Ear<'_> {
     /// Until something is told, or found out.
-    async fn listen(&mut self, hear: &(impl Fn(Heard) + Sync)) {
+    async fn listen(&mut self, hear: &(impl Fn(Heard) + Sync), now: &(impl Fn() -> u64 + Sync)) {
         let Weather { cut, deaf, lag, .. } = *self.sky.borrow_and_update();
         match &mut self.feed {
             Some(_) if cut => self.detach(hear),
-            None if !cut && !deaf => self.attach(hear),
+            None if !cut && !deaf => self.attach(hear, now()),
             None => {
                 // The twin lives as long as its nodes.
                 let _ = self.sky.changed().await;
@@ -234,9 +232,14 @@ impl Ear<'_> {
                 biased;
                 Some(told) = feed.recv(lag) => self.told(told, hear),
                 _ = self.pings.tick() => {
+                    // ORDER: before the question.
+                    let asked = now();
                     let newest = self.node.twin.lock().newest();
-                    if deaf || numbers.is_behind(newest) {
-                        self.detach(hear);
+                    match numbers.look(newest, asked) {
+                        Look::Behind => self.detach(hear),
+                        _ if deaf => self.detach(hear),
+                        Look::Unsure => {}
+                        Look::Whole(moment) => hear(Heard::Whole(moment)),
                     }
                 }
                 _ = self.sky.changed() => {}
@@ -258,10 +261,11 @@ impl Ear<'_> {
         }
     }
 
-    fn attach(&mut self, hear: &impl Fn(Heard)) {
+    fn attach(&mut self, hear: &impl Fn(Heard), asked: u64) {
         // ORDER: subscribed at the moment at which the newest is read, then told.
         let (newest, told) = self.node.twin.lock().subscribe(self.node.id);
         hear(Heard::Attached(newest));
+        hear(Heard::Whole(asked));
         self.feed = Some((Numbers::new(newest), Feed { told, next: None }));
     }
 

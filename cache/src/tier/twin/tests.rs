@@ -128,9 +128,10 @@ async fn one_that_is_restarted_empty_is_another() {
 async fn it_ends_with_the_shutdown() {
     let (_twin, a, _) = nodes();
     let heard = Mutex::new(Vec::new());
-    a.listen(|what| heard.lock().unwrap().push(what), tokio::time::sleep(LONG)).await;
+    let shutdown = tokio::time::sleep(Duration::from_millis(1));
+    a.listen(|what| heard.lock().unwrap().push(what), || 7, shutdown).await;
     let heard = heard.into_inner().unwrap();
-    assert!(matches!(heard[..], [Heard::Attached(_), Heard::Detached]), "{heard:?}");
+    assert!(matches!(heard[..], [Heard::Attached(_), Heard::Whole(7), Heard::Detached]), "{heard:?}");
 }
 
 #[tokio::test(start_paused = true)]

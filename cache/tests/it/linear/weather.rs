@@ -25,10 +25,15 @@ pub(super) enum Kind {
     Cut,
     Deaf,
     Lossy,
+    /// What hears the others gets no time.
+    Still,
 }
 
 /// How long a node may take to notice that it misses something: two looks at the numbers, a second apart.
 const NOTICE: Duration = Duration::from_millis(2_100);
+
+/// How long one that stands still believes that it hears.
+const STILL: Duration = Duration::from_millis(3_001);
 
 // === impl Weather ===
 
@@ -45,6 +50,11 @@ impl Weather {
         for fault in self.of(node).iter_mut() {
             fault.until.get_or_insert_with(Instant::now);
         }
+    }
+
+    /// Whether a node hears nothing now.
+    pub(super) fn is_ill(&self, node: usize) -> bool {
+        self.of(node).iter().any(|fault| fault.kind != Kind::Lossy && fault.until.is_none())
     }
 
     /// An ending is done: if it was told, each node that was to lose one message has lost it.
@@ -65,10 +75,13 @@ impl Weather {
     pub(super) fn heard_by(&self, node: usize, by: usize, begun: Instant, done: Instant) -> Option<Instant> {
         let told = self.told_at(by, begun, done)?;
         let due = told + self.lags[node] + Duration::from_millis(1);
-        let late = self.of(node).iter().any(|fault| {
-            fault.from <= due && fault.until.is_none_or(|until| until + NOTICE + self.lags[node] >= begun)
+        let faults = self.of(node);
+        let late = faults.iter().filter(|fault| {
+            let until = |until| until + fault.kind.notice() + self.lags[node] >= begun;
+            fault.from <= due && fault.until.is_none_or(until)
         });
-        Some(if late { due + self.detached_age + NOTICE } else { due })
+        let notice = late.map(|fault| fault.kind.notice()).max();
+        Some(notice.map_or(due, |notice| due + self.detached_age + notice))
     }
 
     /// When the tier was told; a node that is cut off tells it when it is back.
@@ -84,5 +97,16 @@ impl Weather {
 
     fn of(&self, node: usize) -> std::sync::MutexGuard<'_, Vec<Fault>> {
         self.faults[node].lock().unwrap()
+    }
+}
+
+// === impl Kind ===
+
+impl Kind {
+    fn notice(self) -> Duration {
+        match self {
+            Self::Cut | Self::Deaf | Self::Lossy => NOTICE,
+            Self::Still => STILL,
+        }
     }
 }

@@ -63,7 +63,9 @@ impl Worker {
 
     async fn turn(&mut self) -> Result<(), String> {
         let row = self.random.random_range(0..ROWS);
-        match self.random.random_range(0..100) {
+        // What ends here ends here at once: for what others end to be missed, it has to live for a while.
+        let asks = self.source.weather.is_ill(self.node) && self.random.random_bool(0.95);
+        match self.random.random_range(0..if asks { 72 } else { 100 }) {
             0..50 => self.ask(row).await,
             50..60 => self.ask_lightly(row).await,
             60..72 => self.ask_many().await,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::time::sleep;
 use tramline_cache::{Clock, Loaded, Outcome, Store, StoreConfig};
 
@@ -194,4 +195,89 @@ async fn an_answer_says_how_old_it_is() {
     a.set(&key("one"), "set".to_owned()).await;
     sleep(Duration::from_secs(3)).await;
     assert_eq!([age(a).await, age(b).await], [(Outcome::Hit, 3); 2]);
+}
+
+/// A process that is stopped for a while, or has no time, does not know of it: whoever asks first when it goes on is no
+/// better off than with a node that is deaf. What was heard of until then is worth as much as what was asked for then.
+#[tokio::test(start_paused = true)]
+async fn a_node_that_stood_still_answers_nothing_older_than_it_may() {
+    let nodes = Nodes::new(2, |config| config.detached_age = Duration::from_secs(3)).await;
+    let [a, b] = &nodes.texts(&policy(Duration::from_secs(600)))[..] else { unreachable!() };
+    assert_eq!(load(b, "one", "old").await, "old");
+    assert_eq!(load(b, "two", "old").await, "old");
+    sleep(Duration::from_secs(60)).await;
+    nodes.stand(1, true);
+    a.invalidate(&key("one")).await;
+    assert_eq!(load(b, "one", "new").now_or_never().as_deref(), Some("old"), "it cannot know");
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(load(b, "one", "new").now_or_never().as_deref(), Some("old"), "as for a deaf one");
+    sleep(Duration::from_millis(3_001)).await;
+    assert!(nodes.stores[1].stats().attached, "nobody told it");
+    assert_eq!(b.peek(&key("one")), None);
+    assert_eq!(load(b, "one", "new").await, "new");
+    assert_eq!(text(b.peek(&key("one"))), Some("new"), "for a while");
+    assert_eq!(b.peek(&key("two")), None, "it may have ended as well");
+    // It goes on, hears what it missed, and knows that it is all.
+    nodes.stand(1, false);
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(text(b.peek(&key("two"))), Some("old"));
+    assert_eq!(nodes.stores[1].stats().flushes, 1, "nothing was missed");
+}
+
+/// What a name stands at in the tier is believed no longer than what memory has.
+#[tokio::test(start_paused = true)]
+async fn a_node_that_stood_still_asks_for_the_marks_that_it_knew() {
+    let nodes = Nodes::new(2, |config| config.detached_age = Duration::from_secs(3)).await;
+    let tag = tramline_cache::Tag::of("tag");
+    let mut tagged = policy(Duration::from_secs(600));
+    tagged.tags = vec![tag.clone()];
+    let [a, b] = &nodes.texts(&tagged)[..] else { unreachable!() };
+    assert_eq!(load(b, "known", "x").await, "x");
+    assert_eq!(load(a, "one", "old").await, "old");
+    assert_eq!(load(a, "two", "old").await, "old");
+    nodes.stand(1, true);
+    nodes.stores[0].invalidate_tag(&tag).await;
+    assert_eq!(text(b.get(&key("one")).await), Some("old"), "it cannot know");
+    sleep(Duration::from_millis(3_001)).await;
+    assert_eq!(b.get(&key("two")).await, None);
+    assert_eq!(load(b, "two", "new").await, "new");
+    sleep(Duration::from_millis(3_000)).await;
+    assert_eq!(b.peek(&key("one")), None);
+}
+
+/// What others ended before was heard, so memory is as good as at that moment, however long ago it was filled: the
+/// moment Redis goes away is none in which a process should lose all that it has.
+#[tokio::test(start_paused = true)]
+async fn what_was_heard_of_until_now_is_believed_for_a_while() {
+    let nodes = Nodes::new(2, |config| config.detached_age = Duration::from_secs(3)).await;
+    let [a, b] = &nodes.texts(&policy(Duration::from_secs(600)))[..] else { unreachable!() };
+    for n in 0..100 {
+        load(b, &key(n), "old").await;
+    }
+    sleep(Duration::from_secs(60)).await;
+    a.invalidate(&key(0)).await;
+    sleep(Duration::from_millis(1)).await;
+    // Some of them may have gone with the one that was ended.
+    let alive: Vec<String> = (0..100).map(key).filter(|name| b.peek(name).is_some()).collect();
+    assert!((90..100).contains(&alive.len()) && b.peek(&key(0)).is_none(), "{}", alive.len());
+    let known = || alive.iter().filter(|name| b.peek(name).is_some()).count();
+    nodes.twin.cut(1);
+    sleep(Duration::from_millis(1)).await;
+    assert!(!nodes.stores[1].stats().attached);
+    let before = b.stats();
+    assert_eq!((known(), b.peek(&key(0))), (alive.len(), None), "what was ended before it was ended");
+    a.invalidate(&alive[0]).await;
+    for name in &alive {
+        assert_eq!(load(b, name, "new").now_or_never().as_deref(), Some("old"));
+    }
+    assert_eq!((b.stats().loads, b.stats().misses), (before.loads, before.misses));
+    // The last look may have been a second ago.
+    sleep(Duration::from_millis(1_990)).await;
+    assert_eq!(known(), alive.len());
+    sleep(Duration::from_millis(1_010)).await;
+    assert_eq!(known(), 0);
+    assert_eq!(load(b, &alive[0], "new").await, "new");
+    nodes.twin.heal(1);
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(known(), 0, "something may have been missed");
 }

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use tramline_cache::{Loaded, Outcome, Policy, Refresh, Store, Tag};
+use tramline_cache::{ErrorKind, Loaded, Outcome, Policy, Refresh, Store, Tag};
 
 use crate::support::{Held, Nodes, Texts, fail, in_tokio_time, key, load, policy, text, texts};
 
@@ -302,4 +302,36 @@ async fn a_load_of_another_process_is_waited_for_as_long_as_ones_own() {
         sleep(Duration::from_millis(1)).await;
         assert_eq!(load(b, "one", "of another").await, "new");
     }
+}
+
+/// Without Redis too what is old stands in for a load that fails: for as long as memory is believed, and never for what
+/// was ended here.
+#[tokio::test(start_paused = true)]
+async fn old_is_answered_without_redis_as_long_as_it_is_believed() {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let mut lenient = policy(Duration::from_secs(60));
+    lenient.stale_for = Some(Duration::from_secs(3_600));
+    let [a, b] = &nodes.texts(&lenient)[..] else { unreachable!() };
+    for name in ["one", "two", "three"] {
+        assert_eq!(load(b, name, "old").await, "old");
+    }
+    sleep(Duration::from_secs(61)).await;
+    nodes.twin.cut(1);
+    sleep(Duration::from_millis(1)).await;
+    assert!(!nodes.stores[1].stats().attached);
+    assert_eq!(fail(b, "one").await.unwrap(), "old");
+    b.invalidate(&key("two")).await;
+    assert_eq!(fail(b, "two").await.unwrap_err().kind(), ErrorKind::Load);
+    // Ended elsewhere, which nobody tells.
+    a.invalidate(&key("three")).await;
+    sleep(Duration::from_millis(8_900)).await;
+    assert_eq!(fail(b, "three").await.unwrap(), "old");
+    sleep(Duration::from_millis(1_100)).await;
+    for name in ["one", "two", "three"] {
+        assert_eq!(fail(b, name).await.unwrap_err().kind(), ErrorKind::Load);
+    }
+    nodes.twin.heal(1);
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(fail(b, "three").await.unwrap_err().kind(), ErrorKind::Load, "told");
+    assert_eq!(fail(b, "one").await.unwrap(), "old", "Redis has it still");
 }

@@ -334,7 +334,7 @@ async fn the_feed_ends_with_the_shutdown() {
         heard.lock().unwrap().push(what);
         attached.notify_one();
     };
-    node.tier.listen(hear, attached.notified()).await;
+    node.tier.listen(hear, || 7, attached.notified()).await;
     let heard = heard.into_inner().unwrap();
-    assert!(matches!(heard[..], [Heard::Attached(_), Heard::Detached]), "{heard:?}");
+    assert!(matches!(heard[..], [Heard::Attached(_), Heard::Whole(7), Heard::Detached]), "{heard:?}");
 }

@@ -1,5 +1,7 @@
 //! What a user of Redis needs.
 
+use std::sync::atomic::AtomicU64;
+
 use super::*;
 use crate::tier::Heard;
 use crate::tier::suite::{Ear, LONG, filled, name, slot, value};
@@ -89,4 +91,37 @@ async fn without_any_the_tier_is_away_until_it_has_them() {
     let rights = documented().join(" ").replace("tramline:cache", &config.prefix);
     let _: () = raw.say(&format!("ACL SETUSER none {rights}")).await;
     until(async || matches!(node.tier.read(&slot()).await, Found::Nothing)).await;
+}
+
+/// Commands are refused, and the feed lives: on its one connection, its own answer comes after all that was said before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_feed_is_whole_by_its_own_word() {
+    let Some((server, _)) = server().await else { return };
+    let node = Node::new(&user(&server, "hears", &documented()).await);
+    let now = Arc::new(AtomicU64::new(1));
+    let (hear, mut heard) = tokio::sync::mpsc::channel(1_000);
+    let listening = tokio::spawn({
+        let (tier, now) = (Arc::clone(&node.tier), Arc::clone(&now));
+        async move {
+            let hear = |what| hear.try_send(what).expect("a test hears all");
+            tier.listen(hear, || now.load(Ordering::SeqCst), std::future::pending()).await;
+        }
+    });
+    let _listening = tokio_util::task::AbortOnDropHandle::new(listening);
+    assert!(matches!(heard.recv().await, Some(Heard::Attached(_))));
+    assert!(matches!(heard.recv().await, Some(Heard::Whole(1))));
+    let _: () = Raw::new(&server.url()).await.say("ACL SETUSER hears -evalsha").await;
+    assert!(node.tier.marks(&[name("x")], LONG).await.is_none());
+    now.store(2, Ordering::SeqCst);
+    let whole = async {
+        loop {
+            match heard.recv().await.expect("it listens") {
+                Heard::Whole(2) => return,
+                Heard::Whole(1) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), whole).await.expect("heard in time");
+    assert!(!node.is_open());
 }
