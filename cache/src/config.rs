@@ -14,7 +14,7 @@ use crate::policy::Policy;
 pub struct StoreConfig {
     /// The bound of every life. Default one day, at most 40 days.
     pub max_ttl: Duration,
-    /// How many loads may run at once; more wait. Those that a load waits for run in its place.
+    /// How many loads may run at once, one at least; more wait. Those that a load waits for run in its place.
     ///
     /// The default, 1024, is more than any database behind it answers at once.
     pub max_loads: usize,

@@ -7,6 +7,7 @@ pub(crate) mod redis;
 #[cfg(any(test, feature = "test-support"))]
 pub mod twin;
 
+use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +29,7 @@ pub(crate) enum Tier {
 }
 
 /// Where a value lies: the name of its cache with its version, and its key as it is written.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Eq, Hash, PartialEq)]
 pub(crate) struct Slot {
     pub(crate) space: Arc<str>,
     pub(crate) key: Arc<str>,
@@ -124,6 +125,15 @@ pub(crate) const PONG: Duration = Duration::from_secs(2);
 /// How long a feed may be the worse for it and nobody knows: what a cut, or a process that stands still, may cost in age
 /// beside [`detached_age`](crate::StoreConfig::detached_age).
 pub(crate) const NOTICE: Duration = PING.saturating_add(PONG);
+
+// === impl Slot ===
+
+impl fmt::Debug for Slot {
+    // Keys are what users are called by.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Slot({}…)", self.space)
+    }
+}
 
 // === impl Tier ===
 

@@ -127,7 +127,8 @@ where
             if !parts.is_empty() {
                 // The load can be called once: what others let fall after it has no one to load it.
                 let Some(batch) = batch.take() else { return Err(gone()) };
-                inner.store.tasks.spawn(self.clone().run_many(parts, batch, loading.clone()));
+                let run = self.clone().run_many(parts, batch, loading.clone());
+                inner.store.tasks.spawn(run.in_current_span());
             }
             let mut failure = None;
             for Awaited { key, mut follower, old, followed } in awaited {

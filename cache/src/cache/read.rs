@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout_at};
+use tracing::Instrument;
 
 use crate::answer::{Answer, Outcome};
 use crate::cache::Cache;
@@ -169,7 +170,7 @@ where
                     let wanted = Wanted { nothing, beyond: None };
                     let load = Load { cache: self.clone(), lead, slot, wanted, old: old.clone(), loading };
                     // Not here: who leads may not be polled for as long as it likes, while others wait for it.
-                    inner.store.tasks.spawn(load.fetch_and_run(job));
+                    inner.store.tasks.spawn(load.fetch_and_run(job).in_current_span());
                     follower
                 }
             };
@@ -248,7 +249,7 @@ where
         if let Entered::Lead(lead) = inner.flights.enter(key, &asker, |led| inner.is_trusted(&led.stamp)) {
             let wanted = Wanted { nothing: true, beyond: Some(entry.ends()) };
             let load = Load { cache: self.clone(), lead, slot, wanted, old: Some(entry.clone()), loading };
-            inner.store.tasks.spawn(load.fetch_and_run(job));
+            inner.store.tasks.spawn(load.fetch_and_run(job).in_current_span());
         }
     }
 

@@ -8,6 +8,7 @@ mod memory;
 mod pitfalls;
 mod redis;
 mod support;
+mod telemetry;
 mod twin;
 
 use std::time::Duration;

@@ -160,6 +160,7 @@ async fn times_without_end_are_no_trouble() {
         config.lease_wait = Duration::MAX;
         config.lease_life = Duration::MAX;
         config.detached_age = Duration::MAX;
+        config.max_loads = usize::MAX;
     })
     .await;
     let mut endless = policy(Duration::MAX);
@@ -169,7 +170,9 @@ async fn times_without_end_are_no_trouble() {
     endless.negative_ttl = Some(Duration::MAX);
     endless.retry_after = Duration::MAX;
     let [a, b] = &nodes.texts(&endless)[..] else { unreachable!() };
+    assert_eq!(nodes.stores[0].stats().loading, 0);
     let held = Held::begin(a, "one").await;
+    assert_eq!(nodes.stores[0].stats().loading, 1);
     let waiting = tokio::spawn({
         let b = b.clone();
         async move { load(&b, "one", "b").await }
@@ -198,13 +201,16 @@ async fn no_time_at_all_is_no_trouble() {
         config.lease_wait = Duration::ZERO;
         config.lease_life = Duration::ZERO;
         config.detached_age = Duration::ZERO;
+        config.max_loads = 0;
     })
     .await;
     let mut hasty = policy(LONG);
     hasty.retry_after = Duration::ZERO;
     hasty.stale_for = Some(Duration::ZERO);
     let [a, b] = &nodes.texts(&hasty)[..] else { unreachable!() };
+    assert_eq!(nodes.stores[0].stats().loading, 0);
     let held = Held::begin(a, "one").await;
+    assert_eq!(nodes.stores[0].stats().loading, 1, "one may run, or nothing could be answered");
     sleep(Duration::from_millis(10)).await;
     assert_eq!(load(b, "one", "b").await, "b");
     assert_eq!(held.end(Ok("a")).await.unwrap(), "a");

@@ -7,6 +7,24 @@ use super::*;
 use crate::tier::Heard;
 use crate::tier::suite::{Ear, LONG, bytes, filled, name, payload, slot, until, value};
 
+/// Keys are what users are called by, and URLs hold passwords; both end up in logs by way of `{:?}`.
+#[tokio::test]
+async fn what_is_shown_of_a_store_is_no_key_and_no_secret() {
+    use crate::{CacheConfig, Store, StoreConfig, Tag};
+    let config = RedisConfig::new("redis://ada:secret@127.0.0.1:1");
+    let store = Store::redis(config.clone(), StoreConfig::default()).unwrap();
+    let cache = store.cache::<String, String>(CacheConfig::new("mails")).unwrap();
+    let ada = "ada@example.com".to_owned();
+    cache.invalidate(&ada).await;
+    store.invalidate_tag(&Tag::new("mail", &ada)).await;
+    let wrong = Store::redis(RedisConfig::new("redis://ada:secret@[/"), StoreConfig::default());
+    let error = wrong.unwrap_err();
+    let source = std::error::Error::source(&error).unwrap();
+    let shown = format!("{store:?} {store:#?} {cache:?} {config:?} {error:?} {error} {source}");
+    assert!(!shown.contains("ada") && !shown.contains("secret"), "{shown}");
+    assert!(shown.contains("mails.1"), "what waits to be told: {shown}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_is_not_there_yet_is_used_when_it_is() {
     let Some((server, config)) = server().await else { return };

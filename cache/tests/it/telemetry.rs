@@ -1,0 +1,85 @@
+//! Spans, as an application's subscriber sees them.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id};
+use tracing::{Instrument, Subscriber, info_span};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+use tracing_subscriber::registry::LookupSpan;
+use tramline_cache::{Refresh, Store};
+
+use crate::support::{Nodes, Texts, in_tokio_time, key, policy, texts};
+
+/// What each `query` is within, from the root.
+#[derive(Clone, Default)]
+struct Queries(Arc<Mutex<Vec<String>>>);
+
+/// A span as people read it.
+struct Said(String);
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Queries {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let span = context.span(id).unwrap();
+        let mut said = Said(span.name().to_owned());
+        attributes.record(&mut said);
+        span.extensions_mut().insert(said);
+        if span.name() == "query" {
+            let path =
+                span.scope().from_root().map(|span| span.extensions().get::<Said>().unwrap().0.clone());
+            self.0.lock().unwrap().push(path.collect::<Vec<_>>().join(" / "));
+        }
+    }
+}
+
+impl Visit for Said {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.0 += &format!(" {}={value:?}", field.name());
+    }
+}
+
+async fn query() -> Result<Option<String>, Infallible> {
+    let _query = info_span!("query");
+    Ok(Some("text".to_owned()))
+}
+
+async fn requests(cache: &Texts) {
+    let found = || async { query().await.map(Option::unwrap) };
+    let request = |of: &'static str| info_span!("request", of);
+    cache.get_or_load(&key("secret 1"), found).instrument(request("load")).await.unwrap();
+    cache.get_or_find(&key("secret 2"), query).instrument(request("find")).await.unwrap();
+    cache.answer(&key("secret 3"), query).instrument(request("answer")).await.unwrap();
+    let many = |keys: Vec<String>| async move {
+        query().await.map(|_| keys.into_iter().map(|key| (key, "text".to_owned())).collect::<HashMap<_, _>>())
+    };
+    let keys = [key("secret 4"), key("secret 5")];
+    cache.get_many_or_load(&keys, many).instrument(request("many")).await.unwrap();
+    // It is due: answered at once, and loaded anew behind.
+    sleep(Duration::from_secs(40)).await;
+    cache.get_or_load(&key("secret 1"), found).instrument(request("refresh")).await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+}
+
+/// One trace from the request to the query: the load runs in a task of the cache's own, which is no end of it. No span
+/// says a key.
+#[tokio::test(start_paused = true)]
+async fn a_load_belongs_to_the_trace_of_who_brought_it() {
+    let queries = Queries::default();
+    let _subscriber = tracing::subscriber::set_default(tracing_subscriber::registry().with(queries.clone()));
+    let nodes = Nodes::new(1, |_| {}).await;
+    let mut due = policy(Duration::from_secs(60));
+    due.refresh = Refresh::At(0.5);
+    for store in [&Store::memory(in_tokio_time()), &nodes.stores[0]] {
+        requests(&texts(store, &due)).await;
+        let expected = ["load", "find", "answer", "many", "refresh"].map(|of| {
+            let keys = if of == "many" { " keys=2" } else { "" };
+            format!("request of=\"{of}\" / cache.load cache=\"texts\"{keys} / query")
+        });
+        assert_eq!(std::mem::take(&mut *queries.0.lock().unwrap()), expected);
+    }
+}
