@@ -20,7 +20,8 @@ enum Kind {
 
 impl Clock {
     /// The machine's clock as of its last tick, 1 to 4 ms ago: a hit is not worth an exact one, which costs as much as the
-    /// rest of it.
+    /// rest of it. Nothing of it is kept, so a process that stood still knows at its first look for how long. Time in which
+    /// the machine itself is suspended does not count.
     #[must_use]
     pub fn system() -> Self {
         Self(Kind::Coarse(coarsetime::Instant::now_without_cache_update()))
