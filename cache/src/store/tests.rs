@@ -57,10 +57,9 @@ async fn memory_is_forgotten_before_anything_is_trusted() {
 /// By the clock alone: who would have to say so may stand still.
 #[tokio::test]
 async fn what_was_heard_is_believed_for_so_long() {
-    let mut config = StoreConfig::default();
-    config.detached_age = Duration::from_secs(5);
-    config.clock = crate::Clock::manual();
-    let clock = config.clock.clone();
+    let clock = crate::Clock::manual();
+    let detached_age = Duration::from_secs(5);
+    let config = StoreConfig { detached_age, clock: clock.clone(), ..StoreConfig::default() };
     clock.advance(Duration::from_secs(1_000));
     let Store(store) = Store::twin(&crate::tier::twin::Twin::new(), config);
     let mark = Mark { incarnation: 1, number: 7 };

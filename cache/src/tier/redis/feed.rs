@@ -30,6 +30,7 @@ struct Teller<H, N> {
 }
 
 /// One look after the feed: it lives.
+#[derive(Clone, Copy, Debug)]
 struct Seen {
     /// When it was looked after.
     asked: u64,

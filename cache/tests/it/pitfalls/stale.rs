@@ -312,7 +312,7 @@ async fn old_is_answered_without_redis_as_long_as_it_is_believed() {
     let mut lenient = policy(Duration::from_secs(60));
     lenient.stale_for = Some(Duration::from_secs(3_600));
     let [a, b] = &nodes.texts(&lenient)[..] else { unreachable!() };
-    for name in ["one", "two", "three"] {
+    for name in ["one", "two", "three", "four"] {
         assert_eq!(load(b, name, "old").await, "old");
     }
     sleep(Duration::from_secs(61)).await;
@@ -326,7 +326,9 @@ async fn old_is_answered_without_redis_as_long_as_it_is_believed() {
     a.invalidate(&key("three")).await;
     sleep(Duration::from_millis(8_900)).await;
     assert_eq!(fail(b, "three").await.unwrap(), "old");
+    let held = Held::begin(b, "four").await;
     sleep(Duration::from_millis(1_100)).await;
+    assert!(held.end(Err(std::fmt::Error)).await.is_err(), "it was believed when the load began");
     for name in ["one", "two", "three"] {
         assert_eq!(fail(b, name).await.unwrap_err().kind(), ErrorKind::Load);
     }
