@@ -25,9 +25,9 @@ use crate::answer::{Answer, Outcome};
 use crate::cache::job::job;
 use crate::config::CacheConfig;
 use crate::entry::Entry;
-use crate::epochs::Epochs;
+use crate::epochs::{Epochs, Stamp};
 use crate::error::{Error, ErrorKind};
-use crate::flight::Flights;
+use crate::flight::{Asker, Flights};
 use crate::key::CacheKey;
 use crate::loaded::Loaded;
 use crate::mark::MarkName;
@@ -46,6 +46,11 @@ use crate::store::{Member, Shared};
 pub struct Cache<K, V> {
     inner: Arc<Inner<K, V>>,
     policy: Arc<Policy>,
+    /// The policy's tags: what this one answers carries them.
+    tags: Arc<[MarkName]>,
+    /// It goes by the cache's own policy, and so does all that lies in memory: what other policies keep has the cache's tags
+    /// too, and is looked at again when its time by this one is over.
+    usual: bool,
 }
 
 pub(crate) struct Inner<K, V> {
@@ -82,7 +87,8 @@ where
             space,
             config,
         };
-        Self { inner: Arc::new(inner), policy }
+        let tags = policy.tags.iter().map(MarkName::of_tag).collect();
+        Self { inner: Arc::new(inner), policy, tags, usual: true }
     }
 
     pub(crate) fn member(&self) -> Weak<dyn Member> {
@@ -90,14 +96,23 @@ where
         Arc::downgrade(&inner)
     }
 
-    /// The same cache, used by another policy: for some keys, or some callers.
+    /// The same cache, used by another policy: for some keys, or some callers. The tags of the cache's own policy come along.
+    ///
+    /// Where callers ask for the same keys by different policies, each gets what is fresh by its own `ttl` and
+    /// `negative_ttl`, whoever kept it, unless a load said itself how long its answer lives; and what carries all of its
+    /// tags. The rest is as if it were not there: it is loaded, and takes the other's place. So two policies each of which has
+    /// a tag that the other one lacks keep nothing for each other.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] when the policy cannot be used.
-    pub fn with_policy(&self, policy: Policy) -> Result<Self, Error> {
+    /// [`ErrorKind::Config`] when the policy cannot be used, or has more tags than an entry may have, with the cache's own.
+    pub fn with_policy(&self, mut policy: Policy) -> Result<Self, Error> {
+        let usual = &self.inner.config.policy.tags;
+        policy.tags.retain(|tag| !usual.contains(tag));
+        policy.tags.splice(0..0, usual.iter().cloned());
         policy.check()?;
-        Ok(Self { inner: Arc::clone(&self.inner), policy: Arc::new(policy) })
+        let tags = policy.tags.iter().map(MarkName::of_tag).collect();
+        Ok(Self { inner: Arc::clone(&self.inner), policy: Arc::new(policy), tags, usual: false })
     }
 
     /// The value of `key`: from memory, from the shared tier, or from `load`, which runs once for all who ask meanwhile,
@@ -178,7 +193,7 @@ where
     pub fn peek(&self, key: &K) -> Option<Arc<V>> {
         let entry = self.inner.memory.get(key)?;
         let inner = &self.inner;
-        let fresh = entry.is_fresh(inner.store.now()) && inner.is_trusted(&entry.stamp);
+        let fresh = entry.is_fresh(&self.policy, inner.store.now()) && self.trusts(&entry.stamp);
         entry.value.filter(|_| fresh)
     }
 
@@ -188,6 +203,17 @@ where
         self.inner.stats()
     }
 
+    /// Whether nothing ended what was asked for then, as far as can be known, and it carries our tags.
+    fn trusts(&self, stamp: &Stamp) -> bool {
+        self.inner.is_trusted(stamp) && (self.usual || stamp.carries(&self.tags))
+    }
+
+    /// Whether who led asked for what we ask for.
+    fn follows(&self, led: &Asker) -> bool {
+        self.trusts(&led.stamp)
+            && (Arc::ptr_eq(&led.policy, &self.policy) || led.policy.is_within(&self.policy))
+    }
+
     /// The way of most questions: a fresh entry in memory, of which nothing is due. `nothing`: that there is nothing is an
     /// answer too.
     fn hit(&self, key: &K, nothing: bool) -> Option<Entry<V>> {
@@ -195,7 +221,12 @@ where
         let entry = inner.memory.get(key)?;
         let now = inner.store.now();
         // Redis away must not make what memory has dearer.
-        if entry.is_young(now)
+        let young = if self.usual {
+            entry.is_young(now)
+        } else {
+            entry.is_young_by(&self.policy, now) && entry.stamp.carries(&self.tags)
+        };
+        if young
             && inner.store.is_heard_or_young(entry.stamp.at, now)
             && inner.epochs.is_current(&entry.stamp)
             && (nothing || entry.value.is_some())
@@ -209,7 +240,12 @@ where
 
 impl<K, V> Clone for Cache<K, V> {
     fn clone(&self) -> Self {
-        Self { inner: Arc::clone(&self.inner), policy: Arc::clone(&self.policy) }
+        Self {
+            inner: Arc::clone(&self.inner),
+            policy: Arc::clone(&self.policy),
+            tags: Arc::clone(&self.tags),
+            usual: self.usual,
+        }
     }
 }
 

@@ -34,6 +34,8 @@ pub(crate) struct Envelope {
     pub(crate) codec: u8,
     /// There is nothing, and that is known.
     pub(crate) negative: bool,
+    /// The load said how long it lives, and not a policy.
+    pub(crate) own: bool,
     pub(crate) compressed: bool,
     pub(crate) marks: Vec<(MarkName, Mark)>,
     pub(crate) payload: Bytes,
@@ -53,6 +55,7 @@ pub(crate) const HEAD: usize = 49;
 
 const NEGATIVE: u8 = 1;
 const COMPRESSED: u8 = 2;
+const OWN: u8 = 4;
 
 // === impl Token ===
 
@@ -75,6 +78,7 @@ impl Envelope {
             load: 0,
             codec: 0,
             negative: true,
+            own: false,
             compressed: false,
             marks: Vec::new(),
             payload: Bytes::new(),
@@ -93,7 +97,7 @@ impl Envelope {
         out.put_u32(self.load);
         out.put_u8(self.codec);
         let flag = |set, flag| if set { flag } else { 0 };
-        out.put_u8(flag(self.negative, NEGATIVE) | flag(self.compressed, COMPRESSED));
+        out.put_u8(flag(self.negative, NEGATIVE) | flag(self.compressed, COMPRESSED) | flag(self.own, OWN));
         // At most `MAX_TAGS` and the cache's own.
         out.put_u8(u8::try_from(self.marks.len()).unwrap_or(u8::MAX));
         for (name, mark) in &self.marks {
@@ -161,6 +165,7 @@ fn value(mut slot: Bytes) -> Option<Envelope> {
         load,
         codec,
         negative: flags & NEGATIVE != 0,
+        own: flags & OWN != 0,
         compressed: flags & COMPRESSED != 0,
         marks,
         payload: slot,

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::mark::Mark;
+use crate::mark::{Mark, MarkName};
 
 pub(crate) use self::tags::{TagStamps, Tags};
 
@@ -163,6 +163,13 @@ impl Stamp {
 
     pub(crate) fn tags(&self) -> Option<&Arc<TagStamps>> {
         self.tags.as_ref()
+    }
+
+    /// Whether what has this stamp ends with each of these.
+    pub(crate) fn carries(&self, names: &[MarkName]) -> bool {
+        let carried =
+            |name: &MarkName| self.tags.as_ref().is_some_and(|tags| tags.iter().any(|tag| tag.name == *name));
+        names.iter().all(carried)
     }
 }
 

@@ -12,6 +12,7 @@ use crate::answer::Answer;
 use crate::entry::Entry;
 use crate::epochs::Stamp;
 use crate::error::Error;
+use crate::policy::Policy;
 
 /// The questions of one cache that are being answered.
 pub(crate) struct Flights<K, V> {
@@ -27,6 +28,8 @@ pub(crate) struct Asker {
     pub(crate) stamp: Stamp,
     /// Which [moment](crate::epochs::Tags::moment) it was.
     pub(crate) moment: u64,
+    /// By which it judges what it finds.
+    pub(crate) policy: Arc<Policy>,
     /// It is a load that runs, and holds a place that the flight which it follows may be waiting for.
     pub(crate) within: bool,
 }

@@ -10,7 +10,8 @@ use crate::key::Tag;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Policy {
-    /// The longest time that an answer is used as a fresh one. Default one minute.
+    /// The longest time that an answer is used as a fresh one, unless its load says another
+    /// ([`Loaded::with_ttl`](crate::Loaded::with_ttl)). Default one minute.
     pub ttl: Duration,
     /// The share of `ttl` that may be taken off by chance, between 0 and 1.
     ///
@@ -88,6 +89,18 @@ impl Policy {
             return wrong("more tags than an entry may have (16)");
         }
         Ok(())
+    }
+
+    /// The longest that an answer is a fresh one, in ms; `some`: one that there is something.
+    pub(crate) fn limit(&self, some: bool) -> u64 {
+        let life = if some { self.ttl } else { self.negative_ttl.unwrap_or_default() };
+        // As long as the shortest that is drawn.
+        if life.is_zero() { 0 } else { millis(life).max(1) }
+    }
+
+    /// Whether what is fresh by this one is fresh by the other.
+    pub(crate) fn is_within(&self, other: &Self) -> bool {
+        [true, false].into_iter().all(|some| self.limit(some) <= other.limit(some))
     }
 
     /// A life for one entry in ms, drawn; none when it is not to be kept.

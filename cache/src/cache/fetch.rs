@@ -168,14 +168,15 @@ where
 
     fn weigh(&self, envelope: &Envelope, entry: Entry<V>, wanted: Wanted) -> Judged<V> {
         let now = self.inner.store.now();
-        if entry.value.is_none() && !wanted.nothing {
+        if entry.value.is_none() && !wanted.nothing || !entry.stamp.carries(&self.tags) {
             return Judged::Over(envelope.id, None);
         }
         let newer = wanted.beyond.is_none_or(|beyond| entry.ends() > beyond.saturating_add(SAME));
-        if entry.is_fresh(now) && newer {
+        if entry.is_fresh(&self.policy, now) && newer {
             return Judged::Fresh(entry);
         }
-        let served = entry.is_served(&self.policy, now) || wanted.beyond.is_some();
+        // Fresh or old: a refresh may find either.
+        let served = entry.is_served(&self.policy, now);
         Judged::Over(envelope.id, served.then_some(entry))
     }
 }

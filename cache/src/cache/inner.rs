@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError, Weak};
 
 use crate::cache::Inner;
 use crate::cache::loading::Loading;
-use crate::entry::Entry;
+use crate::entry::{Entry, Lives};
 use crate::epochs::{Stamp, Tags};
 use crate::flight::Asker;
 use crate::key::{CacheKey, written};
@@ -26,10 +26,11 @@ impl<K: CacheKey, V: Send + Sync + 'static> Inner<K, V> {
     }
 
     /// The same for a question that may follow another one, or be followed.
-    pub(super) fn asker(&self, key: &str, policy: &Policy, loading: &Loading) -> Asker {
+    pub(super) fn asker(&self, key: &str, policy: &Arc<Policy>, loading: &Loading) -> Asker {
         Asker {
             stamp: self.stamp(key, policy),
             moment: self.tags().moment(),
+            policy: Arc::clone(policy),
             within: loading.is_within(self.store.id()),
         }
     }
@@ -38,6 +39,18 @@ impl<K: CacheKey, V: Send + Sync + 'static> Inner<K, V> {
     pub(super) fn is_trusted(&self, stamp: &Stamp) -> bool {
         // ORDER: what was missed while nothing was heard is ended before the others are heard again.
         self.store.is_heard_or_young(stamp.at, self.store.now()) && self.epochs.is_current(stamp)
+    }
+
+    /// What is kept in memory, from now on.
+    pub(super) fn entry(
+        &self,
+        value: Option<Arc<V>>,
+        lives: Lives,
+        weight: usize,
+        stamp: Stamp,
+        policy: &Policy,
+    ) -> Entry<V> {
+        Entry::new(value, lives, weight, stamp, policy, self.store.now()).in_cache_of(&self.config.policy)
     }
 
     /// Into memory with it; false when it was ended meanwhile. What is dead on arrival need not arrive, least of all

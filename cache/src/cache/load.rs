@@ -175,11 +175,10 @@ where
     pub(super) async fn prepare(&self, loaded: Option<Loaded<V>>, leased: bool, before: &Before) -> Came<V> {
         let (value, ttl, tags) = match loaded {
             Some(Loaded { value, ttl, tags }) => (Some(Arc::new(value)), ttl, tags),
-            None => (None, Some(self.cache.policy.negative_ttl.unwrap_or_default()), Vec::new()),
+            None => (None, None, Vec::new()),
         };
         let answer = Answer::loaded(value.clone());
         let late = self.cache.inner.tags().stamps(tags.iter().map(MarkName::of_tag));
-        let ttl = ttl.unwrap_or(self.cache.policy.ttl);
         let prepared = self.prepare_kept(value, ttl, late.clone(), leased, before).await;
         Came { answer, late, prepared }
     }
@@ -187,17 +186,19 @@ where
     async fn prepare_kept(
         &self,
         value: Option<Arc<V>>,
-        ttl: Duration,
+        ttl: Option<Duration>,
         late: Option<Arc<TagStamps>>,
         leased: bool,
         before: &Before,
     ) -> Option<Prepared<V>> {
         let (inner, policy) = (&*self.cache.inner, &*self.cache.policy);
         let max = inner.store.config.max_ttl;
-        let fresh = policy.draw(ttl, max)?;
+        let own = ttl.is_some();
+        let usual = if value.is_some() { policy.ttl } else { policy.negative_ttl.unwrap_or_default() };
+        let fresh = policy.draw(ttl.unwrap_or(usual), max)?;
         let stale = policy.stale_for.filter(|_| value.is_some()).map_or(0, millis);
         let load = u32::try_from(before.at.elapsed().as_millis()).unwrap_or(u32::MAX);
-        let lives = Lives { fresh, stale: stale.min(millis(max).saturating_sub(fresh)), age: 0, load };
+        let lives = Lives { fresh, stale: stale.min(millis(max).saturating_sub(fresh)), age: 0, load, own };
         let stamp = self.stamp(late.as_ref(), before)?;
         let packed = inner.pack(value.as_deref())?;
         let weight = packed.weight;
@@ -205,7 +206,7 @@ where
         if leased && let Some(marks) = self.marks(late.as_ref(), before).await {
             sealed = Some(inner.seal(packed, lives, marks));
         }
-        Some(Prepared { entry: Entry::new(value, lives, weight, stamp, policy, inner.store.now()), sealed })
+        Some(Prepared { entry: inner.entry(value, lives, weight, stamp, policy), sealed })
     }
 
     /// The stamp of the beginning, with the tags that the load brought; none when they are too many, or one of them

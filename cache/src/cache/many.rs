@@ -191,7 +191,7 @@ where
         let slot = inner.slot(&key);
         let asker = inner.asker(&slot.key, &self.policy, loading);
         // Whom it follows it cannot leave, having loaded by then: only where no tag can have ended in between.
-        let is_current = |led: &Asker| inner.is_trusted(&led.stamp) && led.moment == asker.moment;
+        let is_current = |led: &Asker| self.follows(led) && led.moment == asker.moment;
         match inner.flights.enter(&key, &asker, is_current) {
             Entered::Follow(follower) => awaited.push(Awaited { key, follower, old, followed: true }),
             Entered::Lead(lead) => {

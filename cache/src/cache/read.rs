@@ -87,7 +87,7 @@ where
             inner.store.tier.drop_bad(&slot, &bytes).await;
             return None;
         };
-        if !entry.is_fresh(inner.store.now()) {
+        if !entry.is_fresh(&self.policy, inner.store.now()) || !entry.stamp.carries(&self.tags) {
             return None;
         }
         inner.keep(key.clone(), entry.clone());
@@ -141,7 +141,7 @@ where
                 return self.load_alone(job).await;
             }
             let asker = inner.asker(&slot.key, &self.policy, &loading);
-            let mut follower = match inner.flights.enter(key, &asker, |led| inner.is_trusted(&led.stamp)) {
+            let mut follower = match inner.flights.enter(key, &asker, |led| self.follows(led)) {
                 Entered::Follow(mut follower) => {
                     match self.wait(&mut follower, old.as_ref(), deadline).await {
                         // Loaded by one for whom nothing is an answer.
@@ -213,17 +213,17 @@ where
     /// Whether it may be answered, old as it is.
     pub(super) fn serves(&self, old: &Entry<V>) -> bool {
         let inner = &*self.inner;
-        old.is_served(&self.policy, inner.store.now()) && inner.is_trusted(&old.stamp)
+        old.is_served(&self.policy, inner.store.now()) && self.trusts(&old.stamp)
     }
 
     pub(super) fn look(&self, key: &K) -> Look<V> {
         let inner = &*self.inner;
         let Some(entry) = inner.memory.get(key) else { return Look::Nothing };
-        if !inner.is_trusted(&entry.stamp) {
+        if !self.trusts(&entry.stamp) {
             return Look::Nothing;
         }
         let now = inner.store.now();
-        if entry.is_fresh(now) {
+        if entry.is_fresh(&self.policy, now) {
             let due = entry.is_due(&self.policy, now) && !inner.flights.has(key);
             return if due { Look::Due(entry) } else { Look::Fresh(entry) };
         }
@@ -246,7 +246,7 @@ where
         // Of no other load: none waits for it.
         let loading = Loading::default();
         let asker = inner.asker(&slot.key, &self.policy, &loading);
-        if let Entered::Lead(lead) = inner.flights.enter(key, &asker, |led| inner.is_trusted(&led.stamp)) {
+        if let Entered::Lead(lead) = inner.flights.enter(key, &asker, |led| self.follows(led)) {
             let wanted = Wanted { nothing: true, beyond: Some(entry.ends()) };
             let load = Load { cache: self.clone(), lead, slot, wanted, old: Some(entry.clone()), loading };
             inner.store.tasks.spawn(load.fetch_and_run(job).in_current_span());

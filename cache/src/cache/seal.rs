@@ -81,6 +81,7 @@ where
             load: lives.load,
             codec: self.config.codec.id(),
             negative: packed.negative,
+            own: lives.own,
             compressed: packed.compressed,
             marks,
             payload: packed.payload,
@@ -110,8 +111,9 @@ where
             stale: envelope.stale,
             age: envelope.age(self.store.tier.now()),
             load: envelope.load,
+            own: envelope.own,
         };
-        Some(Entry::new(value, lives, weight, stamp, policy, self.store.now()))
+        Some(self.entry(value, lives, weight, stamp, policy))
     }
 
     /// Whether anything that the value carries ended since it was written.

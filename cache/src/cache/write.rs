@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::cache::Cache;
 use crate::clock::millis;
-use crate::entry::{Entry, Lives};
+use crate::entry::Lives;
 use crate::key::CacheKey;
 use crate::loaded::Loaded;
 use crate::mark::MarkName;
@@ -60,7 +60,7 @@ where
             let Some(written) = inner.epochs.end_others(&slot.key, stamp) else { return };
             stamp = written;
         }
-        let entry = Entry::new(Some(value), lives, weight, stamp, &self.policy, inner.store.now());
+        let entry = inner.entry(Some(value), lives, weight, stamp, &self.policy);
         inner.keep(key, entry);
     }
 
@@ -121,6 +121,6 @@ where
             inner.metrics.unusable.add();
             return None;
         }
-        Some((Arc::new(value), Lives { fresh, stale, age: 0, load: 0 }, names))
+        Some((Arc::new(value), Lives { fresh, stale, age: 0, load: 0, own: ttl.is_some() }, names))
     }
 }

@@ -163,6 +163,7 @@ pub(super) fn value(payload: &str) -> (Token, Vec<u8>) {
         load: 3,
         codec: 1,
         negative: false,
+        own: false,
         compressed: false,
         marks: vec![(name("x"), Mark { incarnation: 1, number: 2 })],
         payload: payload.to_owned().into(),

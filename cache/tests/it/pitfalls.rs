@@ -9,6 +9,7 @@ mod late_fills;
 mod leases;
 mod many_nodes;
 mod nothing;
+mod policies;
 mod refreshing;
 mod stale;
 mod unreadable;

@@ -1,0 +1,185 @@
+//! One key, asked for by different policies.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tramline_cache::{ErrorKind, Loaded, Tag};
+
+use crate::support::{Held, Nodes, Texts, fail, find, key, load, policy, text};
+
+const TTL: Duration = Duration::from_secs(10);
+const SHORT: Duration = Duration::from_secs(1);
+
+/// Where the answer was kept by another handle: in this process's memory, or in the tier by another process.
+async fn places() -> (Nodes, [[Texts; 2]; 2]) {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let [a, b] = &nodes.texts(&policy(TTL))[..] else { unreachable!() };
+    let places = [[a.clone(), a.clone()], [a.clone(), b.clone()]];
+    (nodes, places)
+}
+
+async fn many(cache: &Texts, name: &str, value: &'static str) -> String {
+    let load = move |keys: Vec<String>| async move {
+        Ok::<_, std::fmt::Error>(
+            keys.into_iter().map(|key| (key, value.to_owned())).collect::<HashMap<_, _>>(),
+        )
+    };
+    let found = cache.get_many_or_load(&[key(name)], load).await.unwrap();
+    (*found[name]).clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_gets_what_is_older_than_its_policy_says() {
+    let (_nodes, places) = places().await;
+    for (n, [keeps, asks]) in places.iter().enumerate() {
+        let (name, hasty) = (key(n), asks.with_policy(policy(SHORT)).unwrap());
+        assert_eq!(load(keeps, &name, "first").await, "first");
+        sleep(SHORT / 2).await;
+        assert_eq!(load(&hasty, &name, "x").await, "first");
+        assert_eq!(many(&hasty, &name, "x").await, "first");
+        sleep(SHORT / 2).await;
+        assert_eq!(text(keeps.get(&name).await), Some("first"));
+        assert_eq!(text(hasty.peek(&name)), None);
+        assert_eq!(text(hasty.get(&name).await), None);
+        let hits = asks.stats().hits_memory + asks.stats().hits_shared;
+        assert_eq!(load(&hasty, &name, "second").await, "second");
+        assert_eq!(asks.stats().hits_memory + asks.stats().hits_shared, hits);
+        // For the other one it lives no longer than it was kept for.
+        sleep(SHORT / 2).await;
+        assert_eq!(load(asks, &name, "x").await, "second");
+        sleep(SHORT / 2).await;
+        assert_eq!(many(&hasty, &name, "third").await, "third");
+
+        // The other way round: what a patient one keeps is not young for the usual one for longer than usual.
+        let (name, patient) = (key(n + 2), keeps.with_policy(policy(TTL * 2)).unwrap());
+        assert_eq!(load(&patient, &name, "first").await, "first");
+        sleep(TTL).await;
+        assert_eq!(load(&patient, &name, "x").await, "first");
+        assert_eq!(load(asks, &name, "second").await, "second");
+    }
+}
+
+/// A load that says itself how long its answer lives knows better than any policy.
+#[tokio::test(start_paused = true)]
+async fn a_life_of_an_answers_own_is_for_all() {
+    let (_nodes, places) = places().await;
+    for (n, [keeps, asks]) in places.iter().enumerate() {
+        let (name, hasty) = (key(n), asks.with_policy(policy(SHORT)).unwrap());
+        let long = || async { Ok::<_, std::fmt::Error>(Loaded::new("first".to_owned()).with_ttl(TTL * 2)) };
+        keeps.get_or_load(&name, long).await.unwrap();
+        sleep(TTL + SHORT).await;
+        for cache in [keeps, asks, &hasty] {
+            assert_eq!(load(cache, &name, "x").await, "first");
+        }
+        keeps.set(&name, Loaded::new("set".to_owned()).with_ttl(TTL * 2)).await;
+        sleep(TTL + SHORT).await;
+        for cache in [keeps, asks, &hasty] {
+            assert_eq!(load(cache, &name, "x").await, "set");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn that_there_is_nothing_is_known_for_as_long_as_who_asks_says() {
+    let (_nodes, places) = places().await;
+    for (n, [keeps, asks]) in places.iter().enumerate() {
+        let knowing = |cache: &Texts, life| {
+            let mut knowing = policy(TTL);
+            knowing.negative_ttl = Some(life);
+            cache.with_policy(knowing).unwrap()
+        };
+        let (name, keeps, hasty) = (key(n), knowing(keeps, TTL), knowing(asks, SHORT));
+        assert_eq!(find(&keeps, &name, None).await, None);
+        assert_eq!(find(&hasty, &name, Some("x")).await, None);
+        sleep(SHORT).await;
+        assert_eq!(find(&keeps, &name, Some("x")).await, None);
+        assert_eq!(find(&hasty, &name, Some("there")).await.as_deref(), Some("there"));
+        // For one who does not keep that at all it is not known.
+        let name = key(n + 2);
+        assert_eq!(find(&keeps, &name, None).await, None);
+        assert_eq!(find(asks, &name, Some("there")).await.as_deref(), Some("there"));
+    }
+}
+
+/// A policy's tag says what ends its answers. What does not carry it is no answer.
+#[tokio::test(start_paused = true)]
+async fn what_lacks_a_tag_of_who_asks_is_loaded() {
+    let (nodes, places) = places().await;
+    for (n, [keeps, asks]) in places.iter().enumerate() {
+        let (name, mut tagged) = (key(n), policy(TTL));
+        tagged.tags = vec![Tag::new("tag", &name)];
+        let tagged = asks.with_policy(tagged).unwrap();
+        assert_eq!(load(keeps, &name, "without").await, "without");
+        assert_eq!(text(tagged.peek(&name)), None);
+        assert_eq!(text(tagged.get(&name).await), None);
+        assert_eq!(load(&tagged, &name, "with").await, "with");
+        // More than it asks for is enough for the other.
+        assert_eq!(load(keeps, &name, "x").await, if n == 0 { "with" } else { "without" });
+        nodes.stores[0].invalidate_tag(&Tag::new("tag", &name)).await;
+        sleep(Duration::from_millis(1)).await;
+        assert_eq!(load(&tagged, &name, "again").await, "again");
+        assert_eq!(many(&tagged, &name, "x").await, "again");
+        // Nor is it when the load failed, or is asked for with others.
+        let name = key(n + 2);
+        let mut lenient = policy(SHORT);
+        lenient.stale_for = Some(TTL);
+        assert_eq!(load(&keeps.with_policy(lenient.clone()).unwrap(), &name, "without").await, "without");
+        sleep(SHORT).await;
+        lenient.tags = vec![Tag::new("tag", &name)];
+        let lenient = asks.with_policy(lenient).unwrap();
+        assert!(fail(&lenient, &name).await.is_err());
+        assert_eq!(many(&lenient, &name, "with").await, "with");
+    }
+}
+
+/// The tags of the cache itself go with every policy.
+#[tokio::test(start_paused = true)]
+async fn a_policy_has_the_tags_of_the_cache_too() {
+    let nodes = Nodes::new(1, |_| {}).await;
+    let mut usual = policy(TTL);
+    usual.tags = vec![Tag::of("usual")];
+    let [a] = &nodes.texts(&usual)[..] else { unreachable!() };
+    let bare = a.with_policy(policy(TTL)).unwrap();
+    assert_eq!(load(&bare, "one", "first").await, "first");
+    assert_eq!(load(a, "one", "x").await, "first");
+    nodes.stores[0].invalidate_tag(&Tag::of("usual")).await;
+    assert_eq!(load(&bare, "one", "second").await, "second");
+    let tags = |many: usize| (0..many).map(|n| Tag::new("tag", &key(n))).collect::<Vec<_>>();
+    let with = |tags| {
+        let mut more = policy(TTL);
+        more.tags = tags;
+        a.with_policy(more)
+    };
+    assert!(with(tags(15)).is_ok());
+    assert!(with([tags(15), usual.tags.clone()].concat()).is_ok(), "one is the cache's own");
+    assert_eq!(with(tags(16)).unwrap_err().kind(), ErrorKind::Config);
+}
+
+/// A load of one that promises less is not waited for.
+#[tokio::test(start_paused = true)]
+async fn who_asks_for_more_follows_nobody_who_asks_for_less() {
+    let nodes = Nodes::new(1, |_| {}).await;
+    let [a] = &nodes.texts(&policy(TTL))[..] else { unreachable!() };
+    let mut tagged = policy(TTL);
+    tagged.tags = vec![Tag::of("tag")];
+    let (hasty, tagged) = (a.with_policy(policy(SHORT)).unwrap(), a.with_policy(tagged).unwrap());
+    for (n, more) in [&hasty, &tagged].into_iter().enumerate() {
+        let name = key(n);
+        let held = Held::begin(a, &name).await;
+        nodes.stores[0].invalidate_tag(&Tag::of("tag")).await;
+        let own = Held::begin(more, &name).await;
+        assert_eq!(held.end(Ok("less")).await.unwrap(), "less");
+        assert_eq!(own.end(Ok("more")).await.unwrap(), "more");
+        // The other way round it is as good as one of its own.
+        let name = key(n + 2);
+        let held = Held::begin(more, &name).await;
+        let asked = tokio::spawn({
+            let (a, name) = (a.clone(), name.clone());
+            async move { (load(&a, &name, "x").await, many(&a, &name, "x").await) }
+        });
+        tokio::task::yield_now().await;
+        held.end(Ok("more")).await.unwrap();
+        assert_eq!(asked.await.unwrap(), ("more".to_owned(), "more".to_owned()));
+    }
+}
