@@ -44,7 +44,8 @@ pub struct StoreConfig {
 /// +time +evalsha +script|load +publish +subscribe +ping
 /// ```
 ///
-/// A master that sentinels watch over is asked for its `+role`; a cluster, for `+cluster|slots +client|id`.
+/// A master that sentinels watch over is asked for its `+role`; a cluster, for `+cluster|slots +client|id`. In another
+/// database than 0 the name of the feed ends with its number, `&{tramline:cache}:feed:3`.
 #[cfg(feature = "redis")]
 #[derive(Clone)]
 #[non_exhaustive]

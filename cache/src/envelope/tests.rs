@@ -13,7 +13,7 @@ fn envelope(marks: Vec<(String, u64, u64)>, payload: Vec<u8>) -> Envelope {
         load: 12,
         codec: 2,
         negative: payload.is_empty(),
-        own: payload.len() % 2 == 0,
+        own: payload.len().is_multiple_of(2),
         compressed: payload.len() > 3,
         marks: marks
             .into_iter()

@@ -219,7 +219,13 @@ impl Redis {
         let ending = Ending::Key(slot.clone());
         // A put that did not happen, or whose caller went away in between, leaves nothing old behind.
         let remembering = Remembering::new(&self.link, ending.clone());
-        let Some(until) = self.link.patience().await else { return false };
+        if self.link.server.is_spread() {
+            return self.put_in_two(slot, &value, life, &ending, remembering).await;
+        }
+        let Some(until) = self.link.patience().await else {
+            self.tell(&ending, remembering).await;
+            return false;
+        };
         let calls = self.calls().put(slot, &value, span(life), until);
         match self.link.run_all(&calls).await {
             Ok(answers) if matches!(answers[..], [Ok(Value::Int(1)), Ok(_)]) => {
@@ -233,6 +239,35 @@ impl Redis {
             }
             Err(_) => false,
         }
+    }
+
+    /// Where each value is by a clock of its own: the slot is taken first, and then filled by who took it. A late half of it
+    /// takes away what is newer, or does nothing.
+    async fn put_in_two(
+        &self,
+        slot: &Slot,
+        value: &[u8],
+        life: Duration,
+        ending: &Ending,
+        remembering: Remembering<'_>,
+    ) -> bool {
+        let token = Token::draw();
+        let seizing = self.calls().seize(slot, &lease(token), span(self.link.between()));
+        if self.link.run(&seizing).await.is_ok() {
+            let calls = [self.calls().fill(slot, token, value, span(life)), self.calls().tell(ending)];
+            match self.link.run_all(&calls).await.as_deref() {
+                Ok([Ok(filled), Ok(_)]) => {
+                    // Refused: by who came later, and what was there before is gone all the same.
+                    remembering.told();
+                    return *filled == Value::Int(1);
+                }
+                Ok(_) => {}
+                Err(_) => return false,
+            }
+        }
+        // It is full, perhaps; it can still forget.
+        self.tell(ending, remembering).await;
+        false
     }
 
     pub(crate) async fn drop_bad(&self, slot: &Slot, bad: &Bytes) {
@@ -253,7 +288,7 @@ impl Redis {
     }
 
     async fn tell(&self, ending: &Ending, remembering: Remembering<'_>) {
-        let answers = self.link.run_all(&self.calls().end(ending)).await;
+        let answers = self.link.tell_all(&self.calls().end(ending)).await;
         if answers.is_ok_and(|answers| answers.iter().all(Result::is_ok)) {
             remembering.told();
         }

@@ -2,6 +2,9 @@
 
 mod cluster;
 mod sentinels;
+mod tls;
+
+use std::sync::Arc;
 
 use anyhow::Context;
 
@@ -14,13 +17,14 @@ use crate::wire;
 
 pub use self::cluster::RedisCluster;
 pub use self::sentinels::RedisSentinels;
+use self::tls::Tls;
 
 /// A private Redis. Ends when dropped.
 #[derive(Debug)]
 pub struct Redis {
     server: Server,
-    // ORDER: dropped after the server, which reads them when it starts again.
-    files: Option<Scratch>,
+    // ORDER: dropped after the server, which reads its files when it starts again.
+    tls: Option<(Arc<Tls>, u16)>,
 }
 
 // === impl Redis ===
@@ -98,17 +102,25 @@ impl Redis {
     ///
     /// If dropped, the server is killed.
     pub async fn start_tls(certificate: &str, key: &str) -> anyhow::Result<(Self, String)> {
-        let ports = vec![Port::reserve()?, Port::reserve()?];
-        let (files, port) = (Scratch::new("redis-tls", None)?, ports[1].number().to_string());
-        let [certificate_file, key_file] = ["certificate.pem", "key.pem"].map(|name| files.path().join(name));
-        std::fs::write(&certificate_file, certificate)?;
-        std::fs::write(&key_file, key)?;
-        let (certificate, key) = (certificate_file.to_string_lossy(), key_file.to_string_lossy());
-        let tls = ["--tls-port", &port, "--tls-cert-file", &certificate, "--tls-key-file", &key];
-        let others = ["--tls-ca-cert-file", &certificate, "--tls-auth-clients", "no"];
-        let mut redis = Self::start_on(ports, &[&tls[..], &others].concat()).await?;
-        redis.files = Some(files);
-        Ok((redis, format!("rediss://127.0.0.1:{port}")))
+        let redis = Self::start_among(Vec::new(), &[], Some(Tls::new(certificate, key)?)).await?;
+        let url = redis.url_for_others();
+        Ok((redis, url))
+    }
+
+    /// With these ports beside its own, and TLS where there is some.
+    async fn start_among(others: Vec<Port>, more: &[&str], tls: Option<Arc<Tls>>) -> anyhow::Result<Self> {
+        let mut ports = vec![Port::reserve()?];
+        ports.extend(others);
+        let Some(tls) = tls else { return Self::start_on(ports, more).await };
+        let secret = Port::reserve()?;
+        let port = secret.number();
+        ports.push(secret);
+        let settings: Vec<_> =
+            tls.settings(port).into_iter().flat_map(|(name, value)| [format!("--{name}"), value]).collect();
+        let settings: Vec<_> = settings.iter().map(String::as_str).chain(more.iter().copied()).collect();
+        let mut redis = Self::start_on(ports, &settings).await?;
+        redis.tls = Some((tls, port));
+        Ok(redis)
     }
 
     async fn start_on(ports: Vec<Port>, more: &[&str]) -> anyhow::Result<Self> {
@@ -137,13 +149,22 @@ impl Redis {
             wire::answers(addr, b"PING\r\n", b"+PONG")
         })
         .await?;
-        Ok(Self { server, files: None })
+        Ok(Self { server, tls: None })
     }
 
     /// `redis://127.0.0.1:PORT`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("redis://{}", self.addr())
+    }
+
+    /// The port that others are told: the one for TLS where there is one.
+    fn port_for_others(&self) -> u16 {
+        self.tls.as_ref().map_or_else(|| self.addr().port(), |(_, port)| *port)
+    }
+
+    fn url_for_others(&self) -> String {
+        if self.tls.is_some() { format!("rediss://127.0.0.1:{}", self.port_for_others()) } else { self.url() }
     }
 }
 
@@ -159,6 +180,12 @@ async fn until(redis: &Redis, question: &str, answers: &[&str]) -> anyhow::Resul
         tokio::time::sleep(LOOK_AGAIN).await;
     }
     anyhow::bail!("no Redis at {} that answers {question:?} with one of {answers:?}", redis.addr())
+}
+
+/// How the answer to `ROLE` begins.
+fn role(role: &str, master: &Redis) -> String {
+    let port = master.port_for_others();
+    format!("*5\r\n${}\r\n{role}\r\n$9\r\n127.0.0.1\r\n:{port}\r\n$9\r\nconnected\r\n", role.len())
 }
 
 /// How often what takes a moment is looked at: a minute in all, where they need seconds on an idle machine.

@@ -61,6 +61,13 @@ impl Calls {
         [Call::plain(mget), leasing]
     }
 
+    /// Over whatever is there.
+    pub(super) fn seize(&self, slot: &Slot, lease: &[u8], life: u64) -> Call<'_> {
+        let mut set = cmd("SET");
+        set.arg(self.names.value(slot)).arg(lease).arg("PX").arg(life);
+        Call::plain(set)
+    }
+
     pub(super) fn take(&self, slot: &Slot, id: Token, token: Token, life: u64, keep: bool) -> Call<'_> {
         let call = self.on(&self.scripts.take, slot);
         call.arg(&id.0[..]).arg(&token.0[..]).arg(life).arg(u8::from(keep))
@@ -118,7 +125,7 @@ impl Calls {
         }
     }
 
-    fn tell(&self, ending: &Ending) -> Call<'_> {
+    pub(super) fn tell(&self, ending: &Ending) -> Call<'_> {
         self.telling(&self.scripts.tell, ending)
     }
 

@@ -95,6 +95,17 @@ impl Server {
         timeout(self.connect_timeout, subscribing).await.map_err(|_| silent())?
     }
 
+    /// The number of the database.
+    pub(super) fn database(&self) -> i64 {
+        match &self.place {
+            Place::One(client) => client.get_connection_info().redis_settings().db(),
+            Place::Watched(sentinels) => sentinels.database(),
+            // It has one.
+            #[cfg(feature = "redis-cluster")]
+            Place::Cluster(_) => 0,
+        }
+    }
+
     /// Whether what it holds is spread: commands go their own ways, and one of many keys does not exist.
     pub(super) fn is_spread(&self) -> bool {
         #[cfg(feature = "redis-cluster")]

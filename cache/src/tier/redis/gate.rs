@@ -45,6 +45,8 @@ struct Shut {
     failures: u32,
     until: Instant,
     probing: bool,
+    /// What was ended before is told: what ends now need not wait for the gate.
+    admits: bool,
 }
 
 /// The bound of the first pause.
@@ -62,7 +64,7 @@ const MAX_RECENT: usize = 8192;
 impl Gate {
     /// A shut one: someone has to look first.
     pub(super) fn new(max_pause: Duration, max_pending: usize) -> Self {
-        let shut = Some(Shut { failures: 0, until: Instant::now(), probing: false });
+        let shut = Some(Shut::new(0, Instant::now()));
         Self { max_pause, max_pending, state: Mutex::new(State { shut, ..State::default() }) }
     }
 
@@ -75,13 +77,14 @@ impl Gate {
         let mut state = self.lock();
         let now = Instant::now();
         state.distrust(now);
-        if state.shut.is_some() {
+        if let Some(shut) = &mut state.shut {
+            shut.admits = false;
             return false;
         }
         // One that opens and shuts all the time is not well.
         let before = state.opened.filter(|(opened, _)| now.duration_since(*opened) < self.max_pause);
         let failures = before.map_or(0, |(_, failures)| failures).saturating_add(1);
-        state.shut = Some(Shut { failures, until: now + self.pause(failures), probing: false });
+        state.shut = Some(Shut::new(failures, now + self.pause(failures)));
         true
     }
 
@@ -90,7 +93,7 @@ impl Gate {
         let mut state = self.lock();
         state.want(ending, self.max_pending);
         if state.shut.is_none() {
-            state.shut = Some(Shut { failures: 0, until: Instant::now(), probing: false });
+            state.shut = Some(Shut::new(0, Instant::now()));
         }
     }
 
@@ -129,6 +132,7 @@ impl Gate {
         if let Some(shut) = &mut state.shut {
             shut.failures = shut.failures.saturating_add(1);
             shut.probing = false;
+            shut.admits = false;
             shut.until = now + self.pause(shut.failures);
         }
     }
@@ -147,6 +151,18 @@ impl Gate {
             *telling = HashMap::from([(Ending::All, before)]);
         }
         telling.keys().cloned().collect()
+    }
+
+    /// Lets endings through, as they come: what is pending has an end then, however many there are.
+    pub(super) fn admit(&self) {
+        if let Some(shut) = &mut self.lock().shut {
+            shut.admits = true;
+        }
+    }
+
+    /// Whether Redis may be told of endings: while it is open, and a moment before.
+    pub(super) fn admits(&self) -> bool {
+        self.lock().shut.as_ref().is_none_or(|shut| shut.admits)
     }
 
     /// Opens it when nothing is pending beside what was `told`.
@@ -175,6 +191,14 @@ impl Gate {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Shut ===
+
+impl Shut {
+    fn new(failures: u32, until: Instant) -> Self {
+        Self { failures, until, probing: false, admits: false }
     }
 }
 

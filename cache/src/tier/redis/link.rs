@@ -1,4 +1,7 @@
-//! Asks Redis, as long as it answers; finds out when it does again.
+//! Asks Redis, as long as it answers.
+
+mod failure;
+mod probe;
 
 use std::fmt;
 use std::future::Future;
@@ -8,7 +11,7 @@ use std::time::Duration;
 
 use ::redis::{Cmd, RedisError, RedisResult, Value, from_redis_value};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use crate::clock::millis;
 use crate::config::RedisConfig;
@@ -19,14 +22,18 @@ use crate::tier::Ending;
 use crate::tier::redis::call::{Call, Calls};
 use crate::tier::redis::connection::{Connection, Server, silent};
 use crate::tier::redis::gate::Gate;
+use crate::tier::redis::link::failure::{is_about_one, is_unknown_script};
+use crate::tier::redis::link::probe::Probe;
 use crate::tier::redis::names::Names;
 use crate::tier::redis::time::Time;
+
+pub(super) use self::failure::{Failure, refuses_writes};
 
 pub(super) struct Link {
     config: RedisConfig,
     calls: Calls,
     pub(super) server: Server,
-    /// There while the gate is open. Only [`probe`](Self::probe) makes one.
+    /// There while the gate is open. Only a [`Probe`] makes one.
     connection: Mutex<Option<Connection>>,
     /// Whether the first attempt is over: until then everybody waits for it.
     tried: watch::Sender<bool>,
@@ -46,33 +53,14 @@ pub(super) struct Newest {
     pub(super) era: Option<u64>,
 }
 
-/// Why there is no answer.
-#[derive(Debug)]
-pub(super) enum Failure {
-    Away,
-    /// Redis is well, and refuses this one.
-    Refused(RedisError),
-}
-
-/// One attempt. Whatever becomes of it, the next one is possible.
-struct Probe {
-    link: Arc<Link>,
-    succeeded: bool,
-}
-
-/// So many pending words are told at once.
-const WORDS: usize = 250;
-
-/// The first question to a new connection may wait for what is behind it; the best of some is taken.
-const SAMPLES: usize = 3;
-
 // === impl Link ===
 
 impl Link {
     pub(super) fn new(config: RedisConfig, metrics: Arc<StoreMetrics>) -> Result<Self, Error> {
+        let server = Server::new(&config)?;
         Ok(Self {
-            calls: Calls::new(Names::new(config.prefix.clone())?),
-            server: Server::new(&config)?,
+            calls: Calls::new(Names::new(config.prefix.clone(), server.database())?),
+            server,
             connection: Mutex::default(),
             tried: watch::Sender::new(false),
             gate: Gate::new(config.max_pause, config.max_pending),
@@ -122,11 +110,38 @@ impl Link {
         if calls.is_empty() {
             return Ok(Vec::new());
         }
-        let answers = self.ask(|mut connection| async move { all(&mut connection, calls).await }).await?;
+        let connection = self.connected().await;
+        self.run_all_by(connection, calls).await
+    }
+
+    /// Tells of what ended. That is possible a moment before anything may be asked.
+    pub(super) async fn tell_all(
+        self: &Arc<Self>,
+        calls: &[Call<'_>],
+    ) -> Result<Vec<RedisResult<Value>>, Failure> {
+        let mut connection = self.connected().await;
+        if connection.is_none() && self.gate.admits() {
+            connection = self.lock().clone();
+        }
+        self.run_all_by(connection, calls).await
+    }
+
+    async fn run_all_by(
+        self: &Arc<Self>,
+        connection: Option<Connection>,
+        calls: &[Call<'_>],
+    ) -> Result<Vec<RedisResult<Value>>, Failure> {
+        let question = |mut connection| async move { all(&mut connection, calls).await };
+        let answers = self.ask_by(connection, question).await?;
         for error in answers.iter().filter_map(|answer| answer.as_ref().err()) {
             self.refused(error);
         }
         Ok(answers)
+    }
+
+    /// How long the halves of one write may be apart.
+    pub(super) fn between(&self) -> Duration {
+        self.config.response_timeout.saturating_mul(2)
     }
 
     /// Until when, by Redis's time in ms, something may be written that is sent now: longer than anyone waits for it.
@@ -136,17 +151,6 @@ impl Link {
         let until = self.time.now().saturating_add(millis(self.config.response_timeout)).saturating_add(1);
         self.written_until.fetch_max(until, Ordering::AcqRel);
         Some(until)
-    }
-
-    /// Waits until nothing that was sent over an earlier connection is written any more. That may take longer than its
-    /// end: what was sent before is on its way.
-    async fn outwait(&self) {
-        let limit = millis(self.config.response_timeout).saturating_add(1);
-        let left = self.written_until.load(Ordering::Acquire).saturating_sub(self.time.now());
-        if left > 0 {
-            // By the time of another Redis it may be any, and nothing is on its way to that one.
-            sleep(Duration::from_millis(left.min(limit) + 1)).await;
-        }
     }
 
     /// What the count is at; and in passing, what time it is there.
@@ -178,8 +182,7 @@ impl Link {
             return true;
         }
         if self.gate.begin_probe() {
-            let probe = Probe { link: self.clone(), succeeded: false };
-            tokio::spawn(probe.run());
+            tokio::spawn(Probe::new(self.clone()).run());
         }
         false
     }
@@ -198,7 +201,19 @@ impl Link {
     where
         F: Future<Output = RedisResult<T>>,
     {
-        let Some(connection) = self.connected().await else { return Err(Failure::Away) };
+        let connection = self.connected().await;
+        self.ask_by(connection, question).await
+    }
+
+    async fn ask_by<T, F>(
+        self: &Arc<Self>,
+        connection: Option<Connection>,
+        question: impl FnOnce(Connection) -> F,
+    ) -> Result<T, Failure>
+    where
+        F: Future<Output = RedisResult<T>>,
+    {
+        let Some(connection) = connection else { return Err(Failure::Away) };
         let id = connection.id;
         match timeout(self.config.response_timeout, question(connection)).await {
             Ok(Ok(answer)) => Ok(answer),
@@ -248,51 +263,6 @@ impl Link {
         }
     }
 
-    /// Makes Redis usable: connected, told everything that it missed, and with its time known.
-    async fn recover(&self) -> RedisResult<()> {
-        let held = self.lock().clone();
-        let mut connection = match held {
-            Some(connection) => connection,
-            None => {
-                let fresh = self.fresh().await?;
-                self.outwait().await;
-                fresh
-            }
-        };
-        loop {
-            let pending = self.gate.pending();
-            for words in pending.chunks(WORDS) {
-                self.tell(&mut connection, words).await?;
-            }
-            *self.lock() = Some(connection.clone());
-            if self.gate.open(&pending) {
-                return Ok(());
-            }
-        }
-    }
-
-    /// A new connection to a Redis that takes writes and knows the scripts.
-    async fn fresh(&self) -> RedisResult<Connection> {
-        let mut connection = self.server.connect().await?;
-        let limit = self.config.response_timeout;
-        let codes = self.calls.scripts.all().map(|script| script.code);
-        timeout(limit, connection.send(&codes, &[])).await.map_err(|_| silent())??;
-        self.time.doubt();
-        for _ in 0..SAMPLES {
-            timeout(limit, self.time_of(&mut connection)).await.map_err(|_| silent())??;
-        }
-        let count = [self.calls.marks(&[], 1)];
-        timeout(limit, all(&mut connection, &count)).await.map_err(|_| silent())??.pop().transpose()?;
-        Ok(connection)
-    }
-
-    async fn tell(&self, connection: &mut Connection, words: &[Ending]) -> RedisResult<()> {
-        let calls: Vec<_> = words.iter().flat_map(|ending| self.calls.end(ending)).collect();
-        let telling = all(connection, &calls);
-        let answers = timeout(self.config.response_timeout, telling).await.map_err(|_| silent())??;
-        answers.into_iter().collect::<RedisResult<Vec<_>>>().map(drop)
-    }
-
     async fn time_of(&self, connection: &mut Connection) -> RedisResult<()> {
         let asked = Instant::now();
         let answer = connection.time(&self.calls.names.count).await?;
@@ -309,35 +279,6 @@ impl Link {
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Link").field("config", &self.config).field("gate", &self.gate).finish_non_exhaustive()
-    }
-}
-
-// === impl Probe ===
-
-impl Probe {
-    async fn run(mut self) {
-        let prefix = self.link.calls.names.prefix();
-        match self.link.recover().await {
-            Ok(()) => {
-                self.succeeded = true;
-                tracing::debug!(prefix, "Redis is there");
-            }
-            Err(error) => {
-                self.link.metrics.tier_errors.add();
-                tracing::debug!(prefix, %error, "Redis is still away");
-            }
-        }
-    }
-}
-
-impl Drop for Probe {
-    fn drop(&mut self) {
-        if !self.succeeded {
-            *self.link.lock() = None;
-            self.link.gate.probe_failed();
-        }
-        self.link.publish();
-        self.link.tried.send_replace(true);
     }
 }
 
@@ -362,24 +303,4 @@ async fn all(connection: &mut Connection, calls: &[Call<'_>]) -> RedisResult<Vec
         Some(n) => answers.swap_remove(n).map(|_| Vec::new()),
         None => Ok(answers),
     }
-}
-
-fn is_unknown_script(error: &RedisError) -> bool {
-    error.code() == Some("NOSCRIPT")
-}
-
-/// Redis is well, and this one command is not: no reason to go without it.
-///
-/// All others are: no connection, no answer, no rights (`NOPERM`, `NOAUTH`: each call would cost a trip for nothing), not
-/// ready (`LOADING`, `MASTERDOWN`, `CLUSTERDOWN`, `BUSY`), and a replica (`READONLY`: the name may lead to another by now,
-/// which only a new connection finds out).
-fn is_about_one(error: &RedisError) -> bool {
-    let code = error.code();
-    matches!(code, Some("WRONGTYPE" | "ERR" | "NOSCRIPT" | "CROSSSLOT" | "MOVED" | "ASK" | "TRYAGAIN"))
-        || refuses_writes(error)
-}
-
-/// It is full, or cannot write to its disk or to enough replicas: it may be read.
-pub(super) fn refuses_writes(error: &RedisError) -> bool {
-    matches!(error.code(), Some("OOM" | "MISCONF" | "NOREPLICAS"))
 }

@@ -32,7 +32,8 @@ const MAX_PREFIX: usize = 64;
 // === impl Names ===
 
 impl Names {
-    pub(super) fn new(prefix: String) -> Result<Self, Error> {
+    /// `database`: messages go to all of them, and each has a count of its own.
+    pub(super) fn new(prefix: String, database: i64) -> Result<Self, Error> {
         // Nothing that means something in a name, a pattern of rights, or a hash tag.
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b":-_./".contains(&byte);
         if prefix.is_empty() || prefix.len() > MAX_PREFIX || !prefix.bytes().all(plain) {
@@ -41,7 +42,10 @@ impl Names {
         }
         Ok(Self {
             count: format!("{{{prefix}}}:seq"),
-            feed: format!("{{{prefix}}}:feed"),
+            feed: match database {
+                0 => format!("{{{prefix}}}:feed"),
+                other => format!("{{{prefix}}}:feed:{other}"),
+            },
             node: format!("{:016x}", rand::random::<u64>()),
             prefix,
         })
@@ -105,8 +109,8 @@ mod tests {
 
     #[test]
     fn messages_come_back_as_they_were() {
-        let names = Names::new("a:b".to_owned()).unwrap();
-        let other = Names::new("a:b".to_owned()).unwrap();
+        let names = Names::new("a:b".to_owned(), 0).unwrap();
+        let other = Names::new("a:b".to_owned(), 0).unwrap();
         let mark = Mark { incarnation: 0xabc, number: 7 };
         let slot = Slot { space: "users.1".into(), key: ":a%20b".into() };
         let endings = [
@@ -134,13 +138,14 @@ mod tests {
 
     #[test]
     fn values_are_spread_and_what_counts_is_together() {
-        let names = Names::new("a:b".to_owned()).unwrap();
+        let names = Names::new("a:b".to_owned(), 0).unwrap();
         let slot = Slot { space: "users.1".into(), key: ":7".into() };
         assert_eq!(names.value(&slot), "a:b:v:users.1:7");
         assert_eq!(names.mark(&MarkName::of_cache("users.1")), "{a:b}:s:users.1");
         assert_eq!((&*names.count, &*names.feed), ("{a:b}:seq", "{a:b}:feed"));
+        assert_eq!(Names::new("a:b".to_owned(), 3).unwrap().feed, "{a:b}:feed:3");
         for bad in ["", "a b", "a{b}", "a*", "ü", "a\n", &"x".repeat(65)] {
-            assert_eq!(Names::new(bad.to_owned()).unwrap_err().kind(), ErrorKind::Config, "{bad}");
+            assert_eq!(Names::new(bad.to_owned(), 0).unwrap_err().kind(), ErrorKind::Config, "{bad}");
         }
     }
 }

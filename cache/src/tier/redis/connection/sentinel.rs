@@ -41,6 +41,11 @@ impl Sentinels {
         Ok(Self { sentinels, name, master: info })
     }
 
+    /// The number of the master's database.
+    pub(super) fn database(&self) -> i64 {
+        self.master.redis_settings().db()
+    }
+
     /// All are asked at once: one that hangs, or has not heard of the newest master, costs nothing.
     pub(super) async fn master(&self) -> RedisResult<(Client, MultiplexedConnection)> {
         let asked = self.sentinels.iter().map(|sentinel| Box::pin(self.by(sentinel)));

@@ -66,6 +66,28 @@ async fn it_opens_when_everything_was_told() {
     assert!(gate.open(&[Ending::All]));
 }
 
+/// So that there is an end to what is pending, however fast more comes.
+#[tokio::test(start_paused = true)]
+async fn endings_pass_while_it_opens() {
+    let gate = open();
+    assert!(gate.admits());
+    gate.shut();
+    gate.remember(key(1));
+    assert!(!gate.admits(), "those before it are told first");
+    tokio::time::advance(FIRST_PAUSE).await;
+    assert!(gate.begin_probe());
+    gate.admit();
+    assert!(gate.admits() && !gate.is_open());
+    gate.shut();
+    assert!(!gate.admits(), "lost meanwhile");
+    gate.admit();
+    gate.probe_failed();
+    assert!(!gate.admits());
+    tokio::time::advance(FIRST_PAUSE * 2).await;
+    assert!(gate.begin_probe() && !gate.admits());
+    assert!(gate.open(&gate.pending()) && gate.admits());
+}
+
 /// Who reads after the first one was carried out has filled again what the second one is about.
 #[tokio::test(start_paused = true)]
 async fn what_ends_again_while_it_is_told_is_told_again() {

@@ -184,3 +184,79 @@ async fn two_rights_more_are_enough() {
     }
     assert!(errors[0] == 0 && errors[1] > 0 && errors[2] > 0, "{errors:?}");
 }
+
+/// Each value is by the clock of its node, and the one that we know is another's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clocks_that_differ_refuse_no_write_and_let_no_late_one_through() {
+    let Some((_cluster, config)) = three().await else { return };
+    let (a, b) = (Node::new(&config), Node::new(&config));
+    back(&a).await;
+    back(&b).await;
+    for ahead in [false, true] {
+        let by = Duration::from_secs(3_600);
+        let now = tokio::time::Instant::now();
+        let wrong = b.tier.now() * 1000;
+        let wrong = if ahead { wrong + 3_600_000_000 } else { wrong - 3_600_000_000 };
+        a.redis().link.clock().learn(now, now, wrong);
+        let off = a.tier.now().abs_diff(b.tier.now());
+        assert!(off > millis(by) - 60_000, "{off}");
+        let (slot, token) = (slot(), Token::draw());
+        filled(&a.tier, &slot, "first").await;
+        assert_eq!(payload(&b.tier, &slot).await.as_deref(), Some("first"));
+        // The first half of a write, and the second one after something that came later.
+        let seize = a.redis().calls().seize(&slot, &lease(token), 60_000);
+        for ended in [true, false] {
+            a.redis().link.run(&seize).await.unwrap();
+            assert!(payload(&b.tier, &slot).await.is_none(), "what is old is gone");
+            if ended {
+                b.tier.end(&Ending::Key(slot.clone())).await;
+            } else {
+                filled(&b.tier, &slot, "newer").await;
+            }
+            let late = value("late").1;
+            assert_eq!(a.tier.fill(&slot, token, late, LONG).await, Filled::Refused);
+            let there = payload(&b.tier, &slot).await;
+            assert_eq!(there.as_deref(), if ended { None } else { Some("newer") });
+        }
+        // And a first half that is late: something is ended that need not be, and nobody waits for long.
+        let seize = a.redis().calls().seize(&slot, &lease(token), 1);
+        a.redis().link.run(&seize).await.unwrap();
+        until(async || matches!(b.tier.read(&slot).await, Found::Nothing)).await;
+    }
+}
+
+/// What is ended by the count's node and what lies elsewhere: who is told that something is new finds it so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_hears_of_a_value_on_another_node_finds_it() {
+    let Some((cluster, config)) = three().await else { return };
+    let (a, b) = (Node::new(&config), Node::new(&config));
+    let mut raw = Raw::new(&cluster.urls()[0]).await;
+    let (slot, at) = elsewhere(&a, &mut raw).await;
+    filled(&a.tier, &slot, "old").await;
+    let (mut ear, _) = Ear::on(&b.tier).await;
+    for put in [true, false] {
+        // The value's node takes its time, and the count's does not.
+        cluster.nodes()[at].pause();
+        let changing = tokio::spawn({
+            let (tier, slot) = (a.tier.clone(), slot.clone());
+            async move {
+                if put {
+                    assert!(tier.put(&slot, value("new").1, LONG).await);
+                } else {
+                    tier.end(&Ending::Key(slot)).await;
+                }
+            }
+        });
+        // What is asked after it of the count's node is answered.
+        tokio::task::yield_now().await;
+        for _ in 0..3 {
+            b.tier.end(&Ending::Mark(name("x"))).await;
+            assert_eq!(ear.ended().await.0, Ending::Mark(name("x")), "nothing is told before it is so");
+        }
+        assert!(!changing.is_finished());
+        cluster.nodes()[at].resume();
+        assert_eq!(ear.ended().await.0, Ending::Key(slot.clone()));
+        assert_eq!(payload(&b.tier, &slot).await.as_deref(), put.then_some("new"));
+        changing.await.unwrap();
+    }
+}

@@ -141,6 +141,24 @@ async fn a_hole_in_the_numbers_is_found() {
     assert_eq!(ear.ended().await.0, Ending::Mark(name("x")));
 }
 
+/// Messages go to all databases of a Redis.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_databases_do_not_hear_each_other() {
+    let Some(url) = devkit::engines::redis().await else { return };
+    let config = config(url);
+    let (a, b) = (Node::new(&config), Node::new(&at(&format!("{url}/1"), config)));
+    let (mut ear_a, _) = Ear::on(&a.tier).await;
+    let (mut ear_b, _) = Ear::on(&b.tier).await;
+    for round in ["x", "y"] {
+        for _ in 0..3 {
+            a.tier.end(&Ending::Mark(name(round))).await;
+            assert_eq!(ear_a.ended().await.0, Ending::Mark(name(round)));
+        }
+        b.tier.end(&Ending::Mark(name("b"))).await;
+        assert_eq!(ear_b.ended().await.0, Ending::Mark(name("b")));
+    }
+}
+
 /// Redis forgets scripts when it likes to.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn scripts_are_loaded_again() {

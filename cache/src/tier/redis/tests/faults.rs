@@ -2,6 +2,7 @@
 
 use devkit::Fault;
 use futures_util::FutureExt;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
 use crate::tier::Heard;
@@ -285,6 +286,39 @@ async fn much_at_once_over_a_slow_line_is_no_failure() {
     let fills = large.iter().map(|slot| (slot.clone(), bytes.clone(), LONG)).collect();
     assert_eq!(far.tier.fill_many(fills, token).await, [Filled::Stored; 16]);
     assert!(far.is_open());
+}
+
+/// However many endings come while those before them are told, by those who end and by those who write.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn endings_without_end_do_not_keep_it_away() {
+    let Some((server, config)) = server().await else { return };
+    let (fault, url) = Fault::in_front_of(&server.url()).await.unwrap();
+    let far = Node::new(&at(&url, config));
+    back(&far).await;
+    fault.delay(Duration::from_millis(20));
+    let ending = (0..4).map(|n| {
+        let tier = far.tier.clone();
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            loop {
+                if n % 2 == 0 {
+                    tier.end(&Ending::Key(slot())).await;
+                } else {
+                    tier.put(&slot(), value("x").1, LONG).await;
+                }
+                // It is refused at once for as long as it is away.
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }))
+    });
+    let ending: Vec<_> = ending.collect();
+    for _ in 0..3 {
+        fault.cut();
+        until(async || !far.is_open()).await;
+        fault.heal();
+        fault.delay(Duration::from_millis(20));
+        back(&far).await;
+    }
+    drop(ending);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

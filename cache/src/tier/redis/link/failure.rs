@@ -1,0 +1,31 @@
+//! Errors, and what they say about Redis.
+
+use ::redis::RedisError;
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(in crate::tier::redis) enum Failure {
+    Away,
+    /// Redis is well, and refuses this one.
+    Refused(RedisError),
+}
+
+pub(super) fn is_unknown_script(error: &RedisError) -> bool {
+    error.code() == Some("NOSCRIPT")
+}
+
+/// Redis is well, and this one command is not: no reason to go without it.
+///
+/// All others are: no connection, no answer, no rights (`NOPERM`, `NOAUTH`: each call would cost a trip for nothing), not
+/// ready (`LOADING`, `MASTERDOWN`, `CLUSTERDOWN`, `BUSY`), and a replica (`READONLY`: the name may lead to another by now,
+/// which only a new connection finds out).
+pub(super) fn is_about_one(error: &RedisError) -> bool {
+    let code = error.code();
+    matches!(code, Some("WRONGTYPE" | "ERR" | "NOSCRIPT" | "CROSSSLOT" | "MOVED" | "ASK" | "TRYAGAIN"))
+        || refuses_writes(error)
+}
+
+/// It is full, or cannot write to its disk or to enough replicas: it may be read.
+pub(in crate::tier::redis) fn refuses_writes(error: &RedisError) -> bool {
+    matches!(error.code(), Some("OOM" | "MISCONF" | "NOREPLICAS"))
+}
