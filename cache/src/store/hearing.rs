@@ -20,9 +20,10 @@ impl Shared {
             Heard::Detached => self.detach(),
             Heard::Whole(moment) => self.whole(moment),
             Heard::Ended { ending: Ending::All, mark, .. } => self.begin(mark),
-            Heard::Ended { ending: Ending::Key(slot), mark, .. } => {
+            Heard::Ended { ending: Ending::Key(slot), mark, own } => {
                 self.heard_up_to(mark);
-                if let Some(member) = self.member(&slot.space) {
+                // Our own are done by the caller, before and after it was told.
+                if !own && let Some(member) = self.member(&slot.space) {
                     member.count_ended();
                     member.ended(&slot.key);
                 }

@@ -17,7 +17,7 @@ use crate::tier::redis::Redis;
 use crate::tier::redis::connection::silent;
 use crate::tier::redis::link::Newest;
 use crate::tier::redis::names::Message;
-use crate::tier::{Ending, Heard, PING, PONG};
+use crate::tier::{Heard, PING, PONG};
 
 /// The bound of the first pause between attempts.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -114,8 +114,6 @@ impl Redis {
             Some(Message::Filled(slot)) => (teller.hear)(Heard::Filled(slot)),
             Some(Message::Ended { ending, mark, own }) => match numbers.hear(&ending, mark) {
                 Verdict::Old => {}
-                // Done by the caller, before and after it was told.
-                Verdict::Next if own && matches!(ending, Ending::Key(_)) => {}
                 Verdict::Next => (teller.hear)(Heard::Ended { ending, mark, own }),
                 Verdict::Hole => return false,
             },

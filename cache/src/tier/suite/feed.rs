@@ -6,7 +6,7 @@ use crate::tier::{Ending, Filled, Found, Heard, Taken};
 
 suite!(
     everything_that_ends_is_heard_in_order,
-    own_keys_are_counted_and_not_told,
+    own_keys_are_told_as_such,
     who_waits_hears_of_the_fill,
     who_waits_hears_that_nobody_loads_any_more,
     a_fill_that_nobody_waits_for_is_not_told,
@@ -33,25 +33,25 @@ async fn everything_that_ends_is_heard_in_order(nodes: Nodes) {
     assert_eq!(now.marks[0].mark.number, begin.number + 299, "what was told is what stands there");
 }
 
-async fn own_keys_are_counted_and_not_told(nodes: Nodes) {
+async fn own_keys_are_told_as_such(nodes: Nodes) {
     let (mut ear, begin) = Ear::on(&nodes.a).await;
     let slot = slot();
     filled(&nodes.a, &slot, "own").await;
     nodes.a.end(&Ending::Key(slot.clone())).await;
-    nodes.a.end(&Ending::Mark(name("x"))).await;
-    let (ending, mark) = ear.ended().await;
-    assert_eq!((ending, mark.number), (Ending::Mark(name("x")), begin.number + 3));
     nodes.b.end(&Ending::Key(slot.clone())).await;
-    assert_eq!(ear.ended().await.0, Ending::Key(slot));
+    for (n, whose) in [(1, true), (2, true), (3, false)] {
+        let Heard::Ended { ending: Ending::Key(ended), mark, own } = ear.next().await else { unreachable!() };
+        assert_eq!((ended, mark.number, own), (slot.clone(), begin.number + n, whose));
+    }
 }
 
 async fn who_waits_hears_of_the_fill(nodes: Nodes) {
-    let (mut ear, _) = Ear::on(&nodes.b).await;
     let ours = Token::draw();
     let (missing, stale) = (slot(), slot());
     assert!(matches!(nodes.a.read_or_lease(&missing, ours, LONG).await, Found::Leased));
     let (id, _) = filled(&nodes.b, &stale, "old").await;
     assert_eq!(nodes.a.take(&stale, id, ours, LONG, true).await, Taken::Leased);
+    let (mut ear, _) = Ear::on(&nodes.b).await;
     for slot in [missing, stale] {
         nodes.b.wait_for(&slot).await;
         nodes.b.wait_for(&slot).await;
@@ -64,12 +64,12 @@ async fn who_waits_hears_of_the_fill(nodes: Nodes) {
 }
 
 async fn who_waits_hears_that_nobody_loads_any_more(nodes: Nodes) {
-    let (mut ear, _) = Ear::on(&nodes.b).await;
     let ours = Token::draw();
     let (missing, stale) = (slot(), slot());
     assert!(matches!(nodes.a.read_or_lease(&missing, ours, LONG).await, Found::Leased));
     let (id, _) = filled(&nodes.b, &stale, "old").await;
     assert_eq!(nodes.a.take(&stale, id, ours, LONG, true).await, Taken::Leased);
+    let (mut ear, _) = Ear::on(&nodes.b).await;
     for slot in [missing, stale] {
         nodes.b.wait_for(&slot).await;
         nodes.a.release(&slot, ours).await;

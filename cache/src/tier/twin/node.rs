@@ -253,8 +253,6 @@ impl Ear<'_> {
             Told::Filled(slot) => hear(Heard::Filled(slot)),
             Told::Ended { ending, mark, by } => match numbers.hear(&ending, mark) {
                 Verdict::Old => {}
-                // Done by the caller, before and after it was told.
-                Verdict::Next if by == self.node.id && matches!(ending, Ending::Key(_)) => {}
                 Verdict::Next => hear(Heard::Ended { ending, mark, own: by == self.node.id }),
                 Verdict::Hole => self.detach(hear),
             },

@@ -373,3 +373,20 @@ async fn what_is_read_while_it_is_being_ended_does_not_stay() {
         sleep(Duration::from_secs(1)).await;
     }
 }
+
+/// A tag that a load brings for the first time has no mark yet, and what was ended before the load is no reason not to
+/// keep what it brings: neither a key that another node has ended, nor one of our own.
+#[tokio::test(start_paused = true)]
+async fn what_ended_before_a_load_does_not_keep_a_new_tag_out_of_the_tier() {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let [a, b] = &nodes.texts(&policy(Duration::from_secs(60)))[..] else { unreachable!() };
+    for (n, ends) in [b, a].into_iter().enumerate() {
+        ends.invalidate(&key("other")).await;
+        sleep(Duration::from_millis(1)).await;
+        let tagged = move || async move {
+            Ok::<_, std::fmt::Error>(Loaded::new("a".to_owned()).with_tags([Tag::of(&format!("new {n}"))]))
+        };
+        a.get_or_load(&key(n), tagged).await.unwrap();
+        assert_eq!(text(b.get(&key(n)).await), Some("a"), "ended by {n}");
+    }
+}

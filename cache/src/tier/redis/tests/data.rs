@@ -194,7 +194,10 @@ async fn scripts_are_loaded_again() {
     assert!(matches!(tier.read(&slots[1]).await, Found::Nothing));
     assert!(forgetful!(tier.marks(&[name("x")], LONG)).is_some());
     forgetful!(tier.end(&Ending::Mark(name("x"))));
-    assert_eq!(ear.ended().await.0, Ending::Mark(name("x")));
+    let [put, ended] = [0, 1].map(|n| Ending::Key(slots[n].clone()));
+    for ending in [put, ended, Ending::Mark(name("x"))] {
+        assert_eq!(ear.ended().await.0, ending);
+    }
     forgetful!(tier.end(&Ending::All));
     assert_eq!(ear.ended().await.0, Ending::All);
     assert!(node.is_open());
