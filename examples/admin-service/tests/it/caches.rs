@@ -4,9 +4,11 @@ use chassis::args;
 use chassis::testing::send;
 use contracts::{PaymentStatus, Role, UserStatus};
 use serde_json::{Value, json};
+use tramline_cache::twin::Twin;
+use tramline_cache::{Store, StoreConfig};
 use uuid::Uuid;
 
-use crate::support::{App, created, deleted, paid, payment, updated, user};
+use crate::support::{App, Place, created, deleted, eventually, paid, payment, updated, user};
 
 on_both_databases! {
     start: a_hit_costs_no_query, an_event_ends_what_it_changes_and_nothing_else, only_admins_get_what_is_there;
@@ -105,4 +107,43 @@ async fn only_admins_get_what_is_there(app: App) {
             assert_eq!(send(&app.router, "GET", &path, None, None).await.status, 401, "{path}");
         }
     }
+}
+
+/// In Redis a key is text: another filter is another one there as well. Two processes on one database.
+#[tokio::test]
+async fn in_redis_each_list_has_its_own_place() {
+    let (twin, place) = (Twin::new(), Place::sqlite());
+    let replica = async || App::start_with(place.again(), Store::twin(&twin, StoreConfig::default())).await;
+    let (here, there) = (replica().await, replica().await);
+    eventually("both hear", async || here.cache.stats().attached && there.cache.stats().attached).await;
+    let people = [
+        ("ada", Role::Admin, UserStatus::Active),
+        ("bob", Role::Vendor, UserStatus::Suspended),
+        ("eve", Role::Customer, UserStatus::Active),
+    ];
+    for ((name, role, status), n) in people.into_iter().zip(1..) {
+        let mut user = user(Uuid::from_u128(n), 1, name);
+        (user.role, user.status) = (role, status);
+        here.tell(&created(user)).await;
+    }
+    let lists = [
+        ("", &["eve", "bob", "ada"][..]),
+        ("role=ADMIN", &["ada"]),
+        ("role=VENDOR", &["bob"]),
+        ("status=active", &["eve", "ada"]),
+        ("status=suspended", &["bob"]),
+        ("limit=2", &["eve", "bob"]),
+        ("role=VENDOR&status=active", &[]),
+    ];
+    let everything = ask(&here, Uuid::from_u128(1)).await;
+    for app in [&here, &there] {
+        for (query, expected) in lists {
+            let list = app.list(&format!("/users?{query}")).await;
+            let names: Vec<_> = list["items"].as_array().unwrap().iter().map(|user| &user["name"]).collect();
+            assert_eq!(names, expected, "{query}");
+        }
+    }
+    assert_eq!(ask(&there, Uuid::from_u128(1)).await, everything);
+    assert_eq!(loads(&here)[1], lists.len() as u64);
+    assert_eq!(loads(&there), [0; 4], "all of it came by way of Redis");
 }

@@ -55,6 +55,11 @@ impl Place {
         Self { url, _folder: Some(folder) }
     }
 
+    /// The same database, for as long as this place is kept.
+    pub(crate) fn again(&self) -> Self {
+        Self { url: self.url.clone(), _folder: None }
+    }
+
     pub(crate) async fn postgres() -> Option<Self> {
         let url = devkit::engines::fresh_database().await?;
         Some(Self { url, _folder: None })
@@ -116,6 +121,11 @@ impl App {
     }
 
     pub(crate) async fn start(place: Place) -> Self {
+        Self::start_with(place, Store::memory(StoreConfig::default())).await
+    }
+
+    /// A service with that cache.
+    pub(crate) async fn start_with(place: Place, cache: Store) -> Self {
         let hub = Hub::memory(MemoryConfig::default());
         let shell = shell_on(&Process::admin(), hub.clone());
         let issuer = Issuer::new().await;
@@ -125,7 +135,6 @@ impl App {
         fast.connections = 5;
         let db = Db::open("ADMIN_DATABASE_URL", &place.url, &fast).unwrap();
         let config = Config::new(place.url.parse().unwrap());
-        let cache = Store::memory(StoreConfig::default());
         let service = build(config, Deps::new(shell.clone(), db.clone(), cache.clone())).unwrap();
         assert!(shell.started(&shell.lifecycle().stopping(Phase::Flush)).await);
         let told = listen(&hub).await;

@@ -182,6 +182,34 @@ async fn presence_in_a_payments_room() {
     world.stop().await;
 }
 
+/// That one may see a payment says nothing of another user, nor of the same one by another role. Each is asked for once.
+#[tokio::test]
+async fn a_payments_room_is_of_those_who_may_see_it() {
+    let world = World::start(Setup::default()).await;
+    let (one, other, payment) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
+    let party = world.token(one, Role::Customer).await;
+    let (admin, fallen) = (world.token(other, Role::Admin).await, world.token(other, Role::Customer).await);
+    let stranger = world.token(Uuid::now_v7(), Role::Customer).await;
+    world.services.private.lock().unwrap().extend([(payment, party.clone()), (payment, admin.clone())]);
+    let room = format!("payment:{payment}");
+    for (token, answer, asked) in [
+        (&party, "subscribed", 1),
+        (&stranger, "error", 2),
+        (&party, "subscribed", 2),
+        (&stranger, "error", 2),
+        (&admin, "subscribed", 3),
+        (&fallen, "error", 4),
+        (&admin, "subscribed", 4),
+    ] {
+        let mut socket = world.socket(token).await;
+        socket.send_text(json!({ "type": "subscribe", "id": "1", "room": room }).to_string()).await.unwrap();
+        let frame = frame_of(&mut socket, answer).await;
+        assert_eq!(frame.get("code"), (answer == "error").then_some(&json!("FORBIDDEN")), "{frame}");
+        assert_eq!(world.services.seen(&format!("/api/payments/{payment}")).len(), asked);
+    }
+    world.stop().await;
+}
+
 /// Rooms that are someone else's, or nobody's, are forbidden, and the connection stays; a service that is away is
 /// another matter.
 #[tokio::test]

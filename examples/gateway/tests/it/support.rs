@@ -49,6 +49,8 @@ pub(crate) struct Services {
     pub(crate) well: Arc<Mutex<bool>>,
     /// The payments that `GET /api/payments/{id}` shows to those who have a token.
     pub(crate) payments: Arc<Mutex<Vec<Uuid>>>,
+    /// The payments that it shows to these tokens alone.
+    pub(crate) private: Arc<Mutex<Vec<(Uuid, String)>>>,
     /// Each permit lets one more event of `GET /api/payments/events` out.
     pub(crate) events: Arc<Semaphore>,
     task: Arc<JoinHandle<()>>,
@@ -106,6 +108,7 @@ impl Services {
             seen: Arc::default(),
             well: Arc::new(Mutex::new(true)),
             payments: Arc::default(),
+            private: Arc::default(),
             events: Arc::new(Semaphore::new(0)),
             task: Arc::new(tokio::spawn(async {})),
         };
@@ -114,6 +117,12 @@ impl Services {
         let serving = server::serve(listener, router, ServerConfig::default(), std::future::pending::<()>());
         services.task = Arc::new(tokio::spawn(serving));
         services
+    }
+
+    fn shows(&self, payment: Uuid, bearer: Option<&str>) -> bool {
+        let token = bearer.and_then(|bearer| bearer.strip_prefix("Bearer "));
+        let of_token = |(id, party): &(Uuid, String)| *id == payment && Some(&**party) == token;
+        self.payments.lock().unwrap().contains(&payment) || self.private.lock().unwrap().iter().any(of_token)
     }
 
     /// What was asked of this path.
@@ -188,9 +197,7 @@ async fn answer(State(services): State<Services>, request: Request) -> Response 
         }
         "/api/auth/refresh" => (StatusCode::OK, [("ratelimit", "\"session\";r=9;t=6")], "{}").into_response(),
         _ => match path.strip_prefix("/api/payments/").and_then(|id| id.parse::<Uuid>().ok()) {
-            Some(id) if !services.payments.lock().unwrap().contains(&id) => {
-                StatusCode::NOT_FOUND.into_response()
-            }
+            Some(id) if !services.shows(id, text("authorization")) => StatusCode::NOT_FOUND.into_response(),
             _ => Json(json!({ "path": path })).into_response(),
         },
     }
