@@ -4,7 +4,8 @@
 //!
 //! Two processes' worth of stores, each with callers of two kinds, one question after the other: some ask for what is in
 //! memory, some for keys that nobody has, which a load answers after a millisecond. One invalidates. Each phase lasts so
-//! many seconds, and is told by a line. Servers are private ones.
+//! many seconds, and is told by a line. It ends at the first phase in which an error reaches a caller. Servers are private
+//! ones.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -155,6 +156,7 @@ impl World {
             self.flushes() - flushes,
             all.errors
         );
+        anyhow::ensure!(all.errors == 0, "{name}: errors have reached callers");
         Ok(())
     }
 

@@ -93,7 +93,8 @@ pub struct CacheConfig {
     /// How many bytes of this process's memory the entries may weigh: their encoded size, keys,
     /// tags and overhead.
     ///
-    /// The default, 16 MiB, is some 15,000 typical answers.
+    /// The default, 16 MiB, is some 15,000 typical answers. Of texts so much is held; what is shorter when it is written
+    /// than it is in memory weighs less than it takes: a `Vec<u64>` of small numbers a quarter.
     ///
     /// At least twice `max_value`. What is heavier than a part of memory all the same, by a long key or many tags, is not
     /// kept there; [`Stats::unusable`](crate::Stats::unusable) counts it.

@@ -1,14 +1,20 @@
-//! A hit in memory allocates nothing. A binary of its own: its allocator counts.
+//! A hit in memory allocates nothing, and what is held is what was counted. A binary of its own: its allocator counts.
 #![allow(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
 use std::alloc::System;
 use std::time::Duration;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use tokio::sync::Mutex;
 use tramline_cache::{Cache, CacheConfig, Policy, Refresh, Store, StoreConfig, Tag};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// What the allocator counts is of the whole process.
+static ALONE: Mutex<()> = Mutex::const_new(());
 
 async fn hits(cache: &Cache<u64, String>) {
     for n in 0..1_000 {
@@ -25,6 +31,7 @@ async fn hits(cache: &Cache<u64, String>) {
 
 #[tokio::test]
 async fn a_hit_allocates_nothing() {
+    let _alone = ALONE.lock().await;
     let mut config = CacheConfig::new("texts");
     config.policy = Policy::new(Duration::from_secs(600));
     config.policy.refresh = Refresh::Early(1.0);
@@ -43,4 +50,33 @@ async fn a_hit_allocates_nothing() {
         counted.push(region.change().allocations);
     }
     assert!(counted.contains(&0), "{counted:?}");
+}
+
+/// Three times as many values as there may be: how many bytes live then for each byte of the bound.
+async fn held<V>(weighs: u64, value: impl Fn() -> V) -> f64
+where
+    V: Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    const WEIGHT: u64 = 4 * 1024 * 1024;
+    let region = Region::new(ALLOCATOR);
+    let mut config = CacheConfig::new("values");
+    config.max_weight = WEIGHT;
+    let cache: Cache<String, V> = Store::memory(StoreConfig::default()).cache(config).unwrap();
+    for n in 0..3 * WEIGHT / weighs {
+        cache.set(&n.to_string(), value()).await;
+    }
+    let live = region.change();
+    (live.bytes_allocated as f64 - live.bytes_deallocated as f64) / WEIGHT as f64
+}
+
+#[tokio::test]
+async fn memory_holds_what_it_may_weigh() {
+    let _alone = ALONE.lock().await;
+    for size in [100, 1_024, 10_240] {
+        let share = held(size, || "x".repeat(usize::try_from(size).unwrap())).await;
+        assert!((0.6..1.1).contains(&share), "{share} with values of {size} bytes");
+    }
+    // What is shorter in text than it is, weighs as text.
+    let share = held(2_000, || vec![0_u64; 1_000]).await;
+    assert!((3.0..4.1).contains(&share), "{share} with numbers");
 }

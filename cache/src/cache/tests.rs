@@ -25,6 +25,40 @@ async fn load(cache: &Cache<u64, u64>, key: u64, how: u32) -> Result<(), Error> 
     cache.get_or_find(&key, answer).await.map(drop)
 }
 
+/// However many come together, they do not end together: in the tier neither.
+#[tokio::test(start_paused = true)]
+async fn lives_are_spread_in_the_tier_whatever_brought_the_values() {
+    const MANY: u64 = 1_000;
+    for way in ["set", "many", "load"] {
+        let twin = Twin::new();
+        let mut config = CacheConfig::new("numbers");
+        config.policy = Policy::new(Duration::from_secs(100));
+        let cache: Cache<u64, u64> = Store::twin(&twin, StoreConfig::default()).cache(config).unwrap();
+        if way == "many" {
+            let keys: Vec<u64> = (0..MANY).collect();
+            let each = |keys: Vec<u64>| async move {
+                Ok::<_, std::fmt::Error>(keys.into_iter().map(|key| (key, key)).collect())
+            };
+            cache.get_many_or_load(&keys, each).await.unwrap();
+        }
+        for key in 0..MANY {
+            match way {
+                "set" => cache.set(&key, key).await,
+                "load" => {
+                    let load = move || async move { Ok::<_, std::fmt::Error>(key) };
+                    drop(cache.get_or_load(&key, load).await.unwrap());
+                }
+                _ => {}
+            }
+        }
+        let [lives, _] = twin.lives();
+        let within = |from: u64, to: u64| lives.iter().filter(|life| (from..=to).contains(*life)).count();
+        assert_eq!((lives.len(), within(90_000, 100_000)), (1_000, 1_000), "{way}");
+        let quarters = [within(90_000, 92_500), within(97_500, 100_000)];
+        assert!(quarters.iter().all(|many| *many > 100), "{way}: {quarters:?}");
+    }
+}
+
 /// Whatever is done, nothing lies there without an end, nor with one that is later than allowed.
 #[tokio::test(start_paused = true)]
 async fn all_that_lies_in_the_tier_has_a_life_that_ends() {

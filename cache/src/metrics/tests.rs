@@ -1,12 +1,12 @@
 //! What the facade hears.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::ready;
 
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 
-use super::{Counter, HitCount};
-use crate::{Cache, CacheConfig, Store, StoreConfig};
+use super::{CacheMetrics, Counter, HitCount, StoreMetrics};
+use crate::{Cache, CacheConfig, Stats, Store, StoreConfig};
 
 /// What all series stand at. A look at the recorder takes everything out of it.
 struct Seen {
@@ -17,8 +17,12 @@ struct Seen {
 // === impl Seen ===
 
 impl Seen {
-    #[allow(clippy::cast_precision_loss, reason = "small numbers")]
     fn get(&mut self, series: &str) -> f64 {
+        self.all()[series]
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "small numbers")]
+    fn all(&mut self) -> &BTreeMap<String, f64> {
         for (key, .., value) in self.recorder.snapshot().into_vec() {
             let (_, key) = key.into_parts();
             let labels: Vec<_> =
@@ -29,7 +33,7 @@ impl Seen {
                 DebugValue::Histogram(_) => unreachable!(),
             };
         }
-        self.all[series]
+        &self.all
     }
 }
 
@@ -134,4 +138,93 @@ async fn stores_are_told_of_together() {
     end_other.send(()).unwrap();
     running_other.await.unwrap();
     assert_eq!((seen.get(detached), seen.get(flushes)), (1.0, 2.0));
+}
+
+/// Each number has a series of its own, with names of ours as labels and nothing else, and the guide has them all.
+#[test]
+fn the_series_are_those_of_the_guide() {
+    let recorder = DebuggingRecorder::new();
+    let mut seen = Seen { recorder: recorder.snapshotter(), all: BTreeMap::new() };
+    let _recorder = metrics::set_default_local_recorder(&recorder);
+    let (cache, store) = (CacheMetrics::new("numbers"), StoreMetrics::new());
+    // By their names, so that a new one has to come here.
+    let CacheMetrics {
+        hits_memory,
+        hits_shared,
+        misses,
+        stale,
+        loads,
+        refreshes,
+        followers,
+        load_errors,
+        refused,
+        unusable,
+        lease_waits,
+        invalidations,
+        read_bytes,
+        written_bytes,
+        weight,
+        entries,
+    } = &cache;
+    let StoreMetrics { tier_errors, flushes, detached, loading, pending } = &store;
+    let counts = [
+        (hits_shared, "requests_total{cache=numbers,from=redis}"),
+        (misses, "requests_total{cache=numbers,from=load}"),
+        (stale, "requests_total{cache=numbers,from=stale}"),
+        (loads, "loads_total{cache=numbers}"),
+        (refreshes, "refreshes_total{cache=numbers}"),
+        (followers, "shared_total{cache=numbers}"),
+        (load_errors, "load_errors_total{cache=numbers}"),
+        (refused, "refused_total{cache=numbers}"),
+        (unusable, "unusable_total{cache=numbers}"),
+        (lease_waits, "lease_waits_total{cache=numbers}"),
+        (invalidations, "invalidations_total{cache=numbers}"),
+        (read_bytes, "bytes_total{cache=numbers,direction=read}"),
+        (written_bytes, "bytes_total{cache=numbers,direction=write}"),
+        (tier_errors, "redis_errors_total{}"),
+        (flushes, "flushes_total{}"),
+    ];
+    let levels = [
+        (weight, "weight_bytes{cache=numbers}"),
+        (entries, "entries{cache=numbers}"),
+        (detached, "detached{}"),
+        (loading, "loading{}"),
+        (pending, "pending{}"),
+    ];
+    hits_memory.add();
+    let mut expected = BTreeMap::from([("requests_total{cache=numbers,from=memory}", 1)]);
+    for (n, (count, series)) in (2..).zip(counts) {
+        count.add_many(n);
+        expected.insert(series, n);
+    }
+    for (n, (level, series)) in (100..).zip(levels) {
+        level.set(n as u64);
+        expected.insert(series, n);
+    }
+    for _ in 0..2 {
+        cache.publish();
+        store.publish();
+        #[allow(clippy::cast_precision_loss, reason = "small numbers")]
+        let expected = expected.iter().map(|(series, n)| (format!("tramline_cache_{series}"), *n as f64));
+        assert_eq!(*seen.all(), expected.collect());
+    }
+
+    let guide = include_str!("../../../docs/guides/caching.md");
+    let quoted =
+        guide.lines().filter(|line| line.starts_with("| `tramline_cache_")).flat_map(|line| line.split('`'));
+    let named =
+        quoted.filter_map(|part| part.strip_prefix("tramline_cache_").or_else(|| part.strip_prefix("…_")));
+    let name = |series: &str| series.split('{').next().unwrap_or_default().to_owned();
+    let told: BTreeSet<String> = expected.keys().map(|series| name(series)).collect();
+    assert_eq!(named.map(name).collect::<BTreeSet<_>>(), told);
+}
+
+#[test]
+fn the_hit_ratio_is_of_all_that_was_answered_without_a_load() {
+    let ratio = |memory, shared, stale, misses| {
+        Stats { hits_memory: memory, hits_shared: shared, stale, misses, ..Stats::default() }.hit_ratio()
+    };
+    assert_eq!(ratio(0, 0, 0, 0), None);
+    assert_eq!(ratio(0, 0, 0, 7), Some(0.0));
+    assert_eq!(ratio(1, 2, 3, 2), Some(0.75));
 }

@@ -101,6 +101,16 @@ impl Twin {
         self.lock().evict_marks();
     }
 
+    /// How many questions a node has asked, and words it has told, each of which is a trip to Redis.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such node.
+    #[must_use]
+    pub fn asked(&self, node: usize) -> u64 {
+        self.lock().asked(node)
+    }
+
     /// How long each value or lease has to live, and each mark, in ms.
     #[cfg(test)]
     pub(crate) fn lives(&self) -> [Vec<u64>; 2] {

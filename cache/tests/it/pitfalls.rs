@@ -12,5 +12,6 @@ mod nothing;
 mod policies;
 mod refreshing;
 mod stale;
+mod trips;
 mod unreadable;
 mod within;

@@ -4,6 +4,7 @@
 mod cluster;
 mod data;
 mod faults;
+mod loads;
 mod rights;
 mod sentinel;
 mod tls;

@@ -173,6 +173,7 @@ impl Node {
         let answer = {
             let now = self.twin.now();
             let mut state = self.twin.lock();
+            state.asks(self.id);
             (!state.is_cut(self.id)).then(|| question(&mut state, now))
         };
         self.way().await;
@@ -185,6 +186,7 @@ impl Node {
         let told = {
             let now = self.twin.now();
             let mut state = self.twin.lock();
+            state.asks(self.id);
             let cut = state.is_cut(self.id);
             if cut {
                 state.remember(self.id, ending.clone());

@@ -22,6 +22,7 @@ pub(super) struct State {
 #[derive(Debug)]
 struct Line {
     weather: watch::Sender<Weather>,
+    asked: u64,
     /// Told when it is back.
     pending: HashSet<Ending>,
     /// The other half is in a [`Node::listen`](super::Node::listen).
@@ -68,6 +69,7 @@ impl State {
     pub(super) fn join(&mut self) -> usize {
         self.nodes.push(Line {
             weather: watch::Sender::new(Weather::default()),
+            asked: 0,
             pending: HashSet::new(),
             feeds: Vec::new(),
         });
@@ -93,6 +95,14 @@ impl State {
         self.slots = Mortal::new();
         self.marks = Mortal::new();
         self.newest = fresh();
+    }
+
+    pub(super) fn asks(&mut self, node: usize) {
+        self.nodes[node].asked += 1;
+    }
+
+    pub(super) fn asked(&self, node: usize) -> u64 {
+        self.nodes[node].asked
     }
 
     pub(super) fn is_cut(&self, node: usize) -> bool {

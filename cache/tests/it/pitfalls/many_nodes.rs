@@ -1,10 +1,14 @@
 //! One load for all nodes.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::join_all;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
-use tramline_cache::{Store, StoreConfig, Tag};
+use tramline_cache::{Error, Store, StoreConfig, Tag};
 
 use crate::support::{Count, Held, Nodes, Texts, key, load, policy, text};
 
@@ -91,6 +95,35 @@ async fn many_that_take_longer_than_a_lease_lives_are_loaded_once() {
     };
     let (found, other) = tokio::join!(a.get_many_or_load(&keys, many), waiting);
     assert_eq!((found.unwrap().len(), other.as_str()), (2, "a"));
+    assert_eq!((a.stats().refused, b.stats().loads), (0, 0));
+}
+
+/// The same with leases that lie over what is old.
+#[tokio::test(start_paused = true)]
+async fn the_leases_of_many_over_what_is_old_are_renewed() {
+    let nodes = Nodes::new(2, |config| {
+        config.lease_life = Duration::from_millis(300);
+        config.lease_wait = Duration::from_secs(20);
+    })
+    .await;
+    let mut stale = policy(Duration::from_secs(60));
+    stale.stale_for = Some(Duration::from_secs(600));
+    let [a, b] = &nodes.texts(&stale)[..] else { unreachable!() };
+    let keys = ["one", "two", "three"].map(key);
+    for key in &keys {
+        load(a, key, "old").await;
+    }
+    sleep(Duration::from_secs(61)).await;
+    let many = |keys: Vec<String>| async {
+        sleep(Duration::from_secs(5)).await;
+        Ok::<_, std::fmt::Error>(keys.into_iter().map(|key| (key, "a".to_owned())).collect())
+    };
+    let waiting = async {
+        sleep(Duration::from_secs(1)).await;
+        load(b, "two", "b").await
+    };
+    let (found, other) = tokio::join!(a.get_many_or_load(&keys, many), waiting);
+    assert_eq!((found.unwrap().len(), other.as_str()), (3, "a"));
     assert_eq!((a.stats().refused, b.stats().loads), (0, 0));
 }
 
@@ -191,4 +224,76 @@ async fn a_mark_that_was_evicted_does_not_part_the_nodes() {
         assert_eq!(load(b, "known", "b").await, "b", "nobody knows what was ended meanwhile");
         a.invalidate_all().await;
     }
+}
+
+/// The answer of one question after many.
+type Many = Result<HashMap<String, Arc<String>>, Error>;
+
+/// Asks for many, and notes which keys its load was called for.
+fn ask_many(
+    cache: &Texts,
+    keys: std::ops::Range<u32>,
+    go: &watch::Receiver<bool>,
+) -> (impl Future<Output = Many> + use<>, Arc<Mutex<Vec<String>>>) {
+    let (cache, keys): (_, Vec<String>) = (cache.clone(), keys.map(key).collect());
+    let (mut go, asked) = (go.clone(), Arc::<Mutex<Vec<String>>>::default());
+    let noted = Arc::clone(&asked);
+    let load = move |keys: Vec<String>| async move {
+        noted.lock().unwrap().extend(keys.iter().cloned());
+        go.wait_for(|go| *go).await.unwrap();
+        Ok::<_, std::fmt::Error>(keys.into_iter().map(|key| (key.clone(), key)).collect::<HashMap<_, _>>())
+    };
+    (async move { cache.get_many_or_load(&keys, load).await }, asked)
+}
+
+/// What two questions of one process have in common is loaded by one of them, also when a caller goes away.
+#[tokio::test(start_paused = true)]
+async fn no_key_of_two_questions_is_loaded_twice() {
+    let nodes = Nodes::new(1, |_| {}).await;
+    let cache = &nodes.texts(&policy(Duration::from_secs(60)))[0];
+    for gone in [None, Some(0), Some(1)] {
+        cache.invalidate_all().await;
+        let (begin, go) = watch::channel(false);
+        let ((first, of_first), (second, of_second)) =
+            (ask_many(cache, 0..60, &go), ask_many(cache, 40..100, &go));
+        let mut asking = [first.boxed(), second.boxed()].map(Some);
+        for asked in &mut asking {
+            assert!(asked.as_mut().unwrap().now_or_never().is_none());
+        }
+        sleep(Duration::from_millis(1)).await;
+        if let Some(gone) = gone {
+            drop(asking[gone].take());
+        }
+        begin.send_replace(true);
+        for (asked, keys) in asking.into_iter().zip([0..60, 40..100]) {
+            let Some(asked) = asked else { continue };
+            let answer = asked.await.unwrap();
+            assert_eq!(answer.len(), keys.len());
+            assert!(keys.into_iter().all(|n| *answer[&key(n)] == key(n)));
+        }
+        let (first, second) = (of_first.lock().unwrap(), of_second.lock().unwrap());
+        assert_eq!((first.len(), second.len()), (60, 40), "{gone:?}");
+    }
+}
+
+/// Two processes with each other's keys would wait for ever: each loads what the other is loading.
+#[tokio::test(start_paused = true)]
+async fn two_nodes_do_not_wait_for_each_others_many() {
+    let nodes = Nodes::new(2, |config| config.lease_wait = Duration::from_secs(600)).await;
+    let [a, b] = &nodes.texts(&policy(Duration::from_secs(60)))[..] else { unreachable!() };
+    let (begin, go) = watch::channel(false);
+    let ((first, of_first), (second, of_second)) = (ask_many(a, 0..2, &go), ask_many(b, 0..4, &go));
+    let mut first = first.boxed();
+    assert!((&mut first).now_or_never().is_none());
+    sleep(Duration::from_millis(1)).await;
+    let begun = Instant::now();
+    let (first, second, ()) = tokio::join!(first, second, async {
+        sleep(Duration::from_millis(100)).await;
+        assert_eq!((of_first.lock().unwrap().len(), of_second.lock().unwrap().len()), (2, 4));
+        begin.send_replace(true);
+    });
+    assert_eq!((first.unwrap().len(), second.unwrap().len()), (2, 4));
+    assert_eq!((begun.elapsed().as_millis(), b.stats().lease_waits), (100, 0));
+    // What only one of them had the lease of is in the tier by its word.
+    assert_eq!(load(a, "3", "anew").await, "3");
 }

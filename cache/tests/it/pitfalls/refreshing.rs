@@ -151,3 +151,24 @@ async fn what_another_process_refreshes_is_left_to_it() {
     assert_eq!(text(b.peek(&key("one"))), Some("new"));
     assert_eq!((a.stats().refreshes, b.stats().refreshes), (1, 0));
 }
+
+/// How long a load took goes with its answer: whoever finds it in the tier refreshes by that, too.
+#[tokio::test(start_paused = true)]
+async fn who_did_not_load_it_knows_how_long_that_took() {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let mut early = policy(Duration::from_secs(10));
+    early.refresh = Refresh::Early(1.0);
+    let [a, b] = &nodes.texts(&early)[..] else { unreachable!() };
+    let slow = || async {
+        sleep(Duration::from_secs(2)).await;
+        Ok::<_, std::fmt::Error>("old".to_owned())
+    };
+    a.get_or_load(&key("one"), slow).await.unwrap();
+    let begun = Instant::now();
+    while b.stats().refreshes == 0 && begun.elapsed() < Duration::from_millis(9_900) {
+        assert_eq!(load(b, "one", "new").await, "old");
+        sleep(Duration::from_millis(10)).await;
+    }
+    // Not once in a thousand questions, each of which refreshes with a chance of e^(-left / 2 s): never.
+    assert_eq!((b.stats().refreshes, b.stats().misses), (1, 0));
+}

@@ -38,6 +38,7 @@ async fn a_slow_load_is_waited_for_only_so_long_and_goes_on() {
     };
     let answer = a.answer(&key("one"), slow).await.unwrap();
     assert_eq!((answer.outcome, text(answer.value)), (Outcome::Stale, Some("old")));
+    assert_eq!(answer.outcome.server_timing(), "cache;desc=stale");
     assert_eq!(begun.elapsed(), Duration::from_millis(50));
     sleep(Duration::from_millis(251)).await;
     for node in [a, b] {

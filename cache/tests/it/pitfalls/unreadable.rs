@@ -106,6 +106,36 @@ async fn a_value_that_panics_when_it_is_written_leaves_nothing_behind() {
     assert_eq!(b.stats().loads, 0);
 }
 
+/// What one process packs, another one unpacks, whichever way; what is small is not compressed.
+#[tokio::test(start_paused = true)]
+async fn every_codec_comes_back_from_the_tier() {
+    type Value = (String, Option<u64>, Vec<i32>);
+    let small: Value = ("x".repeat(60), None, vec![-1]);
+    let large: Value = ("large ".repeat(1_000), Some(7), (0..1_000).collect());
+    for codec in [Codec::Json, Codec::MessagePack, Codec::Postcard] {
+        let mut sizes = Vec::new();
+        for compress_from in [None, Some(100)] {
+            let nodes = Nodes::new(2, |_| {}).await;
+            let [a, b]: [Cache<u64, Value>; 2] = [0, 1].map(|node| {
+                cache(&nodes.stores[node], |config| {
+                    (config.codec, config.compress_from) = (codec, compress_from)
+                })
+            });
+            assert_eq!(load(&a, 1, small.clone()).await, small);
+            sizes.push(a.stats().written_bytes);
+            assert_eq!(load(&a, 2, large.clone()).await, large);
+            sizes.push(a.stats().written_bytes);
+            for (key, value) in [(1, &small), (2, &large)] {
+                assert_eq!(b.get(&key).await.as_deref(), Some(value), "{codec:?} {compress_from:?}");
+            }
+            assert_eq!((b.stats().read_bytes, b.stats().unusable), (a.stats().written_bytes, 0));
+        }
+        let [plain, plain_both, small, both] = sizes[..] else { unreachable!() };
+        assert_eq!(small, plain, "{codec:?}");
+        assert!(both < plain_both / 2, "{codec:?}: {both} of {plain_both}");
+    }
+}
+
 /// Two versions run beside each other, as in a deployment that rolls.
 #[tokio::test(start_paused = true)]
 async fn another_version_is_another_cache() {
