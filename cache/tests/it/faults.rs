@@ -15,7 +15,8 @@ struct Load {
     nodes: Vec<(Store, Cache<u64, u64>)>,
     callers: JoinSet<()>,
     failed: Arc<AtomicUsize>,
-    asked: Arc<AtomicU64>,
+    /// How far each caller is.
+    steps: Vec<Arc<AtomicU64>>,
     _running: Vec<AbortOnDropHandle<()>>,
 }
 
@@ -23,6 +24,9 @@ struct Load {
 type Truth = Arc<Vec<AtomicU64>>;
 
 const KEYS: usize = 50;
+
+/// So many steps of each caller say that nobody hangs.
+const STEPS: u64 = 20;
 
 // === impl Load ===
 
@@ -44,26 +48,33 @@ impl Load {
 
     fn on(stores: Vec<Store>, running: Vec<AbortOnDropHandle<()>>) -> Self {
         let truth: Truth = Arc::new((0..KEYS).map(|_| AtomicU64::new(1)).collect());
-        let (failed, asked) = <(Arc<AtomicUsize>, Arc<AtomicU64>)>::default();
-        let (mut nodes, mut callers) = (Vec::new(), JoinSet::new());
+        let failed: Arc<AtomicUsize> = Arc::default();
+        let (mut nodes, mut callers, mut steps) = (Vec::new(), JoinSet::new(), Vec::new());
+        let mut step = || {
+            let step: Arc<AtomicU64> = Arc::default();
+            steps.push(Arc::clone(&step));
+            step
+        };
         for store in stores {
             let cache: Cache<u64, u64> = store.cache(CacheConfig::new("faults")).unwrap();
             for _ in 0..4 {
-                callers.spawn(ask(cache.clone(), truth.clone(), failed.clone(), asked.clone()));
+                callers.spawn(ask(cache.clone(), truth.clone(), failed.clone(), step()));
             }
             nodes.push((store, cache));
         }
         // Each node has keys of its own to change.
         for (n, (_, cache)) in nodes.iter().enumerate() {
-            callers.spawn(change(cache.clone(), truth.clone(), n, failed.clone()));
+            callers.spawn(change(cache.clone(), truth.clone(), n, failed.clone(), step()));
         }
-        Self { nodes, callers, failed, asked, _running: running }
+        Self { nodes, callers, failed, steps, _running: running }
     }
 
-    /// Callers go on whatever happens.
+    /// Each of the callers goes on, whatever happens: who asks and who writes.
     async fn goes_on(&self) {
-        let asked = self.asked.load(Ordering::SeqCst);
-        until(|| self.asked.load(Ordering::SeqCst) > asked + 500).await;
+        for step in &self.steps {
+            let before = step.load(Ordering::SeqCst);
+            until(|| step.load(Ordering::SeqCst) >= before + STEPS).await;
+        }
     }
 
     async fn attached(&self, attached: bool) {
@@ -92,18 +103,24 @@ impl Load {
 }
 
 /// Asks for all keys in turn; the owner checks what it gets.
-async fn ask(cache: Cache<u64, u64>, truth: Truth, failed: Arc<AtomicUsize>, asked: Arc<AtomicU64>) {
+async fn ask(cache: Cache<u64, u64>, truth: Truth, failed: Arc<AtomicUsize>, steps: Arc<AtomicU64>) {
     for key in (0..KEYS).cycle() {
         if get(&cache, &truth, key).await.is_none() {
             failed.fetch_add(1, Ordering::SeqCst);
         }
-        asked.fetch_add(1, Ordering::SeqCst);
+        steps.fetch_add(1, Ordering::SeqCst);
         tokio::task::yield_now().await;
     }
 }
 
 /// Changes every second key. Its own node never answers anything older than that.
-async fn change(cache: Cache<u64, u64>, truth: Truth, n: usize, failed: Arc<AtomicUsize>) {
+async fn change(
+    cache: Cache<u64, u64>,
+    truth: Truth,
+    n: usize,
+    failed: Arc<AtomicUsize>,
+    steps: Arc<AtomicU64>,
+) {
     for key in (0..KEYS).cycle().filter(|key| key % 2 == n) {
         let version = truth[key].fetch_add(1, Ordering::SeqCst) + 1;
         cache.invalidate(&(key as u64)).await;
@@ -111,6 +128,7 @@ async fn change(cache: Cache<u64, u64>, truth: Truth, n: usize, failed: Arc<Atom
         if seen.is_none_or(|seen| seen < version) {
             failed.fetch_add(1, Ordering::SeqCst);
         }
+        steps.fetch_add(1, Ordering::SeqCst);
         sleep(Duration::from_millis(1)).await;
     }
 }
