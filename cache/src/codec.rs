@@ -149,6 +149,31 @@ mod tests {
         assert_eq!(weigh(&user).unwrap(), Codec::Json.encode(&user).unwrap().len());
     }
 
+    /// By their names they are found wherever they are; without names nobody can tell, and a version has to.
+    #[test]
+    fn fields_that_change_places() {
+        #[derive(serde::Serialize)]
+        struct Before {
+            day: u64,
+            month: u64,
+        }
+        #[derive(serde::Deserialize)]
+        struct After {
+            month: u64,
+            day: u64,
+        }
+        for codec in all() {
+            let bytes = codec.encode(&Before { day: 1, month: 30 }).unwrap();
+            let After { month, day } = codec.decode(&bytes).unwrap();
+            let named = match codec {
+                #[cfg(feature = "postcard")]
+                Codec::Postcard => false,
+                _ => true,
+            };
+            assert_eq!((day, month), if named { (1, 30) } else { (30, 1) }, "{codec:?}");
+        }
+    }
+
     #[cfg(feature = "compression")]
     #[test]
     fn a_small_packet_cannot_become_a_large_one() {
