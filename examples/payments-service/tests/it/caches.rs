@@ -18,6 +18,32 @@ on_both_databases! {
         a_report_is_kept_until_an_event_ends_it, a_report_is_of_one_user_and_role, a_report_waits_for_the_event;
 }
 
+/// The same with a Redis beside the database, which the twin stands in for.
+mod by_way_of_redis {
+    use super::*;
+
+    macro_rules! tests {
+        ($($name:ident),+ $(,)?) => {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(App::held_beside_redis(Place::sqlite()).await).await;
+            })+
+        };
+    }
+
+    tests!(
+        a_hit_costs_no_query,
+        a_writer_sees_the_write_at_once,
+        what_the_provider_takes_up_is_seen,
+        nobody_gets_what_is_another_ones,
+        a_name_ends_with_its_event,
+        what_a_dead_process_left_ends_with_its_event,
+        a_report_is_kept_until_an_event_ends_it,
+        a_report_is_of_one_user_and_role,
+        a_report_waits_for_the_event,
+    );
+}
+
 async fn list(app: &App, who: &Person, query: &str) -> Value {
     let answer = app.get(who, &format!("/api/payments?{query}")).await;
     assert_eq!(answer.status, 200, "{query}: {}", answer.json);

@@ -20,6 +20,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tramline_cache::twin::Twin;
 use tramline_cache::{Store, StoreConfig};
 use tramline_event_hub::handler::RawDelivery;
 use tramline_event_hub::{ConsumerConfig, Context, Event, Hub, MemoryConfig, Outcome};
@@ -100,6 +101,15 @@ impl App {
     /// A service whose provider is busy elsewhere: payments stay `pending`.
     pub(crate) async fn held(place: Place) -> Self {
         let app = Self::start(place).await;
+        app.hold_jobs().await;
+        app
+    }
+
+    /// The same with a tier that processes share.
+    pub(crate) async fn held_beside_redis(place: Place) -> Self {
+        let cache = Store::twin(&Twin::new(), StoreConfig::default());
+        let app = Self::open_with(place, NOWHERE.parse().unwrap(), None, cache).await;
+        eventually("it hears", async || app.cache.stats().attached).await;
         app.hold_jobs().await;
         app
     }
