@@ -2,6 +2,7 @@
 
 mod before;
 mod fetch;
+mod glance;
 mod inner;
 mod job;
 mod load;
@@ -15,6 +16,7 @@ use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, Weak};
 
 use serde::Serialize;
@@ -61,6 +63,8 @@ pub(crate) struct Inner<K, V> {
     memory: Memory<K, V>,
     flights: Arc<Flights<K, V>>,
     epochs: Epochs,
+    /// Whether the tier had all of the keys that were asked for together last.
+    had_all: AtomicBool,
     metrics: CacheMetrics,
     config: CacheConfig,
     /// Who waits for another process's load, by the key as it is written. As many as loads that run.
@@ -81,6 +85,7 @@ where
             memory: Memory::new(config.max_weight, config.max_entries, config.max_value),
             flights: Arc::new(Flights::new()),
             epochs: Epochs::new(),
+            had_all: AtomicBool::new(false),
             metrics: CacheMetrics::new(&config.name),
             waiting: Mutex::default(),
             store,
@@ -217,8 +222,13 @@ where
     /// The way of most questions: a fresh entry in memory, of which nothing is due. `nothing`: that there is nothing is an
     /// answer too.
     fn hit(&self, key: &K, nothing: bool) -> Option<Entry<V>> {
+        let entry = self.inner.memory.get(key)?;
+        self.is_hit(&entry, nothing).then_some(entry)
+    }
+
+    #[inline]
+    fn is_hit(&self, entry: &Entry<V>, nothing: bool) -> bool {
         let inner = &*self.inner;
-        let entry = inner.memory.get(key)?;
         let now = inner.store.now();
         // Redis away must not make what memory has dearer.
         let young = if self.usual {
@@ -226,15 +236,14 @@ where
         } else {
             entry.is_young_by(&self.policy, now) && entry.stamp.carries(&self.tags)
         };
-        if young
+        let hit = young
             && inner.store.is_heard_or_young(entry.stamp.at, now)
             && inner.epochs.is_current(&entry.stamp)
-            && (nothing || entry.value.is_some())
-        {
+            && (nothing || entry.value.is_some());
+        if hit {
             inner.metrics.hits_memory.add();
-            return Some(entry);
         }
-        None
+        hit
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::io;
 
-use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -89,17 +88,17 @@ pub(crate) fn compress(payload: &[u8]) -> Option<Vec<u8>> {
 
 /// The payload as it was; not when it says that it is larger than `max`.
 #[cfg(feature = "compression")]
-pub(crate) fn decompress(packed: &[u8], max: usize) -> Result<Bytes, Unusable> {
+pub(crate) fn decompress(packed: &[u8], max: usize) -> Result<Vec<u8>, Unusable> {
     let (size, rest) = lz4_flex::block::uncompressed_size(packed).map_err(|_| Unusable)?;
     if size > max {
         return Err(Unusable);
     }
-    lz4_flex::block::decompress(rest, size).map(Bytes::from).map_err(|_| Unusable)
+    lz4_flex::block::decompress(rest, size).map_err(|_| Unusable)
 }
 
 /// Nobody here can read it.
 #[cfg(not(feature = "compression"))]
-pub(crate) fn decompress(_: &[u8], _: usize) -> Result<Bytes, Unusable> {
+pub(crate) fn decompress(_: &[u8], _: usize) -> Result<Vec<u8>, Unusable> {
     Err(Unusable)
 }
 

@@ -10,7 +10,7 @@
 //!
 //! Scripts look at the first 49 bytes, processes at the rest. Numbers are big endian.
 
-use bytes::{Buf, BufMut, Bytes};
+use bytes::{Buf, BufMut};
 
 use crate::mark::{Mark, MarkName};
 
@@ -19,8 +19,8 @@ use crate::mark::{Mark, MarkName};
 pub(crate) struct Token(pub(crate) [u8; 16]);
 
 /// A value as it lies in the tier.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Envelope {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Envelope<'a> {
     pub(crate) id: Token,
     /// When it was written, in ms of the tier's clock.
     pub(crate) born: u64,
@@ -37,15 +37,19 @@ pub(crate) struct Envelope {
     /// The load said how long it lives, and not a policy.
     pub(crate) own: bool,
     pub(crate) compressed: bool,
-    pub(crate) marks: Vec<(MarkName, Mark)>,
-    pub(crate) payload: Bytes,
+    pub(crate) marks: Marks<'a>,
+    pub(crate) payload: &'a [u8],
 }
+
+/// The marks that a value carries, as they are written.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Marks<'a>(&'a [u8]);
 
 /// What a slot holds.
 #[derive(Debug)]
-pub(crate) enum Held {
+pub(crate) enum Held<'a> {
     Lease,
-    Value(Box<Envelope>),
+    Value(Envelope<'a>),
     /// Not ours, or of a layout that we do not know.
     Unreadable,
 }
@@ -67,7 +71,7 @@ impl Token {
 
 // === impl Envelope ===
 
-impl Envelope {
+impl Envelope<'_> {
     /// A value that is over, and carries no marks, so that it is dead to everybody.
     pub(crate) fn dead(born: u64) -> Self {
         Self {
@@ -80,13 +84,13 @@ impl Envelope {
             negative: true,
             own: false,
             compressed: false,
-            marks: Vec::new(),
-            payload: Bytes::new(),
+            marks: Marks(&[0]),
+            payload: &[],
         }
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(HEAD + 31 + self.marks.len() * 40 + self.payload.len());
+        let mut out = Vec::with_capacity(HEAD + 30 + self.marks.0.len() + self.payload.len());
         out.put_u8(b'V');
         out.put_slice(&self.id.0);
         out.put_slice(&[0; 16]);
@@ -98,15 +102,8 @@ impl Envelope {
         out.put_u8(self.codec);
         let flag = |set, flag| if set { flag } else { 0 };
         out.put_u8(flag(self.negative, NEGATIVE) | flag(self.compressed, COMPRESSED) | flag(self.own, OWN));
-        // At most `MAX_TAGS` and the cache's own.
-        out.put_u8(u8::try_from(self.marks.len()).unwrap_or(u8::MAX));
-        for (name, mark) in &self.marks {
-            out.put_u16(u16::try_from(name.as_str().len()).unwrap_or(u16::MAX));
-            out.put_slice(name.as_str().as_bytes());
-            out.put_u64(mark.incarnation);
-            out.put_u64(mark.number);
-        }
-        out.put_slice(&self.payload);
+        out.put_slice(self.marks.0);
+        out.put_slice(self.payload);
         out
     }
 
@@ -121,19 +118,47 @@ impl Envelope {
     }
 }
 
+// === impl Marks ===
+
+impl<'a> Marks<'a> {
+    /// Writes them into an empty buffer.
+    pub(crate) fn write(marks: &[(MarkName, Mark)], out: &'a mut Vec<u8>) -> Self {
+        // At most `MAX_TAGS` and the cache's own.
+        out.put_u8(u8::try_from(marks.len()).unwrap_or(u8::MAX));
+        for (name, mark) in marks {
+            out.put_u16(u16::try_from(name.as_str().len()).unwrap_or(u16::MAX));
+            out.put_slice(name.as_str().as_bytes());
+            out.put_u64(mark.incarnation);
+            out.put_u64(mark.number);
+        }
+        Self(out)
+    }
+
+    /// In the order in which they were written.
+    pub(crate) fn iter(self) -> impl Iterator<Item = (&'a str, Mark)> {
+        let mut rest = self.0.get(1..).unwrap_or_default();
+        std::iter::from_fn(move || mark(&mut rest))
+    }
+
+    /// Whether they are these, in this order.
+    pub(crate) fn are<'b>(self, marks: impl IntoIterator<Item = &'b (MarkName, Mark)>) -> bool {
+        self.iter().eq(marks.into_iter().map(|(name, mark)| (name.as_str(), *mark)))
+    }
+}
+
 // === impl Held ===
 
-impl Held {
-    pub(crate) fn decode(slot: Bytes) -> Self {
+impl<'a> Held<'a> {
+    pub(crate) fn decode(slot: &'a [u8]) -> Self {
         match slot.first() {
             Some(b'L' | b'W') if slot.len() == 17 => Self::Lease,
-            Some(b'V') => value(slot).map_or(Self::Unreadable, |value| Self::Value(Box::new(value))),
+            Some(b'V') => value(slot).map_or(Self::Unreadable, Self::Value),
             _ => Self::Unreadable,
         }
     }
 }
 
-fn value(mut slot: Bytes) -> Option<Envelope> {
+fn value(mut slot: &[u8]) -> Option<Envelope<'_>> {
     let id = Token(slot.get(1..17)?.try_into().ok()?);
     if slot.len() < HEAD {
         return None;
@@ -145,18 +170,11 @@ fn value(mut slot: Bytes) -> Option<Envelope> {
     let load = slot.try_get_u32().ok()?;
     let codec = slot.try_get_u8().ok()?;
     let flags = slot.try_get_u8().ok()?;
-    let count = slot.try_get_u8().ok()?;
-    let mut marks = Vec::with_capacity(usize::from(count));
-    for _ in 0..count {
-        let len = usize::from(slot.try_get_u16().ok()?);
-        if slot.len() < len {
-            return None;
-        }
-        let name = slot.split_to(len);
-        let name = MarkName::from_wire(std::str::from_utf8(&name).ok()?);
-        let mark = Mark { incarnation: slot.try_get_u64().ok()?, number: slot.try_get_u64().ok()? };
-        marks.push((name, mark));
+    let marks = slot;
+    for _ in 0..slot.try_get_u8().ok()? {
+        mark(&mut slot)?;
     }
+    let marks = Marks(&marks[..marks.len() - slot.len()]);
     Some(Envelope {
         id,
         born,
@@ -170,6 +188,14 @@ fn value(mut slot: Bytes) -> Option<Envelope> {
         marks,
         payload: slot,
     })
+}
+
+fn mark<'a>(rest: &mut &'a [u8]) -> Option<(&'a str, Mark)> {
+    let len = usize::from(rest.try_get_u16().ok()?);
+    let (name, after) = rest.split_at_checked(len)?;
+    *rest = after;
+    let mark = Mark { incarnation: rest.try_get_u64().ok()?, number: rest.try_get_u64().ok()? };
+    Some((std::str::from_utf8(name).ok()?, mark))
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! One load per key at a time.
 
+mod glances;
+
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::fmt;
@@ -12,11 +14,13 @@ use crate::answer::Answer;
 use crate::entry::Entry;
 use crate::epochs::Stamp;
 use crate::error::Error;
+use crate::flight::glances::Glances;
 use crate::policy::Policy;
 
 /// The questions of one cache that are being answered.
 pub(crate) struct Flights<K, V> {
     shards: Box<[Shard<K, V>]>,
+    glances: Glances,
     hasher: RandomState,
 }
 
@@ -46,7 +50,7 @@ struct Flight<V> {
 enum State<V> {
     /// Perhaps with something old, which may be answered meanwhile.
     Running(Option<Entry<V>>),
-    /// With the [moment](Stamp::moment) from which on it is too old for whoever asked then.
+    /// With the [moment](Asker::moment) from which on it is too old for whoever asked then.
     Landed(Result<Answer<V>, Error>, Option<u64>),
     /// Who led is gone: ask again.
     Gone,
@@ -78,7 +82,11 @@ const SHARDS: usize = 16;
 
 impl<K: Clone + Eq + Hash, V> Flights<K, V> {
     pub(crate) fn new() -> Self {
-        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), hasher: RandomState::new() }
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            glances: Glances::default(),
+            hasher: RandomState::new(),
+        }
     }
 
     /// Follows who asks already, or leads. Who asked before something ended is not followed: what it gets may be older.
@@ -111,16 +119,73 @@ impl<K: Clone + Eq + Hash, V> Flights<K, V> {
     pub(crate) fn has(&self, key: &K) -> bool {
         self.shard(key).contains_key(key)
     }
+
+    /// Lets the caller read this key for itself, until [`glanced`](Self::glanced); false when someone asks already.
+    pub(crate) fn glance(&self, key: &K, hash: u64) -> bool {
+        // ORDER: seen by others before others are looked for, so that of two at least one sees the other.
+        let first = self.glances.lock().insert(hash);
+        if first && self.shard_of(hash).contains_key(key) {
+            self.glanced([hash]);
+            return false;
+        }
+        first
+    }
+
+    /// The same for many: with their hashes those that it may read for itself, and the rest.
+    pub(crate) fn glance_many(&self, keys: Vec<K>) -> (Vec<K>, Vec<u64>, Vec<K>) {
+        let hashed: Vec<_> = keys.into_iter().map(|key| (self.hash(&key), key)).collect();
+        let (mut first, mut rest) = (Vec::with_capacity(hashed.len()), Vec::new());
+        {
+            let mut glances = self.glances.lock();
+            for (hash, key) in hashed {
+                if glances.insert(hash) {
+                    first.push((hash, key));
+                } else {
+                    rest.push(key);
+                }
+            }
+        }
+        let mut own = (Vec::with_capacity(first.len()), Vec::with_capacity(first.len()));
+        let mut asked = Vec::new();
+        for (hash, key) in first {
+            if self.shard_of(hash).contains_key(&key) {
+                asked.push(hash);
+                rest.push(key);
+            } else {
+                own.0.push(key);
+                own.1.push(hash);
+            }
+        }
+        self.glanced(asked);
+        (own.0, own.1, rest)
+    }
+}
+
+impl<K, V> Flights<K, V> {
+    pub(crate) fn glanced(&self, hashes: impl IntoIterator<Item = u64>) {
+        let mut glances = self.glances.lock();
+        for hash in hashes {
+            glances.remove(&hash);
+        }
+    }
 }
 
 impl<K: Eq + Hash, V> Flights<K, V> {
+    pub(crate) fn hash(&self, key: &K) -> u64 {
+        self.hasher.hash_one(key)
+    }
+
+    fn shard(&self, key: &K) -> MutexGuard<'_, HashMap<K, Arc<Flight<V>>>> {
+        self.shard_of(self.hash(key))
+    }
+
     #[allow(
         clippy::cast_possible_truncation,
         clippy::indexing_slicing,
         reason = "a remainder below the number of shards"
     )]
-    fn shard(&self, key: &K) -> MutexGuard<'_, HashMap<K, Arc<Flight<V>>>> {
-        let index = (self.hasher.hash_one(key) % SHARDS as u64) as usize;
+    fn shard_of(&self, hash: u64) -> MutexGuard<'_, HashMap<K, Arc<Flight<V>>>> {
+        let index = (hash % SHARDS as u64) as usize;
         self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

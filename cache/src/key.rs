@@ -48,6 +48,9 @@ pub struct Tag(Arc<str>);
 /// The longest that is written as it is, in bytes: some hundred characters of user text in any script.
 const MAX_LEN: usize = 256;
 
+/// What a key that was too long begins with: `#` is never written by a part.
+const HASHED: &str = ":#";
+
 // === impl KeyParts ===
 
 impl KeyParts {
@@ -58,10 +61,15 @@ impl KeyParts {
     }
 
     fn text(&mut self, part: &str) {
+        self.0.reserve(part.len() + 1);
         self.0.push(':');
         // The separator and everything that means something to Redis is escaped.
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~@".contains(&byte);
+        if part.bytes().all(plain) {
+            return self.0.push_str(part);
+        }
         for byte in part.bytes() {
-            if byte.is_ascii_alphanumeric() || b"-._~@".contains(&byte) {
+            if plain(byte) {
                 self.0.push(char::from(byte));
             } else {
                 let _ = write!(self.0, "%{byte:02X}");
@@ -76,10 +84,9 @@ impl KeyParts {
     /// The parts behind `head`, the whole hashed when it is long: user text has no length that we could refuse.
     fn finish(self, head: &str) -> String {
         if self.0.len() <= MAX_LEN {
-            return format!("{head}{}", self.0);
+            return if head.is_empty() { self.0 } else { format!("{head}{}", self.0) };
         }
-        // `#` is never written by a part.
-        let mut text = format!("{head}:#");
+        let mut text = format!("{head}{HASHED}");
         for byte in Sha256::digest(self.0.as_bytes()) {
             let _ = write!(text, "{byte:02x}");
         }
@@ -94,8 +101,11 @@ pub(crate) fn written<K: CacheKey>(key: &K) -> String {
     parts.finish("")
 }
 
-/// How long a key is before it is hashed, in bytes.
-pub(crate) fn length<K: CacheKey>(key: &K) -> usize {
+/// How long a key is before it is hashed, in bytes; `written`: as the shared tier knows it.
+pub(crate) fn length<K: CacheKey>(key: &K, written: &str) -> usize {
+    if !written.starts_with(HASHED) {
+        return written.len();
+    }
     let mut parts = KeyParts::default();
     key.write(&mut parts);
     parts.0.len()

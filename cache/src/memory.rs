@@ -96,10 +96,11 @@ impl<K: Eq + Hash, V> Memory<K, V> {
 }
 
 impl<K: CacheKey, V> Memory<K, V> {
-    /// False when it is heavier than any may be; what was there is gone as well.
-    pub(crate) fn insert(&self, key: K, mut entry: Entry<V>) -> bool {
+    /// `written`: the key as the shared tier knows it. False when it is heavier than any may be; what was there is gone as
+    /// well.
+    pub(crate) fn insert(&self, key: K, written: &str, mut entry: Entry<V>) -> bool {
         let tags = entry.stamp.tags().map_or(0, |tags| tags.iter().count());
-        entry.beside = u32::try_from(length(&key) + tags * TAG).unwrap_or(u32::MAX);
+        entry.beside = u32::try_from(length(&key, written) + tags * TAG).unwrap_or(u32::MAX);
         let fits = self.weighter.weight(&key, &entry) <= self.most;
         self.entries.insert(key, entry);
         fits

@@ -165,6 +165,11 @@ impl Tier {
         engine!(self, { let _ = slot; Found::Nothing }, engine => engine.read(slot).await)
     }
 
+    /// What lies in many slots, in their order; none when the tier is away.
+    pub(crate) async fn read_many(&self, slots: &[Slot]) -> Option<Vec<Found>> {
+        engine!(self, { let _ = slots; None }, engine => engine.read_many(slots).await)
+    }
+
     /// What lies in a slot; nothing becomes a lease of `token` that ends by itself after `life`.
     pub(crate) async fn read_or_lease(&self, slot: &Slot, token: Token, life: Duration) -> Found {
         engine!(self, { let _ = (slot, token, life); Found::Nothing }, engine => engine.read_or_lease(slot, token, life).await)

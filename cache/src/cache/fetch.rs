@@ -144,7 +144,7 @@ where
             Found::Nothing | Found::Away => return Judged::Away,
             Found::Slot(bytes) => bytes,
         };
-        let envelope = match Held::decode(bytes.clone()) {
+        let envelope = match Held::decode(&bytes) {
             Held::Lease => return Judged::Busy,
             Held::Value(envelope) => envelope,
             Held::Unreadable => {
@@ -153,7 +153,7 @@ where
                 return Judged::Bad;
             }
         };
-        let tags = match inner.verify(&envelope).await {
+        let tags = match inner.verify(envelope.marks).await {
             Verdict::Alive(tags) => tags,
             Verdict::Dead => return Judged::Over(envelope.id, None),
             Verdict::Unknown => return Judged::Away,
@@ -163,13 +163,13 @@ where
             inner.store.tier.drop_bad(slot, &bytes).await;
             return Judged::Bad;
         };
-        self.weigh(&envelope, entry, wanted)
+        self.weigh(envelope.id, entry, wanted)
     }
 
-    fn weigh(&self, envelope: &Envelope, entry: Entry<V>, wanted: Wanted) -> Judged<V> {
+    fn weigh(&self, id: Token, entry: Entry<V>, wanted: Wanted) -> Judged<V> {
         let now = self.inner.store.now();
         if entry.value.is_none() && !wanted.nothing || !entry.stamp.carries(&self.tags) {
-            return Judged::Over(envelope.id, None);
+            return Judged::Over(id, None);
         }
         let newer = wanted.beyond.is_none_or(|beyond| entry.ends() > beyond.saturating_add(SAME));
         if entry.is_fresh(&self.policy, now) && newer {
@@ -177,7 +177,7 @@ where
         }
         // Fresh or old: a refresh may find either.
         let served = entry.is_served(&self.policy, now);
-        Judged::Over(envelope.id, served.then_some(entry))
+        Judged::Over(id, served.then_some(entry))
     }
 }
 

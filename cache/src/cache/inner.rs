@@ -25,6 +25,13 @@ impl<K: CacheKey, V: Send + Sync + 'static> Inner<K, V> {
         self.epochs.stamp(key, tags, self.store.now())
     }
 
+    /// The same for a question after many.
+    pub(super) fn stamps(&self, slots: &[Slot], policy: &Policy) -> Vec<Stamp> {
+        let tags = self.store.tags.stamps(policy.tags.iter().map(MarkName::of_tag));
+        let now = self.store.now();
+        slots.iter().map(|slot| self.epochs.stamp(&slot.key, tags.clone(), now)).collect()
+    }
+
     /// The same for a question that may follow another one, or be followed.
     pub(super) fn asker(&self, key: &str, policy: &Arc<Policy>, loading: &Loading) -> Asker {
         Asker {
@@ -55,9 +62,9 @@ impl<K: CacheKey, V: Send + Sync + 'static> Inner<K, V> {
 
     /// Into memory with it; false when it was ended meanwhile. What is dead on arrival need not arrive, least of all
     /// over what is alive.
-    pub(super) fn keep(&self, key: K, entry: Entry<V>) -> bool {
+    pub(super) fn keep(&self, key: K, written: &str, entry: Entry<V>) -> bool {
         let alive = self.epochs.is_current(&entry.stamp);
-        if alive && !self.memory.insert(key, entry) {
+        if alive && !self.memory.insert(key, written, entry) {
             self.metrics.unusable.add();
         }
         alive

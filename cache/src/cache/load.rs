@@ -95,7 +95,7 @@ where
         let inner = &self.cache.inner;
         let answer = entry.answer(outcome, inner.store.now());
         let (asked, tags) = (self.lead.moment(), entry.stamp.tags().cloned());
-        inner.keep(self.lead.key.clone(), entry);
+        inner.keep(self.lead.key.clone(), &self.slot.key, entry);
         self.lead.land_until(Ok(answer), || inner.tags().ended_since(asked, tags.as_ref()?));
     }
 
@@ -160,7 +160,7 @@ where
     pub(super) fn land(self, came: Came<V>, entry: Option<Entry<V>>, before: &Before) {
         let inner = &self.cache.inner;
         if let Some(entry) = entry {
-            if !inner.keep(self.lead.key.clone(), entry) {
+            if !inner.keep(self.lead.key.clone(), &self.slot.key, entry) {
                 inner.metrics.refused.add();
             }
         } else if inner.epochs.is_current(self.lead.stamp()) {
@@ -204,7 +204,7 @@ where
         let weight = packed.weight;
         let mut sealed = None;
         if leased && let Some(marks) = self.marks(late.as_ref(), before).await {
-            sealed = Some(inner.seal(packed, lives, marks));
+            sealed = Some(inner.seal(&packed, lives, &marks));
         }
         Some(Prepared { entry: inner.entry(value, lives, weight, stamp, policy), sealed })
     }
@@ -255,7 +255,7 @@ where
         let now = inner.store.now();
         entry.defer(now, &self.cache.policy);
         let answer = entry.answer(Outcome::Stale, now);
-        inner.keep(self.lead.key.clone(), entry);
+        inner.keep(self.lead.key.clone(), &self.slot.key, entry);
         self.lead.land(Ok(answer));
     }
 }

@@ -5,10 +5,13 @@ use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use futures_util::future::{Either, join_all, select, select_all};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::runtime::Handle;
+use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::answer::Outcome;
@@ -71,50 +74,71 @@ where
         L: Into<Loaded<V>> + 'static,
         E: Into<Box<dyn StdError + Send + Sync>>,
     {
-        let mut found = HashMap::with_capacity(keys.len());
-        let mut missing = Vec::new();
+        let inner = &*self.inner;
+        let mut answers = HashMap::with_capacity(keys.len());
+        let (mut absent, mut rest) = (Vec::new(), Vec::new());
         for key in keys {
-            if found.contains_key(key) {
+            if answers.contains_key(key) {
                 continue;
             }
-            match self.hit(key, true) {
-                Some(entry) => drop(found.insert(key.clone(), entry.value)),
-                None => missing.push(key.clone()),
+            match inner.memory.get(key) {
+                Some(entry) if self.is_hit(&entry, true) => {
+                    if let Some(value) = entry.value {
+                        answers.insert(key.clone(), value);
+                    }
+                }
+                // Old, or due.
+                Some(entry) if self.trusts(&entry.stamp) => rest.push(key.clone()),
+                _ => absent.push(key.clone()),
             }
         }
-        if !missing.is_empty() {
-            Box::pin(self.ask_many(missing, batch(load), &mut found)).await?;
+        if !absent.is_empty() || !rest.is_empty() {
+            Box::pin(self.ask_many(absent, rest, batch(load), &mut answers)).await?;
         }
-        Ok(found.into_iter().filter_map(|(key, value)| Some((key, value?))).collect())
+        Ok(answers)
     }
 
+    /// Adds the answers for `absent`, of which memory has nothing that lives, and for `rest`.
     async fn ask_many(
         &self,
-        mut missing: Vec<K>,
+        absent: Vec<K>,
+        rest: Vec<K>,
         batch: Batch<K, V>,
-        found: &mut HashMap<K, Option<Arc<V>>>,
+        answers: &mut HashMap<K, Arc<V>>,
     ) -> Result<(), Error> {
-        let inner = &*self.inner;
-        missing.sort_by_cached_key(crate::key::written);
-        missing.dedup();
-        let mut batch = Some(batch);
         // One for all of them.
         let deadline = self.patience();
+        let (mut rest, batch) = self.glance_many(absent, rest, batch, answers).await;
+        rest.retain(|key| !answers.contains_key(key));
+        if rest.is_empty() {
+            return Ok(());
+        }
+        rest.sort_by_cached_key(crate::key::written);
+        rest.dedup();
+        Box::pin(self.enter_many(rest, batch, deadline, answers)).await
+    }
+
+    async fn enter_many(
+        &self,
+        mut missing: Vec<K>,
+        mut batch: Option<Batch<K, V>>,
+        deadline: Option<Instant>,
+        answers: &mut HashMap<K, Arc<V>>,
+    ) -> Result<(), Error> {
+        let inner = &*self.inner;
         let loading = Loading::current();
-        if missing
-            .iter()
-            .map(|key| inner.slot(key))
-            .any(|slot| loading.has(inner.store.id(), &slot.space, &slot.key))
-        {
+        let own = |key: &K| {
+            let slot = inner.slot(key);
+            loading.has(inner.store.id(), &slot.space, &slot.key)
+        };
+        if loading.is_within(inner.store.id()) && missing.iter().any(own) {
             let Some(batch) = batch.take() else { return Err(gone()) };
             inner.metrics.loads.add();
             inner.metrics.misses.add_many(missing.len());
             let mut loaded = batch(missing.clone()).await?;
-            let one = |key: K| {
-                let value = loaded.remove(&key).map(|loaded| Arc::new(loaded.value));
-                (key, value)
-            };
-            found.extend(missing.into_iter().map(one));
+            let one = |key: K| Some((loaded.remove(&key)?, key));
+            let loaded = missing.into_iter().filter_map(one);
+            answers.extend(loaded.map(|(loaded, key)| (key, Arc::new(loaded.value))));
             return Ok(());
         }
         // More than once only when who led is gone, with its runtime.
@@ -122,7 +146,7 @@ where
             let mut parts = Vec::new();
             let mut awaited = Vec::new();
             for key in std::mem::take(&mut missing) {
-                self.enter_one(key, &loading, found, &mut parts, &mut awaited);
+                self.enter_one(key, &loading, answers, &mut parts, &mut awaited);
             }
             if !parts.is_empty() {
                 // The load can be called once: what others let fall after it has no one to load it.
@@ -156,7 +180,7 @@ where
                     Outcome::Miss => inner.metrics.misses.add(),
                     Outcome::Stale => inner.metrics.stale.add(),
                 }
-                found.insert(key, answer.value);
+                answers.extend(answer.value.map(|value| (key, value)));
             }
             if let Some(error) = failure {
                 return Err(error);
@@ -169,7 +193,7 @@ where
         &self,
         key: K,
         loading: &Loading,
-        found: &mut HashMap<K, Option<Arc<V>>>,
+        answers: &mut HashMap<K, Arc<V>>,
         parts: &mut Vec<Part<K, V>>,
         awaited: &mut Vec<Awaited<K, V>>,
     ) {
@@ -177,12 +201,12 @@ where
         let old = match self.look(&key) {
             Look::Fresh(entry) | Look::Due(entry) => {
                 inner.metrics.hits_memory.add();
-                found.insert(key, entry.value);
+                answers.extend(entry.value.map(|value| (key, value)));
                 return;
             }
             Look::Old(entry) if entry.rests(inner.store.now()) => {
                 inner.metrics.stale.add();
-                found.insert(key, entry.value);
+                answers.extend(entry.value.map(|value| (key, value)));
                 return;
             }
             Look::Old(entry) => Some(entry),
@@ -200,6 +224,18 @@ where
                 let load = Load { cache: self.clone(), lead, slot, wanted, old, loading: loading.clone() };
                 parts.push(Part { load, lease: None });
             }
+        }
+    }
+
+    /// Asks for them behind a caller that is gone, unless others do.
+    pub(super) fn go_on_many(&self, keys: Vec<K>, batch: Batch<K, V>, loading: &Loading, runtime: &Handle) {
+        let mut parts = Vec::new();
+        for key in keys {
+            self.enter_one(key, loading, &mut HashMap::new(), &mut parts, &mut Vec::new());
+        }
+        if !parts.is_empty() {
+            let run = self.clone().run_many(parts, batch, loading.clone());
+            self.inner.store.tasks.spawn_on(run.in_current_span(), runtime);
         }
     }
 
@@ -275,7 +311,9 @@ where
             }
             Some(part)
         });
-        join_all(each).await.into_iter().flatten().collect()
+        let parts: Vec<_> = join_all(each).await.into_iter().flatten().collect();
+        self.inner.had_all.store(parts.is_empty(), Ordering::Relaxed);
+        parts
     }
 
     async fn loaded_many(&self, parts: Vec<Part<K, V>>, mut loaded: HashMap<K, Loaded<V>>, before: &Before) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
@@ -15,11 +16,9 @@ use crate::cache::load::Load;
 use crate::cache::loading::Loading;
 use crate::clock::from_now;
 use crate::entry::Entry;
-use crate::envelope::Held;
 use crate::error::{Error, ErrorKind};
 use crate::flight::{Entered, Follower};
 use crate::key::CacheKey;
-use crate::tier::Found;
 
 /// What memory has.
 pub(super) enum Look<V> {
@@ -57,7 +56,7 @@ where
             return entry.value;
         }
         if inner.store.tier.is_shared()
-            && let Some(entry) = self.read_shared(key).await
+            && let Some(entry) = self.read_shared(key, true).await
         {
             inner.metrics.hits_shared.add();
             return entry.value;
@@ -66,36 +65,12 @@ where
         None
     }
 
-    async fn read_shared(&self, key: &K) -> Option<Entry<V>> {
-        use crate::cache::seal::Verdict;
-        let inner = &*self.inner;
-        let slot = inner.slot(key);
-        let stamp = inner.stamp(&slot.key, &self.policy);
-        let Found::Slot(bytes) = inner.store.tier.read(&slot).await else { return None };
-        let envelope = match Held::decode(bytes.clone()) {
-            Held::Lease => return None,
-            Held::Value(envelope) => Some(envelope),
-            Held::Unreadable => None,
-        };
-        let mut entry = None;
-        if let Some(envelope) = envelope {
-            let Verdict::Alive(tags) = inner.verify(&envelope).await else { return None };
-            entry = inner.open(&envelope, stamp.with_tags(tags), &self.policy);
-        }
-        let Some(entry) = entry else {
-            inner.metrics.unusable.add();
-            inner.store.tier.drop_bad(&slot, &bytes).await;
-            return None;
-        };
-        if !entry.is_fresh(&self.policy, inner.store.now()) || !entry.stamp.carries(&self.tags) {
-            return None;
-        }
-        inner.keep(key.clone(), entry.clone());
-        Some(entry)
-    }
-
     pub(super) async fn ask(&self, key: &K, job: Job<V>, nothing: bool) -> Result<Answer<V>, Error> {
-        let answer = self.answer_of(key, job, nothing).await;
+        let job = match self.glance(key, job, nothing).await {
+            Ok(answer) => return Ok(answer),
+            Err(job) => job,
+        };
+        let answer = Box::pin(self.answer_of(key, job, nothing)).await;
         let metrics = &self.inner.metrics;
         match &answer {
             Ok(Answer { outcome: Outcome::Miss, .. }) | Err(_) => metrics.misses.add(),
@@ -106,10 +81,9 @@ where
         answer
     }
 
-    async fn answer_of(&self, key: &K, job: Job<V>, nothing: bool) -> Result<Answer<V>, Error> {
+    async fn answer_of(&self, key: &K, mut job: Option<Job<V>>, nothing: bool) -> Result<Answer<V>, Error> {
         let inner = &*self.inner;
         let deadline = self.patience();
-        let mut job = Some(job);
         loop {
             let old = match self.look(key) {
                 Look::Fresh(entry) | Look::Due(entry) | Look::Old(entry)
@@ -236,6 +210,18 @@ where
                 Some(entry).filter(|entry| nothing || entry.value.is_some())
             }
             Look::Old(_) | Look::Nothing => None,
+        }
+    }
+
+    /// Asks for it behind a caller that is gone, unless someone else asks.
+    pub(super) fn go_on(&self, key: &K, job: Job<V>, nothing: bool, loading: &Loading, runtime: &Handle) {
+        let inner = &*self.inner;
+        let slot = inner.slot(key);
+        let asker = inner.asker(&slot.key, &self.policy, loading);
+        if let Entered::Lead(lead) = inner.flights.enter(key, &asker, |led| self.follows(led)) {
+            let (wanted, loading) = (Wanted { nothing, beyond: None }, loading.clone());
+            let load = Load { cache: self.clone(), lead, slot, wanted, old: None, loading };
+            inner.store.tasks.spawn_on(load.fetch_and_run(job).in_current_span(), runtime);
         }
     }
 

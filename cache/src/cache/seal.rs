@@ -1,5 +1,6 @@
 //! Between values and what lies in the shared tier.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::cache::Inner;
 use crate::codec;
 use crate::entry::{Entry, Lives};
-use crate::envelope::{Envelope, Token};
+use crate::envelope::{self, Envelope, Token};
 use crate::epochs::{Cell, Stamp, TagStamps};
 use crate::key::CacheKey;
 use crate::mark::{Mark, MarkName};
@@ -25,6 +26,7 @@ pub(super) struct Packed {
 }
 
 /// What became of a value in the tier.
+#[derive(Clone)]
 pub(super) enum Verdict {
     /// Nothing that it carries ended; how its tags stand here.
     Alive(Option<Arc<TagStamps>>),
@@ -72,7 +74,8 @@ where
     }
 
     /// The bytes that are written, and how long they live.
-    pub(super) fn seal(&self, packed: Packed, lives: Lives, marks: Marks) -> (Vec<u8>, Duration) {
+    pub(super) fn seal(&self, packed: &Packed, lives: Lives, marks: &Marks) -> (Vec<u8>, Duration) {
+        let mut written = Vec::new();
         let envelope = Envelope {
             id: Token::draw(),
             born: self.store.tier.now(),
@@ -83,15 +86,15 @@ where
             negative: packed.negative,
             own: lives.own,
             compressed: packed.compressed,
-            marks,
-            payload: packed.payload,
+            marks: envelope::Marks::write(marks, &mut written),
+            payload: &packed.payload,
         };
         self.metrics.written_bytes.add_many(envelope.payload.len());
         (envelope.encode(), Duration::from_millis(envelope.life()))
     }
 
     /// The entry that lies in an envelope; none when it cannot be read.
-    pub(super) fn open(&self, envelope: &Envelope, stamp: Stamp, policy: &Policy) -> Option<Entry<V>> {
+    pub(super) fn open(&self, envelope: &Envelope<'_>, stamp: Stamp, policy: &Policy) -> Option<Entry<V>> {
         let (value, weight) = if envelope.negative {
             (None, 0)
         } else {
@@ -99,9 +102,9 @@ where
                 return None;
             }
             let plain = if envelope.compressed {
-                codec::decompress(&envelope.payload, self.config.max_value).ok()?
+                Cow::Owned(codec::decompress(envelope.payload, self.config.max_value).ok()?)
             } else {
-                envelope.payload.clone()
+                Cow::Borrowed(envelope.payload)
             };
             (Some(Arc::new(self.config.codec.decode::<V>(&plain).ok()?)), plain.len())
         };
@@ -116,27 +119,32 @@ where
         Some(self.entry(value, lives, weight, stamp, policy))
     }
 
-    /// Whether anything that the value carries ended since it was written.
-    pub(super) async fn verify(&self, envelope: &Envelope) -> Verdict {
-        let tags = envelope.marks.iter().map(|(name, _)| name).filter(|name| **name != self.mark);
-        let tags = self.tags().stamps(tags.cloned());
+    /// Whether anything that a value carries ended since it was written.
+    pub(super) async fn verify(&self, carried: envelope::Marks<'_>) -> Verdict {
+        // Most carry the cache's own alone, and that is known.
+        let known = self.store.attachment().and_then(|at| self.epochs.cell.known(at, self.known_life()));
+        if known.is_some_and(|mark| carried.iter().eq([(self.mark.as_str(), mark)])) {
+            return Verdict::Alive(None);
+        }
+        let tags = carried.iter().map(|(name, _)| name).filter(|name| *name != self.mark.as_str());
+        let tags = self.tags().stamps(tags.map(MarkName::from_wire));
         let Some(mut marks) = self.marks(tags.as_ref()).await else { return Verdict::Unknown };
-        if self.doubt(&marks, envelope, tags.as_deref()) {
+        if self.doubt(&marks, carried, tags.as_deref()) {
             let Some(again) = self.marks(tags.as_ref()).await else { return Verdict::Unknown };
             marks = again;
         }
         // In the order of the names: the cache's own first.
-        if marks == envelope.marks { Verdict::Alive(tags) } else { Verdict::Dead }
+        if carried.are(&marks) { Verdict::Alive(tags) } else { Verdict::Dead }
     }
 
     /// Whether whoever wrote it knew a newer mark than we do; those of ours are to be asked for again. The tier had lost
     /// one and made it anew, which nobody says, or the word of what was ended is still on its way. Else two processes
     /// would take each other's values for dead for as long as they know what they know.
-    fn doubt(&self, marks: &Marks, envelope: &Envelope, tags: Option<&TagStamps>) -> bool {
+    fn doubt(&self, marks: &Marks, carried: envelope::Marks<'_>, tags: Option<&TagStamps>) -> bool {
         let mut older = false;
         for (name, mark) in marks {
-            let theirs = envelope.marks.iter().find(|(other, _)| other == name);
-            if theirs.is_none_or(|(_, theirs)| theirs == mark || !mark.is_within(*theirs)) {
+            let theirs = carried.iter().find(|(other, _)| *other == name.as_str());
+            if theirs.is_none_or(|(_, theirs)| theirs == *mark || !mark.is_within(theirs)) {
                 continue;
             }
             older = true;

@@ -50,7 +50,7 @@ where
         if inner.store.tier.is_shared() {
             match inner.marks(tags.as_ref()).await {
                 Some(marks) => {
-                    let (sealed, life) = inner.seal(packed, lives, marks);
+                    let (sealed, life) = inner.seal(&packed, lives, &marks);
                     inner.store.tier.put(&slot, sealed, life).await;
                 }
                 // It is away, and told before it is read again. Memory has the value meanwhile.
@@ -61,7 +61,7 @@ where
             stamp = written;
         }
         let entry = inner.entry(Some(value), lives, weight, stamp, &self.policy);
-        inner.keep(key, entry);
+        inner.keep(key, &slot.key, entry);
     }
 
     /// Forgets the value of `key`, here and everywhere. Who asks after it gets nothing older.

@@ -4,7 +4,14 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn envelope(marks: Vec<(String, u64, u64)>, payload: Vec<u8>) -> Envelope {
+fn marks(marks: Vec<(String, u64, u64)>) -> Vec<(MarkName, Mark)> {
+    let mark = |(name, incarnation, number): (String, _, _)| {
+        (MarkName::from_wire(&name), Mark { incarnation, number })
+    };
+    marks.into_iter().map(mark).collect()
+}
+
+fn envelope<'a>(marks: Marks<'a>, payload: &'a [u8]) -> Envelope<'a> {
     Envelope {
         id: Token([7; 16]),
         born: 1_700_000_000_000,
@@ -15,27 +22,24 @@ fn envelope(marks: Vec<(String, u64, u64)>, payload: Vec<u8>) -> Envelope {
         negative: payload.is_empty(),
         own: payload.len().is_multiple_of(2),
         compressed: payload.len() > 3,
-        marks: marks
-            .into_iter()
-            .map(|(name, incarnation, number)| (MarkName::from_wire(&name), Mark { incarnation, number }))
-            .collect(),
-        payload: payload.into(),
+        marks,
+        payload,
     }
-}
-
-fn decoded(bytes: Vec<u8>) -> Held {
-    Held::decode(bytes.into())
 }
 
 proptest! {
     #[test]
     fn it_comes_back_as_it_was(
-        marks in prop::collection::vec((".{0,20}", any::<u64>(), any::<u64>()), 0..17),
+        named in prop::collection::vec((".{0,20}", any::<u64>(), any::<u64>()), 0..17),
         payload in prop::collection::vec(any::<u8>(), 0..64),
     ) {
-        let envelope = envelope(marks, payload);
-        let Held::Value(back) = decoded(envelope.encode()) else { panic!("a value") };
-        prop_assert_eq!(*back, envelope);
+        let (named, mut written) = (marks(named), Vec::new());
+        let envelope = envelope(Marks::write(&named, &mut written), &payload);
+        let encoded = envelope.encode();
+        let Held::Value(back) = Held::decode(&encoded) else { panic!("a value") };
+        prop_assert_eq!(back, envelope);
+        prop_assert!(back.marks.are(&named));
+        prop_assert!(named.is_empty() || !back.marks.are(&named[1..]));
     }
 
     #[test]
@@ -44,17 +48,18 @@ proptest! {
         if ours && let Some(first) = bytes.first_mut() {
             *first = b'V';
         }
-        let _ = decoded(bytes);
+        let _ = Held::decode(&bytes);
     }
 }
 
 #[test]
 fn what_is_cut_short_is_unreadable() {
-    let whole = envelope(vec![("t:user:7".into(), 1, 2)], Vec::new()).encode();
+    let (one, mut written) = (marks(vec![("t:user:7".into(), 1, 2)]), Vec::new());
+    let whole = envelope(Marks::write(&one, &mut written), &[]).encode();
     for len in 0..whole.len() {
-        assert!(matches!(decoded(whole[..len].to_vec()), Held::Unreadable), "{len}");
+        assert!(matches!(Held::decode(&whole[..len]), Held::Unreadable), "{len}");
     }
-    assert!(matches!(decoded(b"L0123456789abcdef".to_vec()), Held::Lease));
-    assert!(matches!(decoded(b"W0123456789abcdef".to_vec()), Held::Lease));
-    assert!(matches!(decoded(b"L0123456789abcde".to_vec()), Held::Unreadable));
+    assert!(matches!(Held::decode(b"L0123456789abcdef"), Held::Lease));
+    assert!(matches!(Held::decode(b"W0123456789abcdef"), Held::Lease));
+    assert!(matches!(Held::decode(b"L0123456789abcde"), Held::Unreadable));
 }

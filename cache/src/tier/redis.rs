@@ -71,6 +71,21 @@ impl Redis {
         }
     }
 
+    pub(crate) async fn read_many(&self, slots: &[Slot]) -> Option<Vec<Found>> {
+        let mut all = Vec::with_capacity(slots.len());
+        for batch in slots.chunks(BATCH) {
+            if self.link.server.is_spread() {
+                all.extend(join_all(batch.iter().map(|slot| self.read(slot))).await);
+                continue;
+            }
+            match self.link.query(&self.calls().read_many(batch)).await {
+                Ok(Value::Array(values)) => all.extend(values.into_iter().map(|value| found(value, None))),
+                _ => return None,
+            }
+        }
+        Some(all)
+    }
+
     pub(crate) async fn read_or_lease(&self, slot: &Slot, token: Token, life: Duration) -> Found {
         let lease = lease(token);
         match self.link.query(&self.calls().read_or_lease(slot, &lease, span(life)).command).await {

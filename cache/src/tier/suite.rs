@@ -16,7 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 #[cfg(feature = "redis")]
 use crate::config::RedisConfig;
-use crate::envelope::{Envelope, Token};
+use crate::envelope::{Envelope, Marks, Token};
 use crate::mark::{Mark, MarkName};
 use crate::tier::{Ending, Found, Heard, Slot, Tier};
 
@@ -155,6 +155,7 @@ pub(super) fn name(text: &str) -> MarkName {
 /// An encoded value, and its id.
 pub(super) fn value(payload: &str) -> (Token, Vec<u8>) {
     let id = Token::draw();
+    let (marks, mut written) = ([(name("x"), Mark { incarnation: 1, number: 2 })], Vec::new());
     let envelope = Envelope {
         id,
         born: 1,
@@ -165,8 +166,8 @@ pub(super) fn value(payload: &str) -> (Token, Vec<u8>) {
         negative: false,
         own: false,
         compressed: false,
-        marks: vec![(name("x"), Mark { incarnation: 1, number: 2 })],
-        payload: payload.to_owned().into(),
+        marks: Marks::write(&marks, &mut written),
+        payload: payload.as_bytes(),
     };
     (id, envelope.encode())
 }
@@ -184,7 +185,7 @@ pub(super) async fn payload(tier: &Tier, slot: &Slot) -> Option<String> {
 
 pub(super) fn payload_of(found: Found) -> Option<String> {
     let Found::Slot(bytes) = found else { return None };
-    match crate::envelope::Held::decode(bytes) {
+    match crate::envelope::Held::decode(&bytes) {
         crate::envelope::Held::Value(value) => Some(String::from_utf8(value.payload.to_vec()).unwrap()),
         _ => None,
     }

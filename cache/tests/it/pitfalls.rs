@@ -5,6 +5,7 @@ mod ages;
 mod bounds;
 mod cancelled;
 mod counts;
+mod glances;
 mod late_fills;
 mod leases;
 mod many_nodes;

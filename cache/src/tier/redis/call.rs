@@ -46,6 +46,17 @@ impl Calls {
         Self { names, scripts: Scripts::new() }
     }
 
+    pub(super) fn read_many(&self, slots: &[Slot]) -> Cmd {
+        let mut mget = cmd("MGET");
+        let mut name = String::new();
+        for slot in slots {
+            name.clear();
+            self.names.write_value(slot, &mut name);
+            mget.arg(name.as_str());
+        }
+        mget
+    }
+
     pub(super) fn read_or_lease(&self, slot: &Slot, lease: &[u8], life: u64) -> Call<'_> {
         let mut set = cmd("SET");
         set.arg(self.names.value(slot)).arg(lease).arg("NX").arg("GET").arg("PX").arg(life);

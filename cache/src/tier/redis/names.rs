@@ -57,7 +57,16 @@ impl Names {
 
     /// A key as it is written begins with a colon.
     pub(super) fn value(&self, slot: &Slot) -> String {
-        [&self.prefix, ":v:", &slot.space, &slot.key].concat()
+        let mut name = String::new();
+        self.write_value(slot, &mut name);
+        name
+    }
+
+    /// The same at the end of a text.
+    pub(super) fn write_value(&self, slot: &Slot, to: &mut String) {
+        let parts = [&*self.prefix, ":v:", &slot.space, &slot.key];
+        to.reserve(parts.iter().map(|part| part.len()).sum());
+        to.extend(parts);
     }
 
     pub(super) fn mark(&self, name: &MarkName) -> String {

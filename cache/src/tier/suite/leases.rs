@@ -34,7 +34,7 @@ async fn one_of_many_gets_it(nodes: Nodes) {
     let others = answers.into_iter().filter(|found| !matches!(found, Found::Leased));
     for found in others {
         let Found::Slot(bytes) = found else { panic!("{found:?}") };
-        assert!(matches!(Held::decode(bytes), Held::Lease));
+        assert!(matches!(Held::decode(&bytes), Held::Lease));
     }
 }
 
@@ -138,7 +138,7 @@ async fn a_value_can_be_leased_away(nodes: Nodes) {
     let (id, _) = filled(&nodes.a, &slot, "dead").await;
     assert_eq!(nodes.a.take(&slot, id, ours, LONG, false).await, Taken::Leased);
     let found = super::bytes(&nodes.b, &slot).await.unwrap();
-    assert!(matches!(Held::decode(found), Held::Lease), "the value is gone");
+    assert!(matches!(Held::decode(&found), Held::Lease), "the value is gone");
     assert_eq!(nodes.b.take(&slot, id, Token::draw(), LONG, false).await, Taken::Busy);
     assert_eq!(nodes.a.fill(&slot, ours, value("new").1, LONG).await, Filled::Stored);
     nodes.a.end(&Ending::Key(slot.clone())).await;

@@ -8,6 +8,7 @@ use crate::tier::{Ending, Filled, Found};
 
 suite!(
     written_read_and_ended,
+    many_are_read_in_their_order,
     values_have_a_life,
     bad_ones_go_if_they_are_the_same,
     any_bytes_come_back_as_they_were,
@@ -24,6 +25,23 @@ async fn written_read_and_ended(nodes: Nodes) {
     nodes.a.end(&Ending::Key(slot.clone())).await;
     assert!(matches!(nodes.b.read(&slot).await, Found::Nothing));
     nodes.a.end(&Ending::Key(slot.clone())).await;
+}
+
+async fn many_are_read_in_their_order(nodes: Nodes) {
+    // More than one trip of them.
+    let slots: Vec<_> = std::iter::repeat_with(slot).take(1_200).collect();
+    filled(&nodes.a, &slots[0], "first").await;
+    filled(&nodes.a, &slots[700], "middle").await;
+    assert!(matches!(nodes.a.read_or_lease(&slots[1], Token::draw(), LONG).await, Found::Leased));
+    let found = nodes.b.read_many(&slots).await.unwrap();
+    let there: Vec<_> = (0..).zip(&found).filter(|(_, found)| !matches!(found, Found::Nothing)).collect();
+    assert_eq!((found.len(), there.iter().map(|(n, _)| *n).collect::<Vec<_>>()), (1_200, vec![0, 1, 700]));
+    let payloads = found.into_iter().map(super::payload_of).collect::<Vec<_>>();
+    assert_eq!(
+        [&payloads[0], &payloads[1], &payloads[700]].map(|payload| payload.as_deref()),
+        [Some("first"), None, Some("middle"),]
+    );
+    assert!(matches!(nodes.b.read_many(&[]).await.as_deref(), Some([])));
 }
 
 async fn values_have_a_life(nodes: Nodes) {

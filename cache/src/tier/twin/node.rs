@@ -55,6 +55,13 @@ impl Node {
             .unwrap_or(Found::Away)
     }
 
+    pub(crate) async fn read_many(&self, slots: &[Slot]) -> Option<Vec<Found>> {
+        self.ask(|state, now| {
+            slots.iter().map(|slot| state.slots.get(slot, now).map_or(Found::Nothing, Found::Slot)).collect()
+        })
+        .await
+    }
+
     pub(crate) async fn read_or_lease(&self, slot: &Slot, token: Token, life: Duration) -> Found {
         self.ask(|state, now| state.slots.read_or_lease(slot, token, span(life), now))
             .await

@@ -133,9 +133,10 @@ async fn many_that_follow_one_whose_caller_goes_away_are_answered() {
     let [a] = &nodes.texts(&policy(LONG))[..] else { unreachable!() };
     for round in 0..20 {
         let (one, two) = (key(format!("{round}-one")), key(format!("{round}-two")));
-        let leading = tokio::spawn({
+        // The first one reads for itself; the second one leads.
+        let leading = [0, 1].map(|_| {
             let (a, one) = (a.clone(), one.clone());
-            async move { load(&a, &one, "of one").await }
+            tokio::spawn(async move { load(&a, &one, "of one").await })
         });
         tokio::task::yield_now().await;
         let many = tokio::spawn({
@@ -150,7 +151,7 @@ async fn many_that_follow_one_whose_caller_goes_away_are_answered() {
             }
         });
         sleep(Duration::from_millis(round)).await;
-        leading.abort();
+        leading.iter().for_each(tokio::task::JoinHandle::abort);
         let found = many.await.unwrap().unwrap();
         assert_eq!((found.len(), found[&one].as_str()), (2, "of one"));
     }

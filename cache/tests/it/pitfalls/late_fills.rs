@@ -132,6 +132,8 @@ async fn who_asks_after_a_tag_ended_does_not_get_a_load_that_brings_the_tag() {
         sleep(Duration::from_millis(1)).await;
         let node = if round < 2 { a } else { b };
         let (alone, many) = tokio::join!(node.get_or_load(&name, answer("new")), async {
+            // The other one leads: it waits for another process's load.
+            sleep(Duration::from_millis(1)).await;
             let new = answer("new");
             let load = move |keys: Vec<String>| async move {
                 let new = new().await?;
