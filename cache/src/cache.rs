@@ -2,6 +2,8 @@
 
 mod before;
 mod fetch;
+#[cfg(feature = "tower")]
+mod for_layers;
 mod glance;
 mod inner;
 mod job;

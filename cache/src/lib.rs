@@ -13,6 +13,8 @@ mod epochs;
 mod error;
 mod flight;
 pub mod key;
+#[cfg(feature = "tower")]
+pub mod layer;
 mod loaded;
 #[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "without Redis nobody reads marks as text"))]
 mod mark;

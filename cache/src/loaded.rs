@@ -9,6 +9,7 @@ use crate::key::Tag;
 pub struct Loaded<V> {
     pub(crate) value: V,
     pub(crate) ttl: Option<Duration>,
+    pub(crate) stale_for: Option<Duration>,
     pub(crate) tags: Vec<Tag>,
 }
 
@@ -18,19 +19,27 @@ impl<V> Loaded<V> {
     /// A value that is kept as the policy says.
     #[must_use]
     pub fn new(value: V) -> Self {
-        Self { value, ttl: None, tags: Vec::new() }
+        Self { value, ttl: None, stale_for: None, tags: Vec::new() }
     }
 
     /// A value that is answered to who waits for it, and not kept.
     #[must_use]
     pub fn not_kept(value: V) -> Self {
-        Self { value, ttl: Some(Duration::ZERO), tags: Vec::new() }
+        Self { ttl: Some(Duration::ZERO), ..Self::new(value) }
     }
 
     /// With another life than the policy's. Zero: not kept.
     #[must_use]
     pub fn with_ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
+        self
+    }
+
+    /// Answered for no longer than this after its life, though the policy's
+    /// [`stale_for`](crate::Policy::stale_for) would allow more. Zero: never.
+    #[must_use]
+    pub fn with_stale_for(mut self, stale_for: Duration) -> Self {
+        self.stale_for = Some(stale_for);
         self
     }
 

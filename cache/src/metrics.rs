@@ -170,6 +170,20 @@ impl StoreMetrics {
     }
 }
 
+// === HTTP ===
+
+#[cfg(feature = "tower")]
+pub(crate) fn describe_http() {
+    describe_counter!("tramline_cache_http_not_kept_total", "Answers of HTTP services that were not kept");
+}
+
+/// There are some fifteen reasons.
+#[cfg(feature = "tower")]
+pub(crate) fn http_not_kept(cache: &str, reason: &'static str) {
+    counter!("tramline_cache_http_not_kept_total", "cache" => cache.to_owned(), "reason" => reason)
+        .increment(1);
+}
+
 // === impl HitCount ===
 
 impl HitCount {

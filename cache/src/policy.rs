@@ -103,6 +103,11 @@ impl Policy {
         [true, false].into_iter().all(|some| self.limit(some) <= other.limit(some))
     }
 
+    /// For how long an answer may be given after its life, in ms, if its load says for how long at most.
+    pub(crate) fn stale(&self, bound: Option<Duration>) -> u64 {
+        self.stale_for.map_or(0, |stale| millis(bound.map_or(stale, |bound| bound.min(stale))))
+    }
+
     /// A life for one entry in ms, drawn; none when it is not to be kept.
     pub(crate) fn draw(&self, ttl: Duration, max: Duration) -> Option<u64> {
         // Taken off, never added: `ttl` is a promise.

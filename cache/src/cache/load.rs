@@ -173,20 +173,20 @@ where
 
     /// What came, for those who wait, for memory and for the tier.
     pub(super) async fn prepare(&self, loaded: Option<Loaded<V>>, leased: bool, before: &Before) -> Came<V> {
-        let (value, ttl, tags) = match loaded {
-            Some(Loaded { value, ttl, tags }) => (Some(Arc::new(value)), ttl, tags),
-            None => (None, None, Vec::new()),
+        let (value, ttl, stale_for, tags) = match loaded {
+            Some(Loaded { value, ttl, stale_for, tags }) => (Some(Arc::new(value)), ttl, stale_for, tags),
+            None => (None, None, Some(Duration::ZERO), Vec::new()),
         };
         let answer = Answer::loaded(value.clone());
         let late = self.cache.inner.tags().stamps(tags.iter().map(MarkName::of_tag));
-        let prepared = self.prepare_kept(value, ttl, late.clone(), leased, before).await;
+        let prepared = self.prepare_kept(value, (ttl, stale_for), late.clone(), leased, before).await;
         Came { answer, late, prepared }
     }
 
     async fn prepare_kept(
         &self,
         value: Option<Arc<V>>,
-        ttl: Option<Duration>,
+        (ttl, stale_for): (Option<Duration>, Option<Duration>),
         late: Option<Arc<TagStamps>>,
         leased: bool,
         before: &Before,
@@ -196,7 +196,7 @@ where
         let own = ttl.is_some();
         let usual = if value.is_some() { policy.ttl } else { policy.negative_ttl.unwrap_or_default() };
         let fresh = policy.draw(ttl.unwrap_or(usual), max)?;
-        let stale = policy.stale_for.filter(|_| value.is_some()).map_or(0, millis);
+        let stale = policy.stale(stale_for);
         let load = u32::try_from(before.at.elapsed().as_millis()).unwrap_or(u32::MAX);
         let lives = Lives { fresh, stale: stale.min(millis(max).saturating_sub(fresh)), age: 0, load, own };
         let stamp = self.stamp(late.as_ref(), before)?;

@@ -46,20 +46,20 @@ where
         if let Some(entry) = self.hit(key, true) {
             return entry.value;
         }
-        Box::pin(self.read(key)).await
+        Box::pin(self.read(key)).await?.value
     }
 
-    async fn read(&self, key: &K) -> Option<Arc<V>> {
+    pub(super) async fn read(&self, key: &K) -> Option<Entry<V>> {
         let inner = &*self.inner;
         if let Look::Fresh(entry) | Look::Due(entry) = self.look(key) {
             inner.metrics.hits_memory.add();
-            return entry.value;
+            return Some(entry);
         }
         if inner.store.tier.is_shared()
             && let Some(entry) = self.read_shared(key, true).await
         {
             inner.metrics.hits_shared.add();
-            return entry.value;
+            return Some(entry);
         }
         inner.metrics.misses.add();
         None

@@ -112,10 +112,10 @@ where
 
     fn lives(&self, loaded: Loaded<V>) -> Option<(Arc<V>, Lives, Vec<MarkName>)> {
         let (inner, policy): (_, &Policy) = (&*self.inner, &self.policy);
-        let Loaded { value, ttl, tags } = loaded;
+        let Loaded { value, ttl, stale_for, tags } = loaded;
         let max = inner.store.config.max_ttl;
         let fresh = policy.draw(ttl.unwrap_or(policy.ttl), max)?;
-        let stale = policy.stale_for.map_or(0, millis).min(millis(max).saturating_sub(fresh));
+        let stale = policy.stale(stale_for).min(millis(max).saturating_sub(fresh));
         let names: Vec<_> = policy.tags.iter().chain(&tags).map(MarkName::of_tag).collect();
         if names.len() > MAX_TAGS {
             inner.metrics.unusable.add();

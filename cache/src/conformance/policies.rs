@@ -20,6 +20,7 @@ pub(super) async fn check<F: Future<Output = Nodes>>(nodes: &impl Fn() -> F) {
     a_load_that_takes_too_long_ends(pair().await).await;
     an_answer_is_loaded_anew_before_its_end(pair().await).await;
     a_load_says_how_its_answer_is_kept(pair().await).await;
+    a_load_says_how_old_its_answer_may_be(pair().await).await;
 }
 
 async fn find(node: &Texts, name: &str, value: Option<&'static str>) -> Option<String> {
@@ -196,4 +197,27 @@ async fn a_load_says_how_its_answer_is_kept(pair: Pair) {
     assert_eq!(ask(short).await.value.as_deref().map(String::as_str), Some("3"));
     assert_eq!(ask(short).await.outcome, Outcome::Hit);
     until_async(|| async { ask(short).await.value.as_deref().map(String::as_str) == Some("4") }).await;
+}
+
+async fn a_load_says_how_old_its_answer_may_be(pair: Pair) {
+    // Less than the policy's fifty seconds: nothing at all, and what is over before it is tried again.
+    for (name, stale) in [("one", Duration::ZERO), ("two", Duration::from_millis(300))] {
+        let [a, b] = old_is_fine(&pair);
+        let load =
+            move || async move { Ok::<_, std::fmt::Error>(Loaded::new(key("old")).with_stale_for(stale)) };
+        a.get_or_load(&key(name), load).await.expect("no error");
+        for node in [&a, &b] {
+            until_async(|| async { fail(node, name).await.is_err() }).await;
+        }
+    }
+    // It is a bound, and no permission.
+    let [a, _] = pair.both();
+    let ttl = Duration::from_millis(150);
+    let long = move || async move {
+        Ok::<_, std::fmt::Error>(
+            Loaded::new(key("old")).with_ttl(ttl).with_stale_for(Duration::from_secs(50)),
+        )
+    };
+    a.get_or_load(&key("three"), long).await.expect("no error");
+    until_async(|| async { fail(a, "three").await.is_err() }).await;
 }

@@ -3,6 +3,7 @@
 
 mod faults;
 mod figures;
+mod http_cache;
 mod linear;
 mod memory;
 mod pitfalls;

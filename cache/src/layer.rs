@@ -1,0 +1,3 @@
+//! A tower layer around an HTTP service.
+
+pub mod http_cache;

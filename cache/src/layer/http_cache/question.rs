@@ -1,0 +1,117 @@
+//! What a request asks of the cache.
+
+use http::header::{
+    AUTHORIZATION, COOKIE, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE,
+    UPGRADE,
+};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method};
+
+use crate::cache::Cache;
+use crate::key::Tag;
+use crate::layer::http_cache::directives::Directives;
+use crate::layer::http_cache::key::{HttpKey, addresses};
+use crate::layer::http_cache::scope::{Audience, Scope};
+use crate::layer::http_cache::{HttpAnswer, Shared};
+
+/// A request that the rule lets be cached.
+pub(super) struct Question {
+    pub(super) key: HttpKey,
+    pub(super) scope: Scope,
+    pub(super) way: Way,
+    pub(super) wanted: Wanted,
+}
+
+/// Where its answer may come from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Way {
+    /// From what is kept, else the service is asked for all who ask.
+    Load,
+    /// From what is kept and no older than so many seconds, else the service is asked for this one.
+    Stored { max_age: Option<u64> },
+    /// From what is kept.
+    OnlyStored,
+    /// From the service.
+    Own,
+}
+
+/// What is to be answered.
+#[derive(Clone, Default)]
+pub(super) struct Wanted {
+    /// The head alone.
+    pub(super) head: bool,
+    pub(super) none_match: Vec<HeaderValue>,
+    pub(super) modified_since: Option<HeaderValue>,
+}
+
+// === impl Shared ===
+
+impl Shared {
+    /// None: the request passes by. `empty` says that it has no body.
+    pub(super) fn question(&self, request: &mut Parts, empty: bool) -> Option<Question> {
+        let asked = request.method == Method::GET || request.method == Method::HEAD;
+        // What these ask for, a whole answer is not; and a body might be part of the question.
+        let other = [RANGE, IF_RANGE, IF_MATCH, IF_UNMODIFIED_SINCE, UPGRADE];
+        if !asked || !empty || other.iter().any(|name| request.headers.contains_key(name)) {
+            return None;
+        }
+        let scope = (self.rule)(request)?;
+        let credentials = [AUTHORIZATION, COOKIE];
+        if scope.without_credentials {
+            for name in credentials {
+                request.headers.remove(name);
+            }
+        } else if scope.audience == Audience::Public
+            && credentials.iter().any(|name| request.headers.contains_key(name))
+        {
+            return None;
+        }
+        let key = HttpKey::new(request, &scope)?;
+        let head = request.method == Method::HEAD;
+        let headers = &request.headers;
+        let wanted = Wanted {
+            head,
+            none_match: headers.get_all(IF_NONE_MATCH).iter().cloned().collect(),
+            modified_since: headers.get(IF_MODIFIED_SINCE).cloned(),
+        };
+        Some(Question { key, scope, way: way(headers, head), wanted })
+    }
+
+    /// The cache by the scope's policy, with its tags; none when they are too many.
+    pub(super) fn cache_for(&self, question: &Question) -> Option<Cache<HttpKey, HttpAnswer>> {
+        let scope = &question.scope;
+        let mut policy = scope.policy.as_deref().unwrap_or(self.cache.policy()).clone();
+        policy.tags.extend_from_slice(&scope.tags);
+        policy.tags.push(question.key.address());
+        self.cache.with_policy(policy).ok()
+    }
+
+    /// The tags that an unsafe request ends, when it succeeds: what is kept of its own address (RFC 9111, section 4.4),
+    /// and what the service says.
+    pub(super) fn ended_by(&self, request: &Parts) -> Vec<Tag> {
+        let mut tags = self.endings.as_ref().map(|endings| endings(request)).unwrap_or_default();
+        let mut asked = request.clone();
+        asked.method = Method::GET;
+        if let Some(scope) = (self.rule)(&asked) {
+            tags.extend(addresses(request, &scope.audience));
+        }
+        tags
+    }
+}
+
+fn way(headers: &HeaderMap, head: bool) -> Way {
+    let said = Directives::of_request(headers);
+    match said.max_age {
+        _ if said.only_if_cached => Way::OnlyStored,
+        _ if said.no_cache => Way::Own,
+        Some(0) => Way::Own,
+        max_age if head || said.no_store || max_age.is_some() => Way::Stored { max_age },
+        _ => Way::Load,
+    }
+}
+
+/// Without the conditions that are answered from what is kept: an answer to them would be one for who has it already.
+pub(super) fn unconditional(headers: &mut HeaderMap) {
+    headers.remove(IF_NONE_MATCH);
+    headers.remove(IF_MODIFIED_SINCE);
+}

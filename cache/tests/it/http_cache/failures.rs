@@ -1,0 +1,148 @@
+//! One load for all, and what becomes of them when it fails.
+
+use std::io;
+
+use futures_util::future::{BoxFuture, join_all};
+use http::StatusCode;
+use tokio::sync::Notify;
+use tramline_cache::{Error, ErrorKind};
+
+use super::*;
+
+/// Answers when it is let.
+pub(super) fn gated<E: Send + 'static>(
+    gate: &Arc<Notify>,
+    answer: fn() -> Result<Response<Body>, E>,
+) -> impl Fn(Request<Full<Bytes>>) -> BoxFuture<'static, Result<Response<Body>, E>> + Clone + Send + use<E> {
+    let gate = Arc::clone(gate);
+    move |_| {
+        let gate = Arc::clone(&gate);
+        Box::pin(async move {
+            gate.notified().await;
+            answer()
+        })
+    }
+}
+
+pub(super) async fn all<E: Send + 'static>(
+    site: &Site<E>,
+    gate: &Notify,
+    many: usize,
+) -> Vec<Result<Answer, E>> {
+    let asking = join_all((0..many).map(|_| site.send(request("GET", "/x", &[]))));
+    let opening = async {
+        tokio::task::yield_now().await;
+        gate.notify_one();
+    };
+    futures_util::future::join(asking, opening).await.0
+}
+
+#[tokio::test]
+async fn many_who_ask_at_once_ask_once() {
+    let gate = Arc::new(Notify::new());
+    let site =
+        Site::new(minute(), everything, gated(&gate, || Ok::<_, Infallible>(Response::new(full("one")))));
+    for answer in all(&site, &gate, 100).await {
+        let Ok(answer) = answer;
+        assert_eq!(read(answer).await.body, "one");
+    }
+    assert_eq!((site.asked(), site.cache.stats().loads), (1, 1));
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_does_not_end_the_load() {
+    let (gate, begun) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (open, told) = (Arc::clone(&gate), Arc::clone(&begun));
+    let site = Site::new(minute(), everything, move |_| {
+        let (open, told) = (Arc::clone(&open), Arc::clone(&told));
+        async move {
+            told.notify_one();
+            open.notified().await;
+            Ok::<_, Infallible>(Response::new(full("kept")))
+        }
+    });
+    let first = tokio::spawn(site.service.clone().oneshot(request("GET", "/x", &[])));
+    begun.notified().await;
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    gate.notify_one();
+    until(|| site.cache.stats().entries == 1).await;
+    let read = site.get("/x", &[]).await;
+    assert_eq!((read.body.as_str(), read.from(), site.asked()), ("kept", Some("hit"), 1));
+}
+
+#[tokio::test]
+async fn the_services_own_error_goes_to_whose_request_it_was_and_the_others_hear_of_it() {
+    let gate = Arc::new(Notify::new());
+    let refuse = || Err(io::Error::new(io::ErrorKind::ConnectionRefused, "down"));
+    let site: Site<io::Error> = Site::new(minute(), everything, gated(&gate, refuse));
+    let (own, others): (Vec<_>, Vec<_>) = all(&site, &gate, 5).await.into_iter().partition(Result::is_err);
+    assert_eq!(own.len(), 1);
+    assert_eq!(own[0].as_ref().unwrap_err().kind(), io::ErrorKind::ConnectionRefused, "itself, not a copy");
+    for other in others {
+        let other = other.unwrap();
+        assert_eq!(other.status(), StatusCode::BAD_GATEWAY);
+        assert_eq!(other.headers()["cache-control"], "no-store");
+        assert_eq!(other.extensions().get::<Error>().unwrap().kind(), ErrorKind::Load);
+    }
+    assert_eq!((site.asked(), site.cache.stats().entries), (1, 0));
+}
+
+#[tokio::test]
+async fn failures_answer_all_who_waited_and_are_not_kept() {
+    let gate = Arc::new(Notify::new());
+    let down = || Ok::<_, Infallible>(Response::builder().status(503).body(full("down")).unwrap());
+    let site = Site::new(minute(), everything, gated(&gate, down));
+    for answer in all(&site, &gate, 5).await {
+        let Ok(answer) = answer;
+        assert_eq!(answer.status(), 503);
+        assert_eq!(read(answer).await.body, "down");
+    }
+    assert_eq!((site.asked(), site.cache.stats().entries), (1, 0));
+}
+
+#[tokio::test]
+async fn a_panic_is_500() {
+    let site = Site::new(minute(), everything, async |_| -> Result<Response<Body>, Infallible> {
+        panic!("planned")
+    });
+    assert_eq!(site.get("/x", &[]).await.head.status, 500);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_takes_too_long_is_504() {
+    let site = Site::new(minute(), everything, async |_| -> Result<Response<Body>, Infallible> {
+        std::future::pending().await
+    });
+    assert_eq!(site.get("/x", &[]).await.head.status, 504);
+}
+
+/// Never ready.
+#[derive(Clone)]
+struct Busy;
+
+impl tower::Service<Request<Full<Bytes>>> for Busy {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = std::future::Ready<Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Infallible>> {
+        std::task::Poll::Pending
+    }
+
+    fn call(&mut self, _: Request<Full<Bytes>>) -> Self::Future {
+        panic!("called though it is not ready")
+    }
+}
+
+#[tokio::test]
+async fn what_is_kept_is_answered_though_the_service_is_busy() {
+    use futures_util::FutureExt;
+    let site = Site::new(minute(), everything, numbered(&[]));
+    site.get("/x", &[]).await;
+    let busy = HttpCacheLayer::new(site.cache.clone(), HttpCacheConfig::default(), everything).layer(Busy);
+    let Ok(kept) = busy.clone().oneshot(request("GET", "/x", &[])).await;
+    assert_eq!(read(kept).await.body, "1");
+    assert!(busy.clone().oneshot(request("GET", "/y", &[])).now_or_never().is_none());
+    assert!(busy.oneshot(request("POST", "/x", &[])).now_or_never().is_none());
+}
