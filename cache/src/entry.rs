@@ -17,14 +17,15 @@ pub(crate) struct Entry<V> {
     /// When it was loaded or written, here or by another process, in ms by the store's [`Clock`](crate::Clock): before
     /// its start for what is older than that.
     born: i64,
-    /// From this age on, in ms, it may be time to load anew; beyond `fresh` when a load failed and is not to be tried
-    /// again before.
+    /// Until this age, in ms, there is nothing to do by the cache's own policy. Where it [`RESTS`]: until which no load
+    /// is tried.
     refresh: u32,
     /// Until this age it is fresh.
     fresh: u32,
     /// Until this age it may be answered though it is old.
     stale: u32,
-    /// How long its load took, in ms, and whether the load itself said how long it lives: [`OWN`].
+    /// How long its load took, in ms, and beside it whether the load itself said how long it lives, [`OWN`], and
+    /// whether a later one is put off, [`RESTS`].
     load: u32,
     /// Of the value.
     pub(crate) weight: u32,
@@ -46,39 +47,39 @@ pub(crate) struct Lives {
     pub(crate) own: bool,
 }
 
-/// A bit beside a time of 24 days.
+/// Bits beside a time of 12 days.
 const OWN: u32 = 1 << 31;
+const RESTS: u32 = 1 << 30;
+const TOOK: u32 = RESTS - 1;
 
 // === impl Entry ===
 
 impl<V> Entry<V> {
+    /// In a cache whose own policy is `usual`, whoever keeps it: a hit by that looks no further than
+    /// [`is_young`](Self::is_young).
     pub(crate) fn new(
         value: Option<Arc<V>>,
         lives: Lives,
         weight: usize,
         stamp: Stamp,
-        policy: &Policy,
+        usual: &Policy,
         now: u64,
     ) -> Self {
         let Lives { fresh, stale, age, load, own } = lives;
-        let load = load.min(OWN - 1);
-        Self {
+        let load = load.min(TOOK);
+        let mut entry = Self {
             value,
             stamp,
             born: signed(now) - signed(age),
-            refresh: small(policy.refresh.starts(fresh, load)),
+            refresh: 0,
             fresh: small(fresh),
             stale: small(fresh.saturating_add(stale)),
             load: if own { load | OWN } else { load },
             weight: u32::try_from(weight).unwrap_or(u32::MAX),
             beside: 0,
-        }
-    }
-
-    /// In a cache with this policy: a hit by that looks no further than [`is_young`](Self::is_young).
-    pub(crate) fn in_cache_of(mut self, usual: &Policy) -> Self {
-        self.refresh = self.refresh.min(small(self.fresh_by(usual)));
-        self
+        };
+        entry.refresh = small(entry.starts(usual));
+        entry
     }
 
     /// In ms.
@@ -90,12 +91,12 @@ impl<V> Entry<V> {
     /// Fresh by the usual policy, and nothing of it is due.
     #[inline]
     pub(crate) fn is_young(&self, now: u64) -> bool {
-        self.age(now) < u64::from(self.refresh.min(self.fresh))
+        self.load & RESTS == 0 && self.age(now) < u64::from(self.refresh)
     }
 
     /// The same by this policy.
     pub(crate) fn is_young_by(&self, policy: &Policy, now: u64) -> bool {
-        self.age(now) < self.fresh_by(policy).min(u64::from(self.refresh))
+        self.age(now) < self.starts(policy)
     }
 
     pub(crate) fn is_fresh(&self, policy: &Policy, now: u64) -> bool {
@@ -108,11 +109,16 @@ impl<V> Entry<V> {
         u64::from(self.fresh).min(most)
     }
 
+    /// From which age on it may be time to load it anew: of the life that it has by this policy.
+    fn starts(&self, policy: &Policy) -> u64 {
+        policy.refresh.starts(self.fresh_by(policy), self.load & TOOK)
+    }
+
     /// Whether it is time to load it anew, fresh as it is.
     pub(crate) fn is_due(&self, policy: &Policy, now: u64) -> bool {
         let age = self.age(now);
-        age >= u64::from(self.refresh)
-            && policy.refresh.is_due(self.fresh_by(policy).saturating_sub(age), self.load & !OWN)
+        let left = self.fresh_by(policy).saturating_sub(age);
+        age >= self.starts(policy) && !self.rests(now) && policy.refresh.is_due(left, self.load & TOOK)
     }
 
     /// Whether this policy lets it be answered, be it old.
@@ -123,15 +129,13 @@ impl<V> Entry<V> {
 
     /// Whether a load failed that is not to be tried again yet.
     pub(crate) fn rests(&self, now: u64) -> bool {
-        self.refresh > self.fresh && self.age(now) < u64::from(self.refresh)
+        self.load & RESTS != 0 && self.age(now) < u64::from(self.refresh)
     }
 
-    /// Lets it be for a while: it is neither loaded nor asked for before.
+    /// Lets it be for a while: it is neither loaded nor asked for before. For whom it is fresh it stays so.
     pub(crate) fn defer(&mut self, now: u64, policy: &Policy) {
-        let until = self.age(now).saturating_add(millis(policy.retry_after));
-        // It is old for this policy: for the others too, by now.
-        self.fresh = self.fresh.min(small(self.fresh_by(policy)));
-        self.refresh = self.refresh.max(small(until));
+        self.refresh = small(self.age(now).saturating_add(millis(policy.retry_after)));
+        self.load |= RESTS;
     }
 
     /// When it is fresh no more, by the store's clock in ms.

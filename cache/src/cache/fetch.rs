@@ -158,7 +158,7 @@ where
             Verdict::Dead => return Judged::Over(envelope.id, None),
             Verdict::Unknown => return Judged::Away,
         };
-        let Some(entry) = inner.open(&envelope, stamp.clone().with_tags(tags), &self.policy) else {
+        let Some(entry) = inner.open(&envelope, stamp.clone().with_tags(tags)) else {
             inner.metrics.unusable.add();
             inner.store.tier.drop_bad(slot, &bytes).await;
             return Judged::Bad;

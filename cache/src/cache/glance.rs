@@ -144,7 +144,7 @@ where
                 let Verdict::Alive(tags) = verdicts.get(carried.binary_search(&envelope.marks).ok()?)? else {
                     return None;
                 };
-                let entry = inner.open(&envelope, stamp.with_tags(tags.clone()), &self.policy)?;
+                let entry = inner.open(&envelope, stamp.with_tags(tags.clone()))?;
                 let fresh = entry.is_fresh(&self.policy, inner.store.now());
                 (fresh && entry.stamp.carries(&self.tags)).then_some(entry)
             });

@@ -49,15 +49,8 @@ impl<K: CacheKey, V: Send + Sync + 'static> Inner<K, V> {
     }
 
     /// What is kept in memory, from now on.
-    pub(super) fn entry(
-        &self,
-        value: Option<Arc<V>>,
-        lives: Lives,
-        weight: usize,
-        stamp: Stamp,
-        policy: &Policy,
-    ) -> Entry<V> {
-        Entry::new(value, lives, weight, stamp, policy, self.store.now()).in_cache_of(&self.config.policy)
+    pub(super) fn entry(&self, value: Option<Arc<V>>, lives: Lives, weight: usize, stamp: Stamp) -> Entry<V> {
+        Entry::new(value, lives, weight, stamp, &self.config.policy, self.store.now())
     }
 
     /// Into memory with it; false when it was ended meanwhile. What is dead on arrival need not arrive, least of all

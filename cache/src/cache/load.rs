@@ -206,7 +206,7 @@ where
         if leased && let Some(marks) = self.marks(late.as_ref(), before).await {
             sealed = Some(inner.seal(&packed, lives, &marks));
         }
-        Some(Prepared { entry: inner.entry(value, lives, weight, stamp, policy), sealed })
+        Some(Prepared { entry: inner.entry(value, lives, weight, stamp), sealed })
     }
 
     /// The stamp of the beginning, with the tags that the load brought; none when they are too many, or one of them

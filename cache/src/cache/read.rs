@@ -39,6 +39,9 @@ where
 {
     /// The value of `key`, when one of the tiers has it and it is fresh.
     ///
+    /// It waits for nobody: what another process loads for the first time is not there yet, and in a cluster of Redis neither
+    /// is, for a trip, what another process is writing, be there an older one or not.
+    ///
     /// # Cancel safety
     ///
     /// Nothing happens when dropped.

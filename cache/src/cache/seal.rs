@@ -15,7 +15,6 @@ use crate::envelope::{self, Envelope, Token};
 use crate::epochs::{Cell, Stamp, TagStamps};
 use crate::key::CacheKey;
 use crate::mark::{Mark, MarkName};
-use crate::policy::Policy;
 
 /// A value as it is sent.
 pub(super) struct Packed {
@@ -94,7 +93,7 @@ where
     }
 
     /// The entry that lies in an envelope; none when it cannot be read.
-    pub(super) fn open(&self, envelope: &Envelope<'_>, stamp: Stamp, policy: &Policy) -> Option<Entry<V>> {
+    pub(super) fn open(&self, envelope: &Envelope<'_>, stamp: Stamp) -> Option<Entry<V>> {
         let (value, weight) = if envelope.negative {
             (None, 0)
         } else {
@@ -116,7 +115,7 @@ where
             load: envelope.load,
             own: envelope.own,
         };
-        Some(self.entry(value, lives, weight, stamp, policy))
+        Some(self.entry(value, lives, weight, stamp))
     }
 
     /// Whether anything that a value carries ended since it was written.

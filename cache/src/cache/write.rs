@@ -60,7 +60,7 @@ where
             let Some(written) = inner.epochs.end_others(&slot.key, stamp) else { return };
             stamp = written;
         }
-        let entry = inner.entry(Some(value), lives, weight, stamp, &self.policy);
+        let entry = inner.entry(Some(value), lives, weight, stamp);
         inner.keep(key, &slot.key, entry);
     }
 

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::time::sleep;
-use tramline_cache::{ErrorKind, Loaded, Tag};
+use tramline_cache::{ErrorKind, Loaded, Refresh, Store, Tag};
 
-use crate::support::{Held, Nodes, Texts, fail, find, key, load, policy, text};
+use crate::support::{Held, Nodes, Texts, fail, find, in_tokio_time, key, load, policy, text, texts};
 
 const TTL: Duration = Duration::from_secs(10);
 const SHORT: Duration = Duration::from_secs(1);
@@ -182,4 +182,104 @@ async fn who_asks_for_more_follows_nobody_who_asks_for_less() {
         held.end(Ok("more")).await.unwrap();
         assert_eq!(asked.await.unwrap(), ("more".to_owned(), "more".to_owned()));
     }
+}
+
+/// That one asks for more than the source gives, which is away, makes the answer no older for the others.
+#[tokio::test(start_paused = true)]
+async fn a_load_that_fails_for_one_who_asks_for_more_takes_nothing_from_the_others() {
+    let (nodes, places) = places().await;
+    let alone = Store::memory(in_tokio_time());
+    let alone = texts(&alone, &policy(TTL));
+    for (n, [keeps, asks]) in places.iter().chain([&[alone.clone(), alone.clone()]]).enumerate() {
+        let (name, mut strict) = (key(n), policy(SHORT));
+        strict.stale_for = Some(TTL);
+        strict.retry_after = SHORT;
+        let strict = asks.with_policy(strict).unwrap();
+        assert_eq!(load(keeps, &name, "old").await, "old");
+        sleep(SHORT * 2).await;
+        let failed = asks.stats().load_errors;
+        for round in 1..=3 {
+            for _ in 0..2 {
+                assert_eq!(fail(&strict, &name).await.unwrap(), "old");
+                assert_eq!(asks.stats().load_errors - failed, round, "not tried again at once");
+                assert_eq!(fail(asks, &name).await.unwrap(), "old");
+                assert_eq!(text(asks.peek(&name)), Some("old"));
+                assert_eq!(text(asks.get(&name).await), Some("old"));
+                assert_eq!(many(asks, &name, "x").await, "old");
+            }
+            assert_eq!(asks.stats().load_errors - failed, round);
+            sleep(SHORT).await;
+        }
+        // Until its end, and no longer.
+        sleep(TTL - SHORT * 6).await;
+        assert_eq!(fail(&strict, &name).await.unwrap(), "old");
+        sleep(SHORT).await;
+        assert_eq!(text(asks.peek(&name)), None);
+        assert!(fail(asks, &name).await.is_err());
+        assert_eq!(load(asks, &name, "new").await, "new");
+    }
+    drop(nodes);
+}
+
+/// A share of a life is one of the life that it has for who asks.
+#[tokio::test(start_paused = true)]
+async fn a_refresh_begins_when_the_policy_of_who_asks_says() {
+    let (_nodes, places) = places().await;
+    for (n, [keeps, asks]) in places.iter().enumerate() {
+        let with = |cache: &Texts, ttl, share| {
+            let mut eager = policy(ttl);
+            eager.refresh = Refresh::At(share);
+            cache.with_policy(eager).unwrap()
+        };
+        let asked = async |cache: &Texts, name: &str| {
+            let before = cache.stats().refreshes;
+            load(cache, name, "new").await;
+            sleep(Duration::from_millis(1)).await;
+            cache.stats().refreshes - before
+        };
+        // Longer than the cache's own.
+        let (name, patient) = (key(n), with(keeps, TTL * 6, 0.9));
+        assert_eq!(load(&patient, &name, "old").await, "old");
+        let patient = with(asks, TTL * 6, 0.9);
+        for _ in 0..5 {
+            sleep(TTL).await;
+            assert_eq!(asked(&patient, &name).await, 0);
+        }
+        sleep(SHORT * 5).await;
+        assert_eq!(asked(&patient, &name).await, 1);
+        // Shorter than that of whoever kept it.
+        let (name, hasty) = (key(n + 2), with(asks, SHORT * 2, 0.5));
+        assert_eq!(load(keeps, &name, "old").await, "old");
+        assert_eq!(asked(&hasty, &name).await, 0);
+        sleep(SHORT).await;
+        assert_eq!(asked(&hasty, &name).await, 1);
+    }
+}
+
+/// Nor does it when others have kept the answer: the cache's own refresh begins as early as ever, and a refresh of theirs
+/// that failed makes nothing young.
+#[tokio::test(start_paused = true)]
+async fn the_refresh_of_the_cache_itself_is_not_that_of_who_kept_it() {
+    let nodes = Nodes::new(1, |_| {}).await;
+    let mut usual = policy(TTL);
+    usual.refresh = Refresh::At(0.5);
+    let [a] = &nodes.texts(&usual)[..] else { unreachable!() };
+    assert_eq!(load(&a.with_policy(policy(TTL * 6)).unwrap(), "one", "old").await, "old");
+    sleep(TTL / 2).await;
+    assert_eq!(load(a, "one", "new").await, "old");
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!((a.stats().refreshes, text(a.peek(&key("one")))), (1, Some("new")));
+
+    let mut patient = policy(TTL * 6);
+    patient.refresh = Refresh::At(0.5);
+    patient.retry_after = TTL;
+    let patient = a.with_policy(patient).unwrap();
+    assert_eq!(load(&patient, "two", "old").await, "old");
+    sleep(TTL * 4).await;
+    assert_eq!(fail(&patient, "two").await.unwrap(), "old");
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!((a.stats().refreshes, a.stats().load_errors), (2, 1));
+    assert_eq!(fail(&patient, "two").await.unwrap(), "old");
+    assert_eq!(a.stats().refreshes, 2, "not tried again at once");
+    assert_eq!(load(a, "two", "new").await, "new");
 }
