@@ -3,7 +3,8 @@
 use chassis::db::{DbError, Row, SqlBuilder};
 use contracts::{PaymentStatus, PaymentType};
 use jiff::civil::Date;
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use super::Store;
@@ -34,9 +35,14 @@ pub(crate) struct DailySum {
     pub(crate) minor: i64,
 }
 
-/// The last sum of a part: what tells it from the others of its report.
+/// The last sum of a part: what tells it from the others of its report. It comes back from outside.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) struct SumPosition(Date, String, PaymentStatus, PaymentType);
+pub(crate) struct SumPosition(
+    Date,
+    #[serde(deserialize_with = "currency")] String,
+    PaymentStatus,
+    PaymentType,
+);
 
 // === impl DailySum ===
 
@@ -75,6 +81,8 @@ impl Store {
         }
         if let Some(SumPosition(day, currency, status, payment_type)) = after {
             let day = day.to_string();
+            // The first of these is implied, and is what an index can begin at.
+            sql = sql.push(" AND day <= ").bind(&day);
             sql = sql.push(" AND (day < ").bind(&day).push(" OR (day = ").bind(&day);
             sql = sql.push(" AND (currency, status, payment_type) > (").bind(currency);
             sql = sql.push(", ").bind(status.as_str()).push(", ").bind(payment_type.as_str()).push(")))");
@@ -83,6 +91,14 @@ impl Store {
         let (text, args) = sql.finish();
         self.db().query(text, args).await?.iter().map(sum).collect()
     }
+}
+
+/// Of a currency's form: the database takes no other text for one, and some not at all. Whether it still is one does not
+/// matter to where a report goes on.
+fn currency<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let currency = String::deserialize(deserializer)?;
+    let sound = currency.len() == 3 && currency.bytes().all(|byte| byte.is_ascii_uppercase());
+    if sound { Ok(currency) } else { Err(D::Error::custom("no currency")) }
 }
 
 fn sum(row: &Row) -> Result<DailySum, DbError> {

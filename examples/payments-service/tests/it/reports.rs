@@ -1,5 +1,6 @@
 //! `GET /api/payments/reports`: whose sums, of which days, part by part.
 
+use chassis::page::{Page, PageRequest};
 use contracts::{PaymentChanged, PaymentStatus, PaymentType, Role};
 use jiff::{Timestamp, ToSpan};
 use serde_json::{Value, json};
@@ -8,7 +9,8 @@ use crate::sums::{changed, tell};
 use crate::support::{App, Person, Place};
 
 on_both_databases! {
-    held: ones_own_and_everyones, filters_and_days, a_walk_has_no_gap_and_no_repeat, without_a_range_it_is_the_last_month;
+    held: ones_own_and_everyones, filters_and_days, a_walk_has_no_gap_and_no_repeat, without_a_range_it_is_the_last_month,
+        a_cursor_that_somebody_made_up_is_422;
 }
 
 /// A range that has all that is told here.
@@ -191,5 +193,35 @@ async fn a_walk_has_no_gap_and_no_repeat(app: App) {
     for query in [format!("{MARCH}&currency=EUR"), "to=2026-04-01".into()] {
         let answer = app.get(&bob, &format!("/api/payments/reports?{query}&cursor={cursor}")).await;
         assert_eq!((answer.status.as_u16(), answer.pointers()), (422, vec!["?cursor"]), "{query}");
+    }
+}
+
+/// A cursor has a check that anybody can reckon: what is in it is looked at all the same.
+async fn a_cursor_that_somebody_made_up_is_422(app: App) {
+    let (alice, bob) = app.alice_and_bob().await;
+    tell(&app, &between(&alice, &bob, "1", "EUR", "2026-03-02T12:00:00Z"), 1).await;
+    let filter = "Filter { from: Some(Moment(2026-03-01T00:00:00)), to: Some(Moment(2026-04-01T00:00:00)), \
+        currency: None, status: None, payment_type: None }";
+    let list = format!("reports {:?} {filter}", Some(bob.id));
+    let ask = async |day: &str, currency: &str, status: &str| {
+        let at = json!([day, currency, status, "instant"]);
+        let page = Page::new(&PageRequest::first(1), &list, vec![(), ()], |()| at.clone());
+        let cursor = page.next_cursor.unwrap();
+        app.get(&bob, &format!("/api/payments/reports?{MARCH}&cursor={cursor}")).await
+    };
+    let sound = ask("2026-03-03", "ZZZ", "completed").await;
+    assert_eq!(sound.status, 200, "as one of ours: {}", sound.json);
+    assert_eq!(lines(&sound.json), ["2026-03-02 EUR completed instant 1 1.00"]);
+    for (day, currency, status) in [
+        ("2026-03-03", "\0", "completed"),
+        ("2026-03-03", "EU\0", "completed"),
+        ("2026-03-03", "", "completed"),
+        ("2026-03-03", "eur", "completed"),
+        ("2026-03-03", "EUR; --", "completed"),
+        ("2026-03-03\0", "EUR", "completed"),
+        ("2026-03-03", "EUR", "\0"),
+    ] {
+        let answer = ask(day, currency, status).await;
+        assert_eq!((answer.status.as_u16(), answer.pointers()), (422, vec!["?cursor"]), "{day} {currency:?}");
     }
 }
