@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use devkit::{Fault, Redis, RedisSentinels};
+use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
 use tokio::task::JoinSet;
 use tramline_cache::{Cache, CacheConfig, RedisConfig, StoreConfig};
 
@@ -17,6 +18,9 @@ struct Load {
     failed: Arc<AtomicUsize>,
     /// How far each caller is.
     steps: Vec<Arc<AtomicU64>>,
+    truth: Truth,
+    /// Read while a version is raised and ended.
+    changing: Arc<RwLock<()>>,
     _running: Vec<AbortOnDropHandle<()>>,
 }
 
@@ -33,8 +37,14 @@ const STEPS: u64 = 20;
 impl Load {
     async fn begin(redis: RedisConfig) -> Self {
         let redis = named(redis);
-        let ((a, run_a), (b, run_b)) = (node(redis.clone()).await, node(redis).await);
-        Self::on([a, b].to_vec(), vec![run_a, run_b])
+        Self::by([redis.clone(), redis]).await
+    }
+
+    /// Each node has a way of its own.
+    async fn by(ways: [RedisConfig; 2]) -> Self {
+        let [a, b] = ways;
+        let ((a, run_a), (b, run_b)) = (node(a).await, node(b).await);
+        Self::on(vec![a, b], vec![run_a, run_b])
     }
 
     /// The same before there is a Redis.
@@ -55,6 +65,7 @@ impl Load {
             steps.push(Arc::clone(&step));
             step
         };
+        let changing = Arc::new(RwLock::new(()));
         for store in stores {
             let cache: Cache<u64, u64> = store.cache(CacheConfig::new("faults")).unwrap();
             for _ in 0..4 {
@@ -64,9 +75,10 @@ impl Load {
         }
         // Each node has keys of its own to change.
         for (n, (_, cache)) in nodes.iter().enumerate() {
-            callers.spawn(change(cache.clone(), truth.clone(), n, failed.clone(), step()));
+            let (cache, truth, failed) = (cache.clone(), truth.clone(), failed.clone());
+            callers.spawn(change(cache, truth, n, failed, step(), changing.clone()));
         }
-        Self { nodes, callers, failed, steps, _running: running }
+        Self { nodes, callers, failed, steps, truth, changing, _running: running }
     }
 
     /// Each of the callers goes on, whatever happens: who asks and who writes.
@@ -79,6 +91,25 @@ impl Load {
 
     async fn attached(&self, attached: bool) {
         until(|| self.nodes.iter().all(|(store, _)| store.stats().attached == attached)).await;
+    }
+
+    /// Nothing is changed for as long as this is kept. Who was about to is done with it: no writer hangs.
+    async fn quiet(&self) -> OwnedRwLockWriteGuard<()> {
+        let quiet = self.changing.clone().write_owned();
+        timeout(Duration::from_secs(20), quiet).await.expect("every change comes to its end")
+    }
+
+    /// Values live for minutes, and nothing ends them any more: whoever missed an ending until now says so for ever.
+    async fn agree(&self, _quiet: OwnedRwLockWriteGuard<()>) {
+        for (store, cache) in &self.nodes {
+            until(|| store.stats().attached).await;
+            for key in 0..KEYS {
+                let version = self.truth[key].load(Ordering::SeqCst);
+                let agreed =
+                    support::until_async(async || get(cache, &self.truth, key).await == Some(version));
+                timeout(Duration::from_secs(15), agreed).await.expect("what ended is forgotten by both");
+            }
+        }
     }
 
     /// One node has what the other loaded.
@@ -120,8 +151,10 @@ async fn change(
     n: usize,
     failed: Arc<AtomicUsize>,
     steps: Arc<AtomicU64>,
+    changing: Arc<RwLock<()>>,
 ) {
     for key in (0..KEYS).cycle().filter(|key| key % 2 == n) {
+        let _changing = changing.read().await;
         let version = truth[key].fetch_add(1, Ordering::SeqCst) + 1;
         cache.invalidate(&(key as u64)).await;
         let seen = get(&cache, &truth, key).await;
@@ -167,6 +200,7 @@ async fn stopped_and_killed_and_back() {
     load.goes_on().await;
     server.restart().await.unwrap();
     load.attached(true).await;
+    load.agree(load.quiet().await).await;
     load.goes_on().await;
     server.kill().await;
     load.attached(false).await;
@@ -176,6 +210,7 @@ async fn stopped_and_killed_and_back() {
     server.restart().await.unwrap();
     load.attached(true).await;
     load.goes_on().await;
+    load.agree(load.quiet().await).await;
     load.is_shared().await;
     load.end();
 }
@@ -188,34 +223,52 @@ async fn hanging_and_going_on() {
     server.pause();
     load.attached(false).await;
     load.goes_on().await;
+    let quiet = load.quiet().await;
     server.resume();
     load.attached(true).await;
+    load.agree(quiet).await;
     load.goes_on().await;
     load.is_shared().await;
     load.end();
 }
 
+/// One node of two: the other goes on ending what the first does not hear.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cut_off_and_half_open() {
     let Some(server) = server().await else { return };
-    let (fault, url) = Fault::in_front_of(&server.url()).await.unwrap();
-    let load = Load::begin(RedisConfig::new(url)).await;
+    let names = named(RedisConfig::new(server.url()));
+    let (near, far) =
+        (Fault::in_front_of(&server.url()).await.unwrap(), Fault::in_front_of(&server.url()).await.unwrap());
+    let by = |url: &str| {
+        let mut way = RedisConfig::new(url);
+        way.prefix.clone_from(&names.prefix);
+        way.max_pause = names.max_pause;
+        way.response_timeout = Duration::from_secs(1);
+        way
+    };
+    let load = Load::by([by(&near.1), by(&far.1)]).await;
+    let attached = |n: usize| load.nodes[n].0.stats().attached;
     for _ in 0..3 {
         load.goes_on().await;
-        fault.cut_once();
+        far.0.cut_once();
     }
-    fault.cut();
-    load.attached(false).await;
     load.goes_on().await;
-    fault.heal();
-    load.attached(true).await;
-    load.goes_on().await;
-    fault.half_open();
-    load.attached(false).await;
-    load.goes_on().await;
-    fault.heal();
-    load.attached(true).await;
-    load.goes_on().await;
+    load.agree(load.quiet().await).await;
+    for (n, fault, half) in [(0, &near.0, false), (1, &far.0, true)] {
+        if half {
+            fault.half_open()
+        } else {
+            fault.cut()
+        }
+        until(|| !attached(n)).await;
+        load.goes_on().await;
+        let quiet = load.quiet().await;
+        assert!(attached(1 - n), "nothing befell this one");
+        fault.heal();
+        load.attached(true).await;
+        load.agree(quiet).await;
+        load.goes_on().await;
+    }
     load.is_shared().await;
     load.end();
 }
@@ -257,4 +310,33 @@ async fn a_cluster_that_lacks_a_part_for_a_while() {
     }
     load.is_shared().await;
     load.end();
+}
+
+/// Redis does not answer the first question either: everybody waits for that one, and then loads.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_never_answers_costs_one_wait() {
+    let Some(server) = server().await else { return };
+    let (fault, url) = Fault::in_front_of(&server.url()).await.unwrap();
+    fault.half_open();
+    let store = Store::redis(named(RedisConfig::new(url)), StoreConfig::default()).unwrap();
+    let cache: Cache<u64, u64> = store.cache(CacheConfig::new("faults")).unwrap();
+    let mut callers = JoinSet::new();
+    for key in 0..100 {
+        let cache = cache.clone();
+        callers.spawn(async move {
+            *cache.get_or_load(&key, move || async move { Ok::<_, std::fmt::Error>(key) }).await.unwrap()
+        });
+    }
+    let mut answers = callers.join_all().await;
+    answers.sort_unstable();
+    assert_eq!(answers, Vec::from_iter(0..100));
+    fault.heal();
+    let shared = async || {
+        let load = || async { Ok::<_, std::fmt::Error>(0) };
+        cache.get_or_load(&rand::random_range(1_000..u64::MAX), load).await.unwrap();
+        cache.stats().written_bytes > 0
+    };
+    support::until_async(shared).await;
+    // By now all that was begun is over.
+    assert!(store.stats().tier_errors <= 5, "a hundred wait for one look: {:?}", store.stats());
 }

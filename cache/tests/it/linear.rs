@@ -6,6 +6,7 @@
 //! `TRAMLINE_CACHE_SEED` repeats one choice of chances, up to the order of what happens in one millisecond;
 //! `TRAMLINE_CACHE_SEEDS` says how many are tried.
 
+mod redis;
 mod source;
 mod weather;
 mod worker;
@@ -22,7 +23,6 @@ use crate::linear::source::{Seen, Source};
 use crate::linear::weather::{Kind, Weather};
 use crate::linear::worker::{Worker, random, tagged};
 use crate::support::Nodes;
-use crate::{running, until};
 
 const NODES: usize = 3;
 const WORKERS: usize = 4;
@@ -42,7 +42,6 @@ struct Plan {
 
 #[test]
 fn no_read_is_older_than_it_may_be() {
-    let number = |name| std::env::var(name).ok().map(|number| number.parse::<u64>().expect("a number"));
     let seeds: Vec<u64> = match number("TRAMLINE_CACHE_SEED") {
         Some(seed) => vec![seed],
         None => {
@@ -58,6 +57,10 @@ fn no_read_is_older_than_it_may_be() {
     }
 }
 
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|number| number.parse().expect("a number"))
+}
+
 /// A third of a second each.
 const SEEDS: u64 = 10;
 
@@ -71,37 +74,13 @@ async fn run(seed: u64) -> Result<(), String> {
         nodes.twin.slow(node, up_to(8));
     }
     let source = Arc::new(Source::new(ROWS, Weather::new(lags, DETACHED_AGE)));
-    let working = work(&nodes.stores, &source, &mut up_to, seed, TURNS, Duration::from_millis(500));
+    let policies = [policy(&mut up_to), policy(&mut up_to)];
+    let working =
+        work(&nodes.stores, &source, &policies, &mut up_to, seed, TURNS, Duration::from_millis(500));
     let breaking = join_all((0..NODES).map(|node| storm(&nodes, &source, node, seed)));
     match select(Box::pin(working), Box::pin(breaking)).await {
-        Either::Left((done, _)) => done,
+        Either::Left((done, _)) => done.map(drop),
         Either::Right((never, _)) => unreachable!("{never:?}"),
-    }
-}
-
-/// The same on a real Redis that nothing befalls, in real time and on several threads.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_read_is_older_than_it_may_be_on_redis() {
-    let Some(url) = devkit::engines::redis().await else { return };
-    let seed = rand::random_range(0..1_000_000);
-    let mut chance = random(seed, 0);
-    let mut up_to = |most: u64| Duration::from_millis(chance.random_range(0..=most));
-    let names = crate::redis::redis(url);
-    let (mut stores, mut runs) = (Vec::new(), Vec::new());
-    for _ in 0..NODES {
-        let mut config = StoreConfig::default();
-        settings(&mut config);
-        let store = Store::redis(names.clone(), config).unwrap();
-        runs.push(running(&store));
-        until(|| store.stats().attached).await;
-        stores.push(store);
-    }
-    // What a node ended itself counts at once here too; what others ended, on a busy machine, some time later.
-    const BUSY: Duration = Duration::from_secs(2);
-    let lags = vec![BUSY; NODES];
-    let source = Arc::new(Source::new(ROWS, Weather::new(lags, DETACHED_AGE)));
-    if let Err(wrong) = work(&stores, &source, &mut up_to, seed, TURNS / 5, BUSY).await {
-        panic!("TRAMLINE_CACHE_SEED={seed}: {wrong}");
     }
 }
 
@@ -112,15 +91,16 @@ fn settings(config: &mut StoreConfig) {
     config.lease_wait = Duration::from_millis(400);
 }
 
+/// Lets everybody do so many turns, and gives back who did them.
 async fn work(
     stores: &[Store],
     source: &Arc<Source>,
+    policies: &[Policy],
     up_to: &mut impl FnMut(u64) -> Duration,
     seed: u64,
     turns: usize,
     slack: Duration,
-) -> Result<(), String> {
-    let policies = [policy(up_to), policy(up_to)];
+) -> Result<Vec<Worker>, String> {
     let longest = |policy: &Policy| policy.ttl + policy.stale_for.unwrap_or_default();
     let plan = Plan {
         loads_fail: seed.is_multiple_of(3),
@@ -146,7 +126,7 @@ async fn work(
     let each = workers
         .into_iter()
         .map(|worker| async { tokio::spawn(worker.run(turns)).await.map_err(|panic| panic.to_string())? });
-    try_join_all(each).await.map(drop)
+    try_join_all(each).await
 }
 
 const HARD: Duration = Duration::from_secs(3);

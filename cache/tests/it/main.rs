@@ -8,6 +8,7 @@ mod linear;
 mod memory;
 mod pitfalls;
 mod redis;
+mod redis_races;
 mod support;
 mod telemetry;
 mod twin;

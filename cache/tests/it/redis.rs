@@ -9,11 +9,6 @@ use tramline_cache::{CacheConfig, Clock, ErrorKind, RedisConfig, Store, StoreCon
 use super::*;
 use crate::support::{Running, key, load, policy, texts};
 
-/// The same.
-pub(crate) fn redis(url: &str) -> RedisConfig {
-    named(RedisConfig::new(url))
-}
-
 /// Names of the test's own.
 pub(crate) fn named(mut redis: RedisConfig) -> RedisConfig {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
@@ -34,8 +29,32 @@ pub(crate) async fn node(redis: RedisConfig) -> (Store, AbortOnDropHandle<()>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn conforms() {
-    let Some(url) = devkit::engines::redis().await else { return };
-    check(&RedisConfig::new(url)).await;
+    if devkit::engines::redis().await.is_none() {
+        return;
+    }
+    let server = devkit::Redis::start().await.unwrap();
+    check(&RedisConfig::new(server.url())).await;
+    was_asked_modestly(&server.url()).await;
+}
+
+/// Nothing that was asked is about all that lies there, and all that lies there has an end.
+async fn was_asked_modestly(url: &str) {
+    let client = ::redis::Client::open(url).unwrap();
+    let mut raw = client.get_multiplexed_async_connection().await.unwrap();
+    let stats: String = ::redis::cmd("INFO").arg("commandstats").query_async(&mut raw).await.unwrap();
+    let asked = |command: &str| stats.contains(&format!("cmdstat_{command}:"));
+    assert!(["get", "set", "evalsha", "subscribe"].iter().all(|command| asked(command)), "{stats}");
+    let everything = ["keys", "scan", "flushdb", "flushall", "eval", "randomkey", "dbsize", "sort", "swapdb"];
+    for command in everything {
+        assert!(!asked(command), "{command}: {stats}");
+    }
+    let names: Vec<String> = ::redis::cmd("KEYS").arg("*").query_async(&mut raw).await.unwrap();
+    assert!(names.iter().any(|name| name.contains(":v:")), "{names:?}");
+    for name in names {
+        let life: i64 = ::redis::cmd("PTTL").arg(&name).query_async(&mut raw).await.unwrap();
+        // Of what ended in between there is none.
+        assert!(life > 0 || life == -2, "{name} {life}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -68,7 +87,7 @@ async fn check(redis: &RedisConfig) {
 #[tokio::test]
 async fn a_node_that_stands_still_believes_what_it_has_heard_for_so_long() {
     let Some(url) = devkit::engines::redis().await else { return };
-    stands_still(redis(url)).await;
+    stands_still(named(RedisConfig::new(url))).await;
 }
 
 #[tokio::test]

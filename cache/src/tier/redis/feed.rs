@@ -160,6 +160,7 @@ impl Redis {
             // ORDER: before the questions.
             let asked = now();
             match timeout(PONG, sink.ping::<::redis::Value>()).await {
+                // Any answer is a sign of life: a refusal, too.
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => return error,
                 Err(_) => return silent(),

@@ -5,8 +5,10 @@ mod cluster;
 mod data;
 mod faults;
 mod loads;
+mod refusing;
 mod rights;
 mod sentinel;
+mod slow;
 mod tls;
 
 use std::sync::Arc;

@@ -132,10 +132,12 @@ impl Source {
             let heard = || self.weather.heard_by(node, ending.by, ending.begun, ending.done);
             ending.by == node || heard().is_some_and(|heard| heard < now)
         });
-        let known: Vec<&Ending> = known.collect();
-        let newest = known.iter().copied().max_by_key(|ending| ending.version);
-        let nothing = known.iter().copied().filter(|ending| ending.nothing);
-        Floor { some: newest.copied(), nothing: nothing.max_by_key(|ending| ending.version).copied() }
+        Floor::of(&known.collect::<Vec<_>>())
+    }
+
+    /// What nobody may answer anything older than, once everything was heard.
+    pub(super) fn last(&self, row: u64) -> Floor {
+        Floor::of(&self.row(row).endings.lock().unwrap().iter().collect::<Vec<_>>())
     }
 
     /// Whether the answer is right: of this row, not older than the floor, and not kept for longer than `age`.
@@ -166,5 +168,15 @@ impl Source {
         } else {
             Ok(())
         }
+    }
+}
+
+// === impl Floor ===
+
+impl Floor {
+    fn of(known: &[&Ending]) -> Self {
+        let newest = known.iter().max_by_key(|ending| ending.version);
+        let nothing = known.iter().filter(|ending| ending.nothing).max_by_key(|ending| ending.version);
+        Self { some: newest.map(|ending| **ending), nothing: nothing.map(|ending| **ending) }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tramline_cache::{Cache, Error, Loaded, Store, Tag};
 
 use crate::linear::source::{Floor, Seen, Source};
@@ -50,13 +50,52 @@ enum End {
     Never,
 }
 
+/// So long the last words may be on their way.
+const SOON: Duration = Duration::from_secs(10);
+
 // === impl Worker ===
 
 impl Worker {
-    pub(super) async fn run(mut self, turns: usize) -> Result<(), String> {
+    pub(super) async fn run(mut self, turns: usize) -> Result<Self, String> {
         for _ in 0..turns {
             self.turn().await?;
             sleep(self.up_to(self.plan.pause)).await;
+        }
+        Ok(self)
+    }
+
+    /// Changes each row.
+    pub(super) async fn end_each(&self) {
+        for row in 0..ROWS {
+            self.source.change(row, true).await;
+            let begun = self.source.begin(&[row], self.node);
+            self.caches[0][usize::from(Kind::of(row) == Kind::Tagged)].invalidate(&row).await;
+            self.source.done(begun);
+        }
+    }
+
+    /// Nothing changes any more, and all is well: whoever asks gets what the last ending left, soon.
+    pub(super) async fn settled(&self) -> Result<(), String> {
+        for row in 0..ROWS {
+            let floor = self.source.last(row);
+            for [plain, tagged] in &self.caches {
+                let cache = if Kind::of(row) == Kind::Tagged { tagged } else { plain };
+                let deadline = Instant::now() + SOON;
+                loop {
+                    let source = Arc::clone(&self.source);
+                    let find = move || async move {
+                        Ok::<_, std::fmt::Error>(source.read(row).map(|seen| loaded(row, seen)))
+                    };
+                    let found = cache.answer(&row, find).await.map_err(|error| format!("{error:?}"))?.value;
+                    match self.source.judge(row, floor, found.as_deref(), Duration::MAX) {
+                        Ok(()) => break,
+                        Err(wrong) if Instant::now() > deadline => {
+                            return Err(format!("node {}, at the end: {wrong}", self.node));
+                        }
+                        Err(_) => sleep(Duration::from_millis(10)).await,
+                    }
+                }
+            }
         }
         Ok(())
     }

@@ -141,7 +141,9 @@ async fn an_entry_has_no_more_tags_than_can_be_looked_at() {
     }
     // What cannot be kept ends what was there: neither what is too large, nor what has too many tags.
     a.set(&key("set"), "x".to_owned()).await;
+    let written = a.stats().written_bytes;
     a.set(&key("set"), "x".repeat(1024 * 1024)).await;
+    assert_eq!(a.stats().written_bytes, written, "nor is it sent");
     for node in [a, b] {
         assert_eq!(node.get(&key("set")).await, None);
     }

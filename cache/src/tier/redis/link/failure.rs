@@ -25,7 +25,11 @@ pub(super) fn is_about_one(error: &RedisError) -> bool {
         || refuses_writes(error)
 }
 
-/// It is full, or cannot write to its disk or to enough replicas: it may be read.
+/// It is full, or cannot write to its disk or to enough replicas: it may be read. What is ended is told to a full one too;
+/// the others take nothing at all, and are left as soon as something has to be ended there.
 pub(in crate::tier::redis) fn refuses_writes(error: &RedisError) -> bool {
     matches!(error.code(), Some("OOM" | "MISCONF" | "NOREPLICAS"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -295,3 +295,29 @@ async fn only_the_configuration_can_be_wrong() {
         assert_eq!(bad(change), crate::error::ErrorKind::Config);
     }
 }
+
+/// By another client, while it lives: what was ended before, and what was heard of it, is another Redis's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_is_flushed_is_another() {
+    let Some((server, config)) = server().await else { return };
+    let (a, b) = (Node::new(&config), Node::new(&config));
+    let mut raw = Raw::new(&server.url()).await;
+    let (mut ear, mut begin) = Ear::on(&b.tier).await;
+    for flush in ["FLUSHDB", "FLUSHALL"] {
+        let slot = slot();
+        filled(&a.tier, &slot, "old").await;
+        ear.until(|heard| matches!(heard, Heard::Ended { .. })).await;
+        let before = a.tier.marks(&[name("x")], LONG).await.unwrap();
+        let _: () = raw.say(flush).await;
+        // Nobody ends anything: the count says so.
+        assert!(matches!(ear.next().await, Heard::Detached));
+        let newest = ear.attached().await;
+        assert_ne!(newest.incarnation, begin.incarnation);
+        assert!(matches!(a.tier.read(&slot).await, Found::Nothing));
+        let after = a.tier.marks(&[name("x")], LONG).await.unwrap();
+        assert!(after.marks[0].made && after.marks[0].mark != before.marks[0].mark);
+        assert_eq!(after.newest.incarnation, newest.incarnation);
+        begin = newest;
+    }
+    assert_eq!((a.errors(), b.errors()), (0, 0));
+}

@@ -96,14 +96,19 @@ async fn a_hanging_one_costs_one_wait() {
     filled(&a.tier, &slot, "old").await;
     let before = a.tier.marks(&[name("x")], LONG).await.unwrap();
     let (mut ear, _) = Ear::on(&b.tier).await;
+    let before_it = a.errors();
     server.pause();
     let begun = tokio::time::Instant::now();
     a.tier.end(&Ending::Key(slot.clone())).await;
     assert!(begun.elapsed() >= Duration::from_millis(500), "it was waited for");
+    let waited = a.errors();
     for _ in 0..1_000 {
-        // The time of one wait is not enough for a thousand.
         assert!(matches!(a.tier.read(&slot).await, Found::Away));
     }
+    assert!(
+        waited == before_it + 1 && a.errors() <= waited + 1,
+        "a look after it at most, and no other wait"
+    );
     a.tier.end(&Ending::Mark(name("x"))).await;
     assert!(matches!(ear.next().await, Heard::Detached));
     server.resume();

@@ -2,9 +2,14 @@
 
 use std::sync::atomic::AtomicU64;
 
+use futures_util::FutureExt;
+
 use super::*;
 use crate::tier::Heard;
-use crate::tier::suite::{Ear, LONG, filled, name, slot, value};
+use crate::tier::suite::{Ear, LONG, filled, name, slot, until, value};
+
+/// What only the feed needs.
+const FEED: [&str; 2] = ["&{tramline:cache}:feed", "+subscribe"];
 
 /// As they stand in the documentation of the configuration.
 pub(super) fn documented() -> Vec<&'static str> {
@@ -67,12 +72,74 @@ async fn and_none_of_them_is_for_nothing() {
     let all = documented();
     assert!(all.len() > 15, "{all:?}");
     // What only the feed needs shows in the feed.
-    let feed = ["&{tramline:cache}:feed", "+subscribe", "+ping"];
-    for (n, right) in all.iter().enumerate().filter(|(_, right)| !feed.contains(right)) {
+    let elsewhere = |right: &&str| FEED.contains(right) || *right == "+ping";
+    for (n, right) in all.iter().enumerate().filter(|(_, right)| !elsewhere(right)) {
         let rest: Vec<_> = all.iter().filter(|other| *other != right).copied().collect();
         let node = Node::new(&user(&server, &format!("without{n}"), &rest).await);
         everything(&node).await;
         assert!(node.errors() > 0, "{right} is needed for nothing");
+    }
+}
+
+/// Whoever may not listen knows that nothing is heard.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_those_of_the_feed_nothing_is_heard() {
+    let Some((server, _)) = server().await else { return };
+    for (n, right) in FEED.iter().enumerate() {
+        let name = format!("deaf{n}");
+        let (node, mut ear) = without(&server, &name, right).await;
+        // It has tried more than once.
+        for _ in 0..2 {
+            refused(&server, &name).await;
+        }
+        assert!(ear.next().now_or_never().is_none(), "without {right} there is no feed");
+        drop(node);
+    }
+}
+
+/// Any answer is a sign of life, a refusal too: it costs a line a second in the log of Redis.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_pings_it_is_heard_and_shows_in_the_log() {
+    let Some((server, config)) = server().await else { return };
+    let (node, mut ear) = without(&server, "mute", "+ping").await;
+    ear.attached().await;
+    for _ in 0..2 {
+        refused(&server, "mute").await;
+    }
+    let other = Node::new(&RedisConfig { prefix: node.redis().calls().names.prefix().to_owned(), ..config });
+    other.tier.end(&Ending::Mark(name("x"))).await;
+    assert!(matches!(ear.next().await, Heard::Ended { .. }), "and nothing before it");
+}
+
+/// A node of a user who lacks one right, and what it hears.
+async fn without(server: &devkit::Redis, name: &str, right: &str) -> (Node, Ear) {
+    let all = documented();
+    let rest: Vec<_> = all.iter().filter(|other| **other != right).copied().collect();
+    assert_eq!(rest.len() + 1, all.len(), "{right} is one of them");
+    let node = Node::new(&user(server, name, &rest).await);
+    let ear = Ear::listen(&node.tier);
+    (node, ear)
+}
+
+/// Waits until Redis refuses something to this user.
+async fn refused(server: &devkit::Redis, name: &str) {
+    let raw = Raw::new(&server.url()).await;
+    let _: () = Raw(raw.0.clone()).say("ACL LOG RESET").await;
+    let refused = async || {
+        let log: Vec<::redis::Value> = Raw(raw.0.clone()).say("ACL LOG").await;
+        format!("{log:?}").contains(name)
+    };
+    until(refused).await;
+}
+
+/// None of them, nor anything that the tier asks, is about all of Redis.
+#[test]
+fn none_is_about_everything() {
+    let everything =
+        ["keys", "scan", "flushdb", "flushall", "eval", "randomkey", "dbsize", "sort", "swapdb", "config"];
+    for right in documented() {
+        assert!(!right.contains('@') && !right.contains("all"), "{right}");
+        assert!(!everything.iter().any(|word| right == format!("+{word}")), "{right}");
     }
 }
 
