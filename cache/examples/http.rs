@@ -5,7 +5,7 @@
 //! curl -i http://127.0.0.1:8080/articles/7                          # server-timing: cache;desc=miss, then hit
 //! curl -i -X PUT -d 'Another text' http://127.0.0.1:8080/articles/7 # ends it, and the list, in all processes
 //! curl -i http://127.0.0.1:8080/articles
-//! curl -i -H 'x-user: ada' http://127.0.0.1:8080/drafts             # hers only
+//! curl -i -u ada:secret http://127.0.0.1:8080/drafts                # hers only
 //! ```
 
 use std::collections::BTreeMap;
@@ -13,12 +13,13 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::{MatchedPath, Path, State};
+use axum::extract::{MatchedPath, Path, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::IntoResponse;
+use axum::http::{StatusCode, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use clap::Parser;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -39,6 +40,14 @@ struct Args {
 /// The texts, by number: what a database would have.
 #[derive(Clone, Default)]
 struct Texts(Arc<Mutex<BTreeMap<u64, String>>>);
+
+/// Who has proved who it is.
+#[derive(Clone, Copy)]
+struct User(&'static str);
+
+/// What they send who sign in by name and password: a real service looks it up, hashed.
+const USERS: [(&str, User); 2] =
+    [("Basic YWRhOnNlY3JldA==", User("ada")), ("Basic Ym9iOnNlY3JldA==", User("bob"))];
 
 #[tokio::main]
 #[expect(clippy::print_stdout, reason = "its output")]
@@ -81,6 +90,8 @@ fn app(store: &Store) -> Result<Router, tramline_cache::Error> {
         .route("/drafts", get(drafts))
         // Around the routes, so that the rule sees which one it is.
         .route_layer(cache)
+        // Outside of it: who it is, the rule must know.
+        .layer(from_fn(signed_in))
         .with_state(Texts::default()))
 }
 
@@ -89,8 +100,7 @@ fn rule(request: &Parts) -> Option<Scope> {
     match route(request)? {
         "/articles" => Some(Scope::public().without_credentials().with_tag(Tag::of("list"))),
         "/articles/{id}" => Some(Scope::public().without_credentials()),
-        // Behind a proxy that has proved who it is.
-        "/drafts" => Some(Scope::user(request.headers.get("x-user")?.to_str().ok()?)),
+        "/drafts" => Some(Scope::user(request.extensions.get::<User>()?.0)),
         _ => None,
     }
 }
@@ -116,9 +126,23 @@ async fn write(State(texts): State<Texts>, Path(id): Path<u64>, text: String) ->
     StatusCode::NO_CONTENT
 }
 
-async fn drafts(headers: HeaderMap) -> impl IntoResponse {
-    let user = headers.get("x-user").and_then(|user| user.to_str().ok()).unwrap_or("nobody");
-    ([(header::CACHE_CONTROL, "private, max-age=10")], format!("Drafts of {user}\n"))
+async fn drafts(user: Option<Extension<User>>) -> Response {
+    match user {
+        Some(Extension(User(name))) => {
+            ([(header::CACHE_CONTROL, "private, max-age=10")], format!("Drafts of {name}\n")).into_response()
+        }
+        None => (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Basic")]).into_response(),
+    }
+}
+
+/// Says who it is to those inside: an extension, which no client can send.
+async fn signed_in(mut request: Request, next: Next) -> Response {
+    let said = request.headers().get(header::AUTHORIZATION);
+    let user = said.and_then(|said| USERS.into_iter().find(|(sent, _)| said == *sent));
+    if let Some((_, user)) = user {
+        request.extensions_mut().insert(user);
+    }
+    next.run(request).await
 }
 
 // === impl Texts ===

@@ -41,8 +41,13 @@
 //! Whom an answer is for is part of its key, beside scheme, host, path and query, and the rule says it: all, those of a
 //! role, one user. A request with `Authorization` or `Cookie` is cached only for a role or a user, or without them:
 //! [`Scope::without_credentials`]. What else of a request the service reads, such as a header that a proxy sets, belongs
-//! into the key too: the service names it in `Vary`, or the rule in [`Scope::with_vary`]. What is kept lies in Redis as it
-//! is, that of users too.
+//! into the key too: the service names it in `Vary`, or the rule in [`Scope::with_vary`]: `Forwarded` and the
+//! `X-Forwarded-…` are not in the key by themselves. What is kept lies in Redis as it is, that of users too.
+//!
+//! A request that names two hosts, in its target and in `Host` or in two of those, passes by: which one the service takes,
+//! nobody knows here. So does one that asks for another method or path in a header field (`X-HTTP-Method-Override`,
+//! `X-Original-URL` and the like), unless the rule names that field. What such a method changes ends nothing: what
+//! gives a request the other method belongs outside of this layer.
 //!
 //! # What is kept
 //!
@@ -66,19 +71,28 @@
 //! # What ends it
 //!
 //! Tags, and unsafe requests (`POST`, `PUT`, `PATCH`, `DELETE` and those that are not known) to the same host and path,
-//! whatever the query, when the rule names the route: what is for all or for a role, and what is for the same user. That
-//! is before their answer is given, unless it is a 4xx; and when they fail or go away midway, since then nobody knows.
-//! What else they change is said in [`HttpCacheLayer::with_endings`].
+//! whatever the query, when the rule names the route: what is for all, for a role, or for any user. With
+//! [`Scope::only_its_own`] other users' answers stay. That is before their answer is given, unless it is a 4xx; and when
+//! they fail or go away midway, since then nobody knows. What else they change is said in
+//! [`HttpCacheLayer::with_endings`].
+//!
+//! Addresses share 16,384 tags, so that nobody fills Redis with them: a write may end what is kept of some others. The
+//! usual ports (80, 443) and `%41` for `A` are the same address. A service that is asked by several names, and does not
+//! look at them, says so: [`Scope::for_any_host`].
 //!
 //! # What a client may say
 //!
 //! `no-cache` and `max-age=0` are answered by the service itself, `max-age` by what is not older; what is kept stays,
-//! so that no client can push it out. `no-store` is answered from what is there, or by the service, and nothing is
-//! kept. `only-if-cached` is 504 when nothing is there. `max-stale` and `min-fresh` change nothing. `If-None-Match` and
-//! `If-Modified-Since` are answered 304 from what is kept; the service does not see them then. Requests with a body, for
-//! ranges, or with other conditions pass by.
+//! so that no client can push it out, and a plain question after it may get what is older. `no-store` is answered from
+//! what is there, or by the service, and nothing is kept. `only-if-cached` is 504 when nothing is there. `max-stale` and
+//! `min-fresh` change nothing. `If-None-Match` and `If-Modified-Since` are answered 304 from what is kept; the service
+//! does not see them then. Requests with a body, for ranges, or with other conditions pass by.
 //!
 //! # When the service fails
+//!
+//! What is wrong may be that request's own, so that who waited for it asks once more, one for all of them. When that
+//! fails too, they get it: a 5xx is for all of them. What took too long is not asked for again. Other 4xx than 401, 403,
+//! 404, 410 and 451 are about a request: who sent it gets it, and what is kept or old stays.
 //!
 //! Whose request it was gets the service's own error. The others who waited have no copy of it: they get 502, and
 //! [`Error`](crate::Error) as an extension of the answer; 500 when it panicked, 504 when it took longer than
@@ -88,7 +102,13 @@
 //!
 //! Outside of it: whatever is about one request, such as its id, and who may ask at all. Inside: what makes the answer,
 //! such as compression. The layer itself is always ready; the service is waited for by those who need it.
+//!
+//! The path must be the whole one. A router that hands a request to an inner one takes off what it has read of the path,
+//! though the matched route that it tells is whole: inside of axum's `nest`, `/acme/report` and `/globex/report` are both
+//! `/report`, and would be answered alike. So the layer belongs around the outer router, or the rule says the place
+//! ([`Scope::with_place`], with the path of axum's `OriginalUri`).
 
+mod address;
 mod answer;
 mod ask;
 mod body;

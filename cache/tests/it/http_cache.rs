@@ -1,5 +1,6 @@
 //! The layer for HTTP, in memory and on a real Redis.
 
+mod addresses;
 mod bodies;
 mod credentials;
 mod ended;

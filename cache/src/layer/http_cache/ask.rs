@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind};
 use crate::layer::http_cache::answer::{Kind, Names};
 use crate::layer::http_cache::ending::Ending;
 use crate::layer::http_cache::key::MAX_VARY;
-use crate::layer::http_cache::origin::{Failed, Load, Origin, Own, Pending};
+use crate::layer::http_cache::origin::{Failed, Load, Origin, Own, Pending, is_about_request};
 use crate::layer::http_cache::question::{Question, Way};
 use crate::layer::http_cache::{HttpAnswer, HttpCacheBody, HttpKey, Shared, respond};
 
@@ -27,6 +27,8 @@ enum Got<S, B, R, E> {
     Answer(Own<R, E>),
     /// It depends on these fields too.
     Varies(Names, Origin<S, B>),
+    /// Somebody else's request failed, maybe by what is its own.
+    Again(Origin<S, B>),
 }
 
 // === impl Shared ===
@@ -109,8 +111,9 @@ impl Shared {
         R::Error: Into<BoxError>,
     {
         let mut key = question.key.clone();
-        let mut cache = None;
-        for _ in 0..=MAX_VARY {
+        let (mut cache, mut again) = (None, false);
+        // One more for who asks again.
+        for _ in 0..=MAX_VARY + 1 {
             let names = match self.cache.peek(&key).as_deref() {
                 // As good as it was when it was loaded: there is nothing to refresh.
                 Some(HttpAnswer(Kind::Varies(names))) => names.clone(),
@@ -123,11 +126,15 @@ impl Shared {
                     }
                     // Too many tags: it could not be ended.
                     let Some(cache) = cache.clone() else { break };
-                    match ask(self, cache, key.clone(), origin, question).await {
+                    match ask(self, cache, key.clone(), origin, question, again).await {
                         Got::Answer(answer) => return answer,
                         Got::Varies(names, back) => {
                             origin = back;
                             names
+                        }
+                        Got::Again(back) => {
+                            (origin, again) = (back, true);
+                            continue;
                         }
                     }
                 }
@@ -149,13 +156,14 @@ impl Shared {
     }
 }
 
-/// Asks the cache, which asks the service when it has to.
+/// Asks the cache, which asks the service when it has to; `again`: for the second time, and the last.
 async fn ask<S, B, R>(
     shared: &Shared,
     cache: Cache<HttpKey, HttpAnswer>,
     key: HttpKey,
     origin: Origin<S, B>,
     question: &Question,
+    again: bool,
 ) -> Got<S, B, R, S::Error>
 where
     S: Service<Request<B>, Response = Response<R>> + Send + 'static,
@@ -188,7 +196,11 @@ where
     let answer = match answer {
         Ok(Answer { value: Some(value), outcome, age, .. }) => match &value.0 {
             Kind::Whole(whole) => {
-                return Got::Answer(Ok(respond::whole(whole, outcome, age, &question.wanted)));
+                // What is old stands in for failures, and not for what is wrong with the request.
+                return match own.try_recv() {
+                    Ok(Ok(own)) if is_about_request(own.status()) => missed(Ok(own)),
+                    _ => Got::Answer(Ok(respond::whole(whole, outcome, age, &question.wanted))),
+                };
             }
             kind => {
                 if let Ok(own) = own.try_recv() {
@@ -214,11 +226,13 @@ where
     match answer {
         Ok(own) => missed(own),
         Err(error) => match (error.load::<Failed>(), pending.take()) {
+            // Who waited out its time does not wait for as long again.
+            (_, Some(origin)) if !again && error.kind() != ErrorKind::TimedOut => Got::Again(origin),
+            (Some(Failed::Other), Some(origin)) => missed(origin.pass().await),
             (Some(Failed::Answered(whole)), _) => {
                 let answer = respond::whole(whole, Outcome::Miss, Duration::ZERO, &question.wanted);
                 Got::Answer(Ok(answer))
             }
-            (Some(Failed::Other), Some(origin)) => missed(origin.pass().await),
             _ => Got::Answer(Ok(respond::failed(error))),
         },
     }

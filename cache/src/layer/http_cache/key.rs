@@ -4,12 +4,13 @@ use std::fmt;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use http::header::{AUTHORIZATION, COOKIE, HOST};
+use http::header::{AUTHORIZATION, COOKIE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sha2::{Digest, Sha256};
 
 use crate::key::{CacheKey, KeyParts, Tag};
+use crate::layer::http_cache::address::{carried, host};
 use crate::layer::http_cache::scope::{Audience, Scope};
 
 /// What the layer keeps an answer by: for whom it is, host, path, query, and the header fields on which it depends.
@@ -26,6 +27,8 @@ struct Target {
     audience: Audience,
     /// Empty, mostly: only HTTP/2 and proxies' requests say it.
     scheme: Box<str>,
+    /// What of the address the path is without. Empty, mostly.
+    place: Box<str>,
     host: Box<str>,
     path: Box<str>,
     query: Option<Box<str>>,
@@ -50,10 +53,10 @@ const MAX_VALUE: usize = 64;
 // === impl HttpKey ===
 
 impl HttpKey {
-    /// None when it would be too long, or says nobody whom the answer is for.
+    /// None when it would be too long, or does not say whom the answer is for, or of which host.
     pub(super) fn new(request: &Parts, scope: &Scope) -> Option<Self> {
         let uri = &request.uri;
-        let host = host(request)?;
+        let (host, place) = (host(request, scope)?, scope.place());
         let (audience, query) = (scope.audience.clone(), uri.query());
         let who = match &audience {
             Audience::Public => 0,
@@ -61,13 +64,13 @@ impl HttpKey {
             Audience::Role(name) | Audience::User(name) if name.is_empty() => return None,
             Audience::Role(name) | Audience::User(name) => name.len(),
         };
-        if who + host.len() + uri.path().len() + query.map_or(0, str::len) > MAX_TARGET {
+        if who + place.len() + host.len() + uri.path().len() + query.map_or(0, str::len) > MAX_TARGET {
             return None;
         }
         let query = query.map(|query| if scope.sorted_query { sorted(query) } else { query.into() });
         let (scheme, path) = (uri.scheme_str().unwrap_or_default().into(), uri.path().into());
-        let key =
-            Self { target: Arc::new(Target { audience, scheme, host, path, query }), vary: Arc::new([]) };
+        let target = Target { audience, scheme, place: place.into(), host, path, query };
+        let key = Self { target: Arc::new(target), vary: Arc::new([]) };
         key.with_vary(&scope.vary, &request.headers)
     }
 
@@ -93,10 +96,10 @@ impl HttpKey {
         self.vary.iter().any(|varied| varied.name == name)
     }
 
-    /// The tag of what is kept of this address, whatever the query: for all, or for one user.
-    pub(super) fn address(&self) -> Tag {
-        let Target { audience, host, path, .. } = &*self.target;
-        address(audience, host, path)
+    /// The tags of what is kept of this address.
+    pub(super) fn addresses(&self) -> Vec<Tag> {
+        let Target { audience, place, host, path, .. } = &*self.target;
+        carried(audience, place, host, path)
     }
 
     /// How many fields it has.
@@ -107,7 +110,7 @@ impl HttpKey {
 
 impl CacheKey for HttpKey {
     fn write(&self, parts: &mut KeyParts) {
-        let Target { audience, scheme, host, path, query } = &*self.target;
+        let Target { audience, scheme, place, host, path, query } = &*self.target;
         let (kind, who) = match audience {
             Audience::Public => ("p", ""),
             Audience::Role(role) => ("r", &**role),
@@ -116,6 +119,7 @@ impl CacheKey for HttpKey {
         parts.push(kind);
         parts.push(who);
         parts.push(scheme);
+        parts.push(place);
         parts.push(host);
         parts.push(path);
         // Nothing is something else than what is empty.
@@ -132,34 +136,6 @@ impl fmt::Debug for HttpKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpKey").field("audience", &self.target.audience).finish_non_exhaustive()
     }
-}
-
-/// The tags of what is kept of the address of this request, for `audience` and for all.
-pub(super) fn addresses(request: &Parts, audience: &Audience) -> Vec<Tag> {
-    let Some(host) = host(request) else { return Vec::new() };
-    let mut tags = vec![address(&Audience::Public, &host, request.uri.path())];
-    if matches!(audience, Audience::User(_)) {
-        tags.push(address(audience, &host, request.uri.path()));
-    }
-    tags
-}
-
-/// What others change is not what is one user's: each is as if the cache were his own.
-fn address(audience: &Audience, host: &str, path: &str) -> Tag {
-    let place = (Box::<str>::from(host), Box::<str>::from(path));
-    match audience {
-        Audience::Public | Audience::Role(_) => Tag::new("http-address", &place),
-        Audience::User(id) => Tag::new("http-address-of", &(Arc::clone(id), place.0, place.1)),
-    }
-}
-
-/// In small letters; none when it cannot be read.
-fn host(request: &Parts) -> Option<Box<str>> {
-    let host = match request.uri.authority() {
-        Some(authority) => authority.as_str(),
-        None => request.headers.get(HOST).map_or(Ok(""), |host| host.to_str()).ok()?,
-    };
-    Some(host.to_ascii_lowercase().into())
 }
 
 /// The value of a field, line by line. Not itself when it is a secret, or long.
@@ -187,8 +163,13 @@ fn value(headers: &HeaderMap, name: &HeaderName) -> Option<Box<str>> {
     }
 }
 
-/// By name; those of one name keep their order, which may mean something.
+/// By name; those of one name keep their order, which may mean something. As it is where a name is spelled in another
+/// way: it may be the same one.
 fn sorted(query: &str) -> Box<str> {
+    let name = |parameter: &str| parameter.split('=').next().unwrap_or_default().contains(['%', '+']);
+    if query.split('&').any(name) {
+        return query.into();
+    }
     let mut parameters: Vec<&str> = query.split('&').collect();
     parameters.sort_by_key(|parameter| parameter.split('=').next());
     parameters.join("&").into()

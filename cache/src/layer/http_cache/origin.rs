@@ -160,10 +160,10 @@ impl<S, B> Clone for Pending<S, B> {
 // === impl Load ===
 
 impl Load {
-    /// The answer went to who asked. It takes the place of what is old, unless it is a failure.
+    /// The answer went to who asked. It takes the place of what is old, unless it is a failure, or about the request.
     fn alone(&self, status: StatusCode, why: &'static str) -> Result<Option<Loaded<HttpAnswer>>, Failed> {
         self.count(why);
-        if status.is_server_error() {
+        if status.is_server_error() || is_about_request(status) {
             return Err(Failed::Other);
         }
         Ok(Some(Loaded::not_kept(HttpAnswer(Kind::Other))))
@@ -172,6 +172,12 @@ impl Load {
     fn count(&self, why: &'static str) {
         http_not_kept(self.cache.name(), why);
     }
+}
+
+/// Whether it says what is wrong with a request, and so nothing about the thing: another one may get it, and what is
+/// kept of it is as good as it was.
+pub(super) fn is_about_request(status: StatusCode) -> bool {
+    status.is_client_error() && !matches!(status.as_u16(), 401 | 403 | 404 | 410 | 451)
 }
 
 /// Between two times of the store's clock.

@@ -5,12 +5,13 @@ use http::header::{
     UPGRADE,
 };
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::cache::Cache;
 use crate::key::Tag;
+use crate::layer::http_cache::address::ended;
 use crate::layer::http_cache::directives::Directives;
-use crate::layer::http_cache::key::{HttpKey, addresses};
+use crate::layer::http_cache::key::HttpKey;
 use crate::layer::http_cache::scope::{Audience, Scope};
 use crate::layer::http_cache::{HttpAnswer, Shared};
 
@@ -44,15 +45,25 @@ pub(super) struct Wanted {
     pub(super) modified_since: Option<HeaderValue>,
 }
 
+/// What these ask for, a whole answer is not.
+const OTHER: [HeaderName; 5] = [RANGE, IF_RANGE, IF_MATCH, IF_UNMODIFIED_SINCE, UPGRADE];
+
+/// With these a service may take another method, or another path, than the request has.
+const OVERRIDES: [HeaderName; 5] = [
+    HeaderName::from_static("x-http-method"),
+    HeaderName::from_static("x-http-method-override"),
+    HeaderName::from_static("x-method-override"),
+    HeaderName::from_static("x-original-url"),
+    HeaderName::from_static("x-rewrite-url"),
+];
+
 // === impl Shared ===
 
 impl Shared {
     /// None: the request passes by. `empty` says that it has no body.
     pub(super) fn question(&self, request: &mut Parts, empty: bool) -> Option<Question> {
         let asked = request.method == Method::GET || request.method == Method::HEAD;
-        // What these ask for, a whole answer is not; and a body might be part of the question.
-        let other = [RANGE, IF_RANGE, IF_MATCH, IF_UNMODIFIED_SINCE, UPGRADE];
-        if !asked || !empty || other.iter().any(|name| request.headers.contains_key(name)) {
+        if !asked {
             return None;
         }
         let scope = (self.rule)(request)?;
@@ -66,9 +77,16 @@ impl Shared {
         {
             return None;
         }
+        let headers = &request.headers;
+        let other = OTHER.iter().any(|name| headers.contains_key(name));
+        let overridden =
+            OVERRIDES.iter().any(|name| headers.contains_key(name) && !scope.vary.contains(name));
+        // A body might be part of the question.
+        if other || overridden || !empty {
+            return None;
+        }
         let key = HttpKey::new(request, &scope)?;
         let head = request.method == Method::HEAD;
-        let headers = &request.headers;
         let wanted = Wanted {
             head,
             none_match: headers.get_all(IF_NONE_MATCH).iter().cloned().collect(),
@@ -82,7 +100,9 @@ impl Shared {
         let scope = &question.scope;
         let mut policy = scope.policy.as_deref().unwrap_or(self.cache.policy()).clone();
         policy.tags.extend_from_slice(&scope.tags);
-        policy.tags.push(question.key.address());
+        let addresses = question.key.addresses();
+        policy.tags.retain(|tag| !addresses.contains(tag));
+        policy.tags.extend(addresses);
         self.cache.with_policy(policy).ok()
     }
 
@@ -93,7 +113,7 @@ impl Shared {
         let mut asked = request.clone();
         asked.method = Method::GET;
         if let Some(scope) = (self.rule)(&asked) {
-            tags.extend(addresses(request, &scope.audience));
+            tags.extend(ended(request, &scope));
         }
         tags
     }

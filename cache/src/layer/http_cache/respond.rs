@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName,
-    LAST_MODIFIED,
+    AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG,
+    HeaderName, LAST_MODIFIED,
 };
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
@@ -101,7 +101,8 @@ fn has_it(headers: &HeaderMap, wanted: &Wanted) -> bool {
     }
     let time = |value: &HeaderValue| httpdate::parse_http_date(value.to_str().ok()?).ok();
     let since = wanted.modified_since.as_ref().and_then(time);
-    let modified = headers.get(LAST_MODIFIED).and_then(time);
+    // RFC 9111, section 4.3.2: where it does not say, it has changed when it was made.
+    let modified = headers.get(LAST_MODIFIED).or_else(|| headers.get(DATE)).and_then(time);
     since.zip(modified).is_some_and(|(since, modified)| modified <= since)
 }
 

@@ -16,6 +16,9 @@ pub struct Scope {
     pub(super) policy: Option<Arc<Policy>>,
     pub(super) tags: Vec<Tag>,
     pub(super) vary: Vec<HeaderName>,
+    place: Option<Arc<str>>,
+    pub(super) any_host: bool,
+    pub(super) only_its_own: bool,
     pub(super) sorted_query: bool,
     pub(super) without_credentials: bool,
 }
@@ -37,6 +40,9 @@ impl Scope {
             policy: None,
             tags: Vec::new(),
             vary: Vec::new(),
+            place: None,
+            any_host: false,
+            only_its_own: false,
             sorted_query: false,
             without_credentials: false,
         }
@@ -74,8 +80,32 @@ impl Scope {
         Ok(self)
     }
 
+    /// Where the path of the request begins: another place is another address. Needed where the layer does not see the
+    /// whole path, as inside of a router in a router: see [the module](crate::layer::http_cache#where-to-put-it).
+    #[must_use]
+    pub fn with_place(mut self, place: impl Into<Arc<str>>) -> Self {
+        self.place = Some(place.into());
+        self
+    }
+
+    /// The same by whatever name the service is asked: the host is no part of the key, and an unsafe request by one name
+    /// ends what is kept by the others. The service must not look at `Host`, nor make links with it.
+    #[must_use]
+    pub fn for_any_host(mut self) -> Self {
+        self.any_host = true;
+        self
+    }
+
+    /// An unsafe request ends, of what is kept of its address for users, what is for its own: as with a list, of which
+    /// each has another one. Without this it is what is for every user, since they may see the same thing.
+    #[must_use]
+    pub fn only_its_own(mut self) -> Self {
+        self.only_its_own = true;
+        self
+    }
+
     /// Ends with this tag, too. An answer with more than [`MAX_TAGS`](crate::policy::MAX_TAGS), those of the policy and
-    /// one for its address included, is not cached.
+    /// of its address (one, or two for a user's) included, is not cached.
     #[must_use]
     pub fn with_tag(mut self, tag: Tag) -> Self {
         self.tags.push(tag);
@@ -90,19 +120,25 @@ impl Scope {
         self
     }
 
-    /// The order of the query's parameters means nothing: `?a=1&b=2` is `?b=2&a=1`. Without this it is taken as it is.
+    /// The order of the query's parameters means nothing: `?a=1&b=2` is `?b=2&a=1`. Without this it is taken as it is,
+    /// and so is one with a name that has `%` or `+` in it.
     #[must_use]
     pub fn with_sorted_query(mut self) -> Self {
         self.sorted_query = true;
         self
     }
 
-    /// Takes `Authorization` and `Cookie` off the request, so that the answer is the same for those who send them.
+    /// Takes `Authorization` and `Cookie` off the request, so that the answer is the same for those who send them. Off
+    /// those requests, too, that pass by for another reason, `GET` and `HEAD`.
     /// What else tells who asks, such as an extension that a layer in front put there, is yours to mind.
     #[must_use]
     pub fn without_credentials(mut self) -> Self {
         self.without_credentials = true;
         self
+    }
+
+    pub(super) fn place(&self) -> &str {
+        self.place.as_deref().unwrap_or_default()
     }
 }
 

@@ -19,6 +19,10 @@ fn by_user(request: &Parts) -> Option<Scope> {
     Some(user.map_or_else(Scope::public, Scope::user))
 }
 
+fn lists(request: &Parts) -> Option<Scope> {
+    by_user(request).map(Scope::only_its_own)
+}
+
 /// RFC 9111, section 4.4. What was refused has changed nothing; what failed may have.
 const WRITES: [(&str, &str, &str); 9] = [
     ("POST", "201", "miss"),
@@ -59,9 +63,32 @@ async fn unsafe_requests_end_what_is_kept_of_their_address() {
     assert_eq!(get(ended[0]).await, "hit", "another host is another address");
 }
 
+/// RFC 9111, section 4.4: bob must not read for a minute what ada, or an admin, has overwritten.
 #[tokio::test]
-async fn what_a_user_writes_ends_his_own_and_what_is_for_all() {
-    let site = Site::new(minute(), by_user, wanted);
+async fn what_one_writes_ends_what_every_user_has_of_the_address() {
+    let rule = |request: &Parts| match request.headers.contains_key("admin") {
+        true => Some(Scope::role("admin")),
+        false => by_user(request),
+    };
+    let site = Site::new(minute(), rule, wanted);
+    let everyone: [&[(&str, &str)]; 4] = [&[("x-user", "ada")], &[("x-user", "bob")], &[("admin", "")], &[]];
+    for writer in everyone {
+        for reader in everyone {
+            site.get("/documents/9", reader).await;
+            site.get("/other", reader).await;
+        }
+        site.read("PUT", "/documents/9", writer).await;
+        for reader in everyone {
+            let from = site.get("/documents/9", reader).await.from().unwrap().to_owned();
+            assert_eq!(from, "miss", "{writer:?} {reader:?}");
+            assert_eq!(site.get("/other", reader).await.from(), Some("hit"), "{writer:?} {reader:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_user_writes_to_his_list_ends_his_own_and_what_is_for_all() {
+    let site = Site::new(minute(), lists, wanted);
     let asks = [("ada", "/list"), ("bob", "/list"), ("", "/list"), ("ada", "/other")];
     let get = async |(user, path): (&str, &str)| {
         let fields: &[(&str, &str)] = if user.is_empty() { &[] } else { &[("x-user", user)] };
@@ -169,14 +196,33 @@ async fn an_answer_that_was_made_before_a_write_is_not_kept_after_it() {
 
 #[tokio::test]
 async fn more_tags_than_can_be_minded_are_not_cached() {
-    // One is the address's.
-    for (tags, from) in [(15_u8, "hit"), (16, "miss")] {
+    // One is the address's, or two.
+    let (all, one) = (Scope::public(), Scope::user("ada"));
+    for (scope, tags, from) in
+        [(&all, 15_u8, "hit"), (&all, 16, "miss"), (&one, 14, "hit"), (&one, 15, "miss")]
+    {
+        let scope = scope.clone();
         let rule = move |_: &Parts| {
             let tags = (0..tags).map(|number| Tag::new("n", &number));
-            Some(tags.fold(Scope::public(), Scope::with_tag))
+            Some(tags.fold(scope.clone(), Scope::with_tag))
         };
         let site = Site::new(minute(), rule, numbered(&[]));
         assert_eq!(site.get("/x", &[]).await.from(), Some("miss"));
         assert_eq!(site.get("/x", &[]).await.from(), Some(from), "{tags}");
     }
+}
+
+/// As everywhere: a policy of one's own has the tags of the cache's, too.
+#[tokio::test]
+async fn the_caches_own_tags_end_what_a_scope_keeps_by_its_own_policy() {
+    let mut policy = minute();
+    policy.tags = vec![Tag::of("everything")];
+    let own = Arc::new(Policy::new(Duration::from_secs(10)));
+    let rule = move |_: &Parts| Scope::public().with_policy(Arc::clone(&own)).ok();
+    let site = Site::new(policy, rule, wanted);
+    for turn in ["miss", "hit"] {
+        assert_eq!(site.get("/x", &[]).await.from(), Some(turn));
+    }
+    site.store.invalidate_tag(&Tag::of("everything")).await;
+    assert_eq!(site.get("/x", &[]).await.from(), Some("miss"));
 }

@@ -37,6 +37,22 @@ pub(super) async fn all<E: Send + 'static>(
     futures_util::future::join(asking, opening).await.0
 }
 
+/// As `all`, of a service that fails: who waited asks again.
+pub(super) async fn twice<E: Send + 'static>(
+    site: &Site<E>,
+    gate: &Notify,
+    many: usize,
+) -> Vec<Result<Answer, E>> {
+    let asking = join_all((0..many).map(|_| site.send(request("GET", "/x", &[]))));
+    let opening = async {
+        tokio::task::yield_now().await;
+        gate.notify_one();
+        until(|| site.asked() == 2).await;
+        gate.notify_one();
+    };
+    futures_util::future::join(asking, opening).await.0
+}
+
 #[tokio::test]
 async fn many_who_ask_at_once_ask_once() {
     let gate = Arc::new(Notify::new());
@@ -76,16 +92,19 @@ async fn the_services_own_error_goes_to_whose_request_it_was_and_the_others_hear
     let gate = Arc::new(Notify::new());
     let refuse = || Err(io::Error::new(io::ErrorKind::ConnectionRefused, "down"));
     let site: Site<io::Error> = Site::new(minute(), everything, gated(&gate, refuse));
-    let (own, others): (Vec<_>, Vec<_>) = all(&site, &gate, 5).await.into_iter().partition(Result::is_err);
-    assert_eq!(own.len(), 1);
-    assert_eq!(own[0].as_ref().unwrap_err().kind(), io::ErrorKind::ConnectionRefused, "itself, not a copy");
+    let (own, others): (Vec<_>, Vec<_>) = twice(&site, &gate, 5).await.into_iter().partition(Result::is_err);
+    // His who asked first, and his who asked again for those who had waited.
+    assert_eq!((own.len(), others.len()), (2, 3));
+    for own in own {
+        assert_eq!(own.unwrap_err().kind(), io::ErrorKind::ConnectionRefused, "itself, not a copy");
+    }
     for other in others {
         let other = other.unwrap();
         assert_eq!(other.status(), StatusCode::BAD_GATEWAY);
         assert_eq!(other.headers()["cache-control"], "no-store");
         assert_eq!(other.extensions().get::<Error>().unwrap().kind(), ErrorKind::Load);
     }
-    assert_eq!((site.asked(), site.cache.stats().entries), (1, 0));
+    assert_eq!((site.asked(), site.cache.stats().entries), (2, 0), "and once more");
 }
 
 #[tokio::test]
@@ -93,12 +112,49 @@ async fn failures_answer_all_who_waited_and_are_not_kept() {
     let gate = Arc::new(Notify::new());
     let down = || Ok::<_, Infallible>(Response::builder().status(503).body(full("down")).unwrap());
     let site = Site::new(minute(), everything, gated(&gate, down));
-    for answer in all(&site, &gate, 5).await {
+    for answer in twice(&site, &gate, 5).await {
         let Ok(answer) = answer;
         assert_eq!(answer.status(), 503);
         assert_eq!(read(answer).await.body, "down");
     }
-    assert_eq!((site.asked(), site.cache.stats().entries), (1, 0));
+    assert_eq!(
+        (site.asked(), site.cache.stats().entries),
+        (2, 0),
+        "once for all, and once more for who waited"
+    );
+}
+
+/// The request of one may be at fault: he must not be able to hold a page down for the others.
+#[tokio::test]
+async fn who_waited_for_a_request_that_failed_asks_again_with_his_own() {
+    for status in ["500", "400"] {
+        let (begun, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (told, let_go) = (Arc::clone(&begun), Arc::clone(&go));
+        let site = Site::new(minute(), everything, move |request: Request<Full<Bytes>>| {
+            let (told, let_go) = (Arc::clone(&told), Arc::clone(&let_go));
+            let bad = request.headers().contains_key("x-bad");
+            async move {
+                if bad {
+                    told.notify_one();
+                    let_go.notified().await;
+                    return Ok(Response::builder().status(status).body(full("bad")).unwrap());
+                }
+                Ok::<_, Infallible>(Response::new(full("well")))
+            }
+        });
+        let bad = tokio::spawn(site.service.clone().oneshot(request("GET", "/x", &[("x-bad", "1")])));
+        begun.notified().await;
+        let waiting = join_all((0..5).map(|_| site.get("/x", &[])));
+        let letting = async {
+            tokio::task::yield_now().await;
+            go.notify_one();
+        };
+        for read in futures_util::future::join(waiting, letting).await.0 {
+            assert_eq!((read.head.status.as_u16(), read.body.as_str()), (200, "well"), "{status}");
+        }
+        assert_eq!(bad.await.unwrap().unwrap().status().as_str(), status);
+        assert_eq!(site.asked(), 2, "{status}: one for all of them");
+    }
 }
 
 #[tokio::test]

@@ -140,3 +140,36 @@ async fn what_is_old_does_not_come_back_after_an_answer_that_is_not_kept() {
         assert_eq!(site.get("/x", &[]).await.from(), Some("miss"), "{gone:?}");
     }
 }
+
+/// What is wrong with one request says nothing of what is kept for the others.
+#[tokio::test]
+async fn a_bad_request_does_not_push_out_what_is_kept() {
+    let service = async |request: Request<Full<Bytes>>| {
+        let status = request.headers().get("x-bad").map_or("200", |status| status.to_str().unwrap());
+        Ok(Response::builder().status(status).body(full(status.to_owned())).unwrap())
+    };
+    for status in ["400", "405", "406", "415", "417", "421", "429", "431"] {
+        let mut policy = minute();
+        policy.refresh = tramline_cache::Refresh::At(0.5);
+        let site = Site::new(policy, everything, service);
+        site.get("/x", &[]).await;
+        site.clock.advance(Duration::from_secs(40));
+        // The refresh is asked with what he says who hit.
+        assert_eq!(site.get("/x", &[("x-bad", status)]).await.body, "200");
+        until(|| site.asked() == 2 && site.store.stats().loading == 0).await;
+        assert_eq!(site.cache.stats().entries, 1, "{status}");
+        assert_eq!(site.get("/x", &[]).await.body, "200");
+
+        // What is old stays for the others, and the bad one gets his own answer.
+        let mut policy = minute();
+        policy.stale_for = Some(Duration::from_secs(600));
+        policy.retry_after = Duration::ZERO;
+        let site = Site::new(policy, everything, service);
+        site.get("/x", &[]).await;
+        site.clock.advance(Duration::from_secs(61));
+        let read = site.get("/x", &[("x-bad", status)]).await;
+        assert_eq!((read.head.status.as_str(), read.from()), (status, Some("miss")));
+        let read = site.get("/x", &[("x-bad", "500")]).await;
+        assert_eq!((read.body.as_str(), read.from()), ("200", Some("stale")), "{status}");
+    }
+}

@@ -160,3 +160,43 @@ async fn without_redis_all_are_answered_and_what_was_written_meanwhile_does_not_
         assert_eq!(site.get("/x", ADA).await.body, "second");
     }
 }
+
+/// Anybody can make addresses up, and what is not there is not kept: nothing of it may fill Redis.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_for_what_is_not_there_does_not_fill_redis() {
+    if devkit::engines::redis().await.is_none() {
+        return;
+    }
+    let server = Redis::start().await.unwrap();
+    let (store, _run) = node(named(RedisConfig::new(server.url()))).await;
+    let site = Site::over(
+        store,
+        Clock::system(),
+        minute(),
+        |layer| layer,
+        everything,
+        numbered(&[(":status", "404")]),
+    );
+    for batch in 0..100 {
+        let paths = (0..100).map(|number| format!("/items/{batch}/{number}"));
+        let reads = paths.map(|path| async { site.get(&{ path }, &[]).await.from().map(str::to_owned) });
+        assert!(
+            futures_util::future::join_all(reads).await.iter().all(|from| from.as_deref() == Some("miss"))
+        );
+    }
+    // Of 10,000 addresses; they share 16,384 marks.
+    let keys = keys(&server).await;
+    assert!((1000..8000).contains(&keys), "{keys}");
+}
+
+/// How many there are in this database.
+async fn keys(server: &Redis) -> usize {
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufStream};
+    let address = server.url().trim_start_matches("redis://").trim_end_matches('/').to_owned();
+    let mut raw = BufStream::new(tokio::net::TcpStream::connect(address).await.unwrap());
+    raw.write_all(b"DBSIZE\r\n").await.unwrap();
+    raw.flush().await.unwrap();
+    let mut line = String::new();
+    raw.read_line(&mut line).await.unwrap();
+    line.trim_start_matches(':').trim_end().parse().unwrap()
+}

@@ -83,6 +83,9 @@ async fn an_answer_without_a_tag_is_not_had() {
         site.get("/x", &[("if-modified-since", "Sun, 06 Nov 1994 08:49:37 GMT")]).await.head.status,
         200
     );
+    // RFC 9111, section 4.3.2: it is from the day of its date then.
+    let later = httpdate::fmt_http_date(std::time::SystemTime::now() + Duration::from_secs(3600));
+    assert_eq!(site.get("/x", &[("if-modified-since", &later)]).await.head.status, 304);
 }
 
 #[tokio::test]
