@@ -127,6 +127,11 @@ impl<V> Entry<V> {
         self.age(now) < u64::from(self.stale).min(stale)
     }
 
+    /// Whether any policy could let it be answered.
+    pub(crate) fn lives(&self, now: u64) -> bool {
+        self.age(now) < u64::from(self.stale)
+    }
+
     /// Whether a load failed that is not to be tried again yet.
     pub(crate) fn rests(&self, now: u64) -> bool {
         self.load & RESTS != 0 && self.age(now) < u64::from(self.refresh)

@@ -50,8 +50,9 @@ struct Flight<V> {
 enum State<V> {
     /// Perhaps with something old, which may be answered meanwhile.
     Running(Option<Entry<V>>),
-    /// With the [moment](Asker::moment) from which on it is too old for whoever asked then.
-    Landed(Result<Answer<V>, Error>, Option<u64>),
+    /// With the [moment](Stamp::moment) from which on it is too old for whoever asked then; and what was old when there
+    /// was nothing new, whether or not who led could answer it.
+    Landed(Result<Answer<V>, Error>, Option<u64>, Option<Entry<V>>),
     /// Who led is gone: ask again.
     Gone,
 }
@@ -214,9 +215,17 @@ impl<V> Follower<V> {
         let moment = self.moment;
         let state = self.state.wait_for(|state| !matches!(state, State::Running(_))).await;
         match state.as_deref() {
-            Ok(State::Landed(_, Some(ended))) if *ended <= moment => None,
-            Ok(State::Landed(answer, _)) => Some(answer.clone()),
+            Ok(State::Landed(_, Some(ended), _)) if *ended <= moment => None,
+            Ok(State::Landed(answer, ..)) => Some(answer.clone()),
             _ => None,
+        }
+    }
+
+    /// What was old, after an answer with nothing new.
+    pub(crate) fn landed_old(&self) -> Option<Entry<V>> {
+        match &*self.state.borrow() {
+            State::Landed(_, _, old) => old.clone(),
+            State::Running(_) | State::Gone => None,
         }
     }
 }
@@ -254,15 +263,25 @@ impl<K: Eq + Hash, V> Lead<K, V> {
 
     /// Tells the followers. Whoever comes from now on finds what is in memory, or asks anew.
     pub(crate) fn land(self, answer: Result<Answer<V>, Error>) {
-        self.land_until(answer, || None);
+        self.land_with(answer, None, || None);
     }
 
     /// The same, with the moment from which on the answer is too old for who asked then.
     pub(crate) fn land_until(self, answer: Result<Answer<V>, Error>, ended: impl FnOnce() -> Option<u64>) {
+        self.land_with(answer, None, ended);
+    }
+
+    /// The same, with what is old, there being nothing new: followers may think of it otherwise.
+    pub(crate) fn land_with(
+        self,
+        answer: Result<Answer<V>, Error>,
+        old: Option<Entry<V>>,
+        ended: impl FnOnce() -> Option<u64>,
+    ) {
         // ORDER: who comes after what is looked for here does not follow any more.
         self.leave();
         // Nobody may be waiting.
-        self.flight.state.send_replace(State::Landed(answer, ended()));
+        self.flight.state.send_replace(State::Landed(answer, ended(), old));
     }
 
     fn leave(&self) {

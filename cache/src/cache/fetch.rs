@@ -125,7 +125,7 @@ where
                     let patience =
                         self.policy.soft_timeout.is_some_and(|soft| soft <= store.config.lease_wait);
                     return match old {
-                        Some(entry) if !waits || patience => Fetched::Old(entry),
+                        Some(entry) if (!waits || patience) && self.serves(&entry) => Fetched::Old(entry),
                         old => Fetched::Load { lease: None, old },
                     };
                 }
@@ -168,16 +168,16 @@ where
 
     fn weigh(&self, id: Token, entry: Entry<V>, wanted: Wanted) -> Judged<V> {
         let now = self.inner.store.now();
-        if entry.value.is_none() && !wanted.nothing || !entry.stamp.carries(&self.tags) {
+        if entry.value.is_none() && !wanted.nothing {
             return Judged::Over(id, None);
         }
         let newer = wanted.beyond.is_none_or(|beyond| entry.ends() > beyond.saturating_add(SAME));
-        if entry.is_fresh(&self.policy, now) && newer {
+        if entry.is_fresh(&self.policy, now) && newer && entry.stamp.carries(&self.tags) {
             return Judged::Fresh(entry);
         }
-        // Fresh or old: a refresh may find either.
-        let served = entry.is_served(&self.policy, now);
-        Judged::Over(id, served.then_some(entry))
+        // Fresh or old: a refresh may find either. What this policy does not let be answered another one may.
+        let lives = entry.lives(now);
+        Judged::Over(id, lives.then_some(entry))
     }
 }
 
@@ -186,7 +186,8 @@ pub(super) enum Judged<V> {
     Fresh(Entry<V>),
     Leased,
     Busy,
-    /// Its time is over, or it was ended; it may still be answered meanwhile.
+    /// Its time is over, or it was ended. It may still be answered meanwhile by those whose policy
+    /// [serves](Cache::serves) it.
     Over(Token, Option<Entry<V>>),
     /// It could not be read, and was removed.
     Bad,

@@ -74,11 +74,19 @@ where
             }
             Fetched::Load { lease, old } => {
                 if let Some(old) = old {
-                    self.offer(&old);
-                    self.old = Some(old);
+                    self.found_old(old);
                 }
                 self.run(job, lease).await;
             }
+        }
+    }
+
+    /// The tier had something old, for this policy or for another one.
+    pub(super) fn found_old(&mut self, old: Entry<V>) {
+        self.offer(&old);
+        // What memory had, if anything, this policy serves.
+        if self.old.is_none() || self.cache.serves(&old) {
+            self.old = Some(old);
         }
     }
 
@@ -95,8 +103,9 @@ where
         let inner = &self.cache.inner;
         let answer = entry.answer(outcome, inner.store.now());
         let (asked, tags) = (self.lead.moment(), entry.stamp.tags().cloned());
+        let old = (outcome == Outcome::Stale).then(|| entry.clone());
         inner.keep(self.lead.key.clone(), &self.slot.key, entry);
-        self.lead.land_until(Ok(answer), || inner.tags().ended_since(asked, tags.as_ref()?));
+        self.lead.land_with(Ok(answer), old, || inner.tags().ended_since(asked, tags.as_ref()?));
     }
 
     pub(super) async fn run(self, job: Job<V>, mut lease: Option<Lease>) {
@@ -249,14 +258,14 @@ where
     pub(super) fn failed(self, error: Error) {
         let inner = &self.cache.inner;
         let Some(mut entry) = self.old.clone().filter(|old| self.cache.serves(old)) else {
-            return self.lead.land(Err(error));
+            return self.lead.land_with(Err(error), self.old, || None);
         };
         tracing::warn!(cache = inner.config.name, %error, "the load failed; what is old is answered");
         let now = inner.store.now();
         entry.defer(now, &self.cache.policy);
         let answer = entry.answer(Outcome::Stale, now);
-        inner.keep(self.lead.key.clone(), &self.slot.key, entry);
-        self.lead.land(Ok(answer));
+        inner.keep(self.lead.key.clone(), &self.slot.key, entry.clone());
+        self.lead.land_with(Ok(answer), Some(entry), || None);
     }
 }
 

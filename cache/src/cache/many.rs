@@ -24,7 +24,7 @@ use crate::cache::loading::Loading;
 use crate::cache::read::{Look, gone};
 use crate::entry::Entry;
 use crate::envelope::Token;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::flight::{Asker, Entered, Follower};
 use crate::key::CacheKey;
 use crate::loaded::Loaded;
@@ -160,11 +160,23 @@ where
                 if failure.is_some() && followed {
                     continue;
                 }
-                let Some(answer) = self.wait(&mut follower, old.as_ref(), deadline).await else {
+                let Some(mut answer) = self.wait(&mut follower, old.as_ref(), deadline).await else {
                     missing.push(key);
                     continue;
                 };
                 if followed {
+                    let Some(followed) = self.follow(&follower, old.as_ref(), answer) else {
+                        // Asked again, if there is still a load to ask by.
+                        if batch.is_some() {
+                            missing.push(key);
+                        } else {
+                            inner.metrics.misses.add();
+                            let failed = || Error::new(ErrorKind::Load, "the load of another caller failed");
+                            failure.get_or_insert_with(failed);
+                        }
+                        continue;
+                    };
+                    answer = followed;
                     inner.metrics.followers.add();
                 }
                 let answer = match answer {
@@ -303,8 +315,7 @@ where
                         Taken::Busy | Taken::Changed | Taken::Away => lease.forget(),
                     }
                     if let Some(old) = old {
-                        part.load.offer(&old);
-                        part.load.old = Some(old);
+                        part.load.found_old(old);
                     }
                 }
                 Judged::Busy | Judged::Bad | Judged::Away => {}

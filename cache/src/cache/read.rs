@@ -120,7 +120,8 @@ where
             let asker = inner.asker(&slot.key, &self.policy, &loading);
             let mut follower = match inner.flights.enter(key, &asker, |led| self.follows(led)) {
                 Entered::Follow(mut follower) => {
-                    match self.wait(&mut follower, old.as_ref(), deadline).await {
+                    let answer = self.wait(&mut follower, old.as_ref(), deadline).await;
+                    match answer.and_then(|answer| self.follow(&follower, old.as_ref(), answer)) {
                         // Loaded by one for whom nothing is an answer.
                         Some(Ok(answer)) if answer.value.is_none() && !nothing => {}
                         Some(answer) => {
@@ -184,6 +185,27 @@ where
             Err(_) if self.serves(&old) => Some(Ok(old.answer(Outcome::Stale, self.inner.store.now()))),
             // It was ended meanwhile, or is too old by now.
             Err(_) => follower.answer().await,
+        }
+    }
+
+    /// What another's answer is for who asks by this policy, where there is nothing new. None when it is none: that of who
+    /// lets older things be answered.
+    pub(super) fn follow(
+        &self,
+        follower: &Follower<V>,
+        old: Option<&Entry<V>>,
+        answer: Result<Answer<V>, Error>,
+    ) -> Option<Result<Answer<V>, Error>> {
+        let landed = follower.landed_old().filter(|old| old.value.is_some());
+        match &answer {
+            Ok(Answer { outcome: Outcome::Stale, .. }) => {
+                landed.is_none_or(|old| self.serves(&old)).then_some(answer)
+            }
+            Ok(_) => Some(answer),
+            Err(_) => {
+                let old = landed.iter().chain(old).find(|old| self.serves(old));
+                Some(old.map_or(answer, |old| Ok(old.answer(Outcome::Stale, self.inner.store.now()))))
+            }
         }
     }
 

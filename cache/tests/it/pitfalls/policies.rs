@@ -283,3 +283,105 @@ async fn the_refresh_of_the_cache_itself_is_not_that_of_who_kept_it() {
     assert_eq!(a.stats().refreshes, 2, "not tried again at once");
     assert_eq!(load(a, "two", "new").await, "new");
 }
+
+/// `keeps` has it, and it is old for these two, of whom only the first answers such things.
+async fn old_for_both(keeps: &Texts, asks: &Texts, name: &str) -> (Texts, Texts) {
+    let mut lenient = policy(TTL);
+    lenient.stale_for = Some(TTL * 10);
+    let with = |cache: &Texts, policy| cache.with_policy(policy).unwrap();
+    assert_eq!(load(&with(keeps, lenient.clone()), name, "old").await, "old");
+    sleep(TTL).await;
+    (with(asks, lenient), with(asks, policy(TTL)))
+}
+
+/// What one who follows gets goes by its own policy, when the load fails.
+#[tokio::test(start_paused = true)]
+async fn who_follows_one_who_answers_what_is_old_does_not() {
+    let (_nodes, places) = places().await;
+    for (n, [keeps, asks]) in places.iter().enumerate() {
+        for several in [false, true] {
+            let name = format!("{n} {several}");
+            let (lenient, strict) = old_for_both(keeps, asks, &name).await;
+            let held = Held::begin(&lenient, &name).await;
+            let [follows, fails, other] = [0; 3].map(|_| strict.clone());
+            let asked = tokio::spawn(async move {
+                let own = async {
+                    if several {
+                        many(&follows, &name, "own").await
+                    } else {
+                        load(&follows, &name, "own").await
+                    }
+                };
+                let fails = async { if several { Ok("own".to_owned()) } else { fail(&fails, &name).await } };
+                // It has used its load for the other key.
+                let [one, two] = [key(&name), format!("{name} two")];
+                let load = move |keys: Vec<String>| async move {
+                    let each = |key: String| (key, "two".to_owned());
+                    Ok::<_, std::fmt::Error>(keys.into_iter().map(each).collect::<HashMap<_, _>>())
+                };
+                let both = async { other.get_many_or_load(&[one, two], load).await };
+                tokio::join!(biased; own, fails, both)
+            });
+            sleep(Duration::from_millis(1)).await;
+            assert_eq!(held.end(Err(std::fmt::Error)).await.unwrap(), "old");
+            let (own, fails, both) = asked.await.unwrap();
+            assert_eq!(own, "own");
+            assert!(fails.is_ok_and(|value| value == "own"), "it follows the one that asked again");
+            assert_eq!(both.unwrap_err().kind(), ErrorKind::Load);
+        }
+        // Nor when its own load fails.
+        let name = key(n);
+        let (lenient, strict) = old_for_both(keeps, asks, &name).await;
+        let held = Held::begin(&lenient, &name).await;
+        let asked = tokio::spawn({
+            let name = name.clone();
+            async move { fail(&strict, &name).await }
+        });
+        sleep(Duration::from_millis(1)).await;
+        assert_eq!(held.end(Err(std::fmt::Error)).await.unwrap(), "old");
+        assert!(asked.await.unwrap().is_err());
+        assert_eq!(fail(&lenient, &name).await.unwrap(), "old", "for whom it is an answer it still is");
+    }
+}
+
+/// Nor does the failure of one who answers nothing old take it from those who do: here, or in another process.
+#[tokio::test(start_paused = true)]
+async fn who_follows_one_who_answers_nothing_old_does() {
+    let (mut nodes, places) = places().await;
+    nodes.join(|_| {}).await;
+    let third = texts(&nodes.stores[2], &policy(TTL));
+    for (n, [keeps, asks]) in places.iter().enumerate() {
+        let name = key(n);
+        let (lenient, strict) = old_for_both(keeps, asks, &name).await;
+        let held = Held::begin(&strict, &name).await;
+        let loads = asks.stats().loads;
+        let follows = [(); 2].map(|()| {
+            let (lenient, name) = (lenient.clone(), name.clone());
+            tokio::spawn(async move { fail(&lenient, &name).await })
+        });
+        let several = tokio::spawn({
+            let (lenient, name) = (lenient.clone(), name.clone());
+            async move { many(&lenient, &name, "new").await }
+        });
+        sleep(Duration::from_millis(1)).await;
+        assert!(held.end(Err(std::fmt::Error)).await.is_err());
+        for follows in follows {
+            assert_eq!(follows.await.unwrap().unwrap(), "old");
+        }
+        assert_eq!(several.await.unwrap(), "old");
+        assert_eq!(asks.stats().loads, loads);
+
+        // In a third process, of which neither memory nor flights are shared.
+        let name = key(n + 2);
+        let (lenient, _) = old_for_both(keeps, &third, &name).await;
+        let strict = asks.with_policy(policy(TTL)).unwrap();
+        let held = Held::begin(&strict, &name).await;
+        let follows = tokio::spawn({
+            let (lenient, name) = (lenient.clone(), name.clone());
+            async move { fail(&lenient, &name).await }
+        });
+        sleep(Duration::from_millis(1)).await;
+        assert!(held.end(Err(std::fmt::Error)).await.is_err());
+        assert_eq!(follows.await.unwrap().unwrap(), "old");
+    }
+}
