@@ -233,7 +233,16 @@ async fn who_hears_of_a_value_on_another_node_finds_it() {
     let mut raw = Raw::new(&cluster.urls()[0]).await;
     let (slot, at) = elsewhere(&a, &mut raw).await;
     filled(&a.tier, &slot, "old").await;
-    let (mut ear, _) = Ear::on(&b.tier).await;
+    // Whoever is paused tells nobody anything.
+    let mut paused = Raw::new(&cluster.urls()[at]).await;
+    let numsub = format!("PUBSUB NUMSUB {}", a.redis().calls().names.feed);
+    let mut ear = loop {
+        let (ear, _) = Ear::on(&b.tier).await;
+        let (_, heard_there): (String, u32) = paused.say(&numsub).await;
+        if heard_there == 0 {
+            break ear;
+        }
+    };
     for put in [true, false] {
         // The value's node takes its time, and the count's does not.
         cluster.nodes()[at].pause();
