@@ -61,6 +61,11 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<DailySum>, DbError> {
         let ReportQuery { of, from, to, currency, status, payment_type } = query;
+        // Where the index begins: of two ends SQLite takes the first, however far that is.
+        let end = match after {
+            Some(SumPosition(day, ..)) if day < to => (" AND day <= ", day),
+            _ => (" AND day < ", to),
+        };
         // The writer counts everyone's under the nil id.
         let mut sql = SqlBuilder::new(
             "SELECT day, currency, status, payment_type, payments, amount FROM daily_aggregates WHERE user_id = ",
@@ -68,8 +73,8 @@ impl Store {
         .bind(of.unwrap_or_default())
         .push(" AND day >= ")
         .bind(from.to_string())
-        .push(" AND day < ")
-        .bind(to.to_string());
+        .push(end.0)
+        .bind(end.1.to_string());
         if let Some(currency) = currency {
             sql = sql.push(" AND currency = ").bind(currency);
         }
@@ -81,8 +86,6 @@ impl Store {
         }
         if let Some(SumPosition(day, currency, status, payment_type)) = after {
             let day = day.to_string();
-            // The first of these is implied, and is what an index can begin at.
-            sql = sql.push(" AND day <= ").bind(&day);
             sql = sql.push(" AND (day < ").bind(&day).push(" OR (day = ").bind(&day);
             sql = sql.push(" AND (currency, status, payment_type) > (").bind(currency);
             sql = sql.push(", ").bind(status.as_str()).push(", ").bind(payment_type.as_str()).push(")))");
