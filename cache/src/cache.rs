@@ -123,7 +123,11 @@ where
     }
 
     /// The value of `key`: from memory, from the shared tier, or from `load`, which runs once for all who ask meanwhile,
-    /// in all processes.
+    /// in all processes. Once more for one who asked before it, and was still reading the shared tier when it ended without an
+    /// answer that is kept.
+    ///
+    /// The load is in the span of who brought it, which stays open until its end, also when something old is answered before
+    /// (`soft_timeout`). A refresh, and what a caller that went away leaves behind, follows from that span instead.
     ///
     /// Asked for inside its own load, the key is loaded without the cache.
     ///
@@ -134,7 +138,7 @@ where
     ///
     /// # Cancel safety
     ///
-    /// When dropped, the question goes on, with its load, and the answer is kept.
+    /// When dropped, the question goes on, with its load, and the answer is kept; not where a panic drops it.
     pub async fn get_or_load<F, Fut, L, E>(&self, key: &K, load: F) -> Result<Arc<V>, Error>
     where
         F: FnOnce() -> Fut + Send + 'static,

@@ -15,6 +15,7 @@ use crate::entry::Entry;
 use crate::epochs::Stamp;
 use crate::error::Error;
 use crate::flight::glances::Glances;
+pub(crate) use crate::flight::glances::Glancing;
 use crate::policy::Policy;
 
 /// The questions of one cache that are being answered.
@@ -121,58 +122,34 @@ impl<K: Clone + Eq + Hash, V> Flights<K, V> {
         self.shard(key).contains_key(key)
     }
 
-    /// Lets the caller read this key for itself, until [`glanced`](Self::glanced); false when someone asks already.
-    pub(crate) fn glance(&self, key: &K, hash: u64) -> bool {
+    /// Lets the caller read this key for itself, as long as it holds what it gets; none when someone asks already.
+    pub(crate) fn glance(&self, key: &K) -> Option<Glancing<'_, [u64; 1]>> {
+        let hash = self.hash(key);
         // ORDER: seen by others before others are looked for, so that of two at least one sees the other.
-        let first = self.glances.lock().insert(hash);
-        if first && self.shard_of(hash).contains_key(key) {
-            self.glanced([hash]);
-            return false;
-        }
-        first
+        let glancing = self.glances.begin(hash)?;
+        let asked = self.shard_of(hash).contains_key(key);
+        (!asked).then_some(glancing)
     }
 
-    /// The same for many: with their hashes those that it may read for itself, and the rest.
-    pub(crate) fn glance_many(&self, keys: Vec<K>) -> (Vec<K>, Vec<u64>, Vec<K>) {
+    /// The same for many: those that it may read for itself, and the rest.
+    pub(crate) fn glance_many(&self, keys: Vec<K>) -> (Glancing<'_, Vec<u64>>, Vec<K>, Vec<K>) {
         let hashed: Vec<_> = keys.into_iter().map(|key| (self.hash(&key), key)).collect();
-        let (mut first, mut rest) = (Vec::with_capacity(hashed.len()), Vec::new());
-        {
-            let mut glances = self.glances.lock();
-            for (hash, key) in hashed {
-                if glances.insert(hash) {
-                    first.push((hash, key));
-                } else {
-                    rest.push(key);
-                }
-            }
-        }
-        let mut own = (Vec::with_capacity(first.len()), Vec::with_capacity(first.len()));
-        let mut asked = Vec::new();
-        for (hash, key) in first {
-            if self.shard_of(hash).contains_key(&key) {
-                asked.push(hash);
+        let (glancing, first, mut rest) = self.glances.begin_many(hashed);
+        let mut own = Vec::with_capacity(first.len());
+        for (hash, key) in glancing.hashes().iter().zip(first) {
+            let asked = self.shard_of(*hash).contains_key(&key);
+            if asked {
                 rest.push(key);
             } else {
-                own.0.push(key);
-                own.1.push(hash);
+                own.push(key);
             }
         }
-        self.glanced(asked);
-        (own.0, own.1, rest)
-    }
-}
-
-impl<K, V> Flights<K, V> {
-    pub(crate) fn glanced(&self, hashes: impl IntoIterator<Item = u64>) {
-        let mut glances = self.glances.lock();
-        for hash in hashes {
-            glances.remove(&hash);
-        }
+        (glancing, own, rest)
     }
 }
 
 impl<K: Eq + Hash, V> Flights<K, V> {
-    pub(crate) fn hash(&self, key: &K) -> u64 {
+    fn hash(&self, key: &K) -> u64 {
         self.hasher.hash_one(key)
     }
 

@@ -40,6 +40,9 @@ pub(crate) struct Shared {
     pub(crate) metrics: Arc<StoreMetrics>,
     /// One permit per load that may run.
     pub(crate) loads: Arc<Semaphore>,
+    /// One permit per caller that may read the tier in its own future, and so hold a place in the driver's queue without
+    /// being polled: [`GLANCES`]. Without one it asks as it would for a load.
+    pub(crate) glances: Semaphore,
     /// Loads and writes that outlive their callers.
     pub(crate) tasks: TaskTracker,
     /// How old an entry may be while nothing is heard, in ms.
@@ -79,6 +82,13 @@ const LONGEST: Duration = Duration::from_secs(40 * 24 * 60 * 60);
 
 /// A time of hearing others. However it ends, nothing is heard from then on.
 struct Hearing<'a>(&'a Shared);
+
+/// Most of what such callers do at once is on its way already; a service with more of them at one moment is busy enough to
+/// gain from joining. Every queue that they may wait in has to have places left beside them.
+const GLANCES: usize = 256;
+
+/// The driver of a cluster has 100 places, once and for all.
+const SPREAD_GLANCES: usize = 50;
 
 /// How often figures are told to the metrics facade: more often than anybody scrapes.
 const PUBLISH: Duration = Duration::from_secs(1);
@@ -120,10 +130,11 @@ impl Store {
         let alone = !tier.is_shared();
         metrics.detached.set(u64::from(!alone));
         Self(Arc::new(Shared {
-            tier,
             tags: Tags::default(),
             metrics,
             loads: Arc::new(Semaphore::new(config.max_loads)),
+            glances: Semaphore::new(if tier.is_spread() { SPREAD_GLANCES } else { GLANCES }),
+            tier,
             tasks: TaskTracker::new(),
             detached_age: u32::try_from(millis(config.detached_age)).unwrap_or(u32::MAX),
             attached: AtomicBool::new(alone),

@@ -155,6 +155,11 @@ impl Tier {
         !matches!(self, Self::Alone)
     }
 
+    /// Whether no command reaches many slots at once.
+    pub(crate) fn is_spread(&self) -> bool {
+        engine!(self, false, engine => engine.is_spread())
+    }
+
     /// The tier's own clock, in ms; an estimate, as good as half a round trip.
     pub(crate) fn now(&self) -> u64 {
         engine!(self, 0, engine => engine.now())

@@ -12,6 +12,7 @@ use futures_util::future::join_all;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::runtime::Handle;
+use tokio::sync::SemaphorePermit;
 
 use crate::answer::{Answer, Outcome};
 use crate::cache::Cache;
@@ -22,6 +23,7 @@ use crate::cache::read::Look;
 use crate::cache::seal::Verdict;
 use crate::entry::Entry;
 use crate::envelope::{Envelope, Held, Marks};
+use crate::flight::Glancing;
 use crate::key::CacheKey;
 use crate::tier::{Found, Slot};
 
@@ -33,11 +35,22 @@ where
 {
     cache: &'a Cache<K, V>,
     key: &'a K,
-    hash: u64,
     /// Until it ends.
     job: Option<Job<V>>,
     nothing: bool,
     loading: Loading,
+    runtime: Handle,
+    // ORDER: after the question goes on, and whatever becomes of that.
+    _glancing: Glancing<'a, [u64; 1]>,
+    _place: SemaphorePermit<'a>,
+}
+
+/// A question that a glance did not answer.
+pub(super) struct Missed<V> {
+    /// None when it is gone.
+    pub(super) job: Option<Job<V>>,
+    /// What it found, and policy lets be answered when there is nothing better.
+    pub(super) old: Option<Entry<V>>,
 }
 
 /// The same for many.
@@ -48,13 +61,18 @@ where
 {
     cache: &'a Cache<K, V>,
     keys: Vec<K>,
-    hashes: Vec<u64>,
     /// What is not read here.
     rest: Vec<K>,
     /// Until it ends.
     batch: Option<Batch<K, V>>,
     loading: Loading,
+    runtime: Handle,
+    _glancing: Glancing<'a, Vec<u64>>,
+    _place: SemaphorePermit<'a>,
 }
+
+/// So many sets of marks of one question are asked after at once, each of which takes a place of its own.
+const MARKS: usize = 32;
 
 impl<K, V> Cache<K, V>
 where
@@ -64,44 +82,46 @@ where
     /// The tier's answer; the load comes back when there is none, or someone asks already.
     ///
     /// CANCEL SAFETY: the question goes on.
-    pub(super) async fn glance(
-        &self,
-        key: &K,
-        job: Job<V>,
-        nothing: bool,
-    ) -> Result<Answer<V>, Option<Job<V>>> {
+    pub(super) async fn glance(&self, key: &K, job: Job<V>, nothing: bool) -> Result<Answer<V>, Missed<V>> {
         let inner = &*self.inner;
         let loading = Loading::current();
         // What is asked for inside a load may be the load's own.
         if !inner.store.tier.is_shared() || loading.is_within(inner.store.id()) {
-            return Err(Some(job));
+            return Err(Missed { job: Some(job), old: None });
         }
-        let hash = inner.flights.hash(key);
-        if !inner.flights.glance(key, hash) {
-            return Err(Some(job));
-        }
-        let mut glance = Glance { cache: self, key, hash, job: Some(job), nothing, loading };
+        let place = inner.store.glances.try_acquire();
+        let (Ok(_place), Some(_glancing)) = (place, inner.flights.glance(key)) else {
+            return Err(Missed { job: Some(job), old: None });
+        };
+        let runtime = Handle::current();
+        let mut glance =
+            Glance { cache: self, key, job: Some(job), nothing, loading, runtime, _glancing, _place };
         // ORDER: looked for after it. What another one has read is there by now. What is due or old takes more than a read.
-        let entry = match self.look(key) {
+        let read = match self.look(key) {
             Look::Nothing => self.read_shared(key, nothing).await,
-            _ => None,
+            _ => Err(None),
         };
         let job = glance.job.take();
-        let Some(entry) = entry else { return Err(job) };
+        let entry = read.map_err(|old| Missed { job, old })?;
         inner.metrics.hits_shared.add();
         Ok(entry.answer(Outcome::Hit, inner.store.now()))
     }
 
-    /// What the tier has and is fresh, and `nothing` only where that is an answer. It is kept.
-    pub(super) async fn read_shared(&self, key: &K, nothing: bool) -> Option<Entry<V>> {
+    /// What the tier has and is fresh, and `nothing` only where that is an answer. It is kept. An error is what is old and
+    /// may be answered.
+    pub(super) async fn read_shared(&self, key: &K, nothing: bool) -> Result<Entry<V>, Option<Entry<V>>> {
         let inner = &*self.inner;
         let slot = inner.slot(key);
         let stamp = inner.stamp(&slot.key, &self.policy);
         let found = inner.store.tier.read(&slot).await;
         let wanted = Wanted { nothing, beyond: None };
-        let Judged::Fresh(entry) = self.judge(found, &slot, &stamp, wanted).await else { return None };
+        let entry = match self.judge(found, &slot, &stamp, wanted).await {
+            Judged::Fresh(entry) => entry,
+            Judged::Over(_, old) => return Err(old),
+            Judged::Leased | Judged::Busy | Judged::Bad | Judged::Away => return Err(None),
+        };
         inner.keep(key.clone(), &slot.key, entry.clone());
-        Some(entry)
+        Ok(entry)
     }
 
     /// Adds what the tier has of these keys, and comes back with the load and with `rest` and all that is to be asked for
@@ -117,16 +137,21 @@ where
     ) -> (Vec<K>, Option<Batch<K, V>>) {
         let inner = &*self.inner;
         let loading = Loading::current();
-        if !inner.had_all.load(Ordering::Relaxed) || loading.is_within(inner.store.id()) {
+        let store = &inner.store;
+        let alone = inner.had_all.load(Ordering::Relaxed) && !loading.is_within(store.id());
+        // Where no command reaches them all, each would take a place.
+        let place = if alone && !store.tier.is_spread() { store.glances.try_acquire().ok() } else { None };
+        let Some(_place) = place else {
             rest.extend(keys);
             return (rest, Some(batch));
-        }
-        let (keys, hashes, asked) = inner.flights.glance_many(keys);
+        };
+        let (_glancing, keys, asked) = inner.flights.glance_many(keys);
         rest.extend(asked);
         if keys.is_empty() {
             return (rest, Some(batch));
         }
-        let mut glance = Glances { cache: self, keys, hashes, rest, batch: Some(batch), loading };
+        let (batch, runtime) = (Some(batch), Handle::current());
+        let mut glance = Glances { cache: self, keys, rest, batch, loading, runtime, _glancing, _place };
         let slots: Vec<Slot> = glance.keys.iter().map(|key| inner.slot(key)).collect();
         let stamps = inner.stamps(&slots, &self.policy);
         let found = inner.store.tier.read_many(&slots).await.unwrap_or_default();
@@ -136,7 +161,14 @@ where
         let mut carried: Vec<Marks<'_>> = values.iter().flatten().map(|envelope| envelope.marks).collect();
         carried.sort_unstable();
         carried.dedup();
-        let verdicts = join_all(carried.iter().map(|marks| inner.verify(*marks))).await;
+        let more = carried.len().min(MARKS).saturating_sub(1);
+        let places = u32::try_from(more).ok().and_then(|more| store.glances.try_acquire_many(more).ok());
+        let at_once = if places.is_some() { more + 1 } else { 1 };
+        let mut verdicts = Vec::with_capacity(carried.len());
+        for marks in carried.chunks(at_once) {
+            verdicts.extend(join_all(marks.iter().map(|marks| inner.verify(*marks))).await);
+        }
+        drop(places);
         let (mut hits, asked) = (0, slots.len());
         let keys = std::mem::take(&mut glance.keys);
         for (((key, slot), stamp), value) in keys.into_iter().zip(&slots).zip(stamps).zip(values) {
@@ -180,13 +212,11 @@ where
     V: Serialize + DeserializeOwned + Send + Sync + 'static,
 {
     fn drop(&mut self) {
-        let inner = &self.cache.inner;
         if let Some(job) = self.job.take()
-            && let Ok(runtime) = Handle::try_current()
+            && may_go_on()
         {
-            self.cache.go_on(self.key, job, self.nothing, &self.loading, &runtime);
+            self.cache.go_on(self.key, job, self.nothing, &self.loading, &self.runtime);
         }
-        inner.flights.glanced([self.hash]);
     }
 }
 
@@ -198,13 +228,16 @@ where
     V: Serialize + DeserializeOwned + Send + Sync + 'static,
 {
     fn drop(&mut self) {
-        let inner = &self.cache.inner;
         if let Some(batch) = self.batch.take()
-            && let Ok(runtime) = Handle::try_current()
+            && may_go_on()
         {
             self.keys.append(&mut self.rest);
-            self.cache.go_on_many(std::mem::take(&mut self.keys), batch, &self.loading, &runtime);
+            self.cache.go_on_many(std::mem::take(&mut self.keys), batch, &self.loading, &self.runtime);
         }
-        inner.flights.glanced(self.hashes.drain(..));
     }
+}
+
+/// Not behind a panic: it may be that of the key's own code, and a second one within it ends the process.
+fn may_go_on() -> bool {
+    !std::thread::panicking()
 }

@@ -87,9 +87,9 @@ where
                         answers.insert(key.clone(), value);
                     }
                 }
-                // Old, or due.
-                Some(entry) if self.trusts(&entry.stamp) => rest.push(key.clone()),
-                _ => absent.push(key.clone()),
+                // What is over or ended is as good as nothing.
+                _ if matches!(self.look(key), Look::Nothing) => absent.push(key.clone()),
+                _ => rest.push(key.clone()),
             }
         }
         if !absent.is_empty() || !rest.is_empty() {
@@ -113,8 +113,7 @@ where
         if rest.is_empty() {
             return Ok(());
         }
-        rest.sort_by_cached_key(crate::key::written);
-        rest.dedup();
+        once(&mut rest);
         Box::pin(self.enter_many(rest, batch, deadline, answers)).await
     }
 
@@ -240,14 +239,28 @@ where
     }
 
     /// Asks for them behind a caller that is gone, unless others do.
-    pub(super) fn go_on_many(&self, keys: Vec<K>, batch: Batch<K, V>, loading: &Loading, runtime: &Handle) {
+    pub(super) fn go_on_many(
+        &self,
+        mut keys: Vec<K>,
+        batch: Batch<K, V>,
+        loading: &Loading,
+        runtime: &Handle,
+    ) {
+        once(&mut keys);
+        let now = self.inner.store.now();
+        // What there is by now is nobody's hit.
+        keys.retain(|key| match self.look(key) {
+            Look::Fresh(_) | Look::Due(_) => false,
+            Look::Old(entry) => !entry.rests(now),
+            Look::Nothing => true,
+        });
         let mut parts = Vec::new();
         for key in keys {
             self.enter_one(key, loading, &mut HashMap::new(), &mut parts, &mut Vec::new());
         }
         if !parts.is_empty() {
             let run = self.clone().run_many(parts, batch, loading.clone());
-            self.inner.store.tasks.spawn_on(run.in_current_span(), runtime);
+            self.inner.store.tasks.spawn_on(run.instrument(self.behind()), runtime);
         }
     }
 
@@ -361,6 +374,12 @@ where
             part.load.land(came, entry, before);
         }
     }
+}
+
+/// Each of them once, in an order that all processes have.
+fn once<K: CacheKey>(keys: &mut Vec<K>) {
+    keys.sort_by_cached_key(crate::key::written);
+    keys.dedup();
 }
 
 /// Lets the leases live for as long as it is polled.

@@ -6,11 +6,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use crate::answer::{Answer, Outcome};
 use crate::cache::Cache;
 use crate::cache::fetch::Wanted;
+use crate::cache::glance::Missed;
 use crate::cache::job::Job;
 use crate::cache::load::Load;
 use crate::cache::loading::Loading;
@@ -59,7 +60,7 @@ where
             return Some(entry);
         }
         if inner.store.tier.is_shared()
-            && let Some(entry) = self.read_shared(key, true).await
+            && let Some(entry) = self.read_bounded(key).await
         {
             inner.metrics.hits_shared.add();
             return Some(entry);
@@ -68,12 +69,26 @@ where
         None
     }
 
+    /// In a task when many read for themselves: who is not polled is not to be waited for.
+    async fn read_bounded(&self, key: &K) -> Option<Entry<V>> {
+        let store = &self.inner.store;
+        if let Ok(_place) = store.glances.try_acquire() {
+            return self.read_shared(key, true).await.ok();
+        }
+        let (cache, key) = (self.clone(), key.clone());
+        let reading = async move { cache.read_shared(&key, true).await.ok() };
+        // An error is a runtime that shuts down, or a panic of the key's own code, which has no answer either.
+        store.tasks.spawn(reading.in_current_span()).await.ok().flatten()
+    }
+
     pub(super) async fn ask(&self, key: &K, job: Job<V>, nothing: bool) -> Result<Answer<V>, Error> {
-        let job = match self.glance(key, job, nothing).await {
+        // From here on, whoever asks.
+        let deadline = self.patience();
+        let missed = match self.glance(key, job, nothing).await {
             Ok(answer) => return Ok(answer),
-            Err(job) => job,
+            Err(missed) => missed,
         };
-        let answer = Box::pin(self.answer_of(key, job, nothing)).await;
+        let answer = Box::pin(self.answer_of(key, missed, nothing, deadline)).await;
         let metrics = &self.inner.metrics;
         match &answer {
             Ok(Answer { outcome: Outcome::Miss, .. }) | Err(_) => metrics.misses.add(),
@@ -84,9 +99,15 @@ where
         answer
     }
 
-    async fn answer_of(&self, key: &K, mut job: Option<Job<V>>, nothing: bool) -> Result<Answer<V>, Error> {
+    async fn answer_of(
+        &self,
+        key: &K,
+        missed: Missed<V>,
+        nothing: bool,
+        deadline: Option<Instant>,
+    ) -> Result<Answer<V>, Error> {
         let inner = &*self.inner;
-        let deadline = self.patience();
+        let Missed { mut job, old: read } = missed;
         loop {
             let old = match self.look(key) {
                 Look::Fresh(entry) | Look::Due(entry) | Look::Old(entry)
@@ -109,7 +130,8 @@ where
                     return Ok(entry.answer(Outcome::Stale, inner.store.now()));
                 }
                 Look::Old(entry) => Some(entry),
-                Look::Nothing => None,
+                // Judged again before it is answered: it may have been ended since it was read.
+                Look::Nothing => read.clone(),
             };
             let slot = inner.slot(key);
             let loading = Loading::current();
@@ -244,9 +266,13 @@ where
         let slot = inner.slot(key);
         let asker = inner.asker(&slot.key, &self.policy, loading);
         if let Entered::Lead(lead) = inner.flights.enter(key, &asker, |led| self.follows(led)) {
+            // Another one may have ended meanwhile.
+            if let Some(entry) = self.fresh(key, nothing) {
+                return lead.land(Ok(entry.answer(Outcome::Hit, inner.store.now())));
+            }
             let (wanted, loading) = (Wanted { nothing, beyond: None }, loading.clone());
             let load = Load { cache: self.clone(), lead, slot, wanted, old: None, loading };
-            inner.store.tasks.spawn_on(load.fetch_and_run(job).in_current_span(), runtime);
+            inner.store.tasks.spawn_on(load.fetch_and_run(job).instrument(self.behind()), runtime);
         }
     }
 
@@ -260,8 +286,15 @@ where
         if let Entered::Lead(lead) = inner.flights.enter(key, &asker, |led| self.follows(led)) {
             let wanted = Wanted { nothing: true, beyond: Some(entry.ends()) };
             let load = Load { cache: self.clone(), lead, slot, wanted, old: Some(entry.clone()), loading };
-            inner.store.tasks.spawn(load.fetch_and_run(job).in_current_span());
+            inner.store.tasks.spawn(load.fetch_and_run(job).instrument(self.behind()));
         }
+    }
+
+    /// What nobody waits for is no part of the request that brought it, whose span would stay open until its end.
+    pub(super) fn behind(&self) -> Span {
+        let span = tracing::info_span!(parent: None, "cache.behind", cache = self.inner.config.name);
+        span.follows_from(Span::current());
+        span
     }
 
     /// A key inside its own load: waiting for that would be waiting for itself.

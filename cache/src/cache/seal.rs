@@ -1,6 +1,7 @@
 //! Between values and what lies in the shared tier.
 
 use std::borrow::Cow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -105,7 +106,9 @@ where
             } else {
                 Cow::Borrowed(envelope.payload)
             };
-            (Some(Arc::new(self.config.codec.decode::<V>(&plain).ok()?)), plain.len())
+            // It is the value's own code, which may know nothing of what another version wrote.
+            let decoded = catch_unwind(AssertUnwindSafe(|| self.config.codec.decode::<V>(&plain)));
+            (Some(Arc::new(decoded.ok()?.ok()?)), plain.len())
         };
         self.metrics.read_bytes.add_many(envelope.payload.len());
         let lives = Lives {

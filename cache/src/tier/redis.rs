@@ -56,6 +56,10 @@ impl Redis {
         Ok(Arc::new(Self { link: Arc::new(Link::new(config, metrics)?) }))
     }
 
+    pub(crate) fn is_spread(&self) -> bool {
+        self.link.server.is_spread()
+    }
+
     pub(crate) fn now(&self) -> u64 {
         self.link.clock().now()
     }

@@ -1,13 +1,19 @@
 //! The cache on a real Redis.
 
+use std::pin::pin;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use futures_util::future::join_all;
+use futures_util::poll;
+use tokio::sync::oneshot;
+use tokio::task::unconstrained;
+use tokio::time::Instant;
 use tramline_cache::conformance::{self, Nodes};
 use tramline_cache::{CacheConfig, Clock, ErrorKind, RedisConfig, Store, StoreConfig};
 
 use super::*;
-use crate::support::{Running, key, load, policy, texts};
+use crate::support::{Running, Texts, key, load, policy, texts};
 
 /// Names of the test's own.
 pub(crate) fn named(mut redis: RedisConfig) -> RedisConfig {
@@ -142,4 +148,49 @@ async fn a_url_that_is_none_and_a_name_that_is_taken_are_the_only_errors() {
     let mut config = CacheConfig::new("two");
     config.policy.jitter = 1.1;
     assert_eq!(store.cache::<u64, u64>(config).unwrap_err().kind(), ErrorKind::Config);
+}
+
+/// Callers are polled once, and then not for longer than any answer takes. The driver's queue gives its places to who
+/// waits first, polled or not; and who asks for what another place is needed for asks late.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_not_polled_keeps_nobody_from_redis() {
+    let Some(url) = devkit::engines::redis().await else { return };
+    let mut names = redis(url);
+    names.response_timeout = Duration::from_secs(1);
+    let ((a, _run_a), (b, _run_b)) = (node(names.clone()).await, node(names.clone()).await);
+    let [here, there] = [&a, &b].map(|store| texts(store, &policy(Duration::from_secs(600))));
+    // In many questions, as what a service asks at once is.
+    for keys in (0..1_000).collect::<Vec<_>>().chunks(100) {
+        join_all(keys.iter().map(async |n| there.set(&key(n), "there".to_owned()).await)).await;
+    }
+    assert_eq!(load(&here, "warm", "warm").await, "warm");
+    let get = async |name| here.get(&name).await.map(|value| (*value).clone()).unwrap_or_default();
+    // Each of them once.
+    let mut held = pin!(unconstrained(join_all((0..1_000).map(|n| load_or(&here, n, &get)))));
+    assert!(poll!(held.as_mut()).is_pending());
+    let (done, others) = oneshot::channel();
+    let asking = tokio::spawn({
+        let (here, begun) = (here.clone(), Instant::now());
+        async move {
+            let mut rounds = 0;
+            while rounds < 200 || begun.elapsed() < names.response_timeout * 3 / 2 {
+                let name = format!("other {}", rounds % 200);
+                here.invalidate(&key(&name)).await;
+                assert_eq!(load(&here, &name, "other").await, "other");
+                rounds += 1;
+            }
+            done.send(a.stats().tier_errors).unwrap();
+            a
+        }
+    });
+    // Nobody polls the others meanwhile.
+    assert_eq!(others.await.unwrap(), 0);
+    let a = asking.await.unwrap();
+    assert!(held.await.iter().all(|answer| answer == "there"));
+    assert_eq!(a.stats().tier_errors, 0);
+}
+
+/// Every second one only looks.
+async fn load_or(cache: &Texts, n: usize, get: &impl AsyncFn(String) -> String) -> String {
+    if n.is_multiple_of(2) { get(key(n)).await } else { load(cache, &key(n), "loaded").await }
 }

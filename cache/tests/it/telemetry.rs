@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
 use tracing::{Instrument, Subscriber, info_span};
@@ -14,13 +14,13 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tramline_cache::{Refresh, Store};
 
-use crate::support::{Nodes, Texts, in_tokio_time, key, policy, texts};
+use crate::support::{Nodes, Texts, in_tokio_time, key, load, policy, texts};
 
-/// What each `query` is within, from the root.
+/// What each `query` is within, from the root, and the requests that are closed.
 #[derive(Clone, Default)]
-struct Queries(Arc<Mutex<Vec<String>>>);
+struct Queries(Arc<Mutex<Vec<String>>>, Arc<Mutex<Vec<String>>>);
 
-/// A span as people read it.
+/// A span as people read it, after what it follows from.
 struct Said(String);
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Queries {
@@ -33,6 +33,21 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Queries {
             let path =
                 span.scope().from_root().map(|span| span.extensions().get::<Said>().unwrap().0.clone());
             self.0.lock().unwrap().push(path.collect::<Vec<_>>().join(" / "));
+        }
+    }
+
+    fn on_follows_from(&self, id: &Id, follows: &Id, context: Context<'_, S>) {
+        let [span, before] = [id, follows].map(|id| context.span(id).unwrap());
+        let before = before.extensions().get::<Said>().unwrap().0.clone();
+        let mut extensions = span.extensions_mut();
+        let Said(said) = extensions.get_mut::<Said>().unwrap();
+        *said = format!("{before} → {said}");
+    }
+
+    fn on_close(&self, id: Id, context: Context<'_, S>) {
+        let span = context.span(&id).unwrap();
+        if span.name() == "request" {
+            self.1.lock().unwrap().push(span.extensions().get::<Said>().unwrap().0.clone());
         }
     }
 }
@@ -78,8 +93,50 @@ async fn a_load_belongs_to_the_trace_of_who_brought_it() {
         requests(&texts(store, &due)).await;
         let expected = ["load", "find", "answer", "many", "refresh"].map(|of| {
             let keys = if of == "many" { " keys=2" } else { "" };
-            format!("request of=\"{of}\" / cache.load cache=\"texts\"{keys} / query")
+            let behind = if of == "refresh" { " → cache.behind cache=\"texts\"" } else { "" };
+            format!("request of=\"{of}\"{behind} / cache.load cache=\"texts\"{keys} / query")
         });
         assert_eq!(std::mem::take(&mut *queries.0.lock().unwrap()), expected);
     }
+}
+
+/// Nobody waits for what is loaded behind a request, which is over before.
+#[tokio::test(start_paused = true)]
+async fn a_request_ends_before_what_it_left_behind() {
+    let spans = Queries::default();
+    let _subscriber = tracing::subscriber::set_default(tracing_subscriber::registry().with(spans.clone()));
+    let nodes = Nodes::new(2, |_| {}).await;
+    let mut due = policy(Duration::from_secs(60));
+    due.refresh = Refresh::At(0.5);
+    let [a, b] = &nodes.texts(&due)[..] else { unreachable!() };
+    load(a, "due", "text").await;
+    // The next question after many is one that reads first.
+    load(b, "had", "text").await;
+    let slow = || async {
+        sleep(Duration::from_secs(20)).await;
+        query().await.map(Option::unwrap)
+    };
+    let slow_many = move |keys: Vec<String>| async move {
+        slow().await.map(|text| keys.into_iter().map(|key| (key, text.clone())).collect::<HashMap<_, _>>())
+    };
+    assert_eq!(a.get_many_or_load(&[key("had")], slow_many).await.unwrap().len(), 1);
+    sleep(Duration::from_secs(40)).await;
+    let left = Duration::from_millis(1);
+    let request = |of: &'static str| info_span!("request", of);
+    a.get_or_load(&key("due"), slow).instrument(request("refresh")).await.unwrap();
+    nodes.twin.slow(0, Duration::from_secs(1));
+    let (one, many) = (key("one"), [key("many"), key("many too")]);
+    timeout(left, a.get_or_load(&one, slow).instrument(request("left"))).await.unwrap_err();
+    timeout(left, a.get_many_or_load(&many, slow_many).instrument(request("left many"))).await.unwrap_err();
+    sleep(Duration::from_secs(10)).await;
+    let closed = ["refresh", "left", "left many"].map(|of| format!("request of=\"{of}\""));
+    assert_eq!((&spans.1.lock().unwrap()[..], spans.0.lock().unwrap().len()), (&closed[..], 0));
+    sleep(Duration::from_secs(60)).await;
+    let mut queries = std::mem::take(&mut *spans.0.lock().unwrap());
+    queries.sort_unstable();
+    let expected = [("left many", " keys=2"), ("left", ""), ("refresh", "")].map(|(of, keys)| {
+        let behind = "→ cache.behind cache=\"texts\" / cache.load cache=\"texts\"";
+        format!("request of=\"{of}\" {behind}{keys} / query")
+    });
+    assert_eq!(queries, expected);
 }

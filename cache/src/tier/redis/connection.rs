@@ -50,6 +50,11 @@ enum Wire {
     Cluster(cluster::Wire),
 }
 
+/// How many commands may wait to be sent. A place that becomes free is given to who waits for it first, polled or not:
+/// four times as many as callers may read for themselves ([`Shared::glances`](crate::store::Shared::glances)), so that
+/// those alone never have all of them.
+const QUEUE: usize = 1024;
+
 // === impl Server ===
 
 impl Server {
@@ -104,6 +109,11 @@ impl Server {
             #[cfg(feature = "redis-cluster")]
             Place::Cluster(_) => 0,
         }
+    }
+
+    /// Whether there is one alone, through which all that is said goes: who hears that hears everything.
+    pub(super) fn is_one(&self) -> bool {
+        matches!(self.place, Place::One(_))
     }
 
     /// Whether what it holds is spread: commands go their own ways, and one of many keys does not exist.
@@ -218,7 +228,10 @@ fn client(url: &str, authorities: Option<&[u8]>) -> RedisResult<Client> {
 
 /// Whoever asks has a limit of its own.
 async fn open(client: &Client) -> RedisResult<MultiplexedConnection> {
-    let settings = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+    let settings = AsyncConnectionConfig::new()
+        .set_connection_timeout(None)
+        .set_response_timeout(None)
+        .set_pipeline_buffer_size(QUEUE);
     client.get_multiplexed_async_connection_with_config(&settings).await
 }
 

@@ -139,8 +139,9 @@ impl Redis {
                 Look::Unsure => None,
                 Look::Whole(moment) => Some(moment),
             },
-            // What was said before the answer came before it, on one connection; in a cluster it may come from elsewhere.
-            None => Some(seen.asked).filter(|_| !self.link.server.is_spread()),
+            // What was said before the answer came before it, on one connection. In a cluster it may come from elsewhere; and
+            // a master that its sentinels have given up goes on answering who reaches it.
+            None => Some(seen.asked).filter(|_| self.link.server.is_one()),
         };
         whole.into_iter().for_each(|moment| (teller.hear)(Heard::Whole(moment)));
         true

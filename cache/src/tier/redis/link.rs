@@ -53,6 +53,10 @@ pub(super) struct Newest {
     pub(super) era: Option<u64>,
 }
 
+/// Who notices so much later that time is over was not polled meanwhile, as futures of callers may be: a busy runtime
+/// is not as late as that.
+const LATE: Duration = Duration::from_millis(100);
+
 // === impl Link ===
 
 impl Link {
@@ -215,6 +219,7 @@ impl Link {
     {
         let Some(connection) = connection else { return Err(Failure::Away) };
         let id = connection.id;
+        let asked = Instant::now();
         match timeout(self.config.response_timeout, question(connection)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) if is_about_one(&error) => {
@@ -223,6 +228,10 @@ impl Link {
             }
             Ok(Err(error)) => {
                 self.failed(id, &error);
+                Err(Failure::Away)
+            }
+            // Nobody looked for the answer in time, or sent the question: that says nothing of Redis.
+            Err(_) if asked.elapsed() > self.config.response_timeout.saturating_add(LATE) => {
                 Err(Failure::Away)
             }
             Err(_) => {

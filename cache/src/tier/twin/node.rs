@@ -45,6 +45,11 @@ impl Node {
         Self { twin, id }
     }
 
+    #[allow(clippy::unused_self, reason = "as the others are asked")]
+    pub(crate) fn is_spread(&self) -> bool {
+        false
+    }
+
     pub(crate) fn now(&self) -> u64 {
         self.twin.now()
     }

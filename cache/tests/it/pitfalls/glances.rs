@@ -239,3 +239,96 @@ async fn each_of_many_is_judged_for_itself() {
     assert_eq!(loads.ask(a, names.to_vec(), "again").await.len(), 6);
     assert_eq!((a.stats().hits_shared, a.stats().loads), (before.hits_shared, before.loads));
 }
+
+/// It begins when the question does, and what the first read found old is what may be answered.
+#[tokio::test(start_paused = true)]
+async fn patience_begins_with_the_question() {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let mut patient = policy(LONG);
+    patient.stale_for = Some(LONG);
+    patient.soft_timeout = Some(Duration::from_millis(150));
+    let [a, b] = &nodes.texts(&patient)[..] else { unreachable!() };
+    // The cache's mark is known from here on.
+    assert_eq!(load(a, "warm", "warm").await, "warm");
+    nodes.twin.slow(0, Duration::from_millis(100));
+    for round in 0..20 {
+        let name = key(round);
+        b.set(&name, Loaded::new("old".to_owned()).with_ttl(Duration::from_millis(5))).await;
+        sleep(Duration::from_millis(10)).await;
+        let begun = Instant::now();
+        let load = || async {
+            sleep(Duration::from_secs(5)).await;
+            Ok::<_, std::fmt::Error>("new".to_owned())
+        };
+        assert_eq!(a.get_or_load(&name, load).await.unwrap().as_str(), "old");
+        let took = begun.elapsed();
+        // One read takes 200 ms at most, and then it is time.
+        assert!((150..=202).contains(&took.as_millis()), "round {round}: {took:?}");
+    }
+}
+
+/// What there is by the time at which its caller goes away is not loaded again.
+#[tokio::test(start_paused = true)]
+async fn who_goes_away_does_not_load_what_memory_has() {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let [a, b] = &nodes.texts(&policy(LONG))[..] else { unreachable!() };
+    for many in [false, true] {
+        had_all(a, b).await;
+        let (name, loads) = (key(many), Loads::default());
+        nodes.twin.slow(0, Duration::from_millis(50));
+        let before = a.stats();
+        {
+            let alone = async {
+                if many {
+                    loads.ask(a, vec![name.clone(), name.clone()], "first").await;
+                } else {
+                    load(a, &name, "first").await;
+                }
+            };
+            let mut alone = pin!(alone);
+            polled(&mut alone, 1).await;
+            nodes.twin.cut(0);
+            assert_eq!(load(a, &name, "second").await, "second", "in memory alone");
+        }
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(
+            (a.stats().loads - before.loads, text(a.peek(&name))),
+            (1, Some("second")),
+            "many: {many}"
+        );
+        assert_eq!(a.stats().hits_memory, before.hits_memory);
+        nodes.twin.heal(0);
+        nodes.twin.slow(0, Duration::ZERO);
+        crate::until(|| nodes.stores[0].stats().attached).await;
+    }
+}
+
+/// What lies in memory and is over is read with what is not there, in one trip and without leases.
+#[tokio::test(start_paused = true)]
+async fn what_is_over_in_memory_is_read_as_what_is_not_there() {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let [a, b] = &nodes.texts(&policy(LONG))[..] else { unreachable!() };
+    let loads = Loads::default();
+    for set in [false, true] {
+        loads.ask(b, keys(0..100), "old").await;
+        had_all(a, b).await;
+        assert_eq!(loads.ask(a, keys(0..100), "unused").await.len(), 100);
+        if set {
+            // They end, and stay where they are.
+            join_all(keys(0..100).iter().map(|key| b.set(key, "new".to_owned()))).await;
+            sleep(Duration::from_millis(1)).await;
+        } else {
+            sleep(LONG).await;
+            assert_eq!(loads.ask(b, keys(0..100), "new").await.len(), 100);
+        }
+        had_all(a, b).await;
+        b.set(&key("beside"), "new".to_owned()).await;
+        sleep(Duration::from_millis(1)).await;
+        let (before, asked) = (a.stats(), nodes.twin.asked(0));
+        let found = loads.ask(a, [keys(0..100), vec![key("beside")]].concat(), "loaded").await;
+        assert!(found.len() == 101 && found.values().all(|value| value.as_str() == "new"), "set: {set}");
+        let after = a.stats();
+        assert_eq!((after.hits_shared - before.hits_shared, after.loads - before.loads), (101, 0));
+        assert_eq!(nodes.twin.asked(0) - asked, 1, "set: {set}");
+    }
+}

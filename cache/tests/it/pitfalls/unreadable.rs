@@ -1,8 +1,11 @@
 //! Values that someone else wrote, and that cannot be read here.
 
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tramline_cache::{Cache, CacheConfig, CacheKey, Codec, Store};
+use tramline_cache::{Cache, CacheConfig, CacheKey, Codec, KeyParts, Store};
 
 use crate::support::{Nodes, policy};
 
@@ -169,4 +172,137 @@ async fn large_values_come_back_whatever_is_compressed() {
     let short: Cache<u64, String> = cache(&nodes.stores[1], |config| config.max_value = 1_000);
     assert_eq!(short.get(&1).await, None);
     assert_eq!(short.stats().unusable, 1);
+}
+
+/// Cannot stand what another version wrote.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Touchy(u64);
+
+impl serde::Serialize for Touchy {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(self.0)
+    }
+}
+
+impl<'a> serde::Deserialize<'a> for Touchy {
+    fn deserialize<D: serde::Deserializer<'a>>(from: D) -> Result<Self, D::Error> {
+        let value = u64::deserialize(from)?;
+        assert_ne!(value, 7, "on purpose");
+        Ok(Self(value))
+    }
+}
+
+/// It is a miss that is counted, as every value that cannot be read.
+#[tokio::test(start_paused = true)]
+async fn a_value_that_panics_when_it_is_read_is_a_miss() {
+    let nodes = Nodes::new(2, |config| config.lease_life = Duration::from_secs(3_600)).await;
+    let [a, b]: [Cache<u64, Touchy>; 2] = [0, 1].map(|node| cache(&nodes.stores[node], |_| {}));
+    for many_first in [false, true] {
+        for key in 0..5 {
+            b.set(&key, Touchy(if key == 4 { 4 } else { 7 })).await;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let before = a.stats();
+        let ask_many = async || {
+            let many = |keys: Vec<u64>| async {
+                Ok::<_, std::fmt::Error>(keys.into_iter().map(|key| (key, Touchy(9))).collect())
+            };
+            let found = a.get_many_or_load(&[2, 3, 4], many).await.unwrap();
+            assert_eq!([2, 3, 4].map(|key| *found[&key]), [Touchy(9), Touchy(9), Touchy(4)]);
+        };
+        if many_first {
+            // So that it reads for itself, too.
+            assert_eq!(a.get_many_or_load(&[4], odd).await.unwrap().len(), 1);
+            a.invalidate(&4).await;
+            b.set(&4, Touchy(4)).await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            ask_many().await;
+        }
+        assert_eq!(load(&a, 0, Touchy(1)).await, Touchy(1));
+        assert_eq!(a.get(&1).await, None);
+        if !many_first {
+            ask_many().await;
+        }
+        assert!(a.stats().unusable - before.unusable >= 4);
+        assert_eq!(a.stats().load_errors, 0);
+        for key in 0..4 {
+            b.invalidate(&key).await;
+            assert_eq!(load(&b, key, Touchy(key)).await, Touchy(key));
+        }
+        assert_eq!(b.stats().lease_waits, 0, "nobody has a lease");
+    }
+}
+
+async fn odd(keys: Vec<u64>) -> Result<std::collections::HashMap<u64, Touchy>, std::fmt::Error> {
+    Ok(keys.into_iter().map(|key| (key, Touchy(1))).collect())
+}
+
+/// Cannot be written while it is told so.
+#[derive(Clone)]
+struct Key(u64, Arc<AtomicBool>);
+
+impl CacheKey for Key {
+    fn write(&self, parts: &mut KeyParts) {
+        assert!(!self.1.load(Ordering::SeqCst), "on purpose");
+        parts.push(self.0);
+    }
+}
+
+impl Eq for Key {}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+/// It is a panic of who asks with it, and of nobody else; the key can be asked for as before.
+#[tokio::test(start_paused = true)]
+async fn a_key_that_panics_is_a_panic_of_one_caller() {
+    let nodes = Nodes::new(2, |config| config.lease_life = Duration::from_secs(3_600)).await;
+    let [a, b]: [Cache<Key, u64>; 2] = [0, 1].map(|node| {
+        let mut config = CacheConfig::new("keys");
+        config.policy = policy(Duration::from_secs(60));
+        nodes.stores[node].cache(config).unwrap()
+    });
+    let panics = Arc::new(AtomicBool::new(false));
+    let key = |n| Key(n, Arc::clone(&panics));
+    let each =
+        |keys: Vec<Key>| async { Ok::<_, std::fmt::Error>(keys.into_iter().map(|key| (key, 1)).collect()) };
+    b.set(&key(0), 0).await;
+    assert_eq!(
+        *a.get_many_or_load(&[key(0)], each).await.unwrap()[&key(0)],
+        0,
+        "from now on it reads for itself"
+    );
+    for (n, many) in [(1, false), (2, true)] {
+        panics.store(true, Ordering::SeqCst);
+        let asked = {
+            let (a, key) = (a.clone(), key(n));
+            if many {
+                tokio::spawn(async move { drop(a.get_many_or_load(&[key], each).await) })
+            } else {
+                tokio::spawn(async move { assert_ne!(load(&a, key, 1).await, 1) })
+            }
+        };
+        assert!(asked.await.unwrap_err().is_panic());
+        panics.store(false, Ordering::SeqCst);
+        // Who reads for itself has no lease; who leads a flight has.
+        nodes.twin.slow(0, Duration::from_millis(50));
+        let (single, all) = (load(&a, key(n), 1), [key(n)]);
+        let mut alone = std::pin::pin!(async {
+            if many { *a.get_many_or_load(&all, each).await.unwrap()[&all[0]] } else { single.await }
+        });
+        assert!(futures_util::poll!(alone.as_mut()).is_pending());
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(load(&b, key(n), 2).await, 2);
+        assert_eq!((b.stats().lease_waits, alone.await), (0, 2), "many: {many}");
+        nodes.twin.slow(0, Duration::ZERO);
+    }
 }

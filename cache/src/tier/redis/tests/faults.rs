@@ -395,3 +395,23 @@ async fn the_feed_ends_with_the_shutdown() {
     let heard = heard.into_inner().unwrap();
     assert!(matches!(heard[..], [Heard::Attached(_), Heard::Whole(7), Heard::Detached]), "{heard:?}");
 }
+
+/// A question of two trips, whose second one its caller sends too late: Redis is as well as it was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_looks_late_says_nothing_of_redis() {
+    let Some((server, config)) = server().await else { return };
+    let config = RedisConfig { response_timeout: Duration::from_secs(1), ..config };
+    let node = Node::new(&config);
+    back(&node).await;
+    let mut raw = Raw::new(&server.url()).await;
+    let _: () = raw.say("SCRIPT FLUSH").await;
+    let (names, begun) = ([name("x")], tokio::time::Instant::now());
+    let mut late = std::pin::pin!(node.tier.marks(&names, LONG));
+    assert!(futures_util::poll!(late.as_mut()).is_pending());
+    while begun.elapsed() < config.response_timeout + Duration::from_millis(200) {
+        let _: () = raw.say("PING").await;
+    }
+    assert!(late.await.is_none(), "it was too late");
+    assert_eq!((node.errors(), node.is_open()), (0, true));
+    assert!(node.tier.marks(&names, LONG).await.is_some());
+}

@@ -1,5 +1,7 @@
 //! A master with a replica, watched by three sentinels.
 
+use std::sync::atomic::AtomicU64;
+
 use devkit::RedisSentinels;
 
 use super::rights::{documented, everything};
@@ -119,4 +121,38 @@ async fn a_name_that_nobody_knows_is_a_redis_that_is_away() {
         let metrics = Arc::new(StoreMetrics::new());
         assert_eq!(Redis::new(config, metrics).unwrap_err().kind(), crate::error::ErrorKind::Config);
     }
+}
+
+/// A master that has lost its replica takes no writes: there may be another one by now, and what is said there is not heard
+/// here. That its feed answers says nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_feed_alone_is_no_proof_where_another_may_be_the_master() {
+    let Some((watched, config)) = watched().await else { return };
+    let node = Node::new(&config);
+    back(&node).await;
+    let [master, replica] = watched.servers();
+    let now = Arc::new(AtomicU64::new(1));
+    let (hear, mut heard) = tokio::sync::mpsc::channel(1_000);
+    let listening = tokio::spawn({
+        let (tier, now) = (Arc::clone(&node.tier), Arc::clone(&now));
+        async move {
+            let hear = |what| hear.try_send(what).expect("a test hears all");
+            tier.listen(hear, || now.load(Ordering::SeqCst), std::future::pending()).await;
+        }
+    });
+    let _listening = tokio_util::task::AbortOnDropHandle::new(listening);
+    until(async || node.metrics.tier_errors.get() == 0 && node.is_open()).await;
+    assert!(matches!(heard.recv().await, Some(Heard::Attached(_))));
+    let mut raw = Raw::new(&master.url()).await;
+    let _: () = raw.say("CONFIG SET min-replicas-to-write 1").await;
+    replica.kill().await;
+    until(async || node.tier.marks(&[name("x")], crate::tier::suite::LONG).await.is_none()).await;
+    now.store(2, Ordering::SeqCst);
+    let before = node.errors();
+    // Three looks that were refused, each of which its feed had answered before.
+    until(async || node.errors() >= before + 3).await;
+    while let Ok(heard) = heard.try_recv() {
+        assert!(matches!(heard, Heard::Whole(1)), "{heard:?}");
+    }
+    assert!(node.is_open());
 }
