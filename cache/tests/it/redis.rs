@@ -155,7 +155,7 @@ async fn a_url_that_is_none_and_a_name_that_is_taken_are_the_only_errors() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_not_polled_keeps_nobody_from_redis() {
     let Some(url) = devkit::engines::redis().await else { return };
-    let mut names = redis(url);
+    let mut names = named(RedisConfig::new(url));
     names.response_timeout = Duration::from_secs(1);
     let ((a, _run_a), (b, _run_b)) = (node(names.clone()).await, node(names.clone()).await);
     let [here, there] = [&a, &b].map(|store| texts(store, &policy(Duration::from_secs(600))));

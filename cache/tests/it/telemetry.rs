@@ -9,7 +9,8 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
-use tracing::{Instrument, Subscriber, info_span};
+use tracing::subscriber::DefaultGuard;
+use tracing::{Dispatch, Instrument, Subscriber, info_span};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tramline_cache::{Refresh, Store};
@@ -52,6 +53,15 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Queries {
     }
 }
 
+impl Queries {
+    /// On this thread. There is another subscriber beside it, which hears nothing: with one alone, a span that another
+    /// thread is the first to open, and which nobody hears there, is taken for one that nobody hears anywhere.
+    fn listen(&self) -> (Dispatch, DefaultGuard) {
+        let beside = Dispatch::new(tracing_subscriber::registry());
+        (beside, tracing::subscriber::set_default(tracing_subscriber::registry().with(self.clone())))
+    }
+}
+
 impl Visit for Said {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.0 += &format!(" {}={value:?}", field.name());
@@ -85,7 +95,7 @@ async fn requests(cache: &Texts) {
 #[tokio::test(start_paused = true)]
 async fn a_load_belongs_to_the_trace_of_who_brought_it() {
     let queries = Queries::default();
-    let _subscriber = tracing::subscriber::set_default(tracing_subscriber::registry().with(queries.clone()));
+    let _listening = queries.listen();
     let nodes = Nodes::new(1, |_| {}).await;
     let mut due = policy(Duration::from_secs(60));
     due.refresh = Refresh::At(0.5);
@@ -104,7 +114,7 @@ async fn a_load_belongs_to_the_trace_of_who_brought_it() {
 #[tokio::test(start_paused = true)]
 async fn a_request_ends_before_what_it_left_behind() {
     let spans = Queries::default();
-    let _subscriber = tracing::subscriber::set_default(tracing_subscriber::registry().with(spans.clone()));
+    let _listening = spans.listen();
     let nodes = Nodes::new(2, |_| {}).await;
     let mut due = policy(Duration::from_secs(60));
     due.refresh = Refresh::At(0.5);
