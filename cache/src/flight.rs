@@ -54,8 +54,6 @@ enum State<V> {
     /// With the [moment](Stamp::moment) from which on it is too old for whoever asked then; and what was old when there
     /// was nothing new, whether or not who led could answer it.
     Landed(Result<Answer<V>, Error>, Option<u64>, Option<Entry<V>>),
-    /// Who led is gone: ask again.
-    Gone,
 }
 
 /// A place among those who wait for an answer.
@@ -202,7 +200,7 @@ impl<V> Follower<V> {
     pub(crate) fn landed_old(&self) -> Option<Entry<V>> {
         match &*self.state.borrow() {
             State::Landed(_, _, old) => old.clone(),
-            State::Running(_) | State::Gone => None,
+            State::Running(_) => None,
         }
     }
 }
@@ -271,13 +269,7 @@ impl<K: Eq + Hash, V> Lead<K, V> {
 
 impl<K: Eq + Hash, V> Drop for Lead<K, V> {
     fn drop(&mut self) {
+        // With it goes the sender, of which followers hear.
         self.leave();
-        self.flight.state.send_if_modified(|state| {
-            let running = matches!(state, State::Running(_));
-            if running {
-                *state = State::Gone;
-            }
-            running
-        });
     }
 }

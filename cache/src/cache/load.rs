@@ -247,7 +247,7 @@ where
         let nothing_ended = answer.newest.is_within(heard);
         let sure =
             answer.marks.iter().all(|marked| nothing_ended || !marked.made && marked.mark.is_within(heard));
-        if !sure || answer.marks.len() != names.len() {
+        if !sure {
             return None;
         }
         marks.extend(names.into_iter().zip(answer.marks.iter().map(|marked| marked.mark)));

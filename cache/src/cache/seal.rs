@@ -176,9 +176,6 @@ where
         if !unknown.is_empty() {
             let question: Vec<MarkName> = unknown.iter().map(|(name, ..)| (*name).clone()).collect();
             let answer = self.store.tier.marks(&question, self.mark_life()).await?;
-            if answer.marks.len() != unknown.len() {
-                return None;
-            }
             for ((_, cell, epoch), marked) in unknown.iter().zip(&answer.marks) {
                 if let Some(attachment) = attachment {
                     cell.learn(marked.mark, attachment, *epoch);

@@ -206,9 +206,6 @@ impl Shut {
 
 impl State {
     fn want(&mut self, ending: Ending, max_pending: usize) {
-        if self.pending.contains(&Ending::All) {
-            return;
-        }
         self.pending.insert(ending);
         if self.pending.len() > max_pending {
             // Too many to remember: everything goes, which is more than asked and never less.
