@@ -216,7 +216,7 @@ where
 
     /// Whether nothing ended what was asked for then, as far as can be known, and it carries our tags.
     fn trusts(&self, stamp: &Stamp) -> bool {
-        self.inner.is_trusted(stamp) && (self.usual || stamp.carries(&self.tags))
+        self.inner.is_trusted(stamp) && stamp.carries(&self.tags)
     }
 
     /// Whether who led asked for what we ask for.

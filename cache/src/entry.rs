@@ -33,7 +33,7 @@ pub(crate) struct Entry<V> {
     pub(crate) beside: u32,
 }
 
-const _: () = assert!(size_of::<Entry<()>>() == 64, "one cache line");
+const _: () = assert!(size_of::<Entry<()>>() <= 64, "one cache line");
 
 /// The lives of a new entry, in ms.
 #[derive(Clone, Copy, Debug)]
@@ -123,7 +123,9 @@ impl<V> Entry<V> {
 
     /// Whether this policy lets it be answered, be it old.
     pub(crate) fn is_served(&self, policy: &Policy, now: u64) -> bool {
-        let stale = self.fresh_by(policy).saturating_add(policy.stale_for.map_or(0, millis));
+        // That there was nothing is never answered as something old.
+        let over = policy.stale_for.filter(|_| self.value.is_some()).map_or(0, millis);
+        let stale = self.fresh_by(policy).saturating_add(over);
         self.age(now) < u64::from(self.stale).min(stale)
     }
 

@@ -74,8 +74,8 @@ impl CacheMetrics {
     pub(crate) fn new(name: &str) -> Self {
         describe_counter!("tramline_cache_requests_total", "Questions by where the answer came from");
         describe_counter!("tramline_cache_loads_total", "Loads begun");
-        describe_counter!("tramline_cache_refreshes_total", "Loads begun behind the callers' backs");
-        describe_counter!("tramline_cache_shared_total", "Callers that got the answer of another one's load");
+        describe_counter!("tramline_cache_refreshes_total", "Loads that renewed what was still fresh");
+        describe_counter!("tramline_cache_shared_total", "Callers that joined another one's question");
         describe_counter!("tramline_cache_load_errors_total", "Loads that failed, panicked or took too long");
         describe_counter!("tramline_cache_refused_total", "Answers not kept: ended while they were loaded");
         describe_counter!(

@@ -14,9 +14,9 @@ pub struct Stats {
     pub stale: u64,
     /// Loads begun.
     pub loads: u64,
-    /// Those of them that began behind the callers' backs.
+    /// Those of them that renewed what was still fresh ([`Policy::refresh`](crate::Policy::refresh)).
     pub refreshes: u64,
-    /// Callers that got the answer of a load which another caller brought.
+    /// Callers that joined a question of another one, and got what that brought: loaded, or read from the shared tier.
     pub followers: u64,
     /// Loads that failed, panicked or took too long.
     pub load_errors: u64,

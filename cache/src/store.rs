@@ -40,7 +40,7 @@ pub(crate) struct Shared {
     pub(crate) metrics: Arc<StoreMetrics>,
     /// One permit per load that may run.
     pub(crate) loads: Arc<Semaphore>,
-    /// One permit per caller that may read the tier in its own future, and so hold a place in the driver's queue without
+    /// One permit per read of the tier that callers have on its way in their own futures, and so hold a place in the driver's queue without
     /// being polled: [`GLANCES`]. Without one it asks as it would for a load.
     pub(crate) glances: Semaphore,
     /// Loads and writes that outlive their callers.
@@ -85,7 +85,7 @@ struct Hearing<'a>(&'a Shared);
 
 /// Most of what such callers do at once is on its way already; a service with more of them at one moment is busy enough to
 /// gain from joining. Every queue that they may wait in has to have places left beside them.
-const GLANCES: usize = 256;
+pub(crate) const GLANCES: usize = 256;
 
 /// The driver of a cluster has 100 places, once and for all.
 const SPREAD_GLANCES: usize = 50;

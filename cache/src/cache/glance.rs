@@ -107,8 +107,8 @@ where
         Ok(entry.answer(Outcome::Hit, inner.store.now()))
     }
 
-    /// What the tier has and is fresh, and `nothing` only where that is an answer. It is kept. An error is what is old and
-    /// may be answered.
+    /// What the tier has and is fresh, and `nothing` only where that is an answer. It is kept. An error is what is old;
+    /// whoever answers it judges it again.
     pub(super) async fn read_shared(&self, key: &K, nothing: bool) -> Result<Entry<V>, Option<Entry<V>>> {
         let inner = &*self.inner;
         let slot = inner.slot(key);

@@ -36,7 +36,7 @@ pub(super) struct Load<K: CacheKey, V> {
     pub(super) lead: Lead<K, V>,
     pub(super) slot: Slot,
     pub(super) wanted: Wanted,
-    /// What may be answered when it fails.
+    /// What is old, and is answered when it fails where the policy lets it be.
     pub(super) old: Option<Entry<V>>,
     /// What its caller is loading.
     pub(super) loading: Loading,

@@ -140,7 +140,7 @@ where
             answers.extend(loaded.map(|(loaded, key)| (key, Arc::new(loaded.value))));
             return Ok(());
         }
-        // More than once only when who led is gone, with its runtime.
+        // More than once only when who led is gone, or what was followed is no answer by this policy, with its runtime.
         while !missing.is_empty() {
             let mut parts = Vec::new();
             let mut awaited = Vec::new();

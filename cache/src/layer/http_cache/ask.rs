@@ -118,7 +118,10 @@ impl Shared {
                 // As good as it was when it was loaded: there is nothing to refresh.
                 Some(HttpAnswer(Kind::Varies(names))) => names.clone(),
                 _ => {
-                    if let Some(response) = self.hit(&key, question) {
+                    // A scope's own policy may want it anew while the cache's does not.
+                    if question.scope.policy.is_none()
+                        && let Some(response) = self.hit(&key, question)
+                    {
                         return Ok(response);
                     }
                     if cache.is_none() {

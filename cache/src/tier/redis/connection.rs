@@ -53,7 +53,7 @@ enum Wire {
 /// How many commands may wait to be sent. A place that becomes free is given to who waits for it first, polled or not:
 /// four times as many as callers may read for themselves ([`Shared::glances`](crate::store::Shared::glances)), so that
 /// those alone never have all of them.
-const QUEUE: usize = 1024;
+const QUEUE: usize = 4 * crate::store::GLANCES;
 
 // === impl Server ===
 

@@ -232,6 +232,7 @@ impl Link {
             }
             // Nobody looked for the answer in time, or sent the question: that says nothing of Redis.
             Err(_) if asked.elapsed() > self.config.response_timeout.saturating_add(LATE) => {
+                tracing::debug!("an answer of Redis was not looked for in time");
                 Err(Failure::Away)
             }
             Err(_) => {

@@ -45,6 +45,20 @@ async fn a_scope_keeps_by_its_own_policy() {
     }
 }
 
+/// It is renewed when the scope's policy says, too.
+#[tokio::test]
+async fn a_scope_refreshes_by_its_own_policy() {
+    let mut own = Policy::new(Duration::from_secs(60));
+    own.refresh = tramline_cache::Refresh::At(0.5);
+    let own = Arc::new(own);
+    let rule = move |_: &Parts| Scope::public().with_policy(Arc::clone(&own)).ok();
+    let site = Site::new(minute(), rule, numbered(&[]));
+    site.get("/x", &[]).await;
+    site.clock.advance(Duration::from_secs(40));
+    assert_eq!(site.get("/x", &[]).await.from(), Some("hit"));
+    until(|| site.asked() == 2).await;
+}
+
 #[tokio::test]
 async fn ages_of_other_caches_count() {
     let site = Site::new(minute(), everything, numbered(&[("age", "20"), ("cache-control", "max-age=30")]));

@@ -95,6 +95,14 @@ async fn that_there_is_nothing_is_known_for_as_long_as_who_asks_says() {
         sleep(SHORT).await;
         assert_eq!(find(&keeps, &name, Some("x")).await, None);
         assert_eq!(find(&hasty, &name, Some("there")).await.as_deref(), Some("there"));
+        // Nor is it an answer that is old: it is asked for, and the failure told.
+        let mut lenient = policy(TTL);
+        (lenient.stale_for, lenient.soft_timeout) = (Some(TTL), Some(Duration::ZERO));
+        let lenient = asks.with_policy(lenient).unwrap();
+        let name = key(n + 4);
+        assert_eq!(find(&keeps, &name, None).await, None);
+        assert!(fail(&lenient, &name).await.is_err());
+        assert_eq!(find(&lenient, &name, Some("there")).await.as_deref(), Some("there"));
         // For one who does not keep that at all it is not known.
         let name = key(n + 2);
         assert_eq!(find(&keeps, &name, None).await, None);
@@ -131,6 +139,20 @@ async fn what_lacks_a_tag_of_who_asks_is_loaded() {
         assert!(fail(&lenient, &name).await.is_err());
         assert_eq!(many(&lenient, &name, "with").await, "with");
     }
+}
+
+/// Of two releases the newer one has a tag that the older one's values lack: they are no answer for it when its load fails.
+#[tokio::test(start_paused = true)]
+async fn a_tag_of_a_newer_release_ends_what_an_older_one_kept() {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let mut newer = policy(TTL);
+    newer.tags = vec![Tag::of("new")];
+    newer.stale_for = Some(TTL);
+    let [older, newer] = [(0, policy(TTL)), (1, newer)].map(|(n, policy)| texts(&nodes.stores[n], &policy));
+    assert_eq!(load(&older, "one", "old").await, "old");
+    assert!(fail(&newer, "one").await.is_err());
+    assert_eq!(text(newer.peek(&key("one"))), None);
+    assert_eq!(load(&newer, "one", "new").await, "new");
 }
 
 /// The tags of the cache itself go with every policy.
