@@ -400,18 +400,24 @@ async fn the_feed_ends_with_the_shutdown() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_looks_late_says_nothing_of_redis() {
     let Some((server, config)) = server().await else { return };
-    let config = RedisConfig { response_timeout: Duration::from_secs(1), ..config };
+    let (fault, url) = Fault::in_front_of(&server.url()).await.unwrap();
+    let config = RedisConfig { response_timeout: Duration::from_secs(1), ..at(&url, config) };
     let node = Node::new(&config);
     back(&node).await;
     let mut raw = Raw::new(&server.url()).await;
     let _: () = raw.say("SCRIPT FLUSH").await;
     let (names, begun) = ([name("x")], tokio::time::Instant::now());
     let mut late = std::pin::pin!(node.tier.marks(&names, LONG));
+    // Whoever is held up between two lines here finds no answer that came meanwhile.
+    fault.hold_answers();
     assert!(futures_util::poll!(late.as_mut()).is_pending());
+    fault.heal();
     while begun.elapsed() < config.response_timeout + Duration::from_millis(200) {
         let _: () = raw.say("PING").await;
     }
+    fault.hold_answers();
     assert!(late.await.is_none(), "it was too late");
     assert_eq!((node.errors(), node.is_open()), (0, true));
+    fault.heal();
     assert!(node.tier.marks(&names, LONG).await.is_some());
 }
