@@ -6,8 +6,10 @@
 //! `TRAMLINE_CACHE_SEED` repeats one choice of chances, up to the order of what happens in one millisecond;
 //! `TRAMLINE_CACHE_SEEDS` says how many are tried.
 
+mod calm;
 mod redis;
 mod source;
+mod way;
 mod weather;
 mod worker;
 
@@ -91,7 +93,7 @@ fn settings(config: &mut StoreConfig) {
     config.lease_wait = Duration::from_millis(400);
 }
 
-/// Lets everybody do so many turns, and gives back who did them.
+/// Lets everybody do so many turns, and gives back who did them. Nodes beyond the usual ones only ask.
 async fn work(
     stores: &[Store],
     source: &Arc<Source>,
@@ -119,7 +121,8 @@ async fn work(
         let caches: Vec<_> = policies.iter().map(with_tags).collect();
         for _ in 0..WORKERS {
             let (random, source) = (random(seed, workers.len() + 10), Arc::clone(source));
-            let worker = Worker { node, store: store.clone(), caches: caches.clone(), source, plan, random };
+            let (store, caches, only_asks) = (store.clone(), caches.clone(), node >= NODES);
+            let worker = Worker { node, store, caches, source, plan, random, only_asks };
             workers.push(worker);
         }
     }

@@ -1,19 +1,27 @@
 //! The same on a real Redis, in real time and on several threads.
 //!
 //! Each node is behind a proxy of its own, which breaks its connections in many ways; Redis hangs, and loses those who
-//! listen. Values live for minutes: at the end, when all is well again, whoever missed an ending would say so.
+//! listen. Values live for minutes: at the end, when all is well again, whoever missed an ending would say so. But a node that
+//! was cut off tells again what it told of late, all of the cache perhaps, and with that ends what it missed itself, and
+//! others did. So there is one more, which only asks, and has nothing to tell; and at the end each way of ending has its turn
+//! once more, by itself.
 
 use std::convert::Infallible;
 
 use devkit::{Fault, Redis};
+use rand::rngs::StdRng;
 use tramline_cache::RedisConfig;
 
 use super::*;
+use crate::linear::way::Way;
 use crate::redis::named;
 use crate::{running, until};
 
 /// What others ended counts so much later on a busy machine, with the time to connect anew.
 const BUSY: Duration = Duration::from_secs(4);
+
+/// The node that ends nothing.
+const READER: usize = NODES;
 
 /// What the nodes stand on.
 struct System {
@@ -35,7 +43,7 @@ async fn no_read_is_older_than_it_may_be_on_redis() {
     let server = Redis::start().await.unwrap();
     let names = named(RedisConfig::new(server.url()));
     let (mut faults, mut stores, mut runs) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..NODES {
+    for _ in 0..=READER {
         let (fault, url) = Fault::in_front_of(&server.url()).await.unwrap();
         let mut redis = RedisConfig::new(url);
         redis.prefix.clone_from(&names.prefix);
@@ -50,11 +58,11 @@ async fn no_read_is_older_than_it_may_be_on_redis() {
         stores.push(store);
         faults.push(fault);
     }
-    let source = Arc::new(Source::new(ROWS, Weather::new(vec![BUSY; NODES], DETACHED_AGE)));
+    let source = Arc::new(Source::new(ROWS, Weather::new(vec![BUSY; NODES + 1], DETACHED_AGE)));
     let system = System { server, faults, stores, source };
     let policies = [long(policy(&mut up_to)), long(policy(&mut up_to))];
-    let working = work(&system.stores, &system.source, &policies, &mut up_to, seed, TURNS / 5, BUSY);
-    let breaking = join_all((0..NODES).map(|node| system.storm(node, seed)));
+    let working = work(&system.stores, &system.source, &policies, &mut up_to, seed, TURNS / 6, BUSY);
+    let breaking = join_all((0..=READER).map(|node| system.storm(node, seed)));
     let done = match select(Box::pin(working), Box::pin(breaking)).await {
         Either::Left((done, _)) => done,
         Either::Right((never, _)) => unreachable!("{never:?}"),
@@ -63,13 +71,7 @@ async fn no_read_is_older_than_it_may_be_on_redis() {
         let workers = done?;
         system.calm();
         system.settled(&workers).await?;
-        // Once more, with one who has all of it and hears nothing of its end.
-        let deaf = usize::try_from(seed).unwrap() % NODES;
-        system.faults[deaf].cut();
-        until(|| !system.stores[deaf].stats().attached).await;
-        workers[(deaf + 1) % NODES * WORKERS].end_each().await;
-        system.calm();
-        system.settled(&workers).await
+        system.each_way(&workers, &mut chance).await
     };
     if let Err(wrong) = settled.await {
         panic!("TRAMLINE_CACHE_SEED={seed}: {wrong}");
@@ -134,6 +136,36 @@ impl System {
         try_join_all(workers.iter().step_by(WORKERS).map(Worker::settled)).await.map(drop)
     }
 
+    /// Each way to end what is kept: when all hear it, when who ends it is cut off, and when the one that asks is.
+    async fn each_way(&self, workers: &[Worker], random: &mut StdRng) -> Result<(), String> {
+        let worker = |node: usize| &workers[node * WORKERS];
+        for ways in Way::each() {
+            let teller = random.random_range(0..NODES);
+            for cut in [None, Some(teller), Some(READER)] {
+                if let Some(node) = cut {
+                    self.faults[node].cut();
+                    until(|| !self.stores[node].stats().attached).await;
+                }
+                worker(teller).end_each(&ways).await;
+                self.calm();
+                let settled = self.settled(workers).await;
+                settled.map_err(|wrong| format!("{ways:?} by {teller}, without {cut:?}: {wrong}"))?;
+            }
+        }
+        let [keys, writes, ..] = Way::each();
+        for ways in [keys.clone(), writes] {
+            let teller = random.random_range(0..NODES);
+            let slow = worker((teller + 1) % NODES);
+            slow.end_each(&keys).await;
+            let late = slow.load_late().await;
+            worker(teller).end_each(&ways).await;
+            late.end().await;
+            let settled = self.settled(workers).await;
+            settled.map_err(|wrong| format!("{ways:?} by {teller}, while others load: {wrong}"))?;
+        }
+        Ok(())
+    }
+
     /// All who listen are thrown out.
     async fn deafen(&self) {
         let client = ::redis::Client::open(self.server.url()).unwrap();
@@ -150,6 +182,6 @@ impl System {
     }
 
     fn all(&self, what: impl Fn(usize)) {
-        (0..NODES).for_each(what);
+        (0..=READER).for_each(what);
     }
 }

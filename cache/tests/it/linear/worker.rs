@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tramline_cache::{Cache, Error, Loaded, Store, Tag};
 
 use crate::linear::source::{Floor, Seen, Source};
+use crate::linear::way::Way;
 use crate::linear::{Plan, ROWS};
 
 /// One of those who use a node.
@@ -21,11 +22,13 @@ pub(super) struct Worker {
     pub(super) source: Arc<Source>,
     pub(super) plan: Plan,
     pub(super) random: StdRng,
+    /// It ends nothing.
+    pub(super) only_asks: bool,
 }
 
 /// How rows are tagged.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Kind {
+pub(super) enum Kind {
     /// By the policy.
     Tagged,
     /// By the load.
@@ -50,9 +53,6 @@ enum End {
     Never,
 }
 
-/// So long the last words may be on their way.
-const SOON: Duration = Duration::from_secs(10);
-
 // === impl Worker ===
 
 impl Worker {
@@ -64,90 +64,29 @@ impl Worker {
         Ok(self)
     }
 
-    /// Changes each row.
-    pub(super) async fn end_each(&self) {
-        for row in 0..ROWS {
-            self.source.change(row, true).await;
-            let begun = self.source.begin(&[row], self.node);
-            self.caches[0][usize::from(Kind::of(row) == Kind::Tagged)].invalidate(&row).await;
-            self.source.done(begun);
-        }
-    }
-
-    /// Nothing changes any more, and all is well: whoever asks gets what the last ending left, soon.
-    pub(super) async fn settled(&self) -> Result<(), String> {
-        for row in 0..ROWS {
-            let floor = self.source.last(row);
-            for [plain, tagged] in &self.caches {
-                let cache = if Kind::of(row) == Kind::Tagged { tagged } else { plain };
-                let deadline = Instant::now() + SOON;
-                loop {
-                    let source = Arc::clone(&self.source);
-                    let find = move || async move {
-                        Ok::<_, std::fmt::Error>(source.read(row).map(|seen| loaded(row, seen)))
-                    };
-                    let found = cache.answer(&row, find).await.map_err(|error| format!("{error:?}"))?.value;
-                    match self.source.judge(row, floor, found.as_deref(), Duration::MAX) {
-                        Ok(()) => break,
-                        Err(wrong) if Instant::now() > deadline => {
-                            return Err(format!("node {}, at the end: {wrong}", self.node));
-                        }
-                        Err(_) => sleep(Duration::from_millis(10)).await,
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
     async fn turn(&mut self) -> Result<(), String> {
         let row = self.random.random_range(0..ROWS);
         // What ends here ends here at once: for what others end to be missed, it has to live for a while.
-        let asks = self.source.weather.is_ill(self.node) && self.random.random_bool(0.95);
+        let ill = self.source.weather.is_ill(self.node) && self.random.random_bool(0.95);
+        let asks = self.only_asks || ill;
         match self.random.random_range(0..if asks { 72 } else { 100 }) {
             0..50 => self.ask(row).await,
             50..60 => self.ask_lightly(row).await,
             60..72 => self.ask_many().await,
-            72..80 => {
-                let there = self.may_be_there(row);
-                self.source.change(row, there).await;
-                let begun = self.source.begin(&[row], self.node);
-                self.cache(row).invalidate(&row).await;
-                self.source.done(begun);
-                Ok(())
+            72..80 => self.end_by_chance(Way::Key(row)).await,
+            80..90 => self.end_by_chance(Way::Write(row)).await,
+            90..97 => {
+                let kind = if self.random.random() { Kind::Tagged } else { Kind::Late };
+                self.end_by_chance(Way::Tag(kind)).await
             }
-            80..90 => {
-                let cache = self.cache(row);
-                let write = async |seen| cache.set(&row, loaded(row, seen)).await;
-                self.source.write(row, self.node, write).await;
-                Ok(())
-            }
-            90..97 => self.end_tag().await,
-            _ => {
-                for row in 0..ROWS {
-                    let there = self.may_be_there(row);
-                    self.source.change(row, there).await;
-                }
-                let begun = self.source.begin(&Vec::from_iter(0..ROWS), self.node);
-                self.cache(row).invalidate_all().await;
-                self.source.done(begun);
-                Ok(())
-            }
+            _ => self.end_by_chance(Way::All).await,
         }
     }
 
-    async fn end_tag(&mut self) -> Result<(), String> {
-        let kind = if self.random.random() { Kind::Tagged } else { Kind::Late };
-        let rows: Vec<u64> = (0..ROWS).filter(|row| Kind::of(*row) == kind).collect();
-        for row in &rows {
-            let there = self.may_be_there(*row);
-            self.source.change(*row, there).await;
-        }
-        let mut begun = self.source.begin(&rows, self.node);
-        // That there is nothing has no tags but the policy's.
-        begun.nothing = kind == Kind::Tagged;
-        self.store.invalidate_tag(&tag(kind)).await;
-        self.source.done(begun);
+    async fn end_by_chance(&mut self, way: Way) -> Result<(), String> {
+        let there: Vec<bool> = (0..ROWS).map(|row| self.may_be_there(row)).collect();
+        let policy = self.random.random_range(0..self.caches.len());
+        self.end(way, policy, |row| there[usize::try_from(row).unwrap()]).await;
         Ok(())
     }
 
@@ -229,7 +168,11 @@ impl Worker {
 
     fn cache(&mut self, row: u64) -> Cache<u64, Seen> {
         let policy = self.random.random_range(0..self.caches.len());
-        self.caches[policy][usize::from(Kind::of(row) == Kind::Tagged)].clone()
+        self.cache_of(policy, row).clone()
+    }
+
+    pub(super) fn cache_of(&self, policy: usize, row: u64) -> &Cache<u64, Seen> {
+        &self.caches[policy][usize::from(Kind::of(row) == Kind::Tagged)]
     }
 
     fn may_be_there(&mut self, row: u64) -> bool {
@@ -270,7 +213,7 @@ impl Course {
 // === impl Kind ===
 
 impl Kind {
-    fn of(row: u64) -> Self {
+    pub(super) fn of(row: u64) -> Self {
         match row % 3 {
             0 => Self::Tagged,
             1 => Self::Late,
@@ -283,11 +226,11 @@ pub(super) fn tagged() -> Tag {
     tag(Kind::Tagged)
 }
 
-fn tag(kind: Kind) -> Tag {
+pub(super) fn tag(kind: Kind) -> Tag {
     Tag::of(if kind == Kind::Tagged { "tagged" } else { "late" })
 }
 
-fn loaded(row: u64, seen: Seen) -> Loaded<Seen> {
+pub(super) fn loaded(row: u64, seen: Seen) -> Loaded<Seen> {
     let late = (Kind::of(row) == Kind::Late).then(|| tag(Kind::Late));
     Loaded::new(seen).with_tags(late)
 }
