@@ -55,6 +55,11 @@ impl<K: Clone + Eq + Hash, V: Clone> Mortal<K, V> {
         self.things.insert(key, (value, dies));
     }
 
+    /// When it dies, or did.
+    pub(super) fn dies(&self, key: &K) -> Option<u64> {
+        self.things.get(key).map(|(_, dies)| *dies)
+    }
+
     /// Lets it live until then at least.
     pub(super) fn prolong(&mut self, key: &K, until: u64) {
         if let Some((_, dies)) = self.things.get_mut(key) {

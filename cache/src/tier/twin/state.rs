@@ -56,7 +56,7 @@ const FEED: usize = 1024;
 /// So much is remembered for a node that is cut off; more becomes [`Ending::All`].
 const MAX_PENDING: usize = 1024;
 
-/// How long the mark of something ended lives when nobody asks for it, in ms.
+/// How long the mark of something ended lives at least when nobody asks for it, in ms.
 const MARK_LIFE: u64 = 24 * 60 * 60 * 1000;
 
 // === impl State ===
@@ -147,7 +147,10 @@ impl State {
         self.newest.number += 1;
         match ending {
             Ending::Key(slot) => self.slots.remove(slot),
-            Ending::Mark(name) => self.marks.set(name.clone(), self.newest, now + MARK_LIFE, now),
+            Ending::Mark(name) => {
+                let dies = self.marks.dies(name).unwrap_or(0).max(now + MARK_LIFE);
+                self.marks.set(name.clone(), self.newest, dies, now);
+            }
             // Marks of another incarnation are gone.
             Ending::All => self.newest = Mark { number: 1, ..fresh() },
         }

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use tramline_cache::Tag;
+use tramline_cache::{StoreConfig, Tag};
 
-use crate::support::{Held, Nodes, fail, key, load, policy, text};
+use crate::support::{Held, Nodes, fail, key, load, policy, text, texts};
 
 /// A holder that lost its lease, and comes to its end while another holds it.
 #[tokio::test(start_paused = true)]
@@ -96,10 +96,38 @@ async fn nodes_agree_for_longer_than_marks_live() {
         if n % 20 == 19 {
             // One that knows nothing yet.
             nodes.join(|config| config.max_ttl = Duration::from_secs(10)).await;
-            let c = &crate::support::texts(nodes.stores.last().unwrap(), &policy(Duration::from_secs(10)));
+            let c = &texts(nodes.stores.last().unwrap(), &policy(Duration::from_secs(10)));
             assert_eq!(load(c, &key(n), "c").await, "a", "{n}");
             assert_eq!(load(c, &key(format!("c{n}")), "c").await, "c");
             assert_eq!(load(a, &key(format!("c{n}")), "a").await, "c", "{n}");
         }
     }
+}
+
+/// A mark that was ended lives for a day, if it did not live for longer before, whatever values live for. Who has heard of each ending,
+/// and knows what it stands at, asks for it all the same before it is forgotten.
+#[tokio::test(start_paused = true)]
+async fn a_mark_that_was_heard_is_read_before_it_is_forgotten() {
+    let hours = |hours: u64| Duration::from_secs(hours * 60 * 60);
+    let settings = |config: &mut StoreConfig| config.max_ttl = hours(30);
+    let later = async || {
+        tokio::time::advance(hours(25)).await;
+        // All is heard again.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+    };
+    let mut nodes = Nodes::new(2, settings).await;
+    let long = policy(hours(30));
+    let [a, b] = &nodes.texts(&long)[..] else { unreachable!() };
+    assert_eq!(load(a, "first", "a").await, "a", "it is made, and lives for 60 hours");
+    for _ in 0..2 {
+        later().await;
+        b.invalidate_all().await;
+    }
+    later().await;
+    // A mark that is made anew is another one from here on.
+    nodes.stores[1].invalidate_tag(&Tag::of("other")).await;
+    assert_eq!(load(a, "one", "a").await, "a");
+    nodes.join(settings).await;
+    let c = texts(nodes.stores.last().unwrap(), &long);
+    assert_eq!(load(&c, "one", "c").await, "a");
 }

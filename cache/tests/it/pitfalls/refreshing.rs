@@ -152,6 +152,27 @@ async fn what_another_process_refreshes_is_left_to_it() {
     assert_eq!((a.stats().refreshes, b.stats().refreshes), (1, 0));
 }
 
+/// A refresh that finds its value over by then has nothing that may be answered meanwhile: it waits for who loads, as any other question does.
+#[tokio::test(start_paused = true)]
+async fn a_refresh_that_comes_too_late_waits_for_another_one() {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let mut eager = policy(Duration::from_secs(10));
+    eager.refresh = Refresh::At(0.5);
+    let [a, b] = &nodes.texts(&eager)[..] else { unreachable!() };
+    assert_eq!(load(a, "one", "old").await, "old");
+    assert_eq!(load(b, "one", "of another").await, "old");
+    sleep(Duration::from_millis(9_900)).await;
+    let held = Held::begin(a, "one").await;
+    assert_eq!(load(b, "one", "of another").await, "old");
+    // Before what goes on behind that caller has its turn.
+    tokio::time::advance(Duration::from_millis(200)).await;
+    sleep(Duration::from_millis(300)).await;
+    assert_eq!((b.stats().lease_waits, b.stats().loads), (1, 0));
+    assert_eq!(held.end(Ok("new")).await.unwrap(), "old");
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!((text(b.peek(&key("one"))), b.stats().loads), (Some("new"), 0));
+}
+
 /// How long a load took goes with its answer: whoever finds it in the tier refreshes by that, too.
 #[tokio::test(start_paused = true)]
 async fn who_did_not_load_it_knows_how_long_that_took() {

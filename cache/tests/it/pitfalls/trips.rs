@@ -79,6 +79,25 @@ async fn a_question_is_a_trip_and_a_load_is_three() {
     assert_eq!((a.stats().loads, b.stats().loads), (5, 0));
 }
 
+/// Inside a load nobody looks before asking with a lease: what the tier has is one trip all the same, and leaves nothing to be given
+/// back.
+#[tokio::test(start_paused = true)]
+async fn what_a_load_asks_for_is_one_trip_when_the_tier_has_it() {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let [a, b] = &nodes.texts(&policy(LONG))[..] else { unreachable!() };
+    load(a, "inner", "a").await;
+    load(b, "warm", "b").await;
+    let outer = async {
+        let cache = b.clone();
+        let nested = move || async move { Ok::<_, std::fmt::Error>(load(&cache, "inner", "b").await) };
+        let answer = b.get_or_load(&key("outer"), nested).await.unwrap();
+        // A lease that is dropped is given back behind the caller.
+        sleep(Duration::from_millis(1)).await;
+        (*answer).clone()
+    };
+    assert_eq!(trips(&nodes, 1, outer).await, ("a".to_owned(), 4), "read, leased, the inner one, written");
+}
+
 /// Sixteen tags are no more trips than one, and none once they are known.
 #[tokio::test(start_paused = true)]
 async fn tags_are_one_trip_together_and_then_none() {

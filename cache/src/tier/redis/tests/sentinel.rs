@@ -7,6 +7,7 @@ use devkit::RedisSentinels;
 use super::rights::{documented, everything};
 use super::*;
 use crate::tier::Heard;
+use crate::tier::redis::connection::Server;
 use crate::tier::suite::{Ear, filled, name, payload};
 
 async fn watched() -> Option<(RedisSentinels, RedisConfig)> {
@@ -90,6 +91,32 @@ async fn a_master_that_steps_down_is_left() {
     tokio::select! {
         () = ending => {}
         _ = ear.until(|heard| matches!(heard, Heard::Ended { ending: Ending::Mark(_), .. })) => {}
+    }
+}
+
+/// A sentinel that has not heard of the newest master names one that is a replica by now. Redis itself says so, and the others know
+/// better.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_taken_for_the_master_says_whether_it_is() {
+    let Some((watched, config)) = watched().await else { return };
+    let (urls, replica) = (watched.urls(), watched.servers()[1].url());
+    let port = replica.trim_end_matches('/').rsplit(':').next().unwrap();
+    let mut raw = Raw::new(&urls[0]).await;
+    let _: () = raw.say(&format!("SENTINEL REMOVE {}", RedisSentinels::MASTER)).await;
+    let _: () = raw.say(&format!("SENTINEL MONITOR {} 127.0.0.1 {port} 2", RedisSentinels::MASTER)).await;
+    let by = |urls: &[String]| {
+        let servers = RedisConfig::sentinel(urls.to_vec(), RedisSentinels::MASTER).servers;
+        Server::new(&RedisConfig { servers, ..config.clone() }).unwrap()
+    };
+    let misled = by(&urls[..1]);
+    let said = misled.connect().await.unwrap_err().to_string();
+    assert!(said.contains("master no more"), "{said}");
+    assert!(misled.subscribe("any").await.is_err());
+    let all = by(&urls);
+    for _ in 0..10 {
+        let role = all.connect().await.unwrap().ask(&cmd("ROLE")).await.unwrap();
+        let (role, ..): (String, Value, Value) = ::redis::from_redis_value(role).unwrap();
+        assert_eq!(role, "master");
     }
 }
 
