@@ -1,6 +1,7 @@
 //! What the caches of a process share.
 
 mod hearing;
+mod running;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,7 +13,6 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
-use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::task::TaskTracker;
 
 use crate::cache::Cache;
@@ -43,8 +43,9 @@ pub(crate) struct Shared {
     /// One permit per read of the tier that callers have on its way in their own futures, and so hold a place in the driver's queue without
     /// being polled: [`GLANCES`]. Without one it asks as it would for a load.
     pub(crate) glances: Semaphore,
-    /// Loads and writes that outlive their callers.
-    pub(crate) tasks: TaskTracker,
+    /// Loads and writes that outlive their callers. [`Store::run`] waits for those of the moment in which it ends, and lets
+    /// the next ones begin anew: where callers go on asking there is always one.
+    tasks: Mutex<TaskTracker>,
     /// How old an entry may be while nothing is heard, in ms.
     detached_age: u32,
     /// Whether what others end is heard, as far as is known.
@@ -80,18 +81,12 @@ pub(crate) trait Member: Send + Sync {
 /// What is told of [`StoreConfig::max_ttl`]: entries count their lives in ms, in 32 bits (49 days).
 const LONGEST: Duration = Duration::from_secs(40 * 24 * 60 * 60);
 
-/// A time of hearing others. However it ends, nothing is heard from then on.
-struct Hearing<'a>(&'a Shared);
-
 /// Most of what such callers do at once is on its way already; a service with more of them at one moment is busy enough to
 /// gain from joining. Every queue that they may wait in has to have places left beside them.
 pub(crate) const GLANCES: usize = 256;
 
 /// The driver of a cluster has 100 places, once and for all.
 const SPREAD_GLANCES: usize = 50;
-
-/// How often figures are told to the metrics facade: more often than anybody scrapes.
-const PUBLISH: Duration = Duration::from_secs(1);
 
 // === impl Store ===
 
@@ -135,7 +130,7 @@ impl Store {
             loads: Arc::new(Semaphore::new(config.max_loads)),
             glances: Semaphore::new(if tier.is_spread() { SPREAD_GLANCES } else { GLANCES }),
             tier,
-            tasks: TaskTracker::new(),
+            tasks: Mutex::default(),
             detached_age: u32::try_from(millis(config.detached_age)).unwrap_or(u32::MAX),
             attached: AtomicBool::new(alone),
             whole: AtomicU64::new(if alone { u64::MAX } else { 0 }),
@@ -194,36 +189,6 @@ impl Store {
             .await;
     }
 
-    /// Hears what other processes end, and tells the metrics facade what the caches do, until `shutdown`; then waits for the
-    /// loads that run. In memory alone there is nothing to hear. Once for each store: of two, the one that ends says that
-    /// nothing is heard any more.
-    ///
-    /// # Cancel safety
-    ///
-    /// When dropped, memory is trusted for [`StoreConfig::detached_age`] only.
-    pub async fn run(&self, shutdown: impl Future<Output = ()> + Send) {
-        let shared = &self.0;
-        let hearing = Hearing(shared);
-        let publishing = async {
-            let mut ticks = interval(PUBLISH);
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            loop {
-                ticks.tick().await;
-                shared.publish();
-            }
-        };
-        tokio::select! {
-            biased;
-            () = shared.tier.listen(|heard| shared.hear(heard), || shared.now(), shutdown) => {}
-            () = publishing => {}
-        }
-        drop(hearing);
-        shared.tasks.close();
-        // Whoever asks after the end is still answered.
-        shared.tasks.wait().await;
-        shared.publish();
-    }
-
     /// What each cache did, by name and version.
     #[must_use]
     pub fn caches(&self) -> Vec<CacheStats> {
@@ -248,16 +213,6 @@ impl Store {
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store").field("tier", &self.0.tier).finish_non_exhaustive()
-    }
-}
-
-// === impl Hearing ===
-
-impl Drop for Hearing<'_> {
-    fn drop(&mut self) {
-        if self.0.tier.is_shared() {
-            self.0.detach();
-        }
     }
 }
 
@@ -312,7 +267,12 @@ impl Shared {
             return work.await;
         }
         // An error is a runtime that shuts down, with nothing left to keep true.
-        let _ = self.tasks.spawn(work).await;
+        let _ = self.tasks().spawn(work).await;
+    }
+
+    /// Where what outlives its caller is spawned.
+    pub(crate) fn tasks(&self) -> TaskTracker {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How many places for loads are taken.

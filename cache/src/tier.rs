@@ -95,6 +95,14 @@ pub(crate) struct Marked {
     pub(crate) made: bool,
 }
 
+/// What the tier has yet to be told.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Untold {
+    pub(crate) endings: usize,
+    /// One of them is [`Ending::All`], in the place of more than are remembered.
+    pub(crate) everything: bool,
+}
+
 /// What comes of the others.
 #[derive(Debug)]
 pub(crate) enum Heard {
@@ -240,6 +248,15 @@ impl Tier {
     /// Ends something and tells everybody; a tier that is away hears of it before it is used again.
     pub(crate) async fn end(&self, ending: &Ending) {
         engine!(self, { let _ = ending; }, engine => engine.end(ending).await);
+    }
+
+    /// Tells a tier that was away once more what it has yet to be told; it waits for a while at most.
+    pub(crate) async fn tell_rest(&self) {
+        engine!(self, (), engine => engine.tell_rest().await);
+    }
+
+    pub(crate) fn untold(&self) -> Untold {
+        engine!(self, Untold::default(), engine => engine.untold())
     }
 
     /// What these names stand at. Missing ones are made; all live on for `life`. None when the tier is away.

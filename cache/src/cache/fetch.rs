@@ -249,7 +249,7 @@ impl Drop for Lease {
             && let Ok(runtime) = Handle::try_current()
         {
             let (store, slot, token) = (Arc::clone(&self.store), self.slot.clone(), self.token);
-            self.store.tasks.spawn_on(async move { store.tier.release(&slot, token).await }, &runtime);
+            self.store.tasks().spawn_on(async move { store.tier.release(&slot, token).await }, &runtime);
         }
     }
 }

@@ -151,7 +151,7 @@ where
                 // The load can be called once: what others let fall after it has no one to load it.
                 let Some(batch) = batch.take() else { return Err(gone()) };
                 let run = self.clone().run_many(parts, batch, loading.clone());
-                inner.store.tasks.spawn(run.in_current_span());
+                inner.store.tasks().spawn(run.in_current_span());
             }
             let mut failure = None;
             for Awaited { key, mut follower, old, followed } in awaited {
@@ -260,7 +260,7 @@ where
         }
         if !parts.is_empty() {
             let run = self.clone().run_many(parts, batch, loading.clone());
-            self.inner.store.tasks.spawn_on(run.instrument(self.behind()), runtime);
+            self.inner.store.tasks().spawn_on(run.instrument(self.behind()), runtime);
         }
     }
 

@@ -78,7 +78,7 @@ where
         let (cache, key) = (self.clone(), key.clone());
         let reading = async move { cache.read_shared(&key, true).await.ok() };
         // An error is a runtime that shuts down, or a panic of the key's own code, which has no answer either.
-        store.tasks.spawn(reading.in_current_span()).await.ok().flatten()
+        store.tasks().spawn(reading.in_current_span()).await.ok().flatten()
     }
 
     pub(super) async fn ask(&self, key: &K, job: Job<V>, nothing: bool) -> Result<Answer<V>, Error> {
@@ -170,7 +170,7 @@ where
                     let wanted = Wanted { nothing, beyond: None };
                     let load = Load { cache: self.clone(), lead, slot, wanted, old: old.clone(), loading };
                     // Not here: who leads may not be polled for as long as it likes, while others wait for it.
-                    inner.store.tasks.spawn(load.fetch_and_run(job).in_current_span());
+                    inner.store.tasks().spawn(load.fetch_and_run(job).in_current_span());
                     follower
                 }
             };
@@ -272,7 +272,7 @@ where
             }
             let (wanted, loading) = (Wanted { nothing, beyond: None }, loading.clone());
             let load = Load { cache: self.clone(), lead, slot, wanted, old: None, loading };
-            inner.store.tasks.spawn_on(load.fetch_and_run(job).instrument(self.behind()), runtime);
+            inner.store.tasks().spawn_on(load.fetch_and_run(job).instrument(self.behind()), runtime);
         }
     }
 
@@ -286,7 +286,7 @@ where
         if let Entered::Lead(lead) = inner.flights.enter(key, &asker, |led| self.follows(led)) {
             let wanted = Wanted { nothing: true, beyond: Some(entry.ends()) };
             let load = Load { cache: self.clone(), lead, slot, wanted, old: Some(entry.clone()), loading };
-            inner.store.tasks.spawn(load.fetch_and_run(job).instrument(self.behind()));
+            inner.store.tasks().spawn(load.fetch_and_run(job).instrument(self.behind()));
         }
     }
 

@@ -31,7 +31,7 @@ use crate::metrics::StoreMetrics;
 use crate::tier::redis::call::Calls;
 use crate::tier::redis::gate::Remembering;
 use crate::tier::redis::link::{Failure, Link};
-use crate::tier::{Ending, Filled, Found, Marked, Marks, Slot, Taken};
+use crate::tier::{Ending, Filled, Found, Marked, Marks, Slot, Taken, Untold};
 
 /// The shared tier.
 pub(crate) struct Redis {
@@ -295,6 +295,14 @@ impl Redis {
 
     pub(crate) async fn end(&self, ending: &Ending) {
         self.tell(ending, Remembering::new(&self.link, ending.clone())).await;
+    }
+
+    pub(crate) async fn tell_rest(&self) {
+        self.link.tell_rest().await;
+    }
+
+    pub(crate) fn untold(&self) -> Untold {
+        self.link.gate.untold()
     }
 
     pub(crate) async fn marks(&self, names: &[MarkName], life: Duration) -> Option<Marks> {

@@ -12,6 +12,7 @@ mod redis_races;
 mod support;
 mod telemetry;
 mod twin;
+mod warnings;
 
 use std::time::Duration;
 

@@ -6,6 +6,7 @@ mod bounds;
 mod cancelled;
 mod counts;
 mod glances;
+mod last_words;
 mod late_fills;
 mod leases;
 mod many_nodes;

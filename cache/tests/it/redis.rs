@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use devkit::Fault;
 use futures_util::future::join_all;
 use futures_util::poll;
 use tokio::sync::oneshot;
@@ -14,6 +15,7 @@ use tramline_cache::{CacheConfig, Clock, ErrorKind, RedisConfig, Store, StoreCon
 
 use super::*;
 use crate::support::{Running, Texts, key, load, policy, texts};
+use crate::warnings::Warnings;
 
 /// Names of the test's own.
 pub(crate) fn named(mut redis: RedisConfig) -> RedisConfig {
@@ -129,6 +131,39 @@ async fn stands_still(redis: RedisConfig) {
     run.stand(false);
     until(|| known()[1]).await;
     assert_eq!((b.stats().flushes, b.stats().attached), (1, true), "nothing was missed");
+}
+
+/// What it ended while Redis was away is told at its end, though nobody would have looked after Redis for a while: its own
+/// pause is not over, and nobody asks.
+#[tokio::test]
+async fn a_store_that_ends_tells_what_redis_has_missed() {
+    let Some(url) = devkit::engines::redis().await else { return };
+    let (fault, through) = Fault::in_front_of(&url).await.unwrap();
+    let near = named(RedisConfig::new(url));
+    let mut far = RedisConfig::new(through);
+    far.prefix.clone_from(&near.prefix);
+    far.response_timeout = near.response_timeout;
+    far.max_pause = Duration::from_secs(600);
+    let (b, _run) = node(near).await;
+    let a = Store::redis(far, StoreConfig::default()).unwrap();
+    let [here, there] = [&a, &b].map(|store| texts(store, &policy(Duration::from_secs(600))));
+    assert_eq!(load(&there, "one", "old").await, "old");
+    assert_eq!(load(&here, "one", "never").await, "old");
+    let warnings = Warnings::default();
+    let _listening = warnings.listen();
+    let ends = async || {
+        a.run(std::future::ready(())).await;
+        warnings.take().iter().filter(|said| said.ends_with(" endings=1 everything=false")).count()
+    };
+    fault.cut();
+    here.invalidate(&key("one")).await;
+    for _ in 0..8 {
+        assert_eq!(ends().await, 1, "it says what it takes along");
+    }
+    assert_eq!(load(&there, "one", "never").await, "old");
+    fault.heal();
+    assert_eq!(ends().await, 0);
+    until(|| there.peek(&key("one")).is_none()).await;
 }
 
 #[tokio::test]

@@ -38,7 +38,7 @@ impl Drop for Ending {
         {
             let store = self.store.clone();
             let work = async move { join_all(tags.iter().map(|tag| store.invalidate_tag(tag))).await };
-            self.store.0.tasks.spawn_on(work, runtime);
+            self.store.0.tasks().spawn_on(work, runtime);
         }
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::tier::Ending;
 use crate::tier::redis::link::Link;
+use crate::tier::{Ending, Untold};
 
 /// Open while Redis answers. The first failure shuts it; one probe at a time tries to open it.
 #[derive(Debug)]
@@ -97,15 +97,28 @@ impl Gate {
         }
     }
 
-    /// How much it waits for to be told.
-    pub(super) fn waiting(&self) -> usize {
+    /// What Redis has yet to be told.
+    pub(super) fn untold(&self) -> Untold {
         let state = self.lock();
-        state.pending.len() + state.again.len() + state.telling.len()
+        let State { pending, again, telling, .. } = &*state;
+        Untold {
+            endings: pending.len() + again.len() + telling.len(),
+            everything: pending.contains(&Ending::All)
+                || again.contains_key(&Ending::All)
+                || telling.contains_key(&Ending::All),
+        }
     }
 
     /// Redis has been told.
     pub(super) fn told(&self, ending: Ending) {
         self.lock().keep(Instant::now(), ending);
+    }
+
+    /// Ends the pause.
+    pub(super) fn hurry(&self) {
+        if let Some(shut) = &mut self.lock().shut {
+            shut.until = Instant::now();
+        }
     }
 
     /// True when the caller is to probe now.

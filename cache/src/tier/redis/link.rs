@@ -197,8 +197,29 @@ impl Link {
         self.publish();
     }
 
+    /// Tells what Redis has yet to be told by one more attempt, whatever the pause says: there is no later. One that
+    /// runs is waited for before, and both for as long as two may take.
+    pub(super) async fn tell_rest(self: &Arc<Self>) {
+        let mut over = self.tried.subscribe();
+        let trying = async {
+            while self.gate.untold().endings > 0 {
+                self.gate.hurry();
+                let last = self.gate.begin_probe();
+                if last {
+                    tokio::spawn(Probe::new(self.clone()).run());
+                }
+                // Each attempt says when it is over, and one that nobody sees here has told everything.
+                if over.changed().await.is_err() || last {
+                    return;
+                }
+            }
+        };
+        let limit = 2 * (self.config.connect_timeout + self.config.response_timeout);
+        let _ = timeout(limit, trying).await;
+    }
+
     fn publish(&self) {
-        self.metrics.pending.set(self.gate.waiting() as u64);
+        self.metrics.pending.set(self.gate.untold().endings as u64);
     }
 
     async fn ask<T, F>(self: &Arc<Self>, question: impl FnOnce(Connection) -> F) -> Result<T, Failure>

@@ -15,7 +15,7 @@ use crate::mark::MarkName;
 use crate::tier::numbers::{Look, Numbers, Verdict};
 use crate::tier::twin::Twin;
 use crate::tier::twin::state::{State, Told, Weather};
-use crate::tier::{Ending, Filled, Found, Heard, Marks, PING, Slot, Taken};
+use crate::tier::{Ending, Filled, Found, Heard, Marks, PING, Slot, Taken, Untold};
 
 pub(crate) struct Node {
     pub(super) twin: Twin,
@@ -148,6 +148,14 @@ impl Node {
 
     pub(crate) async fn end(&self, ending: &Ending) {
         self.tell(ending, |state, now| state.end(self.id, ending, now)).await;
+    }
+
+    /// What a node that is cut off has not told it tells when it is [taken back](Twin::heal).
+    #[allow(clippy::unused_async, clippy::unused_self, reason = "as the others are asked")]
+    pub(crate) async fn tell_rest(&self) {}
+
+    pub(crate) fn untold(&self) -> Untold {
+        self.twin.lock().untold(self.id)
     }
 
     pub(crate) async fn marks(&self, names: &[MarkName], life: Duration) -> Option<Marks> {

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::mark::{Mark, MarkName};
 use crate::tier::twin::slots::{Mortal, Slots};
-use crate::tier::{Ending, Marked, Marks, Slot};
+use crate::tier::{Ending, Marked, Marks, Slot, Untold};
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -141,6 +141,11 @@ impl State {
                 *pending = HashSet::from([Ending::All]);
             }
         }
+    }
+
+    pub(super) fn untold(&self, node: usize) -> Untold {
+        let pending = &self.nodes[node].pending;
+        Untold { endings: pending.len(), everything: pending.contains(&Ending::All) }
     }
 
     pub(super) fn end(&mut self, node: usize, ending: &Ending, now: u64) {

@@ -271,21 +271,6 @@ async fn loads_that_wait_for_each_other_end_in_time() {
     assert_eq!(cache.get(&2).await.as_deref(), Some(&1));
 }
 
-/// The last word of a service that ends: loads that run are waited for, and what they brought is kept.
-#[tokio::test(start_paused = true)]
-async fn a_store_that_ends_waits_for_its_loads() {
-    let store = Store::memory(in_tokio_time());
-    let cache = crate::support::texts(&store, &policy(LONG));
-    let asked = tokio::spawn({
-        let cache = cache.clone();
-        async move { ask(&cache, "one", Duration::from_secs(5)).await }
-    });
-    crate::until(|| store.stats().loading == 1).await;
-    asked.abort();
-    store.run(std::future::ready(())).await;
-    assert_eq!(text(cache.peek(&key("one"))), Some("first"));
-}
-
 /// Whoever asks first may stop being polled for as long as it likes, as a future in a list whose turn does not come:
 /// those who ask after the same do not wait for it.
 #[tokio::test(start_paused = true)]

@@ -129,7 +129,7 @@ async fn what_was_not_told_is_pending_again() {
     gate.remember(key(2));
     gate.remember(key(3));
     gate.probe_failed();
-    assert_eq!(gate.waiting(), 3);
+    assert_eq!(gate.untold().endings, 3);
     let pending: HashSet<_> = gate.pending().into_iter().collect();
     assert_eq!(pending, [key(1), key(2), key(3)].into());
     assert!(!gate.open(&[key(2), key(3)]));
