@@ -238,7 +238,7 @@ where
         let now = inner.store.now();
         // Redis away must not make what memory has dearer.
         let young = if self.usual {
-            entry.is_young(now)
+            entry.is_young(&self.policy, now)
         } else {
             entry.is_young_by(&self.policy, now) && entry.stamp.carries(&self.tags)
         };

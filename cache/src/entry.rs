@@ -90,8 +90,13 @@ impl<V> Entry<V> {
 
     /// Fresh by the usual policy, and nothing of it is due.
     #[inline]
-    pub(crate) fn is_young(&self, now: u64) -> bool {
-        self.load & RESTS == 0 && self.age(now) < u64::from(self.refresh)
+    pub(crate) fn is_young(&self, usual: &Policy, now: u64) -> bool {
+        if self.load & RESTS == 0 {
+            self.age(now) < u64::from(self.refresh)
+        } else {
+            // The load that failed was tried by another policy: it is no nearer to its end by this one.
+            self.is_young_by(usual, now)
+        }
     }
 
     /// The same by this policy.

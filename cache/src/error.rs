@@ -18,6 +18,11 @@ struct Inner {
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
+/// Below a load's error: it failed by what is its caller's own, as layers know it. The next load may not, and is not put off.
+#[derive(Debug)]
+#[cfg_attr(not(feature = "tower"), allow(dead_code, reason = "only layers say so"))]
+pub(crate) struct OfCaller;
+
 /// The kinds of [`Error`], for callers that act on them.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
@@ -25,7 +30,7 @@ pub enum ErrorKind {
     /// A configuration value cannot be used.
     Config,
     /// The load answered an error: [`Error::load`] has it. Without one, the load found nothing where something was asked
-    /// for, or the runtime shut down.
+    /// for, one of many keys followed another caller's load that failed, or the runtime shut down.
     Load,
     /// The load panicked.
     Panicked,
@@ -60,6 +65,12 @@ impl Error {
     pub fn load<E: StdError + 'static>(&self) -> Option<&E> {
         self.0.source.as_deref()?.downcast_ref()
     }
+
+    /// Whether the load failed by what is its caller's own.
+    pub(crate) fn is_of_caller(&self) -> bool {
+        let load = self.0.source.as_deref().and_then(StdError::source);
+        load.is_some_and(<dyn StdError>::is::<OfCaller>)
+    }
 }
 
 impl fmt::Display for Error {
@@ -80,3 +91,13 @@ impl StdError for Error {
         Some(&**self.0.source.as_ref()?)
     }
 }
+
+// === impl OfCaller ===
+
+impl fmt::Display for OfCaller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("by what is its caller's own")
+    }
+}
+
+impl StdError for OfCaller {}

@@ -70,7 +70,7 @@ pub(crate) trait Member: Send + Sync {
     fn ended_all(&self, mark: Option<(Mark, u64)>);
     /// Another process ended something of it.
     fn count_ended(&self);
-    /// Another process wrote a value that someone here waits for.
+    /// Another process wrote a value that someone here waits for, or gave it up.
     fn filled(&self, key: &str);
     /// Tells the metrics facade.
     fn publish(&self);

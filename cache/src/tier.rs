@@ -120,7 +120,7 @@ pub(crate) enum Heard {
     /// Everything was heard that others had ended before this moment, by the clock that [`listen`](Tier::listen) was
     /// given: it was taken before the question whose answer says so.
     Whole(u64),
-    /// Someone waits no more for this value: it was written.
+    /// Someone waits no more for this value: it was written, or given up.
     Filled(Slot),
 }
 

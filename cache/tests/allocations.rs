@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tokio::sync::Mutex;
-use tramline_cache::{Cache, CacheConfig, Policy, Refresh, Store, StoreConfig, Tag};
+use tramline_cache::{Cache, CacheConfig, Clock, Policy, Refresh, Store, StoreConfig, Tag};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -29,6 +29,18 @@ async fn hits(cache: &Cache<u64, String>) {
     }
 }
 
+/// What else lives in the process may allocate now and then; not each time.
+async fn allocated(cache: &Cache<u64, String>) -> Vec<usize> {
+    hits(cache).await;
+    let mut counted = Vec::new();
+    for _ in 0..5 {
+        let region = Region::new(ALLOCATOR);
+        hits(cache).await;
+        counted.push(region.change().allocations);
+    }
+    counted
+}
+
 #[tokio::test]
 async fn a_hit_allocates_nothing() {
     let _alone = ALONE.lock().await;
@@ -37,19 +49,27 @@ async fn a_hit_allocates_nothing() {
     config.policy.refresh = Refresh::Early(1.0);
     config.policy.stale_for = Some(Duration::from_secs(600));
     config.policy.tags = vec![Tag::of("tag")];
-    let cache: Cache<u64, String> = Store::memory(StoreConfig::default()).cache(config).unwrap();
+    let mut store = StoreConfig::default();
+    store.clock = Clock::manual();
+    let clock = store.clock.clone();
+    let cache: Cache<u64, String> = Store::memory(store).cache(config).unwrap();
     for key in 0..10 {
         cache.set(&key, "text".to_owned()).await;
     }
-    hits(&cache).await;
-    // What else lives in the process may allocate now and then; not each time.
-    let mut counted = Vec::new();
-    for _ in 0..5 {
-        let region = Region::new(ALLOCATOR);
-        hits(&cache).await;
-        counted.push(region.change().allocations);
+    assert!(allocated(&cache).await.contains(&0));
+    // Nor where a load by another policy has failed, for as long as it is not tried again, and after that.
+    let mut strict = Policy::new(Duration::from_secs(1));
+    strict.stale_for = Some(Duration::from_secs(600));
+    let strict = cache.with_policy(strict).unwrap();
+    for wait in [2, 30] {
+        clock.advance(Duration::from_secs(wait));
+        for key in 0..10 {
+            strict.get_or_load(&key, async || Err::<String, _>(std::fmt::Error)).await.unwrap();
+        }
+        assert!(allocated(&cache).await.contains(&0));
+        clock.advance(Duration::from_secs(30));
+        assert!(allocated(&cache).await.contains(&0));
     }
-    assert!(counted.contains(&0), "{counted:?}");
 }
 
 /// Three times as many values as there may be: how many bytes live then for each byte of the bound.

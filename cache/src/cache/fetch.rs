@@ -65,8 +65,8 @@ where
     K: CacheKey,
     V: Serialize + DeserializeOwned + Send + Sync + 'static,
 {
-    /// Asks the tier, and waits for another process that loads the same. What is old and may be answered while it waits
-    /// is told to `offer`.
+    /// Asks the tier, and waits for another process that loads the same. What it finds that is old is told to `offer` while it
+    /// waits: whoever answers it judges it again.
     ///
     /// CANCEL SAFETY: a lease that may have been taken is given back.
     pub(super) async fn fetch(

@@ -49,7 +49,7 @@ where
 pub(super) struct Missed<V> {
     /// None when it is gone.
     pub(super) job: Option<Job<V>>,
-    /// What it found, and policy lets be answered when there is nothing better.
+    /// What it found that is old: whoever answers it judges it again.
     pub(super) old: Option<Entry<V>>,
 }
 
@@ -89,8 +89,11 @@ where
         if !inner.store.tier.is_shared() || loading.is_within(inner.store.id()) {
             return Err(Missed { job: Some(job), old: None });
         }
-        let place = inner.store.glances.try_acquire();
-        let (Ok(_place), Some(_glancing)) = (place, inner.flights.glance(key)) else {
+        // The place first: without one there is nothing to be known of.
+        let Ok(_place) = inner.store.glances.try_acquire() else {
+            return Err(Missed { job: Some(job), old: None });
+        };
+        let Some(_glancing) = inner.flights.glance(key) else {
             return Err(Missed { job: Some(job), old: None });
         };
         let runtime = Handle::current();

@@ -260,9 +260,13 @@ where
         let Some(mut entry) = self.old.clone().filter(|old| self.cache.serves(old)) else {
             return self.lead.land_with(Err(error), self.old, || None);
         };
-        tracing::warn!(cache = inner.config.name, %error, "the load failed; what is old is answered");
         let now = inner.store.now();
-        entry.defer(now, &self.cache.policy);
+        if error.is_of_caller() {
+            tracing::debug!(cache = inner.config.name, %error, "the load failed by its caller; what is old is answered");
+        } else {
+            tracing::warn!(cache = inner.config.name, %error, "the load failed; what is old is answered");
+            entry.defer(now, &self.cache.policy);
+        }
         let answer = entry.answer(Outcome::Stale, now);
         inner.keep(self.lead.key.clone(), &self.slot.key, entry.clone());
         self.lead.land_with(Ok(answer), Some(entry), || None);

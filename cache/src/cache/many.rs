@@ -50,8 +50,8 @@ where
     K: CacheKey,
     V: Serialize + DeserializeOwned + Send + Sync + 'static,
 {
-    /// The values of many keys: from memory, from the shared tier in one trip, and what neither has from one call of
-    /// `load` and one more trip. Keys that others are loading in this process are not loaded again. A key that the load
+    /// The values of many keys: from memory, from the shared tier in one trip (two after a question that found all of its
+    /// own; in a cluster a command for each key), and what neither has from one call of `load` and one more trip. Keys that others are loading in this process are not loaded again. A key that the load
     /// does not answer has no value, which is kept for [`Policy::negative_ttl`](crate::Policy::negative_ttl).
     ///
     /// What another process is loading is not waited for: it is loaded here too, and kept in memory alone.
@@ -140,7 +140,7 @@ where
             answers.extend(loaded.map(|(loaded, key)| (key, Arc::new(loaded.value))));
             return Ok(());
         }
-        // More than once only when who led is gone, or what was followed is no answer by this policy, with its runtime.
+        // More than once only when who led is gone, with its runtime, or what was followed is no answer by this policy.
         while !missing.is_empty() {
             let mut parts = Vec::new();
             let mut awaited = Vec::new();

@@ -45,7 +45,7 @@ where
     ///
     /// # Cancel safety
     ///
-    /// Nothing happens when dropped.
+    /// When dropped, nothing is lost. Where many read at once, its read goes on to its end without it.
     pub async fn get(&self, key: &K) -> Option<Arc<V>> {
         if let Some(entry) = self.hit(key, true) {
             return entry.value;
@@ -263,6 +263,9 @@ where
     /// Asks for it behind a caller that is gone, unless someone else asks.
     pub(super) fn go_on(&self, key: &K, job: Job<V>, nothing: bool, loading: &Loading, runtime: &Handle) {
         let inner = &*self.inner;
+        if matches!(self.look(key), Look::Old(entry) if entry.rests(inner.store.now())) {
+            return;
+        }
         let slot = inner.slot(key);
         let asker = inner.asker(&slot.key, &self.policy, loading);
         if let Entered::Lead(lead) = inner.flights.enter(key, &asker, |led| self.follows(led)) {

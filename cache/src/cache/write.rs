@@ -51,7 +51,8 @@ where
             match inner.marks(tags.as_ref()).await {
                 Some(marks) => {
                     let (sealed, life) = inner.seal(&packed, lives, &marks);
-                    inner.store.tier.put(&slot, sealed, life).await;
+                    // One that failed is remembered by the tier, and told it before it is read again.
+                    let _ = inner.store.tier.put(&slot, sealed, life).await;
                 }
                 // It is away, and told before it is read again. Memory has the value meanwhile.
                 None => inner.store.tier.end(&Ending::Key(slot.clone())).await,

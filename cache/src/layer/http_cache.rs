@@ -91,8 +91,9 @@
 //! # When the service fails
 //!
 //! What is wrong may be that request's own, so that who waited for it asks once more, one for all of them. When that
-//! fails too, they get it: a 5xx is for all of them. What took too long is not asked for again. Other 4xx than 401, 403,
-//! 404, 410 and 451 are about a request: who sent it gets it, and what is kept or old stays.
+//! fails too, they get it: a 5xx is for all of them. What took too long only those ask for again who waited for less than
+//! half of [`Policy::hard_timeout`](crate::Policy::hard_timeout). Other 4xx than 401, 403, 404, 410 and 451 are about a
+//! request: who sent it gets it, what is kept or old stays, and the next load is not put off for it, save by a 429.
 //!
 //! Whose request it was gets the service's own error. The others who waited have no copy of it: they get 502, and
 //! [`Error`](crate::Error) as an extension of the answer; 500 when it panicked, 504 when it took longer than

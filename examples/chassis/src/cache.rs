@@ -66,10 +66,11 @@ impl Shell {
         Store::redis(redis, config).map_err(|fault| ConfigError::new("REDIS_URL", fault))
     }
 
-    /// Takes care of a cache: it hears what other processes end, until the drain.
+    /// Takes care of a cache: it hears what other processes end, until requests and consumers are done, which end and load
+    /// themselves. What they leave behind is waited for.
     pub fn cache(&self, cache: &Store) {
         let cache = cache.clone();
-        self.lifecycle().spawn(Phase::Consumers, "cache", move |stop| async move {
+        self.lifecycle().spawn(Phase::Relays, "cache", move |stop| async move {
             cache.run(stop.cancelled()).await;
         });
     }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body::Body;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tower_service::Service;
 use tracing::{Instrument, Span};
 
@@ -194,6 +195,7 @@ where
         }
         .instrument(span)
     };
+    let begun = Instant::now();
     let answer = cache.answer(&key, job).await;
     let missed = |own: Own<R, S::Error>| Got::Answer(own.map(|own| respond::marked(own, Outcome::Miss)));
     let answer = match answer {
@@ -229,9 +231,15 @@ where
     match answer {
         Ok(own) => missed(own),
         Err(error) => match (error.load::<Failed>(), pending.take()) {
-            // Who waited out its time does not wait for as long again.
-            (_, Some(origin)) if !again && error.kind() != ErrorKind::TimedOut => Got::Again(origin),
-            (Some(Failed::Other), Some(origin)) => missed(origin.pass().await),
+            // Who waited out most of its time does not wait for as long again.
+            (_, Some(origin))
+                if !again
+                    && (error.kind() != ErrorKind::TimedOut
+                        || begun.elapsed() < cache.policy().hard_timeout / 2) =>
+            {
+                Got::Again(origin)
+            }
+            (Some(Failed::Other | Failed::Refused), Some(origin)) => missed(origin.pass().await),
             (Some(Failed::Answered(whole)), _) => {
                 let answer = respond::whole(whole, Outcome::Miss, Duration::ZERO, &question.wanted);
                 Got::Answer(Ok(answer))

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use tower_service::Service;
 
 use crate::cache::Cache;
+use crate::error::OfCaller;
 use crate::layer::http_cache::answer::{Kind, Names, Whole, age, dated};
 use crate::layer::http_cache::body::{Collected, HttpCacheBody, collect};
 use crate::layer::http_cache::judge::{Verdict, judge};
@@ -49,6 +50,8 @@ pub(super) enum Failed {
     Answered(Box<Whole>),
     /// With an answer for who asked only: the others ask themselves.
     Other,
+    /// The request was at fault, which says nothing of the next one. The others ask themselves.
+    Refused,
     /// With none that others could get.
     Lost,
 }
@@ -163,6 +166,10 @@ impl Load {
     /// The answer went to who asked. It takes the place of what is old, unless it is a failure, or about the request.
     fn alone(&self, status: StatusCode, why: &'static str) -> Result<Option<Loaded<HttpAnswer>>, Failed> {
         self.count(why);
+        // Too many requests may be those of all, which a rest does good.
+        if is_about_request(status) && status != StatusCode::TOO_MANY_REQUESTS {
+            return Err(Failed::Refused);
+        }
         if status.is_server_error() || is_about_request(status) {
             return Err(Failed::Other);
         }
@@ -195,7 +202,7 @@ impl fmt::Debug for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let status = match self {
             Self::Answered(whole) => Some(whole.status),
-            Self::Other | Self::Lost => None,
+            Self::Other | Self::Refused | Self::Lost => None,
         };
         f.debug_tuple("Failed").field(&status).finish()
     }
@@ -205,9 +212,14 @@ impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Answered(whole) => write!(f, "the service answered {}", whole.status),
+            Self::Refused => f.write_str("the service refused the request"),
             Self::Other | Self::Lost => f.write_str("the service failed"),
         }
     }
 }
 
-impl StdError for Failed {}
+impl StdError for Failed {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        matches!(self, Self::Refused).then_some(&OfCaller)
+    }
+}

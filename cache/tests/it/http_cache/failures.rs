@@ -173,6 +173,26 @@ async fn a_service_that_takes_too_long_is_504() {
     assert_eq!(site.get("/x", &[]).await.head.status, 504);
 }
 
+/// Nobody waits for a hanging request of somebody else for much longer than for his own.
+#[tokio::test(start_paused = true)]
+async fn who_came_late_to_a_request_that_hangs_asks_with_his_own() {
+    let site = Site::new(minute(), everything, async |request: Request<Full<Bytes>>| {
+        if request.headers().contains_key("x-bad") {
+            return std::future::pending().await;
+        }
+        Ok::<_, Infallible>(Response::new(full("well")))
+    });
+    let ask = async |after: u64, fields: &[(&str, &str)]| {
+        sleep(Duration::from_secs(after)).await;
+        let read = site.get("/x", fields).await;
+        read.head.status.as_u16()
+    };
+    let well = [10, 16, 29].map(|after| ask(after, &[]));
+    let (bad, well) = futures_util::future::join(ask(0, &[("x-bad", "1")]), join_all(well)).await;
+    assert_eq!((bad, &well[..]), (504, &[504, 200, 200][..]));
+    assert_eq!(site.asked(), 2, "one for both");
+}
+
 /// Never ready.
 #[derive(Clone)]
 struct Busy;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
-use tramline_cache::{CacheConfig, ErrorKind, Loaded, Policy, Store, Tag};
+use tramline_cache::{Cache, CacheConfig, ErrorKind, Loaded, Policy, Store, Tag};
 
 use crate::support::{Count, Held, Nodes, Texts, in_tokio_time, key, load, policy, text, texts};
 
@@ -39,6 +39,17 @@ async fn memory_is_bounded_by_number() {
     }
     let entries = cache.stats().entries;
     assert!((50..=100).contains(&entries), "{entries}");
+
+    // As many as may be have a place, however few.
+    for many in 1..5 {
+        let mut config = CacheConfig::new("numbers");
+        (config.policy, config.max_entries) = (policy(LONG), many);
+        let numbers: Cache<u64, u64> = Store::memory(in_tokio_time()).cache(config).unwrap();
+        for n in 0..20 {
+            numbers.set(&n, n).await;
+        }
+        assert_eq!(numbers.stats().entries, many);
+    }
 }
 
 #[tokio::test(start_paused = true)]

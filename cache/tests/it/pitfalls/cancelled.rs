@@ -270,28 +270,3 @@ async fn loads_that_wait_for_each_other_end_in_time() {
     assert_eq!(*ask(1, 2).await.unwrap(), 2);
     assert_eq!(cache.get(&2).await.as_deref(), Some(&1));
 }
-
-/// Whoever asks first may stop being polled for as long as it likes, as a future in a list whose turn does not come:
-/// those who ask after the same do not wait for it.
-#[tokio::test(start_paused = true)]
-async fn a_caller_that_is_not_polled_keeps_nobody_waiting() {
-    let nodes = Nodes::new(2, |_| {}).await;
-    let [a, b] = &nodes.texts(&policy(LONG))[..] else { unreachable!() };
-    nodes.twin.slow(0, Duration::from_millis(50));
-    for there in [true, false] {
-        let name = key(there);
-        if there {
-            load(b, &name, "there").await;
-        }
-        for polls in 1..5 {
-            a.invalidate(&name).await;
-            let mut first = pin!(ask(a, &name, Duration::ZERO));
-            for _ in 0..polls {
-                assert!(poll_fn(|context| Poll::Ready(first.as_mut().poll(context))).await.is_pending());
-            }
-            let other = timeout(LONG, load(a, &name, "other")).await;
-            assert!(other.is_ok(), "there: {there}, {polls} polls");
-            first.await;
-        }
-    }
-}

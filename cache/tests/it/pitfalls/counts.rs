@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::sleep;
-use tramline_cache::{Cache, CacheConfig, ErrorKind, Store};
+use tramline_cache::{CacheConfig, ErrorKind, Store};
 
 use crate::support::{Nodes, Texts, find, in_tokio_time, key, load, policy};
 
@@ -63,17 +63,4 @@ async fn what_does_not_fit_into_memory_is_told() {
     assert_eq!((small.stats().entries, small.stats().unusable), (0, 1), "what was there is gone too");
     small.set(&key("short"), value("v")).await;
     assert_eq!((small.stats().entries, small.stats().unusable), (1, 1));
-}
-
-#[tokio::test(start_paused = true)]
-async fn as_many_as_may_be_have_a_place() {
-    for many in 1..5 {
-        let mut config = CacheConfig::new("numbers");
-        (config.policy, config.max_entries) = (policy(LONG), many);
-        let numbers: Cache<u64, u64> = Store::memory(in_tokio_time()).cache(config).unwrap();
-        for n in 0..20 {
-            numbers.set(&n, n).await;
-        }
-        assert_eq!(numbers.stats().entries, many);
-    }
 }

@@ -11,7 +11,7 @@ use futures_util::future::{join, join_all, poll_fn};
 use tokio::time::{Instant, sleep, timeout};
 use tramline_cache::{Loaded, Tag};
 
-use crate::support::{Nodes, Texts, key, load, policy, text};
+use crate::support::{Nodes, Texts, fail, key, load, policy, text};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -64,7 +64,8 @@ async fn polled<F: Future>(future: &mut std::pin::Pin<&mut F>, times: usize) {
     }
 }
 
-/// Neither here nor in another process: a caller that is not polled has no lease, and no flight.
+/// Neither here nor in another process: a caller that is not polled, as a future in a list whose turn does not come, has no
+/// lease, and no flight.
 #[tokio::test(start_paused = true)]
 async fn who_reads_for_itself_holds_nothing() {
     let nodes = Nodes::new(2, |config| config.lease_life = Duration::from_secs(3_600)).await;
@@ -72,8 +73,8 @@ async fn who_reads_for_itself_holds_nothing() {
     had_all(a, b).await;
     nodes.twin.slow(0, Duration::from_millis(50));
     for many in [false, true] {
-        for (n, node) in [b, a].into_iter().enumerate() {
-            let name = key(format!("{many}-{n}"));
+        for (polls, node) in (1..5).flat_map(|polls| [(polls, b), (polls, a)]) {
+            let name = key(format!("{many}-{polls}"));
             // One that ended leaves no trace of itself.
             b.set(&name, "before".to_owned()).await;
             sleep(Duration::from_millis(1)).await;
@@ -94,13 +95,44 @@ async fn who_reads_for_itself_holds_nothing() {
                 }
             };
             let mut alone = pin!(alone);
-            polled(&mut alone, 1).await;
+            polled(&mut alone, polls).await;
             let begun = Instant::now();
-            assert_eq!(load(node, &name, "second").await, "second");
+            assert_eq!(load(node, &name, "second").await, "second", "{polls} polls");
             assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
             assert_eq!((node.stats().lease_waits, nodes.stores[0].stats().loading), (0, 0));
             assert_eq!(alone.await, "second", "there by now");
         }
+    }
+}
+
+/// Whoever goes away leaves to its rest what failed meanwhile, as who stays does.
+#[tokio::test(start_paused = true)]
+async fn who_goes_away_does_not_load_what_rests() {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let mut lenient = policy(Duration::from_secs(10));
+    (lenient.stale_for, lenient.retry_after) = (Some(LONG), LONG);
+    let [a, b] = &nodes.texts(&lenient)[..] else { unreachable!() };
+    nodes.twin.slow(0, Duration::from_millis(50));
+    for many in [false, true] {
+        let name = key(many);
+        load(b, &name, "old").await;
+        sleep(Duration::from_secs(11)).await;
+        had_all(a, b).await;
+        let before = a.stats().loads;
+        {
+            let alone = async {
+                if many {
+                    Loads::default().ask(a, vec![name.clone()], "new").await;
+                } else {
+                    load(a, &name, "new").await;
+                }
+            };
+            let mut alone = pin!(alone);
+            polled(&mut alone, 1).await;
+            assert_eq!(fail(a, &name).await.unwrap(), "old");
+        }
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(a.stats().loads - before, 1, "many: {many}");
     }
 }
 

@@ -67,8 +67,10 @@ async fn a_store_that_ends_waits_for_its_writes() {
     load(a, "one", "old").await;
     assert_eq!(load(b, "one", "never").await, "old");
     nodes.twin.slow(0, Duration::from_secs(1));
-    drop(timeout(Duration::ZERO, a.invalidate(&key("one"))).await);
+    let asked = nodes.twin.asked(0);
+    timeout(Duration::ZERO, a.invalidate(&key("one"))).await.unwrap_err();
     nodes.stores[0].run(std::future::ready(())).await;
+    assert_eq!(nodes.twin.asked(0), asked + 1, "it has arrived");
     until_async(async || b.peek(&key("one")).is_none()).await;
 }
 

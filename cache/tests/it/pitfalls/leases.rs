@@ -35,18 +35,6 @@ async fn a_lease_that_was_lost_is_not_given_back_nor_used() {
     }
 }
 
-/// A load that fails leaves the key to the next one at once, on every node.
-#[tokio::test(start_paused = true)]
-async fn a_load_that_fails_gives_its_lease_back() {
-    let nodes = Nodes::new(2, |config| config.lease_life = Duration::from_secs(60)).await;
-    let [a, b] = &nodes.texts(&policy(Duration::from_secs(60)))[..] else { unreachable!() };
-    let begun = tokio::time::Instant::now();
-    assert!(fail(a, "one").await.is_err());
-    assert_eq!(load(b, "one", "b").await, "b");
-    assert!(begun.elapsed() < Duration::from_millis(5));
-    assert_eq!(b.stats().lease_waits, 0);
-}
-
 /// Who hears of a failure and asks again, here or elsewhere, finds the lease free, however slow the way to the tier is.
 #[tokio::test(start_paused = true)]
 async fn a_lease_is_free_before_the_failure_is_told() {

@@ -3,8 +3,10 @@
 use std::sync::{Arc, Mutex};
 
 use serde_json::json;
+use tokio::time::{sleep, timeout};
 use tramline_cache::{CacheConfig, Clock, Policy};
 use tramline_event_hub::{ConsumerConfig, Hub, MemoryConfig};
+use tramline_observability::Lifecycle;
 
 use super::*;
 use crate::config::{Process, Vars};
@@ -102,4 +104,28 @@ async fn lives_are_short_where_replicas_cannot_tell() {
     assert_eq!(loads(&common(&own)).await, 2, "a process of its own, and nobody to tell");
     assert_eq!(loads(&common(&[own[0], own[1], redis])).await, 1, "told by Redis");
     assert_eq!(loads(&Common::embedded(&Process::payments())).await, 1, "nobody else is there");
+}
+
+/// What a consumer leaves behind with its last event is not cut off.
+#[tokio::test(start_paused = true)]
+async fn the_cache_ends_after_the_consumers() {
+    let hub = Hub::memory(MemoryConfig::default());
+    let shell = Shell::new(Common::embedded(&Process::payments()), hub, Lifecycle::new());
+    let store = Store::memory(StoreConfig::default());
+    let cache = store.cache::<u64, u64>(CacheConfig::new("kept")).unwrap();
+    shell.cache(&store);
+    let asked = cache.clone();
+    shell.lifecycle().spawn(Phase::Consumers, "last", move |stop| async move {
+        stop.cancelled().await;
+        // The last event.
+        sleep(Duration::from_secs(1)).await;
+        let slow = || async {
+            sleep(Duration::from_secs(1)).await;
+            Ok::<_, std::fmt::Error>(1)
+        };
+        // Nobody waits for the answer.
+        timeout(Duration::from_millis(1), asked.get_or_load(&1, slow)).await.unwrap_err();
+    });
+    shell.lifecycle().drain(Duration::from_secs(60)).await;
+    assert_eq!(cache.peek(&1).as_deref(), Some(&1));
 }
