@@ -138,7 +138,7 @@ async fn stands_still(redis: RedisConfig) {
 #[tokio::test]
 async fn a_store_that_ends_tells_what_redis_has_missed() {
     let Some(url) = devkit::engines::redis().await else { return };
-    let (fault, through) = Fault::in_front_of(&url).await.unwrap();
+    let (fault, through) = Fault::in_front_of(url).await.unwrap();
     let near = named(RedisConfig::new(url));
     let mut far = RedisConfig::new(through);
     far.prefix.clone_from(&near.prefix);
