@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use devkit::{Fault, Redis, RedisSentinels};
+use devkit::{Fault, Redis, RedisCluster, RedisSentinels};
 use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
 use tokio::task::JoinSet;
 use tramline_cache::{Cache, CacheConfig, RedisConfig, StoreConfig};
@@ -112,16 +112,16 @@ impl Load {
         }
     }
 
-    /// One node has what the other loaded.
+    /// One node has what the other loaded, wherever it lies: so many keys in a row are nowhere else.
     async fn is_shared(&self) {
         let [(_, a), (_, b)] = &self.nodes[..] else { unreachable!() };
         let sharing = async {
-            for key in 1_000.. {
-                let load = |value: u64| move || async move { Ok::<_, std::fmt::Error>(value) };
+            let mut shared = 0;
+            while shared < 30 {
+                let (key, load) =
+                    (rand::random(), |value: u64| move || async move { Ok::<_, std::fmt::Error>(value) });
                 a.get_or_load(&key, load(1)).await.unwrap();
-                if *b.get_or_load(&key, load(2)).await.unwrap() == 1 {
-                    return;
-                }
+                shared = if *b.get_or_load(&key, load(2)).await.unwrap() == 1 { shared + 1 } else { 0 };
             }
         };
         timeout(Duration::from_secs(20), sharing).await.expect("shared again");
@@ -298,7 +298,7 @@ async fn a_cluster_that_lacks_a_part_for_a_while() {
     if devkit::engines::redis().await.is_none() {
         return;
     }
-    let cluster = devkit::RedisCluster::start(3).await.unwrap();
+    let cluster = RedisCluster::start(3).await.unwrap();
     let load = Load::begin(RedisConfig::cluster(cluster.urls())).await;
     load.goes_on().await;
     for node in cluster.nodes() {
@@ -308,6 +308,56 @@ async fn a_cluster_that_lacks_a_part_for_a_while() {
         load.goes_on().await;
         load.attached(true).await;
     }
+    load.is_shared().await;
+    load.end();
+}
+
+/// One master is lost under load, and then another one, of which the last words are lost, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_of_a_cluster_take_over() {
+    if devkit::engines::redis().await.is_none() {
+        return;
+    }
+    let cluster = RedisCluster::start_with_replicas(3).await.unwrap();
+    let redis = named(RedisConfig::cluster(cluster.urls()));
+    let load = Load::by([redis.clone(), redis.clone()]).await;
+    load.goes_on().await;
+    cluster.nodes()[0].kill().await;
+    load.goes_on().await;
+    cluster.failed_over(0).await.unwrap();
+    load.goes_on().await;
+    load.attached(true).await;
+    load.agree(load.quiet().await).await;
+    load.is_shared().await;
+    cluster.nodes()[0].restart().await.unwrap();
+    cluster.follows(0).await.unwrap();
+    load.goes_on().await;
+
+    let (master, replica) = (&cluster.nodes()[1], &cluster.replicas()[1]);
+    let client = ::redis::Client::open(master.url()).unwrap();
+    let mut raw = client.get_multiplexed_async_connection().await.unwrap();
+    let mut deafen = ::redis::cmd("CLIENT");
+    deafen.arg("KILL").arg("TYPE").arg("replica");
+    replica.pause();
+    deafen.exec_async(&mut raw).await.unwrap();
+    load.goes_on().await;
+    let quiet = load.quiet().await;
+    master.kill().await;
+    replica.resume();
+    cluster.failed_over(1).await.unwrap();
+    load.is_shared().await;
+    let (third, _running) = node(redis).await;
+    let cache = third.cache(CacheConfig::new("faults")).unwrap();
+    for (key, version) in load.truth.iter().enumerate() {
+        let version = version.load(Ordering::SeqCst);
+        assert_eq!(
+            get(&cache, &load.truth, key).await,
+            Some(version),
+            "who has nothing in memory finds it so"
+        );
+    }
+    load.agree(quiet).await;
+    load.goes_on().await;
     load.is_shared().await;
     load.end();
 }

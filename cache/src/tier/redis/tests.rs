@@ -3,6 +3,8 @@
 #[cfg(feature = "redis-cluster")]
 mod cluster;
 mod data;
+#[cfg(feature = "redis-cluster")]
+mod failover;
 mod faults;
 mod loads;
 mod refusing;

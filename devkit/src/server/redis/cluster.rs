@@ -125,6 +125,15 @@ impl RedisCluster {
         Ok(())
     }
 
+    /// Returns when this one, back again, follows the replica that took its place.
+    ///
+    /// # Errors
+    ///
+    /// If that takes a minute.
+    pub async fn follows(&self, master: usize) -> anyhow::Result<()> {
+        until(&self.nodes[master], "ROLE", &[&role("slave", &self.replicas[master])]).await
+    }
+
     /// The URLs of all masters, over TLS where they speak it.
     #[must_use]
     pub fn urls(&self) -> Vec<String> {

@@ -68,6 +68,10 @@ impl Cluster {
         let mut wire =
             Wire { cluster: self.client.get_async_connection().await?, connections: BTreeMap::new() };
         wire.connections = wire.connections().await?;
+        // The driver does without those that it cannot reach, and goes on looking for them.
+        if wire.connections.len() < wire.masters().await? {
+            return Err(RedisError::from((ErrorKind::Io, "a part of the cluster is not there")));
+        }
         Ok(wire)
     }
 
@@ -125,6 +129,24 @@ impl Wire {
         id.arg("ID");
         let all = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
         Ok(from_redis_value(self.cluster.clone().route_command(id, all).await?)?)
+    }
+
+    /// How many there are, reached or not.
+    async fn masters(&self) -> RedisResult<usize> {
+        let mut slots = cmd("CLUSTER");
+        slots.arg("SLOTS");
+        let any = RoutingInfo::SingleNode(SingleNodeRoutingInfo::Random);
+        let ranges: Vec<Vec<Value>> =
+            from_redis_value(self.cluster.clone().route_command(slots, any).await?)?;
+        // Of each range: where it begins, where it ends, its master.
+        let masters = ranges.into_iter().filter_map(|range| range.into_iter().nth(2));
+        let mut known = Vec::new();
+        for master in masters {
+            if !known.contains(&master) {
+                known.push(master);
+            }
+        }
+        Ok(known.len())
     }
 }
 

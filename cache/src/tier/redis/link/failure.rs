@@ -17,11 +17,11 @@ pub(super) fn is_unknown_script(error: &RedisError) -> bool {
 /// Redis is well, and this one command is not: no reason to go without it.
 ///
 /// All others are: no connection, no answer, no rights (`NOPERM`, `NOAUTH`: each call would cost a trip for nothing), not
-/// ready (`LOADING`, `MASTERDOWN`, `CLUSTERDOWN`, `BUSY`), and a replica (`READONLY`: the name may lead to another by now,
-/// which only a new connection finds out).
+/// ready (`LOADING`, `MASTERDOWN`, `CLUSTERDOWN`, `BUSY`), a replica (`READONLY`: the name may lead to another by now,
+/// which only a new connection finds out), and one that sends us on to where the driver has been and came to nothing
+/// (`MOVED`, `ASK`: a replica says so of its master until it takes its place, and what that one lost has to be told again).
 pub(super) fn is_about_one(error: &RedisError) -> bool {
-    let code = error.code();
-    matches!(code, Some("WRONGTYPE" | "ERR" | "NOSCRIPT" | "CROSSSLOT" | "MOVED" | "ASK" | "TRYAGAIN"))
+    matches!(error.code(), Some("WRONGTYPE" | "ERR" | "NOSCRIPT" | "CROSSSLOT" | "TRYAGAIN"))
         || refuses_writes(error)
 }
 

@@ -23,7 +23,7 @@ async fn raws(cluster: &RedisCluster) -> Vec<Raw> {
 }
 
 /// Where a name lies: the number of the node, and the slot.
-async fn place(raw: &mut Raw, name: &str) -> (usize, u32) {
+pub(super) async fn place(raw: &mut Raw, name: &str) -> (usize, u32) {
     let slot: u32 = raw.say(&format!("CLUSTER KEYSLOT {name}")).await;
     ((0..3).find(|n| slot < (n + 1) * 16_384 / 3).unwrap() as usize, slot)
 }
@@ -105,6 +105,12 @@ async fn one_that_lacks_a_part_is_away_and_told_what_it_missed() {
     let (a, b) = (Node::new(&config), Node::new(&config));
     let mut raw = Raw::new(&cluster.urls()[0]).await;
     let (slot, at) = elsewhere(&a, &mut raw).await;
+    let there = loop {
+        let (there, other) = elsewhere(&a, &mut raw).await;
+        if other != at {
+            break there;
+        }
+    };
     filled(&a.tier, &slot, "old").await;
     let before = b.tier.marks(&[name("x")], LONG).await.unwrap();
     let (mut ear, _) = Ear::on(&b.tier).await;
@@ -112,6 +118,9 @@ async fn one_that_lacks_a_part_is_away_and_told_what_it_missed() {
     until(async || matches!(a.tier.read(&slot).await, Found::Away)).await;
     a.tier.end(&Ending::Key(slot.clone())).await;
     a.tier.end(&Ending::Mark(name("x"))).await;
+    // The others go on answering for a while; who comes now does not begin with them alone.
+    let late = Node::new(&config);
+    assert!(matches!(late.tier.read(&there).await, Found::Away));
     cluster.nodes()[at].restart().await.unwrap();
     assert!(matches!(first(&a, &slot).await, Found::Nothing));
     back(&b).await;
