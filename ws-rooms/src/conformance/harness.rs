@@ -76,7 +76,7 @@ pub(super) async fn publish(node: &Rooms, rooms: &[&str], id: &str) {
 
 /// The next frame, within what a network may take.
 pub(super) async fn next(client: &mut Client<DuplexStream>) -> ServerFrame {
-    let frame = tokio::time::timeout(Duration::from_secs(10), client.next()).await;
+    let frame = tokio::time::timeout(Duration::from_secs(60), client.next()).await;
     frame.expect("a frame is due").expect("a whole frame").expect("an open connection")
 }
 

@@ -32,6 +32,14 @@ pub(crate) fn node_on(settings: &RedisConfig) -> Rooms {
     Rooms::new(config(), Gatekeeper::default(), Backplane::redis(settings.clone()).unwrap())
 }
 
+/// A node that is there already: one whose patience is short has not all of it for its first connection too.
+pub(crate) async fn ready_on(settings: &RedisConfig) -> (Rooms, Backplane) {
+    let backplane = Backplane::redis(settings.clone()).unwrap();
+    let rooms = Rooms::new(config(), Gatekeeper::default(), backplane.clone());
+    until(|| backplane.is_up()).await;
+    (rooms, backplane)
+}
+
 /// A connection beside the backplane's.
 pub(crate) async fn raw(url: &str) -> redis::aio::MultiplexedConnection {
     redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap()

@@ -121,15 +121,9 @@ async fn a_users_place_in_a_room_is_taken_and_nothing_else() {
     // The user has left for the others too.
     assert_eq!(bob.expect("left").await["userId"], "ada");
     // With a newer token the authority is asked, and has nothing against it.
+    let before = Timestamp::now() - Duration::from_secs(1);
     ada.ask(json!({"type": "auth", "token": "ada/customer/s1/900/0"})).await;
-    rooms
-        .revoke(
-            Revocation::user("ada", until(60))
-                .in_room(room("payment:1"))
-                .at(Timestamp::now() - Duration::from_secs(1)),
-        )
-        .await
-        .unwrap();
+    rooms.revoke(Revocation::user("ada", until(60)).in_room(room("payment:1")).at(before)).await.unwrap();
     assert_eq!(ada.ask(subscribe).await["type"], "subscribed");
 }
 
@@ -231,9 +225,10 @@ async fn none_lasts_longer_than_a_token_may_live() {
     assert_eq!(error.kind(), ErrorKind::Config);
     assert_eq!(answer(&rooms, "ada/customer/s1").await, "welcome");
     rooms.revoke(Revocation::user("ada", until(100))).await.unwrap();
-    tokio::time::advance(Duration::from_secs(99)).await;
+    // The end is a time of the day, which a busy machine brings nearer.
+    tokio::time::advance(Duration::from_secs(80)).await;
     assert_eq!(answer(&rooms, "ada/customer/s1").await, "TOKEN_REVOKED");
-    tokio::time::advance(Duration::from_secs(2)).await;
+    tokio::time::advance(Duration::from_secs(21)).await;
     assert_eq!(answer(&rooms, "ada/customer/s1").await, "welcome");
 }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 use tramline_ws_rooms::backplane::RedisConfig;
 use tramline_ws_rooms::{Backplane, Credential, ErrorKind, GapReason, Rooms};
 
-use super::{expect_events, node_on, raw, settings, until};
+use super::{expect_events, node_on, raw, ready_on, settings, until};
 use crate::support::{Gatekeeper, Peer, config, peer, publication, publish};
 
 /// Two nodes on one Redis: the first behind a way that breaks.
@@ -77,11 +77,8 @@ async fn a_silent_connection_is_found_and_made_anew() {
     let (fault, through) = Fault::in_front_of(url).await.unwrap();
     let near = settings(url);
     let mut far = behind_of(&near, through);
-    far.patience = Duration::from_millis(500);
-    let backplane = Backplane::redis(far).unwrap();
-    let behind = Rooms::new(config(), Gatekeeper::default(), backplane.clone());
-    let beside = node_on(&near);
-    until(|| backplane.is_up()).await;
+    far.patience = Duration::from_secs(2);
+    let ((behind, backplane), beside) = (ready_on(&far).await, node_on(&near));
     let mut ada = Peer::connect(&behind, "ada/customer/s1").await;
     fault.half_open();
     publish(&beside, &["broadcast"], "e1").await;
@@ -98,9 +95,8 @@ async fn while_redis_is_away() {
     let Some(url) = devkit::engines::redis().await else { return };
     let (fault, through) = Fault::in_front_of(url).await.unwrap();
     let mut settings = settings(&through);
-    settings.patience = Duration::from_millis(500);
-    let backplane = Backplane::redis(settings).unwrap();
-    let rooms = Rooms::new(config(), Gatekeeper::default(), backplane.clone());
+    settings.patience = Duration::from_secs(2);
+    let (rooms, backplane) = ready_on(&settings).await;
     let mut ada = Peer::connect(&rooms, "ada/customer/s1").await;
     fault.cut();
     let error = rooms.publish(publication(&["broadcast"], "e1")).await.unwrap_err();

@@ -112,7 +112,7 @@ async fn a_token_that_ends_is_renewed_in_place_or_the_connection_is_opened_anew(
     late.heartbeat.expiry_notice = Duration::ZERO;
     late.heartbeat.sweep_every = Duration::from_millis(10);
     for (config, first, in_place) in
-        [(quick, "ada/customer/s1/900", true), (late, "ada/customer/s1/1", false)]
+        [(quick, "ada/customer/s1/900", true), (late, "ada/customer/s1/5", false)]
     {
         let server = Server::start(node_with(config)).await;
         let (asked, mut whys) = mpsc::channel(8);

@@ -6,11 +6,11 @@ use devkit::Fault;
 use redis::Value;
 use serde_json::json;
 use tokio::runtime::Builder;
-use tramline_ws_rooms::{Backplane, Rooms};
+use tramline_ws_rooms::Rooms;
 
 use super::news;
-use crate::backplane::{node_on, raw, settings, until};
-use crate::support::{Gatekeeper, Peer, config};
+use crate::backplane::{node_on, raw, ready_on, settings, until};
+use crate::support::Peer;
 
 pub(super) async fn enter(rooms: &Rooms, user: &str) -> Peer {
     let mut peer = Peer::connect(rooms, &format!("{user}/customer/s-{user}")).await;
@@ -23,7 +23,7 @@ pub(super) async fn enter(rooms: &Rooms, user: &str) -> Peer {
 async fn the_users_of_a_dead_node_leave() {
     let Some(url) = devkit::engines::redis().await else { return };
     let mut settings = settings(url);
-    settings.lease = Duration::from_secs(2);
+    settings.lease = Duration::from_secs(5);
     let rooms = node_on(&settings);
     let mut ada = enter(&rooms, "ada").await;
     let mut dead = Some(Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap());
@@ -53,7 +53,7 @@ async fn a_node_that_was_taken_for_gone_comes_back() {
     let Some(url) = devkit::engines::redis().await else { return };
     let (fault, through) = Fault::in_front_of(url).await.unwrap();
     let mut near = settings(url);
-    near.lease = Duration::from_secs(2);
+    near.lease = Duration::from_secs(5);
     let mut far = near.clone();
     far.url = through;
     let (beside, behind) = (node_on(&near), node_on(&far));
@@ -79,10 +79,8 @@ async fn nothing_is_forgotten_while_redis_is_away() {
     let near = settings(url);
     let mut far = near.clone();
     far.url = through;
-    far.patience = Duration::from_millis(500);
-    let backplane = Backplane::redis(far).unwrap();
-    let behind = Rooms::new(config(), Gatekeeper::default(), backplane.clone());
-    let beside = node_on(&near);
+    far.patience = Duration::from_secs(2);
+    let ((behind, backplane), beside) = (ready_on(&far).await, node_on(&near));
     let mut ada = enter(&beside, "ada").await;
     let mut bob = enter(&behind, "bob").await;
     assert_eq!(ada.expect("joined").await["userId"], "bob");

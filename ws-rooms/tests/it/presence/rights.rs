@@ -21,7 +21,7 @@ async fn who_leaves_a_room_without_its_channel_is_let_out() {
     let server = Redis::start().await.unwrap();
     let mut admin = raw(&server.url()).await;
     let mut settings = settings(&server.url().replace("://", "://node:any@"));
-    settings.lease = Duration::from_secs(2);
+    settings.lease = Duration::from_secs(5);
     let prefix = settings.prefix.clone();
     let channel = format!("&{prefix}{{payment:1}}c");
     let mut rights = async |more: &[&str]| {

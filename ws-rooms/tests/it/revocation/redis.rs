@@ -9,7 +9,7 @@ use tramline_ws_rooms::backplane::{Driver, RedisBackplane, RedisConfig};
 use tramline_ws_rooms::{Backplane, ErrorKind, Revocation, Rooms};
 
 use super::{answer, until, until_true};
-use crate::backplane::{node_on, raw, settings};
+use crate::backplane::{node_on, raw, ready_on, settings};
 use crate::support::{Gatekeeper, Peer, config, room, settle};
 
 /// A Redis of the test's own, on which nodes are a user whose rights can be changed.
@@ -24,7 +24,8 @@ impl Guarded {
         devkit::engines::redis().await?;
         let server = Redis::start().await.unwrap();
         let mut settings = settings(&server.url().replace("redis://", "redis://node:secret@"));
-        settings.patience = Duration::from_secs(1);
+        // What is refused for want of time is waited for, and all else must be done within it.
+        settings.patience = Duration::from_secs(3);
         let redis = raw(&server.url()).await;
         let mut guarded = Self { _server: server, redis, settings };
         guarded.run("ACL SETUSER node on >secret ~* &* +@all").await;
@@ -95,8 +96,8 @@ async fn what_redis_did_not_take_is_told_later() {
     let settings = settings(url);
     let (fault, through) = Fault::in_front_of(url).await.unwrap();
     let mut cut_off = settings.clone();
-    (cut_off.url, cut_off.patience) = (through, Duration::from_millis(300));
-    let (there, cut_off) = (node_on(&settings), node_on(&cut_off));
+    (cut_off.url, cut_off.patience) = (through, Duration::from_secs(2));
+    let (there, (cut_off, _)) = (node_on(&settings), ready_on(&cut_off).await);
     let mut ada = Peer::connect(&cut_off, "ada/customer/s1").await;
     let mut tab = Peer::connect(&there, "ada/customer/s1").await;
     fault.cut();
@@ -113,8 +114,9 @@ async fn what_redis_did_not_take_is_told_later() {
 async fn what_redis_lost_is_written_again() {
     let Some(url) = devkit::engines::redis().await else { return };
     let mut settings = settings(url);
-    settings.patience = Duration::from_millis(500);
-    let there = node_on(&settings);
+    // It is written again after twice as long.
+    settings.patience = Duration::from_secs(2);
+    let (there, _) = ready_on(&settings).await;
     there.revoke(Revocation::session("s1", until(600))).await.unwrap();
     let mut redis = raw(url).await;
     let key = format!("{}revoked", settings.prefix);
