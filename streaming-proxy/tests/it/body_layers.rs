@@ -114,7 +114,7 @@ async fn a_body_that_grows_beyond_the_limit_is_413() {
 #[tokio::test]
 async fn a_dripping_body_is_cut() {
     let sink = Sink::default();
-    let rate = MinRate::new(1_000_000, Duration::from_millis(30));
+    let rate = MinRate::new(1_000_000, Duration::from_millis(500));
     let addr = front(BodyRateLayer::new(rate), &sink).await;
     assert_eq!(post(addr, "Content-Length: 10\r\n\r\n0123456789").await.status, 200);
     // A chunk, and then nothing: the time for silence is a minute.

@@ -37,18 +37,25 @@ impl http_body::Body for Stuck {
     }
 }
 
-/// What the forwarder makes of `request`, with times that end soon.
+/// What the forwarder makes of `request`, whatever time that takes.
 async fn fails<B>(upstream: std::net::SocketAddr, request: Request<B>) -> ProxyError
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let mut timeouts = Timeouts::default();
-    timeouts.response_header = Some(Duration::from_millis(50));
-    timeouts.total = Some(Duration::from_millis(500));
-    let mut config = UpstreamConfig::default();
-    config.connect_timeout = Duration::from_millis(100);
-    let front = Front::with(&[upstream], config, timeouts, ProxyConfig::default()).await;
+    fails_within(upstream, Timeouts::default(), request).await
+}
+
+async fn fails_within<B>(
+    upstream: std::net::SocketAddr,
+    timeouts: Timeouts,
+    request: Request<B>,
+) -> ProxyError
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let front = Front::timed(upstream, timeouts).await;
     soon("the error", front.forwarder.clone().oneshot(request)).await.unwrap_err()
 }
 
@@ -90,12 +97,17 @@ async fn each_failure_says_stage_side_and_how_much_was_sent() {
     assert!(!error.is_retryable());
     let error = fails(nonsense, get("/")).await;
     assert_eq!(said(&error), (ErrorKind::BadResponse, Stage::Head, Side::Upstream, Sent::Fully));
-    let error = fails(silent, get("/")).await;
+    // Behind what is sent, which has no limit here but the one for all.
+    let mut silence = Timeouts::default();
+    silence.response_header = Some(Duration::from_millis(50));
+    let error = fails_within(silent, silence.clone(), get("/")).await;
     assert_eq!(said(&error), (ErrorKind::ResponseTimeout, Stage::Head, Side::Upstream, Sent::Fully));
-    let error = fails(silent, post().body(Full::new(Bytes::from_static(b"whole"))).unwrap()).await;
+    let whole = post().body(Full::new(Bytes::from_static(b"whole"))).unwrap();
+    let error = fails_within(silent, silence.clone(), whole).await;
     assert_eq!(said(&error), (ErrorKind::ResponseTimeout, Stage::Head, Side::Upstream, Sent::Fully));
     // The client is the one that is waited for, until the time for all is over.
-    let error = fails(silent, post().body(Stuck(Some(b"part"))).unwrap()).await;
+    silence.total = Some(Duration::from_secs(2));
+    let error = fails_within(silent, silence, post().body(Stuck(Some(b"part"))).unwrap()).await;
     assert_eq!(said(&error), (ErrorKind::TotalTimeout, Stage::Send, Side::Proxy, Sent::Partly));
     let limited = Limited::new(Full::new(Bytes::from_static(b"more than four")), 4);
     let error = fails(silent, post().body(limited).unwrap()).await;

@@ -200,7 +200,9 @@ async fn a_body_that_stops_is_ended() {
         let _ = stream.read_to_end(&mut buffer).await;
     })
     .await;
-    let front = Front::timed(upstream, short()).await;
+    let mut timeouts = Timeouts::default();
+    timeouts.response_idle = Some(Duration::from_millis(50));
+    let front = Front::timed(upstream, timeouts).await;
     let mut client = Client::connect(front.addr).await;
     client.send(GET).await;
     assert!(soon("the end", client.try_answer()).await.is_none());

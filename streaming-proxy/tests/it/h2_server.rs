@@ -258,12 +258,13 @@ async fn an_upload_that_stops_is_408_and_others_go_on() {
     })
     .await;
     let upstream = Upstream::new("test", [upstream.to_string()], UpstreamConfig::default()).unwrap();
-    let mut timeouts = Timeouts::default();
-    timeouts.request_idle = Some(Duration::from_millis(50));
-    let routes = Routes::new([Route::new("/", upstream).with_timeouts(timeouts)]).unwrap();
+    let mut short = Timeouts::default();
+    short.request_idle = Some(Duration::from_millis(50));
+    let routes = [Route::new("/short", upstream.clone()).with_timeouts(short), Route::new("/", upstream)];
+    let routes = Routes::new(routes).unwrap();
     let front = Front::serving(Forwarder::new(ProxyConfig::default(), routes), h2c()).await;
     let client = H2::connect(front.addr).await;
-    let (answer, mut stream) = client.begin(request("POST", "/"), true).await;
+    let (answer, mut stream) = client.begin(request("POST", "/short"), true).await;
     send_all(&mut stream, Bytes::from_static(b"begun"), false).await;
     let slow = try_whole(answer).await.unwrap();
     assert_eq!(slow.status, 408);
@@ -298,9 +299,17 @@ async fn an_answer_that_nobody_reads_is_reset_and_others_go_on() {
     raw.headers(1, END_STREAM, &large).await;
     assert_eq!(raw.of(1).await.unwrap().kind, HEADERS);
     raw.headers(3, END_STREAM, &GET).await;
-    assert_eq!(raw.of(3).await.unwrap().kind, HEADERS);
-    let end = raw.of(1).await.unwrap();
-    assert_eq!((end.kind, end.code()), (RST_STREAM, CANCEL));
+    // On a machine that is busy the one may end before the other is answered.
+    let (mut answered, mut end) = (false, None);
+    while !answered || end.is_none() {
+        let frame = raw.next().await.expect("the connection goes on");
+        match (frame.stream, frame.kind) {
+            (3, HEADERS) => answered = true,
+            (1, _) => end = Some((frame.kind, frame.code())),
+            _ => {}
+        }
+    }
+    assert_eq!(end, Some((RST_STREAM, CANCEL)));
     // The small one and the large one.
     soon("the upstream is free", gone.notified()).await;
     raw.headers(5, END_STREAM, &GET).await;
@@ -310,7 +319,7 @@ async fn an_answer_that_nobody_reads_is_reset_and_others_go_on() {
 #[tokio::test]
 async fn a_connection_without_streams_is_told_to_go() {
     let mut config = h2c();
-    config.header_read_timeout = Duration::from_millis(50);
+    config.header_read_timeout = Duration::from_secs(1);
     let front = front(real(told).await, config).await;
     let mut raw = Raw::client(front.addr, &[]).await;
     raw.headers(1, END_STREAM, &GET).await;
@@ -330,8 +339,8 @@ async fn a_connection_without_streams_is_told_to_go() {
 async fn a_client_that_does_not_answer_pings_is_gone() {
     let gone = Arc::new(Notify::new());
     let mut config = h2c();
-    config.http2.ping_interval = Some(Duration::from_millis(20));
-    config.http2.ping_timeout = Duration::from_millis(20);
+    config.http2.ping_interval = Some(Duration::from_millis(500));
+    config.http2.ping_timeout = Duration::from_millis(500);
     let front = front(holding(&gone).await, config).await;
     let mut raw = Raw::client(front.addr, &[]).await;
     let held: Vec<_> = GET[..3].iter().copied().chain([(":path", "/held")]).collect();
@@ -405,7 +414,7 @@ async fn a_drain_does_not_wait_for_a_client_that_is_silent() {
     let mut config = h2c();
     // Far above what the test waits.
     config.write_timeout = Duration::from_secs(1000);
-    config.header_read_timeout = Duration::from_millis(200);
+    config.header_read_timeout = Duration::from_secs(1);
     let mut front = front(upstream, config).await;
     let mut told = Raw::client(front.addr, &[]).await;
     assert_eq!(told.until(GOAWAY).await.unwrap().code(), NO_ERROR);

@@ -113,7 +113,7 @@ async fn another_connection_when_the_streams_run_out_and_no_more_than_may_be() {
     .await;
     let mut config = http2();
     config.http2.max_connections = 2;
-    config.max_wait = Duration::from_millis(300);
+    config.max_wait = Duration::from_secs(2);
     let front = front(&[origin], config).await;
     let mut clients = Vec::new();
     for n in 1..=2 {
@@ -350,8 +350,8 @@ async fn an_upstream_that_does_not_answer_pings_is_gone() {
     })
     .await;
     let mut config = http2();
-    config.http2.ping_interval = Some(Duration::from_millis(30));
-    config.http2.ping_timeout = Duration::from_millis(30);
+    config.http2.ping_interval = Some(Duration::from_millis(500));
+    config.http2.ping_timeout = Duration::from_millis(500);
     let front = front(&[origin], config).await;
     assert_eq!(once(front.addr, POST).await.status, 502);
     assert_eq!(once(front.addr, POST).await.text(), "fine", "and another connection is opened");

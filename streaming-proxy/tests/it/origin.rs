@@ -18,8 +18,9 @@ use tramline_streaming_proxy::layer::respond::RespondLayer;
 use tramline_streaming_proxy::server::{RequestBody, ServerConfig, serve};
 use tramline_streaming_proxy::{Forwarder, Peer, ProxyConfig, Route, Routes, Upstream, UpstreamConfig};
 
-/// What a wait for something that must happen may take. Nothing waits for it to pass.
-pub(crate) const SOON: Duration = Duration::from_secs(10);
+/// What a wait for something that must happen may take. Nothing waits for it to pass. Less than any limit has by default
+/// that could end what a test waits for in the limit's place: the shortest is that of pings, 25 s.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// Fails the test instead of hanging it.
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {

@@ -243,9 +243,7 @@ async fn a_kept_connection_that_is_not_ready_leaves_the_connect_its_time() {
         std::future::pending().await
     })
     .await;
-    let mut config = UpstreamConfig::default();
-    config.connect_timeout = Duration::from_millis(300);
-    let front = Front::with(&[upstream], config, Timeouts::default(), ProxyConfig::default()).await;
+    let front = Front::new(upstream).await;
     let large = Full::new(Bytes::from(vec![0; 64 << 20]));
     let request = http::Request::post("/").header("host", "a").body(large).unwrap();
     let response = soon("the first", front.forwarder.clone().oneshot(request)).await.unwrap();

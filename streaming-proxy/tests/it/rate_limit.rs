@@ -58,7 +58,7 @@ async fn memory_decides_while_redis_is_away_and_redis_when_it_is_back() {
     let redis = devkit::Redis::start().await.unwrap();
     let mut config = LimiterConfig::default();
     config.redis_pause = std::time::Duration::ZERO;
-    config.redis_timeout = std::time::Duration::from_secs(2);
+    config.redis_timeout = std::time::Duration::from_secs(10);
     let quota = Quota::parse("2/hour").unwrap();
     let limiter = Limiter::redis(&redis.url(), "api", quota, config).unwrap();
     assert_eq!(limiter.check("a").await.remaining(), Some(1));
@@ -77,7 +77,7 @@ async fn memory_decides_while_redis_is_away_and_redis_when_it_is_back() {
 
 #[tokio::test]
 async fn the_layer_refuses_and_tells() {
-    let quota = Quota::parse("1/min").unwrap();
+    let quota = Quota::parse("1/hour").unwrap();
     let layer = RateLimitLayer::new(
         Limiter::memory("api", quota, LimiterConfig::default()),
         |request: &Request<()>| request.headers().get("x-user")?.to_str().ok().map(str::to_owned),
@@ -92,14 +92,15 @@ async fn the_layer_refuses_and_tells() {
         }
         service.clone().oneshot(request.body(()).unwrap())
     };
+    // The hour, less what a busy machine has spent of it.
+    let an_hour = |seconds: &str| (3_500..=3_600).contains(&seconds.parse::<u32>().unwrap());
     let first = call(Some("u")).await.unwrap();
-    assert_eq!(
-        (first.status().as_u16(), &first.headers()["ratelimit"]),
-        (200, &"\"api\";r=0;t=60".parse().unwrap())
-    );
+    assert_eq!(first.status(), 200);
+    let told = first.headers()["ratelimit"].to_str().unwrap();
+    assert!(told.strip_prefix("\"api\";r=0;t=").is_some_and(an_hour), "{told}");
     let second = call(Some("u")).await.unwrap();
     assert_eq!((second.status().as_u16(), *second.body()), (429, "slow down"));
-    assert_eq!(second.headers()["retry-after"], "60");
+    assert!(an_hour(second.headers()["retry-after"].to_str().unwrap()), "{second:?}");
     let outside = call(None).await.unwrap();
     assert!(outside.status().is_success() && !outside.headers().contains_key("ratelimit"));
 }

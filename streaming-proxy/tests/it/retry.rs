@@ -13,7 +13,7 @@ use tramline_streaming_proxy::server::ServerConfig;
 use tramline_streaming_proxy::{Forwarder, ProxyConfig, Route, Routes, Upstream, UpstreamConfig};
 
 use crate::client::{Answer, Client, get, once, read_head};
-use crate::origin::{Front, raw};
+use crate::origin::{Front, SOON, raw};
 
 /// What two addresses have seen together: the requests, whole, in the order they came.
 #[derive(Clone, Default)]
@@ -77,6 +77,15 @@ async fn read_body(head: &str, stream: &mut TcpStream, buffer: &mut Vec<u8>) -> 
 async fn front(addresses: &[SocketAddr], retries: Retries, budget: RetryBudget, proxy: ProxyConfig) -> Front {
     let mut config = UpstreamConfig::default();
     config.retry_budget = budget;
+    front_with(config, addresses, retries, proxy).await
+}
+
+async fn front_with(
+    mut config: UpstreamConfig,
+    addresses: &[SocketAddr],
+    retries: Retries,
+    proxy: ProxyConfig,
+) -> Front {
     // What is told about health elsewhere must not decide here.
     config.failures = 1000;
     let upstream = Upstream::new("test", addresses.iter().map(ToString::to_string), config).unwrap();
@@ -85,9 +94,13 @@ async fn front(addresses: &[SocketAddr], retries: Retries, budget: RetryBudget, 
 }
 
 async fn plain(addresses: &[SocketAddr], statuses: &[u16]) -> Front {
+    front(addresses, after(statuses), RetryBudget::default(), ProxyConfig::default()).await
+}
+
+fn after(statuses: &[u16]) -> Retries {
     let mut retries = Retries::default();
     retries.statuses = statuses.iter().map(|status| StatusCode::from_u16(*status).unwrap()).collect();
-    front(addresses, retries, RetryBudget::default(), ProxyConfig::default()).await
+    retries
 }
 
 fn with_body(method: &str, body: &str) -> String {
@@ -210,7 +223,10 @@ async fn an_answer_is_not_given_up_for_an_address_that_is_out() {
     let (addresses, _) = pair(&[BUSY], false).await;
     let (gone, away) = crate::origin::listen().await;
     drop(gone);
-    let front = plain(&[addresses[0], away], &[503]).await;
+    let mut config = UpstreamConfig::default();
+    // Out for as long as this takes.
+    (config.avoid, config.avoid_max) = (SOON, SOON);
+    let front = front_with(config, &[addresses[0], away], after(&[503]), ProxyConfig::default()).await;
     // Whoever is asked first: after this it is known which one is away.
     get(front.addr, "/").await;
     for _ in 0..5 {
