@@ -25,16 +25,21 @@ impl Write for Output {
     }
 }
 
+impl Output {
+    fn lines(&self) -> Vec<String> {
+        let bytes = self.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect()
+    }
+}
+
 /// What `work` logs.
 fn logged(config: &TelemetryConfig, work: impl FnOnce()) -> Vec<String> {
     let output = Output::default();
     let (dispatch, guard) = Telemetry::build(config, Box::new(output.clone())).unwrap();
     with_default(&dispatch, work);
-    // Dropping the guard writes what waits.
-    drop(guard);
-    let bytes = output.0.lock().unwrap().clone();
-    let text = String::from_utf8(bytes).unwrap();
-    text.lines().map(str::to_owned).collect()
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(guard.shutdown(Duration::from_secs(60)));
+    output.lines()
 }
 
 fn json() -> TelemetryConfig {
@@ -132,6 +137,24 @@ fn lines_of_the_exporter_ask_for_no_ids() {
     });
     let line: Value = serde_json::from_str(&lines[0]).unwrap();
     assert!(line.get("trace_id").is_none());
+}
+
+/// A guard that is dropped writes what waits. For that it has half a second: on a machine that was too busy for it, once
+/// more.
+#[test]
+fn a_dropped_guard_writes_what_waits() {
+    for _ in 0..50 {
+        let output = Output::default();
+        let (dispatch, guard) = Telemetry::build(&json(), Box::new(output.clone())).unwrap();
+        with_default(&dispatch, || (0..500).for_each(|n| tracing::info!(n, "a line")));
+        let begin = tokio::time::Instant::now();
+        drop(guard);
+        if begin.elapsed() < Duration::from_millis(400) {
+            assert_eq!(output.lines().len(), 500);
+            return;
+        }
+    }
+    panic!("never within its time");
 }
 
 #[test]

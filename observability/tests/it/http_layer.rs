@@ -328,7 +328,7 @@ async fn one_trace_id_in_all_places() {
             assert_eq!(request.contains_key("baggage"), baggage);
         }
     }
-    guard.shutdown(Duration::from_secs(2)).await;
+    guard.shutdown(Duration::from_secs(60)).await;
     let bytes = output.0.lock().unwrap().clone();
     let text = String::from_utf8(bytes).unwrap();
     let lines: Vec<serde_json::Value> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
