@@ -128,7 +128,7 @@ fn breaking(failures: u32) -> ConsumerConfig {
     };
     let mut config = ConsumerConfig { breaker: Some(breaker), ..quick() };
     // What has failed must not come again before the breaker has seen enough.
-    (config.retry.first_delay, config.retry.max_delay) = (Duration::from_secs(2), Duration::from_secs(2));
+    (config.retry.first_delay, config.retry.max_delay) = (Duration::from_secs(5), Duration::from_secs(5));
     config
 }
 

@@ -102,7 +102,7 @@ impl Database {
                 tokio::task::yield_now().await;
             }
         };
-        if tokio::time::timeout(Duration::from_secs(20), asked).await.is_err() {
+        if tokio::time::timeout(crate::support::SOON, asked).await.is_err() {
             panic!("{sql} is {}, not {wanted}", self.number(sql).await);
         }
     }

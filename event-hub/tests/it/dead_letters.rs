@@ -214,6 +214,17 @@ impl Bed {
         self.letters.list(&Filter::new(), None, 1000).await.unwrap().letters
     }
 
+    /// Waits until the queue has something to give out.
+    pub(crate) async fn until_waiting(&self, queue: &str) {
+        let queue = self.name(queue);
+        let asked = async {
+            while self.hub.queue(&queue).await.unwrap().unwrap().messages == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        soon("something in the queue", asked).await;
+    }
+
     pub(crate) async fn until_gone(&self, queue: &str) {
         let queue = self.name(queue);
         let asked = async {

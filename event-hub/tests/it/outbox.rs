@@ -24,6 +24,7 @@ use tramline_event_hub::topology::{Binding, Exchange, Queue, Topology};
 use tramline_event_hub::{ConsumerConfig, Context, Event, Hub, MemoryConfig, Outcome};
 
 use crate::database::{Database, on_both};
+use crate::support::SOON;
 
 on_both!(
     what_is_committed_is_sent_and_nothing_else,
@@ -97,7 +98,7 @@ impl Collector {
     }
 
     pub(crate) async fn next(&mut self) -> Event {
-        timeout(Duration::from_secs(20), self.events.recv()).await.expect("an event in time").unwrap()
+        timeout(SOON, self.events.recv()).await.expect("an event in time").unwrap()
     }
 
     /// The next events without repeats, in the order of their first coming.
@@ -230,7 +231,10 @@ async fn a_drain_waits_for_the_confirms_and_takes_nothing_new(db: Database) {
     small.queue_capacity.0 = 1;
     let hub = Hub::memory(small);
     hub.declare(&orders()).await.unwrap();
-    let relay = db.relay(&hub, config());
+    let mut patient = config();
+    // Longer than the test waits.
+    patient.drain_timeout = Duration::from_secs(120);
+    let relay = db.relay(&hub, patient);
     // The first fills the queue; the second waits for room, without its confirm.
     // In one transaction, so that both go out together.
     let mut tx = db.begin().await;
@@ -246,7 +250,7 @@ async fn a_drain_waits_for_the_confirms_and_takes_nothing_new(db: Database) {
     db.enqueue(&placed("c", 0)).await;
     let mut collector = Collector::new(&hub, "orders.queue");
     collector.distinct(2).await;
-    timeout(Duration::from_secs(4), stopping).await.expect("drained before its bound").unwrap();
+    timeout(SOON, stopping).await.expect("drained before its bound").unwrap();
     assert_eq!(db.number("SELECT count(*) FROM outbox WHERE state = 0 AND ordering_key = 'c'").await, 1);
     assert_eq!(db.number("SELECT count(*) FROM outbox WHERE state = 0 AND ordering_key <> 'c'").await, 0);
 }

@@ -131,6 +131,18 @@ async fn a_missing_permission_is_told_and_the_rest_goes_on() {
         fault.cut_once();
         until("the loss", || !hub.health().ready()).await;
         until("the return", || hub.health().ready()).await;
+        // Both connections are new ones once an event has gone through them.
+        let through = async {
+            let sent = loop {
+                let sent = event("a.b", 0);
+                if hub.publish(&sent).await.is_ok() {
+                    break sent;
+                }
+            };
+            while seen.recv().await.unwrap().0 != sent.id.as_str() {}
+        };
+        soon("an event", through).await;
+        until("all of it", || hub.health().ready()).await;
         // It stays: the refusal is no reason to connect again.
         for _ in 0..20 {
             let sent = event("a.b", 1);
@@ -196,7 +208,8 @@ async fn a_broker_short_of_memory_is_told_and_consuming_goes_on() {
     let broker = RabbitMq::start().await.unwrap();
     let prefix = name();
     let mut settings = config(&prefix);
-    settings.hub.publish_timeout = Duration::from_secs(3);
+    // Only what is blocked may take as long.
+    settings.hub.publish_timeout = Duration::from_secs(8);
     let hub = Hub::amqp(&broker.url(), settings).unwrap();
     let queue = format!("{prefix}.work");
     soon("a declaration", hub.declare(&topology(&prefix, &[(Queue::quorum(&queue), "#")]))).await.unwrap();

@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tracing::Dispatch;
+use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 use tramline_event_hub::redis::{
     BridgeConfig, BridgeMonitor, BridgeStatus, MirrorConfig, PubSub, PubSubConfig,
@@ -193,13 +195,15 @@ impl Drop for Listener {
 // === impl Log ===
 
 impl Log {
-    fn start() -> (Self, tracing::subscriber::DefaultGuard) {
+    fn start() -> (Self, (DefaultGuard, Dispatch)) {
         let log = Self::default();
         let subscriber = tracing_subscriber::fmt()
             .with_writer(log.clone())
             .with_ansi(false)
             .with_max_level(tracing::Level::DEBUG);
-        (log, tracing::subscriber::set_default(subscriber.finish()))
+        let guard = tracing::subscriber::set_default(subscriber.finish());
+        // With one listener alone, `tracing` asks whichever thread comes first whether anybody listens.
+        (log, (guard, Dispatch::new(tracing_subscriber::registry())))
     }
 
     /// The lines that hold all of these.
@@ -228,11 +232,11 @@ impl io::Write for Log {
     }
 }
 
-/// Finds out about a Redis that is away, or back, soon.
+/// Finds out about a Redis that is back, soon. A busy machine is no reason to take one for gone.
 fn hasty() -> PubSubConfig {
     let mut config = PubSubConfig::default();
-    config.response_timeout = Duration::from_secs(1);
-    config.connect_timeout = Duration::from_secs(1);
+    config.response_timeout = Duration::from_secs(10);
+    config.connect_timeout = Duration::from_secs(10);
     config.backoff_first = Duration::from_millis(10);
     config.backoff_max = Duration::from_millis(100);
     config
@@ -240,6 +244,13 @@ fn hasty() -> PubSubConfig {
 
 fn open(url: &str) -> PubSub {
     PubSub::new(url, hasty()).unwrap()
+}
+
+/// For a Redis that falls silent.
+fn open_impatient(url: &str) -> PubSub {
+    let mut config = hasty();
+    config.response_timeout = Duration::from_secs(3);
+    PubSub::new(url, config).unwrap()
 }
 
 /// A sender of the older system.

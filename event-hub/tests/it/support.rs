@@ -18,7 +18,8 @@ pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
 
 pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
     let ask = async {
-        let mut pause = tokio::time::interval(Duration::from_millis(10));
+        // Often, so that what lasts for a moment only is seen.
+        let mut pause = tokio::time::interval(Duration::from_millis(1));
         while !holds() {
             pause.tick().await;
         }

@@ -302,6 +302,8 @@ fn fields(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 async fn spans_have_the_names_of_the_conventions_and_join_the_traces() {
     let spans = Spans::default();
     let _subscriber = tracing::subscriber::set_default(tracing_subscriber::registry().with(spans.clone()));
+    // With one listener alone, `tracing` asks whichever thread comes first whether anybody listens.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let told: Arc<Mutex<Vec<String>>> = Arc::default();
     let hook = {
         let (joined, linked) = (Arc::clone(&told), Arc::clone(&told));

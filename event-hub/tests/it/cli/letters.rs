@@ -89,8 +89,8 @@ async fn letters_are_drained_listed_shown_redriven_and_deleted(bed: Bed, broker:
     let ended = call(&["delete", "--all"]).await.with_code(1);
     assert!(ended.err.contains("0 deleted\n2 are in the hands of a redrive"), "{}", ended.err);
     bed.db.execute("UPDATE tramline_dead_letters SET claimed_until = 0").await;
-    // A second apart: long enough to be told in between.
-    let ended = call(&["redrive", "--all", "--rate", "1"]).await.with_code(0);
+    // Two seconds apart: long enough to be told in between.
+    let ended = call(&["redrive", "--all", "--rate", "0.5"]).await.with_code(0);
     assert!(ended.err.contains("2 sent back so far\n2 sent back, 0 left"), "{}", ended.err);
     assert_eq!(call(&["list"]).await.with_code(0).out, "");
     let mut work = bed.acknowledge("work");

@@ -32,6 +32,8 @@ async fn a_drain_cut_off_between_commit_and_acknowledgement_stores_no_second_row
     let ids: Vec<_> = bed.all().await.iter().take(2).map(|letter| letter.id).collect();
     bed.letters.delete(&Selection::Ids(ids), |_| {}).await.unwrap();
 
+    // The broker gives back what the first one held.
+    bed.until_waiting("dlq").await;
     let mut config = DrainConfig::default();
     config.until_empty = true;
     let drained = bed.letters.drain(&bed.hub, &dlq, config, |_| {}, std::future::pending());
@@ -78,9 +80,18 @@ async fn redrives_cut_off_anywhere_lose_nothing(bed: Bed) {
         // As if its lease were over.
         bed.db.execute("UPDATE tramline_dead_letters SET claimed_until = 0").await;
     }
-    let redriven =
-        soon("the rest", bed.letters.redrive(&bed.hub, &Selection::All, fast(), |_| {})).await.unwrap();
-    assert_eq!((redriven.left, redriven.busy), (0, 0));
+    let rest = async {
+        loop {
+            let redriven = bed.letters.redrive(&bed.hub, &Selection::All, fast(), |_| {}).await.unwrap();
+            assert_eq!(redriven.left, 0);
+            if redriven.busy == 0 {
+                return;
+            }
+            // The database may have carried out a claim whose redrive was gone already.
+            bed.db.execute("UPDATE tramline_dead_letters SET claimed_until = 0").await;
+        }
+    };
+    soon("the rest", rest).await;
     assert_eq!(bed.letters.count(&Filter::new()).await.unwrap(), 0);
     let mut seen = BTreeSet::new();
     while seen.len() < 40 {

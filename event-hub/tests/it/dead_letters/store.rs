@@ -160,6 +160,8 @@ async fn a_letter_that_cannot_be_stored_stays_and_is_told(bed: Bed) {
     assert_eq!((refused.stored, refused.held), (19, 1));
     assert!(refused.error.unwrap().contains("not this one"));
     bed.db.execute(mend).await;
+    // The broker gives back what the first one held.
+    bed.until_waiting("dlq").await;
     let drained = drain().await.unwrap();
     assert_eq!((drained.stored, drained.held, drained.error), (1, 0, None));
     rejecting.stop().await;

@@ -113,5 +113,5 @@ async fn until_queue(hub: &Hub, reached: impl Fn(&QueueStats) -> bool) {
             tokio::task::yield_now().await;
         }
     };
-    timeout(Duration::from_secs(20), asked).await.expect("the queue in time");
+    timeout(SOON, asked).await.expect("the queue in time");
 }

@@ -132,7 +132,7 @@ async fn what_is_refused_for_too_long_is_parked(db: Database) {
             .await;
         }
     };
-    timeout(Duration::from_secs(20), aged).await.expect("parked in time");
+    timeout(SOON, aged).await.expect("parked in time");
     relay.stop().await;
 }
 

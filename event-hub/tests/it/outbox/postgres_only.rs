@@ -50,7 +50,7 @@ async fn a_commit_wakes_the_relay() {
     orders.next().await;
     db.until(
         "SELECT count(*) FROM pg_stat_activity WHERE query = 'LISTEN \"tramline_outbox\"' \
-              AND datname = current_database()",
+              AND state = 'idle' AND datname = current_database()",
         1,
     )
     .await;

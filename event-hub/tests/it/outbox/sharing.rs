@@ -195,7 +195,7 @@ async fn a_commit_wakes_the_relay_that_has_its_partition() {
     until_shares(&relays, 8..=8).await;
     db.until(
         "SELECT count(*) FROM pg_stat_activity WHERE query = 'LISTEN \"tramline_outbox\"' \
-              AND datname = current_database()",
+              AND state = 'idle' AND datname = current_database()",
         2,
     )
     .await;

@@ -7,7 +7,7 @@ use tramline_event_hub::health::BreakerState;
 use tramline_event_hub::redis::MirrorConfig;
 use tramline_event_hub::{AmqpConfig, Hub};
 
-use crate::redis::{Listener, Log, Place, next, number, open, say, seen};
+use crate::redis::{Listener, Log, Place, next, number, open, open_impatient, say, seen};
 use crate::support::{name, until};
 
 async fn own_redis() -> Option<Redis> {
@@ -35,7 +35,7 @@ async fn a_killed_redis_gets_every_event_when_it_is_back() {
     let Some(place) = on_rabbitmq().await else { return };
     let (fault, through) = Fault::in_front_of(&redis.url()).await.unwrap();
     let mut listener = Listener::of(&redis.url(), &place.channel("*")).await;
-    let mirror = place.mirror(&open(&through), MirrorConfig::default());
+    let mirror = place.mirror(&open_impatient(&through), MirrorConfig::default());
     let publish = async |numbers: std::ops::Range<usize>| {
         for answer in place.hub.publish_all(numbers.map(|n| place.event("placed", n)).collect()).await {
             answer.unwrap();
@@ -126,7 +126,7 @@ async fn a_lost_subscription_is_told_and_made_again() {
     let (log, _subscriber) = Log::start();
     let place = Place::memory().await;
     let (fault, through) = Fault::in_front_of(&redis.url()).await.unwrap();
-    let (bridge, mut monitor) = place.bridge(&open(&through)).await;
+    let (bridge, mut monitor) = place.bridge(&open_impatient(&through)).await;
     let (work, mut events) = place.work();
     for gaps in 1..=3 {
         match gaps {
