@@ -55,7 +55,11 @@ async fn an_unknown_email_costs_a_hash_from_the_first_on() {
         assert_eq!(refusal(&answer), (401, "INVALID_CREDENTIALS"));
         started.elapsed()
     };
-    let known = timed("ada@example.com").await.min(timed("ada@example.com").await);
+    let mut known = timed("ada@example.com").await;
+    // One of four that nothing else has held up.
+    for _ in 0..3 {
+        known = known.min(timed("ada@example.com").await);
+    }
     let unknown = timed("nobody@example.com").await.max(timed("nobody@example.com").await);
     assert!(unknown * 3 > known, "an unknown e-mail took {unknown:?}, a known one {known:?}");
 }

@@ -31,7 +31,7 @@ pub(crate) const PASSWORD: &str = "correct horse battery";
 /// The one page that may use the cookie.
 pub(crate) const PAGE: &str = "https://pay.example.com";
 /// Far more than anything here takes.
-pub(crate) const LONG: Duration = Duration::from_secs(10);
+pub(crate) const LONG: Duration = Duration::from_secs(20);
 
 /// What a test changes of the usual.
 pub(crate) struct Setup {

@@ -72,7 +72,7 @@ async fn a_service_is_not_ready_before_the_snapshot_and_knows_what_it_holds() {
     there.store(true, Ordering::Release);
     eventually(async || shell.health().ready().await.is_ready()).await;
     assert_eq!(auth.verifier().verify(&grant.access_token).await.unwrap_err(), TokenError::Revoked);
-    assert!(shell.lifecycle().drain(Duration::from_secs(5)).await.finished());
+    assert!(shell.lifecycle().drain(Duration::from_secs(20)).await.finished());
 }
 
 #[tokio::test]
@@ -110,7 +110,7 @@ async fn events_end_tokens() {
     let deleted = UserDeleted { user_id: marker, version: 3, deleted_at: Timestamp::now() };
     publish(shell.hub(), &wrap("/test", &deleted).unwrap()).await;
     eventually(async || verify(&token).await == Some(TokenError::Revoked)).await;
-    assert!(shell.lifecycle().drain(Duration::from_secs(5)).await.finished());
+    assert!(shell.lifecycle().drain(Duration::from_secs(20)).await.finished());
 }
 
 #[test]

@@ -101,7 +101,7 @@ async fn row_event_effect(db: Db) {
     timeout(Duration::from_secs(10), handled.notified()).await.unwrap();
     let row = db.query_one("SELECT COUNT(*) AS n FROM seen", args![]).await.unwrap();
     assert_eq!(row.get::<i64>("n").unwrap(), 1);
-    let report = shell.lifecycle().drain(Duration::from_secs(5)).await;
+    let report = shell.lifecycle().drain(Duration::from_secs(20)).await;
     assert!(report.finished(), "{report:?}");
 }
 
@@ -141,7 +141,7 @@ async fn a_database_that_is_away_makes_the_service_not_ready_and_no_more() {
     let answer = send(&router, "POST", "/tell", None, None).await;
     assert_eq!((answer.status.as_u16(), answer.code()), (503, "UNAVAILABLE"));
     assert!(answer.headers.contains_key("retry-after"));
-    assert!(shell.lifecycle().drain(Duration::from_secs(5)).await.finished());
+    assert!(shell.lifecycle().drain(Duration::from_secs(20)).await.finished());
 }
 
 /// One request over a connection of its own; the answer as text, once the server has closed.
@@ -170,7 +170,7 @@ async fn serves_over_sockets_and_drains_with_a_request_under_way() {
     let (addr, admin_addr) = (listener.local_addr().unwrap(), admin.local_addr().unwrap());
     let config = ServeConfig {
         admin: Some((admin, None)),
-        drain_timeout: Duration::from_secs(5),
+        drain_timeout: Duration::from_secs(20),
         ..ServeConfig::default()
     };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -193,7 +193,7 @@ async fn serves_over_sockets_and_drains_with_a_request_under_way() {
     entered.notified().await;
     stop.send(()).unwrap();
     // The listener closes while the request is still under way.
-    timeout(Duration::from_secs(5), async {
+    timeout(Duration::from_secs(20), async {
         while TcpStream::connect(addr).await.is_ok() {
             tokio::task::yield_now().await
         }
@@ -203,7 +203,7 @@ async fn serves_over_sockets_and_drains_with_a_request_under_way() {
     assert!(!serving.is_finished());
     go.notify_one();
     assert!(slow.await.unwrap().ends_with("done"));
-    let end = timeout(Duration::from_secs(5), serving).await.unwrap().unwrap();
+    let end = timeout(Duration::from_secs(20), serving).await.unwrap().unwrap();
     assert!(end.report.finished() && end.failed.is_none(), "{end:?}");
     drop(idle);
 }

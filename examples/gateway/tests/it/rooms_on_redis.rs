@@ -121,7 +121,7 @@ async fn without_redis_the_gateway_is_degraded() {
     let (fault, through) = Fault::in_front_of(url).await.unwrap();
     let mut config = RedisConfig::new(through);
     config.prefix = format!("test:{}:", Uuid::now_v7());
-    config.patience = Duration::from_millis(500);
+    config.patience = Duration::from_secs(2);
     let world = gateway(Backplane::redis(config).unwrap()).await;
     let rooms = async || {
         let report = world.service.health().ready().await;

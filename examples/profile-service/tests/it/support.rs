@@ -24,7 +24,7 @@ use tramline_observability::Lifecycle;
 use uuid::Uuid;
 
 /// Far more than anything here takes.
-pub(crate) const LONG: Duration = Duration::from_secs(10);
+pub(crate) const LONG: Duration = Duration::from_secs(20);
 
 /// A service under test.
 pub(crate) struct Bench {
