@@ -133,6 +133,9 @@ impl Default for StoreConfig {
 impl RedisConfig {
     /// The Redis at this URL, and everything else as usual: `redis://` or `rediss://` (TLS), with user and password where
     /// there are some.
+    ///
+    /// TLS is rustls's, by the provider of the process. Where it has none yet, [`Store::redis`](crate::Store::redis)
+    /// installs ring's: an application that wants another one installs that before.
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
         Self::of(Servers::One(url.into()))

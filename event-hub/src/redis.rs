@@ -63,7 +63,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use ::redis::Client;
+use ::redis::{Client, ConnectionAddr};
 
 use crate::error::{Error, ErrorKind};
 use crate::hub::Hub;
@@ -87,6 +87,9 @@ struct Inner {
 impl PubSub {
     /// A Redis, `redis://` or `rediss://`. Nothing is connected yet.
     ///
+    /// TLS is rustls's, by the provider of the process. Where it has none yet, ring's is installed here: an application
+    /// that wants another one installs that before.
+    ///
     /// # Errors
     ///
     /// [`ErrorKind::Config`] when the URL or the name cannot be used.
@@ -96,6 +99,9 @@ impl PubSub {
             return Err(invalid("a name on Redis is one word of at most 64 bytes"));
         }
         let client = Client::open(url).map_err(|e| invalid("the URL of Redis").with_source(e))?;
+        if matches!(client.get_connection_info().addr(), ConnectionAddr::TcpTls { .. }) {
+            provide();
+        }
         Ok(Self(Arc::new(Inner { client, config })))
     }
 
@@ -154,5 +160,24 @@ impl fmt::Debug for PubSub {
     // The client's own would show the password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PubSub").field("config", &self.0.config).finish_non_exhaustive()
+    }
+}
+
+/// The driver speaks TLS by the process's provider, which rustls cannot choose where a build has two: then it panics.
+fn provide() {
+    // An error: the application has chosen.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An application with two providers of TLS in its build has chosen none by that, and rustls would panic.
+    #[test]
+    fn whoever_asks_for_tls_has_a_provider() {
+        assert!(rustls::crypto::CryptoProvider::get_default().is_none(), "nobody else here installs one");
+        PubSub::new("rediss://127.0.0.1:1", PubSubConfig::default()).unwrap();
+        assert!(rustls::crypto::CryptoProvider::get_default().is_some());
     }
 }

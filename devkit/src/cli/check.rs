@@ -3,6 +3,7 @@
 mod features;
 mod full;
 mod invariants;
+mod tls;
 
 use std::time::Duration;
 

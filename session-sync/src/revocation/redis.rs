@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ::redis::ConnectionAddr;
 use ::redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use jiff::Timestamp;
 
@@ -84,6 +85,9 @@ impl std::fmt::Debug for Shared {
 /// Connects in the background; only an address that does not parse is an error.
 pub(crate) fn connect(url: &str, timeout: Duration) -> Result<ConnectionManager, Error> {
     let client = ::redis::Client::open(url).map_err(away)?;
+    if matches!(client.get_connection_info().addr(), ConnectionAddr::TcpTls { .. }) {
+        provide();
+    }
     let config = ConnectionManagerConfig::new()
         .set_connection_timeout(Some(timeout))
         .set_response_timeout(Some(LOAD_TIMEOUT))
@@ -91,6 +95,12 @@ pub(crate) fn connect(url: &str, timeout: Duration) -> Result<ConnectionManager,
         .set_number_of_retries(1)
         .set_max_delay(Duration::from_secs(1));
     ConnectionManager::new_lazy_with_config(client, config).map_err(away)
+}
+
+/// The driver speaks TLS by the process's provider, which rustls cannot choose where a build has two: then it panics.
+fn provide() {
+    // An error: the application has chosen.
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 /// Waits for Redis so long and no longer.

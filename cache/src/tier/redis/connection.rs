@@ -218,12 +218,19 @@ fn client(url: &str, authorities: Option<&[u8]>) -> RedisResult<Client> {
     let settings = info.redis_settings().clone().set_skip_set_lib_name();
     let info = info.set_redis_settings(settings);
     match (info.addr(), authorities) {
-        (ConnectionAddr::TcpTls { .. }, Some(authorities)) => {
-            let roots = TlsCertificates { client_tls: None, root_cert: Some(authorities.to_vec()) };
+        (ConnectionAddr::TcpTls { .. }, authorities) => {
+            provide();
+            let roots = TlsCertificates { client_tls: None, root_cert: authorities.map(<[u8]>::to_vec) };
             Client::build_with_tls(info, roots)
         }
         _ => Client::open(info),
     }
+}
+
+/// The driver speaks TLS by the process's provider, which rustls cannot choose where a build has two: then it panics.
+fn provide() {
+    // An error: the application has chosen.
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 /// Whoever asks has a limit of its own.

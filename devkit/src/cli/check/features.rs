@@ -3,6 +3,7 @@
 use anyhow::Context;
 use serde_json::Value;
 
+use crate::cli::check::tls;
 use crate::cli::{say, workspace};
 
 /// A library and its features.
@@ -18,7 +19,13 @@ struct Library {
 /// saving. What only exists for tests is left to the lints, which build everything.
 pub(super) async fn check() -> anyhow::Result<bool> {
     let libraries = libraries(&workspace::metadata().await?)?;
-    let mut good = round(&libraries.iter().map(|library| (library, None)).collect::<Vec<_>>()).await?;
+    let mut good = true;
+    for library in &libraries {
+        for feature in &library.features {
+            good &= tls::check(&library.name, feature).await?;
+        }
+    }
+    good &= round(&libraries.iter().map(|library| (library, None)).collect::<Vec<_>>()).await?;
     for turn in 0.. {
         let next: Vec<(&Library, Option<&str>)> = libraries
             .iter()

@@ -10,6 +10,9 @@ use crate::config::HistoryConfig;
 #[non_exhaustive]
 pub struct RedisConfig {
     /// `redis://` or `rediss://`, with the user and the database if there are any.
+    ///
+    /// TLS is rustls's, by the provider of the process. Where it has none yet, ring's is installed when the rooms are made:
+    /// an application that wants another one installs that before.
     pub url: String,
     /// What all keys and channels begin with. `tramline:ws:`. No braces: they are the rooms' own.
     pub prefix: String,

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use ::redis::aio::{AsyncPushSender, MultiplexedConnection};
 use ::redis::{
-    AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, IntoConnectionInfo, Pipeline, ProtocolVersion,
-    RedisError, RedisResult, Value, from_redis_value,
+    AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, FromRedisValue, IntoConnectionInfo, Pipeline,
+    ProtocolVersion, RedisError, RedisResult, Value, from_redis_value,
 };
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -71,6 +71,9 @@ pub(super) struct Incarnation {
 impl Connector {
     pub(super) fn new(config: RedisConfig) -> RedisResult<Self> {
         let info = config.url.as_str().into_connection_info()?;
+        if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
+            provide();
+        }
         // What a channel says comes beside the answers only in the third version of the protocol.
         let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
         let client = Client::open(info.set_redis_settings(settings))?;
@@ -298,6 +301,12 @@ pub(super) async fn within<T>(
     timeout(patience, answer).await.unwrap_or_else(silent)
 }
 
+/// The driver speaks TLS by the process's provider, which rustls cannot choose where a build has two: then it panics.
+fn provide() {
+    // An error: the application has chosen.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
 fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
     info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
 }
@@ -342,5 +351,13 @@ mod tests {
             let every = connector(Duration::from_secs(seconds)).renew_every();
             assert!(2 * every < MODE_LIFE && every <= 2 * Duration::from_secs(seconds), "{every:?}");
         }
+    }
+
+    /// An application with two providers of TLS in its build has chosen none by that, and rustls would panic.
+    #[test]
+    fn whoever_asks_for_tls_has_a_provider() {
+        assert!(rustls::crypto::CryptoProvider::get_default().is_none(), "nobody else here installs one");
+        Connector::new(RedisConfig::new("rediss://127.0.0.1:1")).unwrap();
+        assert!(rustls::crypto::CryptoProvider::get_default().is_some());
     }
 }
