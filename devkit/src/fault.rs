@@ -297,6 +297,8 @@ async fn let_out(
     mut weather: watch::Receiver<Weather>,
     way: Way,
 ) -> io::Result<()> {
+    // When a throttled line is free again. A late timer does not make the line slower: it goes on from when it was due.
+    let mut free = time::Instant::now();
     while let Some(chunk) = chunks.recv().await {
         time::sleep_until(chunk.due).await;
         audible(&mut weather, way).await;
@@ -307,7 +309,8 @@ async fn let_out(
         let rate = weather.borrow().bytes_per_second;
         if let Some(rate) = rate {
             let seconds = chunk.bytes.len() as f64 / f64::from(rate.get());
-            time::sleep(Duration::from_secs_f64(seconds)).await;
+            free = free.max(chunk.due) + Duration::from_secs_f64(seconds);
+            time::sleep_until(free).await;
         }
     }
     Ok(())

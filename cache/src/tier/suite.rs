@@ -33,7 +33,7 @@ pub(super) struct Ear {
 }
 
 /// Longer than any test runs.
-pub(super) const LONG: Duration = Duration::from_secs(60);
+pub(super) const LONG: Duration = Duration::from_secs(600);
 
 /// Runs each of these on both.
 macro_rules! suite {
@@ -114,7 +114,7 @@ impl Ear {
     }
 
     pub(super) async fn next(&mut self) -> Heard {
-        timeout(Duration::from_secs(20), self.heard.recv()).await.expect("heard in time").expect("listens")
+        timeout(Duration::from_secs(60), self.heard.recv()).await.expect("heard in time").expect("listens")
     }
 
     pub(super) async fn ended(&mut self) -> (Ending, Mark) {
@@ -205,5 +205,5 @@ pub(super) async fn until(reached: impl AsyncFn() -> bool) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    timeout(Duration::from_secs(20), looking).await.expect("reached in time");
+    timeout(Duration::from_secs(60), looking).await.expect("reached in time");
 }

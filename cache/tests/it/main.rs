@@ -32,5 +32,5 @@ pub(crate) async fn until(reached: impl Fn() -> bool) {
             sleep(Duration::from_millis(1)).await;
         }
     };
-    timeout(Duration::from_secs(15), waited).await.expect("reached in time");
+    timeout(Duration::from_secs(60), waited).await.expect("reached in time");
 }

@@ -4,6 +4,8 @@ use std::pin::pin;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use ::redis::AsyncConnectionConfig;
+use ::redis::aio::MultiplexedConnection;
 use devkit::Fault;
 use futures_util::future::join_all;
 use futures_util::poll;
@@ -23,13 +25,32 @@ pub(crate) fn named(mut redis: RedisConfig) -> RedisConfig {
     redis.prefix = format!("test:{}:{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     redis.max_pause = Duration::from_millis(200);
     // What is held together here is not how fast a busy machine answers.
-    redis.response_timeout = Duration::from_secs(2);
+    redis.response_timeout = Duration::from_secs(5);
+    redis.connect_timeout = Duration::from_secs(5);
     redis
+}
+
+/// A connection beside those of stores, which waits for longer than the driver does by itself.
+pub(crate) async fn raw(url: &str) -> MultiplexedConnection {
+    let time = Some(Duration::from_secs(20));
+    let patient = AsyncConnectionConfig::new().set_response_timeout(time).set_connection_timeout(time);
+    let client = ::redis::Client::open(url).unwrap();
+    client.get_multiplexed_async_connection_with_config(&patient).await.unwrap()
 }
 
 /// A store that hears the others.
 pub(crate) async fn node(redis: RedisConfig) -> (Store, AbortOnDropHandle<()>) {
-    let store = Store::redis(redis, StoreConfig::default()).unwrap();
+    node_that_waits(redis, StoreConfig::default().lease_wait).await
+}
+
+/// One that waits so long for what the others load.
+pub(crate) async fn node_that_waits(
+    redis: RedisConfig,
+    lease_wait: Duration,
+) -> (Store, AbortOnDropHandle<()>) {
+    let mut config = StoreConfig::default();
+    config.lease_wait = lease_wait;
+    let store = Store::redis(redis, config).unwrap();
     let run = running(&store);
     until(|| store.stats().attached).await;
     (store, run)
@@ -47,8 +68,7 @@ async fn conforms() {
 
 /// Nothing that was asked is about all that lies there, and all that lies there has an end.
 async fn was_asked_modestly(url: &str) {
-    let client = ::redis::Client::open(url).unwrap();
-    let mut raw = client.get_multiplexed_async_connection().await.unwrap();
+    let mut raw = raw(url).await;
     let stats: String = ::redis::cmd("INFO").arg("commandstats").query_async(&mut raw).await.unwrap();
     let asked = |command: &str| stats.contains(&format!("cmdstat_{command}:"));
     assert!(["get", "set", "evalsha", "subscribe"].iter().all(|command| asked(command)), "{stats}");
@@ -84,7 +104,10 @@ async fn check(redis: &RedisConfig) {
     let running = Mutex::new(Vec::new());
     conformance::check(|| async {
         let names = named(redis.clone());
-        let ((a, run_a), (b, run_b)) = (node(names.clone()).await, node(names).await);
+        // Some checks wait for so long.
+        let wait = Duration::from_secs(4);
+        let ((a, run_a), (b, run_b)) =
+            (node_that_waits(names.clone(), wait).await, node_that_waits(names, wait).await);
         // Those of the check before are not needed any more, and take time from these.
         *running.lock().unwrap() = vec![run_a, run_b];
         Nodes::new(a, b)
@@ -191,7 +214,7 @@ async fn a_url_that_is_none_and_a_name_that_is_taken_are_the_only_errors() {
 async fn who_is_not_polled_keeps_nobody_from_redis() {
     let Some(url) = devkit::engines::redis().await else { return };
     let mut names = named(RedisConfig::new(url));
-    names.response_timeout = Duration::from_secs(1);
+    names.response_timeout = Duration::from_secs(3);
     let ((a, _run_a), (b, _run_b)) = (node(names.clone()).await, node(names.clone()).await);
     let [here, there] = [&a, &b].map(|store| texts(store, &policy(Duration::from_secs(600))));
     // In many questions, as what a service asks at once is.

@@ -188,8 +188,9 @@ fn role(role: &str, master: &Redis) -> String {
     format!("*5\r\n${}\r\n{role}\r\n$9\r\n127.0.0.1\r\n:{port}\r\n$9\r\nconnected\r\n", role.len())
 }
 
-/// How often what takes a moment is looked at: a minute in all, where they need seconds on an idle machine.
-const LOOKS: u32 = 1200;
+/// How often what takes a moment is looked at: three minutes in all, where they need seconds on an idle machine. A sentinel
+/// whose own clock has jumped does nothing for half a minute.
+const LOOKS: u32 = 3600;
 
 /// How long between two looks.
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(50);

@@ -256,7 +256,11 @@ fn open_impatient(url: &str) -> PubSub {
 /// A sender of the older system.
 async fn say(url: &str, channel: &str, body: impl AsRef<[u8]>) -> u64 {
     let client = ::redis::Client::open(url).unwrap();
-    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    // The driver's own half a second is not enough on a busy machine.
+    let patient = ::redis::AsyncConnectionConfig::new()
+        .set_response_timeout(Some(SOON))
+        .set_connection_timeout(Some(SOON));
+    let mut connection = client.get_multiplexed_async_connection_with_config(&patient).await.unwrap();
     let mut publish = ::redis::cmd("PUBLISH");
     publish.arg(channel).arg(body.as_ref()).query_async(&mut connection).await.unwrap()
 }

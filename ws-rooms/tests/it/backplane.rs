@@ -40,9 +40,12 @@ pub(crate) async fn ready_on(settings: &RedisConfig) -> (Rooms, Backplane) {
     (rooms, backplane)
 }
 
-/// A connection beside the backplane's.
+/// A connection beside the backplane's, which waits for longer than the driver does by itself.
 pub(crate) async fn raw(url: &str) -> redis::aio::MultiplexedConnection {
-    redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap()
+    let time = Some(Duration::from_secs(20));
+    let patient = redis::AsyncConnectionConfig::new().set_response_timeout(time).set_connection_timeout(time);
+    let client = redis::Client::open(url).unwrap();
+    client.get_multiplexed_async_connection_with_config(&patient).await.unwrap()
 }
 
 /// Waits for something that other tasks bring about.

@@ -17,12 +17,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use ::redis::FromRedisValue;
 use ::redis::aio::MultiplexedConnection;
+use ::redis::{AsyncConnectionConfig, FromRedisValue};
 
 use super::*;
-use crate::tier::Tier;
-use crate::tier::suite::{slot, until};
+use crate::tier::suite::{Ear, slot, until};
+use crate::tier::{Heard, Tier};
 
 /// One node with its figures.
 struct Node {
@@ -73,11 +73,29 @@ async fn back(node: &Node) {
 
 /// The first answer about this slot that is one: nothing old may be among them.
 async fn first(node: &Node, slot: &Slot) -> Found {
-    loop {
-        match node.tier.read(slot).await {
-            Found::Away => tokio::task::yield_now().await,
-            found => return found,
+    let asking = async {
+        loop {
+            match node.tier.read(slot).await {
+                // It may be away for seconds, which others need as well.
+                Found::Away => tokio::time::sleep(Duration::from_millis(1)).await,
+                found => return found,
+            }
         }
+    };
+    tokio::time::timeout(Duration::from_secs(60), asking).await.expect("an answer in time")
+}
+
+/// Ends this until it is heard: nothing is said of what ends between a subscription and its beginning.
+async fn ended_until_heard(node: &Node, ear: &mut Ear, ending: &Ending) {
+    let ending_it = async {
+        loop {
+            node.tier.end(ending).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::select! {
+        () = ending_it => {}
+        _ = ear.until(|heard| matches!(heard, Heard::Ended { ending: heard, .. } if heard == ending)) => {}
     }
 }
 
@@ -115,7 +133,10 @@ impl Node {
 impl Raw {
     async fn new(url: &str) -> Self {
         let client = ::redis::Client::open(url).unwrap();
-        Self(client.get_multiplexed_async_connection().await.unwrap())
+        // The driver's own half a second is not enough on a busy machine.
+        let time = Some(Duration::from_secs(20));
+        let patient = AsyncConnectionConfig::new().set_response_timeout(time).set_connection_timeout(time);
+        Self(client.get_multiplexed_async_connection_with_config(&patient).await.unwrap())
     }
 
     /// Words without spaces.

@@ -6,7 +6,7 @@ use devkit::Redis;
 use tokio::sync::Notify;
 use tramline_cache::RedisConfig;
 
-use crate::redis::{named, node};
+use crate::redis::{named, node, node_that_waits};
 use crate::support::until_async;
 
 use super::*;
@@ -111,7 +111,7 @@ async fn two_processes_ask_once_for_what_they_may_share() {
             }
         };
         let site = async || {
-            let (store, run) = node(redis.clone()).await;
+            let (store, run) = node_that_waits(redis.clone(), Duration::from_secs(20)).await;
             let policy = minute();
             (Site::over(store, Clock::system(), policy, |layer| layer, everything, service.clone()), run)
         };

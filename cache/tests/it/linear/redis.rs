@@ -14,7 +14,7 @@ use tramline_cache::RedisConfig;
 
 use super::*;
 use crate::linear::way::Way;
-use crate::redis::named;
+use crate::redis::{named, raw};
 use crate::{running, until};
 
 /// What others ended counts so much later on a busy machine, with the time to connect anew.
@@ -168,8 +168,7 @@ impl System {
 
     /// All who listen are thrown out.
     async fn deafen(&self) {
-        let client = ::redis::Client::open(self.server.url()).unwrap();
-        let mut raw = client.get_multiplexed_async_connection().await.unwrap();
+        let mut raw = raw(&self.server.url()).await;
         let mut kill = ::redis::cmd("CLIENT");
         kill.arg("KILL").arg("TYPE").arg("pubsub");
         kill.query_async::<i64>(&mut raw).await.unwrap();

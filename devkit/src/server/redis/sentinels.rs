@@ -14,12 +14,15 @@ use crate::server::redis::{Redis, Tls, role, until};
 use crate::wire;
 
 /// Two Redis, of which the first begins as the master, and three sentinels that make the other one the master when it is
-/// gone for half a second. All end when dropped.
+/// gone for three seconds. All end when dropped.
 #[derive(Debug)]
 pub struct RedisSentinels {
     servers: [Redis; 2],
     sentinels: Vec<Redis>,
 }
+
+/// How long the master may be silent before it is taken for lost, in ms: long enough for a busy machine.
+const DOWN_AFTER: u32 = 3000;
 
 // === impl RedisSentinels ===
 
@@ -91,7 +94,7 @@ impl RedisSentinels {
     ///
     /// # Errors
     ///
-    /// If that takes a minute.
+    /// If that takes three minutes.
     pub async fn failed_over(&self) -> anyhow::Result<()> {
         until(&self.servers[1], "ROLE", &["*3\r\n$6\r\nmaster\r\n"]).await
     }
@@ -100,7 +103,7 @@ impl RedisSentinels {
     ///
     /// # Errors
     ///
-    /// If that takes a minute.
+    /// If that takes three minutes.
     pub async fn follows(&self) -> anyhow::Result<()> {
         until(&self.servers[0], "ROLE", &[&role("slave", &self.servers[1])]).await
     }
@@ -114,7 +117,7 @@ async fn sentinel(master: &str, tls: Option<Arc<Tls>>) -> anyhow::Result<Redis> 
     let mut settings = format!(
         "port {number}\nbind 127.0.0.1\ndir {folder}\n\
          sentinel monitor {name} {master} 2\n\
-         sentinel down-after-milliseconds {name} 500\n\
+         sentinel down-after-milliseconds {name} {DOWN_AFTER}\n\
          sentinel failover-timeout {name} 5000\n"
     );
     let tls = tls.map(|tls| (tls, secret.number()));

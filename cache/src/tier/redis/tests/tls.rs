@@ -49,7 +49,7 @@ async fn in_secret(servers: RedisConfig, certificate: String) -> [Node; 2] {
     let nodes = [Node::new(&known), Node::new(&known)];
     let [a, b] = &nodes;
     let (mut ear, _) = Ear::on(&b.tier).await;
-    for slot in (0..20).map(|_| slot()) {
+    for slot in (0..60).map(|_| slot()) {
         filled(&a.tier, &slot, "said in secret").await;
         assert_eq!(payload(&b.tier, &slot).await.as_deref(), Some("said in secret"));
         assert_eq!(ear.ended().await.0, Ending::Key(slot.clone()));
