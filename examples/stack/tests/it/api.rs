@@ -45,12 +45,22 @@ impl Api {
 
     /// Signs in with a demo account.
     pub(crate) async fn sign_in(url: &str, email: &str) -> anyhow::Result<Self> {
-        let mut api = Self::nobody(url);
         let body = json!({
             "email": email, "password": PASSWORD, "transport": "body",
             "device": { "id": uuid::Uuid::now_v7(), "name": "test", "kind": "program" },
         });
-        let grant = api.post("/api/auth/login", &body).await?.expect(StatusCode::OK)?;
+        Self::enter(url, "/api/auth/login", &body, StatusCode::OK).await
+    }
+
+    /// Makes an account, a customer's.
+    pub(crate) async fn register(url: &str, email: &str) -> anyhow::Result<Self> {
+        let body = json!({ "email": email, "password": PASSWORD, "name": email, "transport": "body" });
+        Self::enter(url, "/api/auth/register", &body, StatusCode::CREATED).await
+    }
+
+    async fn enter(url: &str, path: &str, body: &Value, status: StatusCode) -> anyhow::Result<Self> {
+        let mut api = Self::nobody(url);
+        let grant = api.post(path, body).await?.expect(status)?;
         api.take(&grant)?;
         api.user_id = text(&grant, "/user/id")?;
         Ok(api)

@@ -5,6 +5,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::api::{ADMIN, Api, CUSTOMER, VENDOR, text};
+use crate::parties;
 use crate::socket::Socket;
 use crate::world::{Embedded, processes, until};
 
@@ -49,6 +50,7 @@ async fn journey(url: &str) -> anyhow::Result<()> {
     audited_once(&admin, &mut at_admin, &id).await?;
     one_trace(&mut at_customer, &payment, &id).await?;
     rooms_are_guarded(&mut at_vendor, &mut at_customer, &id).await?;
+    parties::enter_and_nobody_else(url).await?;
     live(&mut at_admin).await?;
     end_the_other_session(url, &customer).await?;
     renew(url).await

@@ -7,5 +7,6 @@ mod journey;
 mod killed;
 mod leaving;
 mod page;
+mod parties;
 mod socket;
 mod world;
