@@ -5,8 +5,8 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use metrics::Counter;
-use redis::Script;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::{ConnectionAddr, Script};
 use tokio::time::{Instant, timeout};
 
 use crate::error::ProxyError;
@@ -51,6 +51,9 @@ impl Redis {
     pub(crate) fn new(url: &str, name: &str, config: &LimiterConfig) -> Result<Self, ProxyError> {
         let wrong = |cause: redis::RedisError| ProxyError::config("the Redis URL").with(cause);
         let client = redis::Client::open(url).map_err(wrong)?;
+        if matches!(client.get_connection_info().addr(), ConnectionAddr::TcpTls { .. }) {
+            provide();
+        }
         let manager = ConnectionManagerConfig::new()
             // One try at a time: the pause of the limiter decides when the next is.
             .set_number_of_retries(0)
@@ -106,5 +109,23 @@ impl Redis {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
         self.away_until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The driver speaks TLS by the process's provider, which rustls cannot choose where a build has two: then it panics.
+fn provide() {
+    // An error: the application has chosen.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An application with two providers of TLS in its build has chosen none by that, and rustls would panic.
+    #[tokio::test]
+    async fn whoever_asks_for_tls_has_a_provider() {
+        Redis::new("rediss://127.0.0.1:1", "a", &LimiterConfig::default()).unwrap();
+        assert!(rustls::crypto::CryptoProvider::get_default().is_some());
     }
 }
