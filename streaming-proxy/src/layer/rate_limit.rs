@@ -140,6 +140,9 @@ impl Limiter {
     /// A limiter shared through the Redis at `url`, which is connected in the background. While it is away,
     /// [`LimiterConfig::on_failure`] says what decides.
     ///
+    /// TLS (`rediss://`) is rustls's, by the provider of the process. Where it has none yet, ring's is installed here: an
+    /// application that wants another one installs that before.
+    ///
     /// Must be called inside a tokio runtime.
     ///
     /// # Errors
