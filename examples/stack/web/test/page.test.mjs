@@ -63,19 +63,25 @@ describe("the built-in page", { skip: missing() }, () => {
   });
 
   test("a link that is mended at once has lost nothing: what was under way arrives", async () => {
-    const [customer, vendor] = [await system.person("customer"), await system.person("vendor")];
-    await shows(customer, cell("user:", 2), "live");
-    await customer.click("#cut");
-    await pay(customer, "Held");
-    // All of it has been sent.
-    await ends(vendor, "Held");
-    assert.deepEqual(await events(customer, "Held"), []);
-    await customer.click("#cut");
-    await ends(customer, "Held");
-    assert.deepEqual(await events(customer, "Held"), await events(vendor, "Held"));
-    // Nor did anybody find it dead.
-    assert.doesNotMatch(await customer.textContent("#link-log"), /dead|Back/);
-    for (const tab of [customer, vendor]) await tab.context().close();
+    // The page takes a link for dead after five seconds. Where the payment alone takes as long: once more.
+    for (let left = 5, atOnce = false; !atOnce; left -= 1) {
+      assert.ok(left > 0, "never mended within four seconds");
+      const [customer, vendor] = [await system.person("customer"), await system.person("vendor")];
+      await shows(customer, cell("user:", 2), "live");
+      const [held, cut] = [`Held ${left}`, performance.now()];
+      await customer.click("#cut");
+      await pay(customer, held);
+      // All of it has been sent.
+      await ends(vendor, held);
+      assert.deepEqual(await events(customer, held), []);
+      await customer.click("#cut");
+      atOnce = performance.now() - cut < 4_000;
+      await ends(customer, held);
+      assert.deepEqual(await events(customer, held), await events(vendor, held));
+      // Nor did anybody find it dead.
+      if (atOnce) assert.doesNotMatch(await customer.textContent("#link-log"), /dead|Back/);
+      for (const tab of [customer, vendor]) await tab.context().close();
+    }
   });
 
   test("who signs out is in no room, and the next one is in their own", async () => {
