@@ -40,8 +40,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Arc<StoreMetrics>,
     /// One permit per load that may run.
     pub(crate) loads: Arc<Semaphore>,
-    /// One permit per read of the tier that callers have on its way in their own futures, and so hold a place in the driver's queue without
-    /// being polled: [`GLANCES`]. Without one it asks as it would for a load.
+    /// One permit per read of the tier that callers have on its way in their own futures, and so hold a place in the driver's
+    /// queue without being polled: [`GLANCES`]. Without one it asks as it would for a load.
     pub(crate) glances: Semaphore,
     /// Loads and writes that outlive their callers. [`Store::run`] waits for those of the moment in which it ends, and lets
     /// the next ones begin anew: where callers go on asking there is always one.

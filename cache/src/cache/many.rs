@@ -51,8 +51,9 @@ where
     V: Serialize + DeserializeOwned + Send + Sync + 'static,
 {
     /// The values of many keys: from memory, from the shared tier in one trip (two after a question that found all of its
-    /// own; in a cluster a command for each key), and what neither has from one call of `load` and one more trip. Keys that others are loading in this process are not loaded again. A key that the load
-    /// does not answer has no value, which is kept for [`Policy::negative_ttl`](crate::Policy::negative_ttl).
+    /// own; in a cluster a command for each key), and what neither has from one call of `load` and one more trip. Keys that
+    /// others are loading in this process are not loaded again. A key that the load does not answer has no value, which is
+    /// kept for [`Policy::negative_ttl`](crate::Policy::negative_ttl).
     ///
     /// What another process is loading is not waited for: it is loaded here too, and kept in memory alone.
     ///

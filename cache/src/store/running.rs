@@ -20,14 +20,14 @@ struct Parting<'a>(&'a Shared);
 const PUBLISH: Duration = Duration::from_secs(1);
 
 impl Store {
-    /// Hears what other processes end, and tells the metrics facade what the caches do, until `shutdown`. Then it waits for the
-    /// loads and writes that run at that moment, and tells Redis once more of what ended while that was away. In memory alone
-    /// there is nothing to hear. Once for each store: of two, the one that ends says that nothing is heard any more.
+    /// Hears what other processes end, and tells the metrics facade what the caches do, until `shutdown`. Then it waits for
+    /// the loads and writes that run at that moment, and tells Redis once more of what ended while that was away. In memory
+    /// alone there is nothing to hear. Once for each store: of two, the one that ends says that nothing is heard any more.
     ///
-    /// Who asks after `shutdown` is answered as before, and not waited for. The end comes with the last of those loads, none of which
-    /// takes longer than its `hard_timeout` and [`lease_wait`](crate::StoreConfig::lease_wait); with Redis away, after
-    /// another 2.5 s at most (twice its `connect_timeout` and `response_timeout`). What it could not be told is lost with the process: others answer that
-    /// until its life is over. A warning says how much it is.
+    /// Who asks after `shutdown` is answered as before, and not waited for. The end comes with the last of those loads, none of
+    /// which takes longer than its `hard_timeout` and [`lease_wait`](crate::StoreConfig::lease_wait); with Redis away, after
+    /// another 2.5 s at most (twice its `connect_timeout` and `response_timeout`). What it could not be told is lost with the
+    /// process: others answer that until its life is over. A warning says how much it is.
     ///
     /// # Cancel safety
     ///

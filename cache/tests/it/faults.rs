@@ -8,7 +8,7 @@ use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
 use tokio::task::JoinSet;
 use tramline_cache::{Cache, CacheConfig, RedisConfig, StoreConfig};
 
-use super::redis::{named, node};
+use super::redis::{named, node, raw};
 use super::*;
 
 /// Two nodes under load. Each key has an owner in [`Load::tell`], which raises its version, then invalidates it.
@@ -335,8 +335,7 @@ async fn replicas_of_a_cluster_take_over() {
     load.goes_on().await;
 
     let (master, replica) = (&cluster.nodes()[1], &cluster.replicas()[1]);
-    let client = ::redis::Client::open(master.url()).unwrap();
-    let mut raw = client.get_multiplexed_async_connection().await.unwrap();
+    let mut raw = raw(&master.url()).await;
     let mut deafen = ::redis::cmd("CLIENT");
     deafen.arg("KILL").arg("TYPE").arg("replica");
     replica.pause();

@@ -92,8 +92,8 @@ async fn nodes_agree_for_longer_than_marks_live() {
     }
 }
 
-/// A mark that was ended lives for a day, if it did not live for longer before, whatever values live for. Who has heard of each ending,
-/// and knows what it stands at, asks for it all the same before it is forgotten.
+/// A mark that was ended lives for a day, if it did not live for longer before, whatever values live for. Who has heard of
+/// each ending, and knows what it stands at, asks for it all the same before it is forgotten.
 #[tokio::test(start_paused = true)]
 async fn a_mark_that_was_heard_is_read_before_it_is_forgotten() {
     let hours = |hours: u64| Duration::from_secs(hours * 60 * 60);

@@ -4,9 +4,16 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
-use tramline_cache::{Clock, Refresh};
+use tramline_cache::{Clock, Policy, Refresh};
 
 use crate::support::{Count, Held, Nodes, Texts, fail, find, key, load, policy, text};
+
+/// Ten seconds, and anew from the fifth on.
+fn eager() -> Policy {
+    let mut eager = policy(Duration::from_secs(10));
+    eager.refresh = Refresh::At(0.5);
+    eager
+}
 
 /// Everyone asks all the time, on all nodes; answers how long anyone waited at most.
 async fn asked(caches: &[Texts], span: Duration, loads: &Count) -> Duration {
@@ -55,10 +62,9 @@ async fn a_refresh_is_one_load_for_all_nodes_and_nobody_waits_for_it() {
 #[tokio::test(start_paused = true)]
 async fn a_refresh_that_fails_is_not_tried_again_at_once() {
     let nodes = Nodes::new(1, |_| {}).await;
-    let mut eager = policy(Duration::from_secs(10));
-    eager.refresh = Refresh::At(0.5);
-    eager.retry_after = Duration::from_secs(2);
-    let [a] = &nodes.texts(&eager)[..] else { unreachable!() };
+    let mut patient = eager();
+    patient.retry_after = Duration::from_secs(2);
+    let [a] = &nodes.texts(&patient)[..] else { unreachable!() };
     assert_eq!(load(a, "one", "old").await, "old");
     sleep(Duration::from_secs(6)).await;
     for _ in 0..100 {
@@ -76,9 +82,7 @@ async fn a_refresh_that_fails_is_not_tried_again_at_once() {
 #[tokio::test(start_paused = true)]
 async fn a_refresh_of_which_nothing_is_kept_ends_what_is_there() {
     let nodes = Nodes::new(2, |_| {}).await;
-    let mut eager = policy(Duration::from_secs(10));
-    eager.refresh = Refresh::At(0.5);
-    let [a, b] = &nodes.texts(&eager)[..] else { unreachable!() };
+    let [a, b] = &nodes.texts(&eager())[..] else { unreachable!() };
     assert_eq!(load(a, "one", "old").await, "old");
     sleep(Duration::from_secs(6)).await;
     assert_eq!(find(a, "one", None).await.as_deref(), Some("old"));
@@ -92,9 +96,7 @@ async fn a_refresh_of_which_nothing_is_kept_ends_what_is_there() {
 async fn a_clock_that_runs_ahead_a_little_does_not_make_a_value_new() {
     let clock = Clock::manual();
     let nodes = Nodes::new(1, |config| config.clock = clock.clone()).await;
-    let mut eager = policy(Duration::from_secs(10));
-    eager.refresh = Refresh::At(0.5);
-    let [a] = &nodes.texts(&eager)[..] else { unreachable!() };
+    let [a] = &nodes.texts(&eager())[..] else { unreachable!() };
     assert_eq!(load(a, "one", "old").await, "old");
     sleep(Duration::from_secs(6)).await;
     clock.advance(Duration::from_millis(6_040));
@@ -129,9 +131,7 @@ async fn how_long_a_load_took_is_known_everywhere() {
 #[tokio::test(start_paused = true)]
 async fn what_another_process_refreshes_is_left_to_it() {
     let nodes = Nodes::new(2, |_| {}).await;
-    let mut eager = policy(Duration::from_secs(10));
-    eager.refresh = Refresh::At(0.5);
-    let [a, b] = &nodes.texts(&eager)[..] else { unreachable!() };
+    let [a, b] = &nodes.texts(&eager())[..] else { unreachable!() };
     assert_eq!(load(a, "one", "old").await, "old");
     assert_eq!(load(b, "one", "of another").await, "old");
     sleep(Duration::from_secs(6)).await;
@@ -152,13 +152,12 @@ async fn what_another_process_refreshes_is_left_to_it() {
     assert_eq!((a.stats().refreshes, b.stats().refreshes), (1, 0));
 }
 
-/// A refresh that finds its value over by then has nothing that may be answered meanwhile: it waits for who loads, as any other question does.
+/// A refresh that finds its value over by then has nothing that may be answered meanwhile: it waits for who loads, as any
+/// other question does.
 #[tokio::test(start_paused = true)]
 async fn a_refresh_that_comes_too_late_waits_for_another_one() {
     let nodes = Nodes::new(2, |_| {}).await;
-    let mut eager = policy(Duration::from_secs(10));
-    eager.refresh = Refresh::At(0.5);
-    let [a, b] = &nodes.texts(&eager)[..] else { unreachable!() };
+    let [a, b] = &nodes.texts(&eager())[..] else { unreachable!() };
     assert_eq!(load(a, "one", "old").await, "old");
     assert_eq!(load(b, "one", "of another").await, "old");
     sleep(Duration::from_millis(9_900)).await;

@@ -79,8 +79,8 @@ async fn a_question_is_a_trip_and_a_load_is_three() {
     assert_eq!((a.stats().loads, b.stats().loads), (5, 0));
 }
 
-/// Inside a load nobody looks before asking with a lease: what the tier has is one trip all the same, and leaves nothing to be given
-/// back.
+/// Inside a load nobody looks before asking with a lease: what the tier has is one trip all the same, and leaves nothing to
+/// be given back.
 #[tokio::test(start_paused = true)]
 async fn what_a_load_asks_for_is_one_trip_when_the_tier_has_it() {
     let nodes = Nodes::new(2, |_| {}).await;
