@@ -86,7 +86,8 @@ impl Attempts {
         }
     }
 
-    /// Counts shared through Redis; while it is away each process counts for itself.
+    /// Counts shared through Redis; while it is away each process counts for itself. For TLS see
+    /// [`Revocations::redis`](crate::Revocations::redis).
     ///
     /// # Errors
     ///

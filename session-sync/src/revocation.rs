@@ -76,6 +76,9 @@ impl Revocations {
     ///
     /// Connects in the background; [`load`](Self::load) reads what is there.
     ///
+    /// TLS (`rediss://`) is rustls's, by the provider of the process. Where it has none yet, ring's is installed here: an
+    /// application that wants another one installs that before.
+    ///
     /// # Errors
     ///
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) when `url` does not parse.

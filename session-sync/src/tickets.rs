@@ -87,7 +87,7 @@ impl Tickets {
         Self { config, marks }
     }
 
-    /// Tickets whose use is remembered in Redis.
+    /// Tickets whose use is remembered in Redis. For TLS see [`Revocations::redis`](crate::Revocations::redis).
     ///
     /// # Errors
     ///
