@@ -69,24 +69,26 @@ impl Policy {
     }
 
     pub(crate) fn check(&self) -> Result<(), Error> {
-        let wrong = |detail: &str| Err(Error::new(ErrorKind::Config, detail));
-        if !(0.0..=1.0).contains(&self.jitter) {
-            return wrong("`jitter` is a share between 0 and 1");
+        let wrong = |detail: String| Err(Error::new(ErrorKind::Config, detail));
+        let jitter = self.jitter;
+        if !(0.0..=1.0).contains(&jitter) {
+            return wrong(format!("`jitter` must be between 0 and 1, and is {jitter}"));
         }
         match self.refresh {
             Refresh::At(share) if !(0.0..=1.0).contains(&share) => {
-                return wrong("`Refresh::At` is a share between 0 and 1");
+                return wrong(format!("the share of `Refresh::At` must be between 0 and 1, and is {share}"));
             }
             Refresh::Early(beta) if !(beta > 0.0 && beta.is_finite()) => {
-                return wrong("`Refresh::Early` is more than 0");
+                return wrong(format!("the β of `Refresh::Early` must be more than 0, and is {beta}"));
             }
             _ => {}
         }
         if self.hard_timeout.is_zero() {
-            return wrong("`hard_timeout` is more than zero");
+            return wrong("`hard_timeout` must be more than zero".to_owned());
         }
-        if self.tags.len() > MAX_TAGS {
-            return wrong("more tags than an entry may have (16)");
+        let tags = self.tags.len();
+        if tags > MAX_TAGS {
+            return wrong(format!("an entry must have no more than {MAX_TAGS} tags, and these are {tags}"));
         }
         Ok(())
     }

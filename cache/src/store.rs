@@ -155,11 +155,14 @@ impl Store {
     {
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
         if config.name.is_empty() || config.name.len() > 32 || !config.name.bytes().all(plain) {
-            return Err(Error::new(ErrorKind::Config, "a cache's name is 1 to 32 of a-z, 0-9, - and _"));
+            return Err(Error::new(ErrorKind::Config, "a cache's name must be 1 to 32 of a-z, 0-9, - and _"));
         }
         config.policy.check()?;
-        if config.max_weight / 2 < config.max_value as u64 {
-            return Err(Error::new(ErrorKind::Config, "`max_weight` is at least twice `max_value`"));
+        let (weight, value) = (config.max_weight, config.max_value);
+        if weight / 2 < value as u64 {
+            let detail =
+                format!("`max_weight` must be at least twice `max_value`, and they are {weight} and {value}");
+            return Err(Error::new(ErrorKind::Config, detail));
         }
         let space: Arc<str> = format!("{}.{}", config.name, config.version).into();
         let mut members = self.0.members();

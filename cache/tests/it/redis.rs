@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use tokio::task::unconstrained;
 use tokio::time::Instant;
 use tramline_cache::conformance::{self, Nodes};
-use tramline_cache::{CacheConfig, Clock, ErrorKind, RedisConfig, Store, StoreConfig};
+use tramline_cache::{Clock, RedisConfig, Store, StoreConfig};
 
 use super::*;
 use crate::support::{Running, Texts, key, load, policy, texts};
@@ -187,25 +187,6 @@ async fn a_store_that_ends_tells_what_redis_has_missed() {
     fault.heal();
     assert_eq!(ends().await, 0);
     until(|| there.peek(&key("one")).is_none()).await;
-}
-
-#[tokio::test]
-async fn a_url_that_is_none_and_a_name_that_is_taken_are_the_only_errors() {
-    for url in ["", "http://localhost", "redis//x"] {
-        let error = Store::redis(RedisConfig::new(url), StoreConfig::default()).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Config, "{url}");
-    }
-    let store = Store::memory(StoreConfig::default());
-    let first = store.cache::<u64, u64>(CacheConfig::new("one")).unwrap();
-    assert_eq!(store.cache::<u64, u64>(CacheConfig::new("one")).unwrap_err().kind(), ErrorKind::Config);
-    drop(first);
-    assert!(store.cache::<u64, u64>(CacheConfig::new("one")).is_ok(), "its last handle is gone");
-    for name in ["", "A", "a b", "a{b}", &"a".repeat(33)] {
-        assert_eq!(store.cache::<u64, u64>(CacheConfig::new(name)).unwrap_err().kind(), ErrorKind::Config);
-    }
-    let mut config = CacheConfig::new("two");
-    config.policy.jitter = 1.1;
-    assert_eq!(store.cache::<u64, u64>(config).unwrap_err().kind(), ErrorKind::Config);
 }
 
 /// Callers are polled once, and then not for longer than any answer takes. The driver's queue gives its places to who

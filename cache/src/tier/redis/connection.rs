@@ -59,12 +59,17 @@ const QUEUE: usize = 4 * crate::store::GLANCES;
 
 impl Server {
     pub(super) fn new(config: &RedisConfig) -> Result<Self, Error> {
-        if config.connect_timeout.is_zero() || config.response_timeout.is_zero() || config.max_pause.is_zero()
-        {
-            return Err(Error::new(Kind::Config, "the timeouts of Redis are longer than nothing"));
+        let times = [
+            ("response_timeout", config.response_timeout),
+            ("connect_timeout", config.connect_timeout),
+            ("max_pause", config.max_pause),
+        ];
+        if let Some((name, _)) = times.iter().find(|(_, time)| time.is_zero()) {
+            return Err(Error::new(Kind::Config, format!("`{name}` must be more than zero")));
         }
-        let place = Place::new(config)
-            .map_err(|error| Error::with_source(Kind::Config, "the URL of Redis", error))?;
+        let place = Place::new(config).map_err(|error| {
+            Error::with_source(Kind::Config, "the URL or the certificates of Redis cannot be used", error)
+        })?;
         Ok(Self { place, connect_timeout: config.connect_timeout })
     }
 

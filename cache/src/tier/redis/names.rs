@@ -37,7 +37,7 @@ impl Names {
         // Nothing that means something in a name, a pattern of rights, or a hash tag.
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b":-_./".contains(&byte);
         if prefix.is_empty() || prefix.len() > MAX_PREFIX || !prefix.bytes().all(plain) {
-            let detail = "the prefix in Redis is 1 to 64 letters, digits and `:-_./`";
+            let detail = "`prefix` must be 1 to 64 letters, digits and `:-_./`";
             return Err(Error::new(ErrorKind::Config, detail));
         }
         Ok(Self {

@@ -48,7 +48,7 @@ impl Cluster {
     ) -> RedisResult<Self> {
         let nodes = urls.iter().map(|url| client(url)).collect::<RedisResult<Vec<_>>>()?;
         if nodes.is_empty() {
-            return Err(RedisError::from((ErrorKind::InvalidClientConfig, "a cluster has nodes")));
+            return Err(RedisError::from((ErrorKind::InvalidClientConfig, "a cluster must have nodes")));
         }
         let infos = nodes.iter().map(|node| node.get_connection_info().clone());
         let mut builder = ClusterClientBuilder::new(infos)

@@ -35,7 +35,7 @@ impl Sentinels {
             (client("redis://master")?.get_connection_info().clone(), master.to_owned())
         };
         if sentinels.is_empty() || name.is_empty() {
-            let detail = "there are sentinels, and their master has a name";
+            let detail = "there must be sentinels, and their master must have a name";
             return Err(RedisError::from((ErrorKind::InvalidClientConfig, detail)));
         }
         Ok(Self { sentinels, name, master: info })
