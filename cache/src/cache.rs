@@ -112,14 +112,24 @@ where
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] when the policy cannot be used, or has more tags than an entry may have, with the cache's own.
-    pub fn with_policy(&self, mut policy: Policy) -> Result<Self, Error> {
+    /// [`ErrorKind::Config`] when the policy cannot be used, wants more than
+    /// [`StoreConfig::max_ttl`](crate::StoreConfig::max_ttl), or has more tags than an entry may have, with the cache's own.
+    pub fn with_policy(&self, policy: Policy) -> Result<Self, Error> {
+        let policy = self.with_usual_tags(policy);
+        policy.check(&self.inner.store.config)?;
+        Ok(self.by(policy))
+    }
+
+    fn with_usual_tags(&self, mut policy: Policy) -> Policy {
         let usual = &self.inner.config.policy.tags;
         policy.tags.retain(|tag| !usual.contains(tag));
         policy.tags.splice(0..0, usual.iter().cloned());
-        policy.check()?;
+        policy
+    }
+
+    fn by(&self, policy: Policy) -> Self {
         let tags = policy.tags.iter().map(MarkName::of_tag).collect();
-        Ok(Self { inner: Arc::clone(&self.inner), policy: Arc::new(policy), tags, usual: false })
+        Self { inner: Arc::clone(&self.inner), policy: Arc::new(policy), tags, usual: false }
     }
 
     /// The value of `key`: from memory, from the shared tier, or from `load`, which runs once for all who ask meanwhile,

@@ -12,8 +12,17 @@ use crate::policy::Policy;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct StoreConfig {
-    /// The bound of every life. Default one day, at most 40 days.
+    /// The bound of every life, the time after it in which something old may be answered included. Default one day, at
+    /// most 40 days.
+    ///
+    /// A policy that wants more is refused ([`Store::cache`](crate::Store::cache),
+    /// [`Cache::with_policy`](crate::Cache::with_policy)). A load that wants more
+    /// ([`Loaded::with_ttl`](crate::Loaded::with_ttl)) gets this.
     pub max_ttl: Duration,
+    /// Whether a policy that wants more than `max_ttl` gets that, in place of being refused. Default not: what is meant to
+    /// live for a week should not live for a day, and nobody know. It is for a process that bounds all of its caches by
+    /// where it runs.
+    pub cut_policies: bool,
     /// How many loads may run at once, one at least; more wait. Those that a load waits for run in its place.
     ///
     /// The default, 1024, is more than any database behind it answers at once.
@@ -118,6 +127,7 @@ impl Default for StoreConfig {
     fn default() -> Self {
         Self {
             max_ttl: Duration::from_secs(24 * 60 * 60),
+            cut_policies: false,
             max_loads: 1024,
             lease_life: Duration::from_secs(5),
             lease_wait: Duration::from_secs(2),

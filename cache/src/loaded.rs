@@ -22,13 +22,15 @@ impl<V> Loaded<V> {
         Self { value, ttl: None, stale_for: None, tags: Vec::new() }
     }
 
-    /// A value that is answered to who waits for it, and not kept.
+    /// A value that is answered to who waits for it, and not kept. What was kept before ends: the load said something else.
+    /// To keep that, and to answer it where the policy lets something old be answered, let the load fail.
     #[must_use]
     pub fn not_kept(value: V) -> Self {
         Self { ttl: Some(Duration::ZERO), ..Self::new(value) }
     }
 
-    /// With another life than the policy's. Zero: not kept.
+    /// With another life than the policy's, shorter or longer, and no longer than
+    /// [`StoreConfig::max_ttl`](crate::StoreConfig::max_ttl). Zero: as [`not_kept`](Self::not_kept).
     #[must_use]
     pub fn with_ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::millis;
+use crate::config::StoreConfig;
 use crate::error::{Error, ErrorKind};
 use crate::key::Tag;
 
@@ -12,6 +13,9 @@ use crate::key::Tag;
 pub struct Policy {
     /// The longest time that an answer is used as a fresh one, unless its load says another
     /// ([`Loaded::with_ttl`](crate::Loaded::with_ttl)). Default one minute.
+    ///
+    /// Together with `stale_for` no longer than [`StoreConfig::max_ttl`], a day unless you raise it: a cache with a
+    /// policy that wants more is refused, or gets that, by [`StoreConfig::cut_policies`].
     pub ttl: Duration,
     /// The share of `ttl` that may be taken off by chance, between 0 and 1.
     ///
@@ -19,13 +23,13 @@ pub struct Policy {
     pub jitter: f64,
     /// How long [`get_or_find`](crate::Cache::get_or_find) keeps that there is nothing.
     ///
-    /// None by default: nothing is not kept, and the next caller asks again.
+    /// None by default: nothing is not kept, and the next caller asks again. The same bound as for `ttl`.
     pub negative_ttl: Option<Duration>,
     /// For how long after `ttl` an answer may still be given when the load fails, or takes longer than `soft_timeout`.
     ///
     /// None by default: nothing old is ever answered. What was invalidated is not answered either way. So while others are
     /// not heard, Redis being away, it is for [`detached_age`](crate::StoreConfig::detached_age) at most: they may have
-    /// ended it.
+    /// ended it. The bound of both is that of `ttl`.
     pub stale_for: Option<Duration>,
     /// How long callers wait for a load before they get the stale answer, if there is one; the load goes on.
     ///
@@ -68,7 +72,7 @@ impl Policy {
         Self { ttl, ..Self::default() }
     }
 
-    pub(crate) fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self, store: &StoreConfig) -> Result<(), Error> {
         let wrong = |detail: String| Err(Error::new(ErrorKind::Config, detail));
         let jitter = self.jitter;
         if !(0.0..=1.0).contains(&jitter) {
@@ -85,6 +89,18 @@ impl Policy {
         }
         if self.hard_timeout.is_zero() {
             return wrong("`hard_timeout` must be more than zero".to_owned());
+        }
+        let (max, ttl, negative) = (store.max_ttl, self.ttl, self.negative_ttl.unwrap_or_default());
+        let both = ttl.saturating_add(self.stale_for.unwrap_or_default());
+        if both > max && !store.cut_policies {
+            let sum = if both > ttl { "`ttl` and `stale_for` together" } else { "`ttl`" };
+            let detail =
+                format!("{sum} must be no longer than `StoreConfig::max_ttl`, {max:?}, and is {both:?}");
+            return wrong(detail);
+        }
+        if negative > max && !store.cut_policies {
+            let detail = "`negative_ttl` must be no longer than `StoreConfig::max_ttl`";
+            return wrong(format!("{detail}, {max:?}, and is {negative:?}"));
         }
         let tags = self.tags.len();
         if tags > MAX_TAGS {

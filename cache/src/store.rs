@@ -146,8 +146,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] when the name or the policy cannot be used, memory is too small for the largest value, or a
-    /// cache of this name and version is there.
+    /// [`ErrorKind::Config`] when the name or the policy cannot be used, the policy wants more than
+    /// [`StoreConfig::max_ttl`], memory is too small for the largest value, or a cache of this name and version is there.
     pub fn cache<K, V>(&self, config: CacheConfig) -> Result<Cache<K, V>, Error>
     where
         K: CacheKey,
@@ -157,7 +157,7 @@ impl Store {
         if config.name.is_empty() || config.name.len() > 32 || !config.name.bytes().all(plain) {
             return Err(Error::new(ErrorKind::Config, "a cache's name must be 1 to 32 of a-z, 0-9, - and _"));
         }
-        config.policy.check()?;
+        config.policy.check(&self.0.config)?;
         let (weight, value) = (config.max_weight, config.max_value);
         if weight / 2 < value as u64 {
             let detail =

@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 
 use crate::answer::{Answer, Outcome};
 use crate::cache::Cache;
-use crate::key::CacheKey;
-use crate::policy::Policy;
+use crate::key::{CacheKey, Tag};
+use crate::policy::{MAX_TAGS, Policy};
 use crate::store::Store;
 
 impl<K, V> Cache<K, V>
@@ -40,8 +40,19 @@ where
     }
 
     /// That of this handle.
-    pub(crate) fn policy(&self) -> &Policy {
-        &self.policy
+    pub(crate) fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.policy)
+    }
+
+    /// By the policy of a handle with more tags; none when they are too many.
+    pub(crate) fn tagged(&self, policy: &Policy, tags: impl IntoIterator<Item = Tag>) -> Option<Self> {
+        let mut policy = self.with_usual_tags(policy.clone());
+        for tag in tags {
+            if !policy.tags.contains(&tag) {
+                policy.tags.push(tag);
+            }
+        }
+        (policy.tags.len() <= MAX_TAGS).then(|| self.by(policy))
     }
 
     pub(crate) fn name(&self) -> &str {

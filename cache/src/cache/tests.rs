@@ -63,7 +63,7 @@ async fn lives_are_spread_in_the_tier_whatever_brought_the_values() {
 #[tokio::test(start_paused = true)]
 async fn all_that_lies_in_the_tier_has_a_life_that_ends() {
     let twin = Twin::new();
-    let mut config = StoreConfig::default();
+    let mut config = StoreConfig { cut_policies: true, ..StoreConfig::default() };
     (config.clock, config.max_ttl, config.lease_life) = (Clock::tokio(), MAX, Duration::from_millis(500));
     let stores = [Store::twin(&twin, config.clone()), Store::twin(&twin, config)];
     let caches: Vec<Cache<u64, u64>> =

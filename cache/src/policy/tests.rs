@@ -38,7 +38,7 @@ fn what_cannot_be_meant_is_refused() {
     let wrong = |change: fn(&mut Policy)| {
         let mut policy = Policy::default();
         change(&mut policy);
-        policy.check().unwrap_err().kind() == ErrorKind::Config
+        policy.check(&StoreConfig::default()).unwrap_err().kind() == ErrorKind::Config
     };
     assert!(wrong(|p| p.jitter = 1.1) && wrong(|p| p.jitter = f64::NAN));
     assert!(wrong(|p| p.refresh = Refresh::At(-0.1)) && wrong(|p| p.refresh = Refresh::At(1.1)));
@@ -47,7 +47,7 @@ fn what_cannot_be_meant_is_refused() {
     );
     assert!(wrong(|p| p.hard_timeout = Duration::ZERO));
     assert!(wrong(|p| p.tags = (0..17_u32).map(|n| Tag::new("t", &n)).collect()));
-    assert!(Policy::default().check().is_ok());
+    assert!(Policy::default().check(&StoreConfig::default()).is_ok());
 }
 
 /// `P(refresh with t to live) = exp(-t / (β·Δ))`, the paper's own figure.

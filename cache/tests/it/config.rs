@@ -13,7 +13,7 @@ fn cache(store: &Store, change: impl FnOnce(&mut CacheConfig)) -> Result<Cache<u
     store.cache(config)
 }
 
-fn said(refused: Error) -> String {
+fn said(refused: &Error) -> String {
     assert_eq!(refused.kind(), ErrorKind::Config);
     refused.to_string().strip_prefix("unusable configuration: ").unwrap().to_owned()
 }
@@ -22,7 +22,7 @@ fn said(refused: Error) -> String {
 fn a_policy() {
     let said = |change: fn(&mut Policy)| {
         let store = Store::memory(StoreConfig::default());
-        said(cache(&store, |config| change(&mut config.policy)).unwrap_err())
+        said(&cache(&store, |config| change(&mut config.policy)).unwrap_err())
     };
     assert_eq!(said(|policy| policy.jitter = 1.1), "`jitter` must be between 0 and 1, and is 1.1");
     assert_eq!(
@@ -44,15 +44,15 @@ fn a_policy() {
 fn a_cache() {
     let store = Store::memory(StoreConfig::default());
     let first = cache(&store, |_| {}).unwrap();
-    assert_eq!(said(cache(&store, |_| {}).unwrap_err()), "there is a cache `one.1` already");
+    assert_eq!(said(&cache(&store, |_| {}).unwrap_err()), "there is a cache `one.1` already");
     drop(first);
     assert!(cache(&store, |_| {}).is_ok(), "its last handle is gone");
     for name in ["", "A", "a b", "a{b}", &"a".repeat(33)] {
         let refused = cache(&store, |config| config.name = name.to_owned()).unwrap_err();
-        assert_eq!(said(refused), "a cache's name must be 1 to 32 of a-z, 0-9, - and _");
+        assert_eq!(said(&refused), "a cache's name must be 1 to 32 of a-z, 0-9, - and _");
     }
     assert_eq!(
-        said(cache(&store, |config| config.max_weight = 2 * 1024 * 1024 - 1).unwrap_err()),
+        said(&cache(&store, |config| config.max_weight = 2 * 1024 * 1024 - 1).unwrap_err()),
         "`max_weight` must be at least twice `max_value`, and they are 2097151 and 1048576"
     );
     assert!(cache(&store, |config| config.max_weight = 2 * 1024 * 1024).is_ok());
@@ -64,9 +64,10 @@ async fn redis() {
     let there = |change: fn(&mut RedisConfig)| {
         let mut config = RedisConfig::new("redis://127.0.0.1:1");
         change(&mut config);
-        said(refused(config))
+        said(&refused(config))
     };
-    let times: [(&str, fn(&mut RedisConfig)); 3] = [
+    type Change = fn(&mut RedisConfig);
+    let times: [(&str, Change); 3] = [
         ("response_timeout", |config| config.response_timeout = Duration::ZERO),
         ("connect_timeout", |config| config.connect_timeout = Duration::ZERO),
         ("max_pause", |config| config.max_pause = Duration::ZERO),
@@ -80,18 +81,69 @@ async fn redis() {
     // Why, its source says.
     let url = "the URL or the certificates of Redis cannot be used";
     for wrong in ["", "http://localhost", "redis//x"] {
-        assert_eq!(said(refused(RedisConfig::new(wrong))), url, "{wrong}");
+        assert_eq!(said(&refused(RedisConfig::new(wrong))), url, "{wrong}");
     }
     let mut tls = RedisConfig::new("rediss://127.0.0.1:1");
     tls.authorities = Some(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----".to_vec());
-    assert_eq!(said(refused(tls)), url);
+    assert_eq!(said(&refused(tls)), url);
     let nowhere = [
-        (RedisConfig::sentinel([""; 0], "name"), "there must be sentinels, and their master must have a name"),
+        (
+            RedisConfig::sentinel([""; 0], "name"),
+            "there must be sentinels, and their master must have a name",
+        ),
         (RedisConfig::cluster([""; 0]), "a cluster must have nodes"),
     ];
     for (config, why) in nowhere {
         let refused = refused(config);
         assert!(refused.source().unwrap().to_string().contains(why), "{refused:?}");
-        assert_eq!(said(refused), url);
+        assert_eq!(said(&refused), url);
     }
+}
+
+/// What is meant to live for a week does not live for a day without a word.
+#[test]
+fn a_policy_that_wants_more_than_the_store_gives() {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    const MORE: Duration = DAY.saturating_add(Duration::from_secs(1));
+    let policy = |ttl, stale_for, negative_ttl| {
+        let mut policy = Policy::new(ttl);
+        (policy.stale_for, policy.negative_ttl) = (stale_for, negative_ttl);
+        policy
+    };
+    let short = Duration::from_secs(1);
+    let too_long = [
+        (
+            policy(MORE, None, None),
+            "`ttl` must be no longer than `StoreConfig::max_ttl`, 86400s, and is 86401s",
+        ),
+        (
+            policy(DAY, Some(short), None),
+            "`ttl` and `stale_for` together must be no longer than `StoreConfig::max_ttl`, 86400s, and is 86401s",
+        ),
+        (
+            policy(short, None, Some(MORE)),
+            "`negative_ttl` must be no longer than `StoreConfig::max_ttl`, 86400s, and is 86401s",
+        ),
+    ];
+    let store = Store::memory(StoreConfig::default());
+    let usual = cache(&store, |_| {}).unwrap();
+    let mut cutting = StoreConfig::default();
+    cutting.cut_policies = true;
+    let cutting = Store::memory(cutting);
+    for (policy, why) in too_long {
+        let other = |config: &mut CacheConfig| {
+            config.name = "two".to_owned();
+            config.policy = policy.clone();
+        };
+        assert_eq!(said(&cache(&store, other).unwrap_err()), why);
+        assert_eq!(said(&usual.with_policy(policy.clone()).unwrap_err()), why);
+        assert!(cache(&cutting, other).unwrap().with_policy(policy.clone()).is_ok());
+    }
+    assert!(usual.with_policy(policy(DAY, None, Some(DAY))).is_ok());
+    assert!(usual.with_policy(policy(short, Some(DAY.saturating_sub(short)), None)).is_ok());
+    // Entries count their lives in 32 bits.
+    let mut endless = StoreConfig::default();
+    endless.max_ttl = Duration::MAX;
+    let endless = cache(&Store::memory(endless), |config| config.policy.ttl = DAY * 41).unwrap_err();
+    assert!(said(&endless).contains("3456000s"), "40 days");
 }

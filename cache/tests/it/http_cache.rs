@@ -11,8 +11,8 @@ mod redis;
 mod said;
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -63,6 +63,20 @@ impl<E: Send + 'static> Site<E> {
         Fut: Future<Output = Result<Response<Body>, E>> + Send + 'static,
     {
         Self::with(policy, |layer| layer, rule, service)
+    }
+
+    /// All of it in a scope that has a policy of its own.
+    pub(crate) fn by<F, Fut>(usual: Policy, own: Policy, service: F) -> Self
+    where
+        F: Fn(Request<Full<Bytes>>) -> Fut + Clone + Send + 'static,
+        Fut: Future<Output = Result<Response<Body>, E>> + Send + 'static,
+    {
+        let made = Arc::new(OnceLock::<Cache<HttpKey, HttpAnswer>>::new());
+        let handle = Arc::clone(&made);
+        let rule = move |_: &Parts| Some(Scope::public().with_policy_of(handle.get()?));
+        let site = Self::new(usual, rule, service);
+        made.set(site.cache.with_policy(own).unwrap()).unwrap();
+        site
     }
 
     pub(crate) fn with<F, Fut>(

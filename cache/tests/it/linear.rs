@@ -89,6 +89,7 @@ async fn run(seed: u64) -> Result<(), String> {
 fn settings(config: &mut StoreConfig) {
     config.detached_age = DETACHED_AGE;
     config.max_ttl = Duration::from_secs(20);
+    config.cut_policies = true;
     config.lease_life = Duration::from_millis(300);
     config.lease_wait = Duration::from_millis(400);
 }

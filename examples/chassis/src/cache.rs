@@ -79,7 +79,8 @@ impl Shell {
 fn config(common: &Common) -> StoreConfig {
     let mut config = StoreConfig::default();
     if common.redis_url.is_none() && common.rabbitmq_url.is_some() {
-        config.max_ttl = UNTOLD;
+        // Each cache has the life that is right where they can.
+        (config.max_ttl, config.cut_policies) = (UNTOLD, true);
     }
     config
 }

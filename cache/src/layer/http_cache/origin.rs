@@ -96,7 +96,7 @@ where
         let (came, now) = (load.cache.now(), SystemTime::now());
         dated(&mut head.headers, now);
         let age = age(&head.headers, since(asked, came), now);
-        let verdict = match judge(&head, age, &load.audience, &load.key, load.cache.policy()) {
+        let verdict = match judge(&head, age, &load.audience, &load.key, &load.cache.policy()) {
             Verdict::Pass(why) => {
                 let status = head.status;
                 let _ = own.send(Ok(Response::from_parts(head, HttpCacheBody::passed(body))));

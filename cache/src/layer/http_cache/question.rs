@@ -98,12 +98,9 @@ impl Shared {
     /// The cache by the scope's policy, with its tags; none when they are too many.
     pub(super) fn cache_for(&self, question: &Question) -> Option<Cache<HttpKey, HttpAnswer>> {
         let scope = &question.scope;
-        let mut policy = scope.policy.as_deref().unwrap_or(self.cache.policy()).clone();
-        policy.tags.extend_from_slice(&scope.tags);
-        let addresses = question.key.addresses();
-        policy.tags.retain(|tag| !addresses.contains(tag));
-        policy.tags.extend(addresses);
-        self.cache.with_policy(policy).ok()
+        let policy = scope.policy.clone().unwrap_or_else(|| self.cache.policy());
+        let tags = scope.tags.iter().cloned().chain(question.key.addresses());
+        self.cache.tagged(&policy, tags)
     }
 
     /// The tags that an unsafe request ends, when it succeeds: what is kept of its own address (RFC 9111, section 4.4),

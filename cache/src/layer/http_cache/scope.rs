@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
-use crate::error::Error;
+use crate::cache::Cache;
 use crate::key::Tag;
+use crate::layer::http_cache::{HttpAnswer, HttpKey};
 use crate::policy::Policy;
 
 /// For whom the answer to a request is, and how it is kept. Without one, a request passes by.
@@ -69,15 +70,28 @@ impl Scope {
         Self::of(Audience::User(id.into()))
     }
 
-    /// Kept by this policy instead of the cache's. Make it once, and clone the `Arc`.
+    /// Kept by the policy of this handle, instead of that of the layer's. It is made once, outside of the rule, of the same
+    /// cache: a policy that cannot be used is refused there.
     ///
-    /// # Errors
+    /// ```
+    /// # use std::time::Duration;
+    /// # use http::request::Parts;
+    /// # use tramline_cache::layer::http_cache::{HttpAnswer, HttpCacheConfig, HttpCacheLayer, HttpKey, Scope};
+    /// use tramline_cache::{Cache, Error, Policy};
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) when the policy cannot be used.
-    pub fn with_policy(mut self, policy: Arc<Policy>) -> Result<Self, Error> {
-        policy.check()?;
-        self.policy = Some(policy);
-        Ok(self)
+    /// fn layer(answers: Cache<HttpKey, HttpAnswer>) -> Result<HttpCacheLayer, Error> {
+    ///     let seldom = answers.with_policy(Policy::new(Duration::from_secs(3600)))?;
+    ///     let rule = move |request: &Parts| match request.uri.path() {
+    ///         "/terms" => Some(Scope::public().with_policy_of(&seldom)),
+    ///         _ => Some(Scope::public()),
+    ///     };
+    ///     Ok(HttpCacheLayer::new(answers, HttpCacheConfig::default(), rule))
+    /// }
+    /// ```
+    #[must_use]
+    pub fn with_policy_of(mut self, cache: &Cache<HttpKey, HttpAnswer>) -> Self {
+        self.policy = Some(cache.policy());
+        self
     }
 
     /// Where the path of the request begins: another place is another address. Needed where the layer does not see the

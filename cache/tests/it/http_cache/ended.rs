@@ -217,9 +217,7 @@ async fn more_tags_than_can_be_minded_are_not_cached() {
 async fn the_caches_own_tags_end_what_a_scope_keeps_by_its_own_policy() {
     let mut policy = minute();
     policy.tags = vec![Tag::of("everything")];
-    let own = Arc::new(Policy::new(Duration::from_secs(10)));
-    let rule = move |_: &Parts| Scope::public().with_policy(Arc::clone(&own)).ok();
-    let site = Site::new(policy, rule, wanted);
+    let site = Site::by(policy, Policy::new(Duration::from_secs(10)), wanted);
     for turn in ["miss", "hit"] {
         assert_eq!(site.get("/x", &[]).await.from(), Some(turn));
     }

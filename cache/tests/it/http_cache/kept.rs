@@ -27,9 +27,7 @@ async fn a_scope_keeps_by_its_own_policy() {
     for (secs, vary) in [(600, &[][..]), (600, &[("vary", "accept")]), (10, &[])] {
         let mut own = Policy::new(Duration::from_secs(secs));
         own.jitter = 0.0;
-        let own = Arc::new(own);
-        let rule = move |_: &Parts| Scope::public().with_policy(Arc::clone(&own)).ok();
-        let site = Site::new(minute(), rule, numbered(vary));
+        let site = Site::by(minute(), own, numbered(vary));
         site.get("/x", &[]).await;
         if !vary.is_empty() {
             assert_eq!(site.get("/x", &[]).await.from(), Some("miss"), "now it is known on what it depends");
@@ -50,9 +48,7 @@ async fn a_scope_keeps_by_its_own_policy() {
 async fn a_scope_refreshes_by_its_own_policy() {
     let mut own = Policy::new(Duration::from_secs(60));
     own.refresh = tramline_cache::Refresh::At(0.5);
-    let own = Arc::new(own);
-    let rule = move |_: &Parts| Scope::public().with_policy(Arc::clone(&own)).ok();
-    let site = Site::new(minute(), rule, numbered(&[]));
+    let site = Site::by(minute(), own, numbered(&[]));
     site.get("/x", &[]).await;
     site.clock.advance(Duration::from_secs(40));
     assert_eq!(site.get("/x", &[]).await.from(), Some("hit"));

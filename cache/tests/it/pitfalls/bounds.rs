@@ -170,6 +170,7 @@ async fn an_entry_has_no_more_tags_than_can_be_looked_at() {
 async fn times_without_end_are_no_trouble() {
     let nodes = Nodes::new(2, |config| {
         config.max_ttl = Duration::MAX;
+        config.cut_policies = true;
         config.lease_wait = Duration::MAX;
         config.lease_life = Duration::MAX;
         config.detached_age = Duration::MAX;
