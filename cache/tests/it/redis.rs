@@ -16,7 +16,7 @@ use tramline_cache::conformance::{self, Nodes};
 use tramline_cache::{Clock, RedisConfig, Store, StoreConfig};
 
 use super::*;
-use crate::support::{Running, Texts, key, load, policy, texts};
+use crate::support::{Running, Texts, key, load, policy, texts, until_async};
 use crate::warnings::Warnings;
 
 /// Names of the test's own.
@@ -232,6 +232,57 @@ async fn who_is_not_polled_keeps_nobody_from_redis() {
 /// Every second one only looks.
 async fn load_or(cache: &Texts, n: usize, get: &impl AsyncFn(String) -> String) -> String {
     if n.is_multiple_of(2) { get(key(n)).await } else { load(cache, &key(n), "loaded").await }
+}
+
+/// What goes wrong first: an address, a password, rights. It is said once each time, with its reason and no secret.
+#[tokio::test]
+async fn a_redis_that_was_never_reached_says_so() {
+    if devkit::engines::redis().await.is_none() {
+        return;
+    }
+    let server = devkit::Redis::start().await.unwrap();
+    let raw = raw(&server.url()).await;
+    for user in ["deaf reset on >hunter2 ~* +@all", "none reset on >hunter2"] {
+        let mut command = ::redis::cmd("ACL");
+        command.arg("SETUSER").arg(user.split(' ').collect::<Vec<_>>());
+        let () = command.query_async(&mut raw.clone()).await.unwrap();
+    }
+    // Each attempt of the feed is a connection.
+    let attempts = async |store: &Store| {
+        let info: String = ::redis::cmd("INFO").arg("stats").query_async(&mut raw.clone()).await.unwrap();
+        let (_, rest) = info.split_once("total_connections_received:").unwrap();
+        store.stats().tier_errors + rest.lines().next().unwrap().parse::<u64>().unwrap()
+    };
+    let at = |who: &str| server.url().replace("redis://", &format!("redis://{who}@"));
+    let (away, feed) =
+        ("Redis cannot be reached; going on without it", "invalidations are not heard for now");
+    let nobody = "redis://ada:hunter2@127.0.0.1:1".to_owned();
+    let both = vec![away, feed];
+    for (url, said, reason) in [
+        (nobody, both.clone(), "refused"),
+        (at("deaf:hunter3"), both.clone(), "authentication failed"),
+        (at("none:hunter2"), both, "no permissions"),
+        (at("deaf:hunter2"), vec![feed], "no permissions"),
+    ] {
+        let warnings = Warnings::default();
+        let _listening = warnings.listen();
+        let mut redis = named(RedisConfig::new(&url));
+        // More than one attempt.
+        redis.max_pause = Duration::from_millis(1);
+        let store = Store::redis(redis, StoreConfig::default()).unwrap();
+        let _run = running(&store);
+        let cache = texts(&store, &policy(Duration::from_secs(600)));
+        assert_eq!(load(&cache, "one", "x").await, "x");
+        let before = attempts(&store).await;
+        until_async(async || attempts(&store).await > before + 9).await;
+        let mut warned = warnings.take();
+        warned.sort_unstable_by_key(|line| line.starts_with(feed));
+        assert_eq!(warned.len(), said.len(), "{warned:#?}");
+        for (line, said) in warned.iter().zip(said) {
+            assert!(line.starts_with(said) && line.contains(reason), "{line}");
+            assert!(!line.contains("hunter") && !line.contains("ada"), "{line}");
+        }
+    }
 }
 
 /// An application with two providers of TLS in its build has chosen none by that, and rustls would panic.

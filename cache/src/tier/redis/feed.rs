@@ -56,6 +56,9 @@ impl Redis {
                 };
                 if teller.detach() {
                     failures = 0;
+                }
+                // Once for each time that it is lost, and when it was never heard: it may be the rights that are missing.
+                if failures == 0 {
                     let prefix = self.link.calls().names.prefix();
                     tracing::warn!(prefix, %error, "invalidations are not heard for now");
                 }

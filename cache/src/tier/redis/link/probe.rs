@@ -40,7 +40,12 @@ impl Probe {
             }
             Err(error) => {
                 self.link.metrics.tier_errors.add();
-                tracing::debug!(prefix, %error, "Redis is still away");
+                if *self.link.tried.borrow() {
+                    tracing::debug!(prefix, %error, "Redis is still away");
+                } else {
+                    // Never reached, it has not been lost either, of which others would warn.
+                    tracing::warn!(prefix, %error, "Redis cannot be reached; going on without it");
+                }
             }
         }
     }
