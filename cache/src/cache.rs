@@ -12,6 +12,7 @@ mod loading;
 mod many;
 mod read;
 mod seal;
+mod seldom;
 mod write;
 
 use std::collections::HashMap;
@@ -27,6 +28,7 @@ use tokio::sync::Notify;
 
 use crate::answer::{Answer, Outcome};
 use crate::cache::job::job;
+use crate::cache::seldom::Seldom;
 use crate::config::CacheConfig;
 use crate::entry::Entry;
 use crate::epochs::{Epochs, Stamp};
@@ -68,6 +70,8 @@ pub(crate) struct Inner<K, V> {
     /// Whether the tier had all of the keys that were asked for together last.
     had_all: AtomicBool,
     metrics: CacheMetrics,
+    /// The lines about loads that failed.
+    failures: Seldom,
     config: CacheConfig,
     /// Who waits for another process's load, by the key as it is written. As many as loads that run.
     waiting: Mutex<HashMap<Arc<str>, Weak<Notify>>>,
@@ -89,6 +93,7 @@ where
             epochs: Epochs::new(),
             had_all: AtomicBool::new(false),
             metrics: CacheMetrics::new(&config.name),
+            failures: Seldom::default(),
             waiting: Mutex::default(),
             store,
             space,

@@ -66,6 +66,19 @@ impl Error {
         self.0.source.as_deref()?.downcast_ref()
     }
 
+    /// With what is behind it, for a line that nobody else adds that to.
+    pub(crate) fn with_causes(&self) -> impl fmt::Display {
+        fmt::from_fn(move |f| {
+            write!(f, "{self}")?;
+            let mut cause = self.source();
+            while let Some(error) = cause {
+                write!(f, ": {error}")?;
+                cause = error.source();
+            }
+            Ok(())
+        })
+    }
+
     /// Whether the load failed by what is its caller's own.
     pub(crate) fn is_of_caller(&self) -> bool {
         let load = self.0.source.as_deref().and_then(StdError::source);

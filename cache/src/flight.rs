@@ -227,6 +227,11 @@ impl<K: Eq + Hash, V> Lead<K, V> {
         Follower { state: self.flight.state.subscribe(), moment: self.flight.asker.moment }
     }
 
+    /// Whether anyone waits for its answer.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.flight.state.receiver_count() > 0
+    }
+
     /// Tells the followers of something old, which they may answer meanwhile.
     pub(crate) fn offer(&self, old: &Entry<V>) {
         self.flight.state.send_modify(|state| {

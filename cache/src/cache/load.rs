@@ -50,6 +50,16 @@ pub(super) struct Came<V> {
     pub(super) prepared: Option<Prepared<V>>,
 }
 
+/// What callers notice of a load that failed.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Told {
+    /// They are answered what is old.
+    Old,
+    /// There are none.
+    Nobody,
+    Error,
+}
+
 /// What a load brought, as it is kept.
 pub(super) struct Prepared<V> {
     pub(super) entry: Entry<V>,
@@ -130,7 +140,9 @@ where
                 if let Some(lease) = &mut lease {
                     lease.give_back().await;
                 }
-                self.failed(error);
+                let cache = self.cache.clone();
+                let told = self.failed(error.clone());
+                cache.report(&error, [told]);
             }
         }
     }
@@ -254,22 +266,22 @@ where
         Some(marks)
     }
 
-    /// Answers what is old, if that may be, else the error.
-    pub(super) fn failed(self, error: Error) {
+    /// Answers what is old, if that may be, else the error. What of it callers notice.
+    pub(super) fn failed(self, error: Error) -> Told {
         let inner = &self.cache.inner;
         let Some(mut entry) = self.old.clone().filter(|old| self.cache.serves(old)) else {
-            return self.lead.land_with(Err(error), self.old, || None);
+            let told = if self.lead.is_awaited() { Told::Error } else { Told::Nobody };
+            self.lead.land_with(Err(error), self.old, || None);
+            return told;
         };
         let now = inner.store.now();
-        if error.is_of_caller() {
-            tracing::debug!(cache = inner.config.name, %error, "the load failed by its caller; what is old is answered");
-        } else {
-            tracing::warn!(cache = inner.config.name, %error, "the load failed; what is old is answered");
+        if !error.is_of_caller() {
             entry.defer(now, &self.cache.policy);
         }
         let answer = entry.answer(Outcome::Stale, now);
         inner.keep(self.lead.key.clone(), &self.slot.key, entry.clone());
         self.lead.land_with(Ok(answer), Some(entry), || None);
+        Told::Old
     }
 }
 
@@ -278,6 +290,27 @@ where
     K: CacheKey,
     V: Serialize + DeserializeOwned + Send + Sync + 'static,
 {
+    /// Says why a load failed where no caller is told that, with all that is behind it.
+    pub(super) fn report(&self, error: &Error, told: impl IntoIterator<Item = Told>) {
+        let Some(told) = told.into_iter().filter(|told| *told != Told::Error).min() else { return };
+        let inner = &self.inner;
+        let (cache, why) = (&inner.config.name, error.with_causes());
+        if error.is_of_caller() {
+            tracing::debug!(cache, error = %why, "the load failed by its caller");
+            return;
+        }
+        // Each key of a source that is away would have a line, again after `retry_after`.
+        let Some(left_out) = inner.failures.turn() else { return };
+        match told {
+            Told::Old => {
+                tracing::warn!(cache, error = %why, left_out, "the load failed; what is old is answered");
+            }
+            Told::Nobody | Told::Error => {
+                tracing::warn!(cache, error = %why, left_out, "the load failed, and nobody waits for it");
+            }
+        }
+    }
+
     /// Runs a load within the bounds: of loads at once, and of time. A panic is an error of those who wait.
     ///
     /// A load within a load goes on in the place of the outer one, and so does one that becomes `needed` by a load that

@@ -294,9 +294,9 @@ where
                 inner.metrics.load_errors.add();
                 let mut parts = parts;
                 give_back(parts.iter_mut().filter_map(|part| part.lease.as_mut())).await;
-                for part in parts {
-                    part.load.failed(error.clone());
-                }
+                // One load, and one word of it.
+                let told: Vec<_> = parts.into_iter().map(|part| part.load.failed(error.clone())).collect();
+                self.report(&error, told);
             }
         }
     }

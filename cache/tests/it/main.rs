@@ -13,6 +13,7 @@ mod redis_races;
 mod support;
 mod telemetry;
 mod twin;
+mod unheard;
 mod warnings;
 
 use std::time::Duration;
