@@ -3,9 +3,11 @@
 //! Caches of one name, in several stores or versions, tell the facade together: each adds its own part, and takes back what
 //! is no more.
 
+mod names;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
+use metrics::{Counter, Gauge, counter, gauge};
 use thread_local::ThreadLocal;
 
 /// What one cache did.
@@ -72,51 +74,33 @@ pub(crate) struct Level {
 
 impl CacheMetrics {
     pub(crate) fn new(name: &str) -> Self {
-        describe_counter!("tramline_cache_requests_total", "Questions by where the answer came from");
-        describe_counter!("tramline_cache_loads_total", "Loads begun");
-        describe_counter!("tramline_cache_refreshes_total", "Loads that renewed what was still fresh");
-        describe_counter!("tramline_cache_shared_total", "Callers that joined another one's question");
-        describe_counter!("tramline_cache_load_errors_total", "Loads that failed, panicked or took too long");
-        describe_counter!("tramline_cache_refused_total", "Answers not kept: ended while they were loaded");
-        describe_counter!(
-            "tramline_cache_unusable_total",
-            "Values that cannot be read or written, or are too large"
-        );
-        describe_counter!(
-            "tramline_cache_lease_waits_total",
-            "Waits for another process that loads the same"
-        );
-        describe_counter!("tramline_cache_invalidations_total", "Invalidations, own and heard");
-        describe_counter!("tramline_cache_bytes_total", "Encoded bytes from and to the shared tier");
-        describe_gauge!("tramline_cache_weight_bytes", "Weight of the entries in memory");
-        describe_gauge!("tramline_cache_entries", "Entries in memory");
+        names::describe_cache();
         let name = name.to_owned();
         let requests = |from: &'static str| {
-            Count::new(counter!("tramline_cache_requests_total", "cache" => name.clone(), "from" => from))
+            Count::new(counter!(names::REQUESTS, "cache" => name.clone(), "from" => from))
         };
-        let bytes = |way: &'static str| {
-            Count::new(counter!("tramline_cache_bytes_total", "cache" => name.clone(), "direction" => way))
-        };
+        let bytes =
+            |way: &'static str| Count::new(counter!(names::IO, "cache" => name.clone(), "direction" => way));
         let count = |metric: &'static str| Count::new(counter!(metric, "cache" => name.clone()));
         Self {
             hits_memory: HitCount::new(
-                counter!("tramline_cache_requests_total", "cache" => name.clone(), "from" => "memory"),
+                counter!(names::REQUESTS, "cache" => name.clone(), "from" => "memory"),
             ),
             hits_shared: requests("redis"),
             misses: requests("load"),
             stale: requests("stale"),
-            loads: count("tramline_cache_loads_total"),
-            refreshes: count("tramline_cache_refreshes_total"),
-            followers: count("tramline_cache_shared_total"),
-            load_errors: count("tramline_cache_load_errors_total"),
-            refused: count("tramline_cache_refused_total"),
-            unusable: count("tramline_cache_unusable_total"),
-            lease_waits: count("tramline_cache_lease_waits_total"),
-            invalidations: count("tramline_cache_invalidations_total"),
+            loads: count(names::LOADS),
+            refreshes: count(names::REFRESHES),
+            followers: count(names::FOLLOWERS),
+            load_errors: count(names::LOAD_ERRORS),
+            refused: count(names::REFUSED),
+            unusable: count(names::UNUSABLE),
+            lease_waits: count(names::LEASE_WAITS),
+            invalidations: count(names::INVALIDATIONS),
             read_bytes: bytes("read"),
             written_bytes: bytes("write"),
-            weight: Level::new(gauge!("tramline_cache_weight_bytes", "cache" => name.clone())),
-            entries: Level::new(gauge!("tramline_cache_entries", "cache" => name.clone())),
+            weight: Level::new(gauge!(names::WEIGHT, "cache" => name.clone())),
+            entries: Level::new(gauge!(names::ENTRIES, "cache" => name.clone())),
         }
     }
 
@@ -147,20 +131,13 @@ impl CacheMetrics {
 
 impl StoreMetrics {
     pub(crate) fn new() -> Self {
-        describe_counter!("tramline_cache_redis_errors_total", "Calls to Redis that failed");
-        describe_counter!("tramline_cache_flushes_total", "Times that memory was forgotten as a whole");
-        describe_gauge!(
-            "tramline_cache_detached",
-            "Stores that do not hear the invalidations of other processes for now"
-        );
-        describe_gauge!("tramline_cache_loading", "Loads that run");
-        describe_gauge!("tramline_cache_pending", "Invalidations that Redis has not heard yet");
+        names::describe_store();
         Self {
-            tier_errors: Count::new(counter!("tramline_cache_redis_errors_total")),
-            flushes: Count::new(counter!("tramline_cache_flushes_total")),
-            detached: Level::new(gauge!("tramline_cache_detached")),
-            loading: Level::new(gauge!("tramline_cache_loading")),
-            pending: Level::new(gauge!("tramline_cache_pending")),
+            tier_errors: Count::new(counter!(names::REDIS_ERRORS)),
+            flushes: Count::new(counter!(names::FLUSHES)),
+            detached: Level::new(gauge!(names::DETACHED)),
+            loading: Level::new(gauge!(names::LOADING)),
+            pending: Level::new(gauge!(names::PENDING)),
         }
     }
 
@@ -174,14 +151,13 @@ impl StoreMetrics {
 
 #[cfg(feature = "tower")]
 pub(crate) fn describe_http() {
-    describe_counter!("tramline_cache_http_not_kept_total", "Answers of HTTP services that were not kept");
+    names::describe_http();
 }
 
 /// There are some fifteen reasons.
 #[cfg(feature = "tower")]
 pub(crate) fn http_not_kept(cache: &str, reason: &'static str) {
-    counter!("tramline_cache_http_not_kept_total", "cache" => cache.to_owned(), "reason" => reason)
-        .increment(1);
+    counter!(names::HTTP_NOT_KEPT, "cache" => cache.to_owned(), "reason" => reason).increment(1);
 }
 
 // === impl HitCount ===

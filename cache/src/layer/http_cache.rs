@@ -59,7 +59,7 @@
 //! a user's); what sets cookies; `Vary: *`; a part of something; a body that is longer than
 //! [`HttpCacheConfig::max_body`], takes longer than [`HttpCacheConfig::patience`], has trailers, or is a stream of
 //! events. A 5xx is not kept either, but answers all who waited, or what is old does if the policy allows it. What is not
-//! kept is counted by its reason: `tramline_cache_http_not_kept_total`.
+//! kept is counted by its reason: `cache.http.not_kept`.
 //!
 //! The first answer whose `Vary` names fields that the key does not have is not kept either: its names are, and the next
 //! request has them in its key. A rule that names them itself saves that one.

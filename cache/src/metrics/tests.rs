@@ -23,8 +23,12 @@ impl Seen {
 
     #[allow(clippy::cast_precision_loss, reason = "small numbers")]
     fn all(&mut self) -> &BTreeMap<String, f64> {
-        for (key, .., value) in self.recorder.snapshot().into_vec() {
+        for (key, unit, text, value) in self.recorder.snapshot().into_vec() {
             let (_, key) = key.into_parts();
+            // Who exposes them adds the unit and the kind to the name.
+            assert!(unit.is_some() && text.is_some(), "{key}");
+            let adds = ["total", "bytes", "seconds"];
+            assert!(!adds.iter().any(|added| key.name().ends_with(added)), "{key}");
             let labels: Vec<_> =
                 key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
             *self.all.entry(format!("{}{{{}}}", key.name(), labels.join(","))).or_default() += match value {
@@ -79,9 +83,9 @@ async fn caches_of_one_name_are_told_of_together() {
     load(&beside, 0..2).await;
     load(&beside, 0..2).await;
     let [loads, hits, entries] = [
-        "tramline_cache_loads_total{cache=numbers}",
-        "tramline_cache_requests_total{cache=numbers,from=memory}",
-        "tramline_cache_entries{cache=numbers}",
+        "cache.loads{cache=numbers}",
+        "cache.requests{cache=numbers,from=memory}",
+        "cache.entries{cache=numbers}",
     ];
     for _ in 0..2 {
         one.run(ready(())).await;
@@ -112,7 +116,7 @@ async fn stores_are_told_of_together() {
     let twin = crate::tier::twin::Twin::new();
     let alone = Store::memory(StoreConfig::default());
     let [one, other] = [0; 2].map(|_| Store::twin(&twin, StoreConfig::default()));
-    let [detached, flushes] = ["tramline_cache_detached{}", "tramline_cache_flushes_total{}"];
+    let [detached, flushes] = ["cache.detached{}", "cache.flushes{}"];
     assert_eq!(seen.get(detached), 2.0, "in memory alone there is nothing to hear");
     alone.run(ready(())).await;
     let hearing = async |store: &Store| {
@@ -168,31 +172,31 @@ fn the_series_are_those_of_the_guide() {
     } = &cache;
     let StoreMetrics { tier_errors, flushes, detached, loading, pending } = &store;
     let counts = [
-        (hits_shared, "requests_total{cache=numbers,from=redis}"),
-        (misses, "requests_total{cache=numbers,from=load}"),
-        (stale, "requests_total{cache=numbers,from=stale}"),
-        (loads, "loads_total{cache=numbers}"),
-        (refreshes, "refreshes_total{cache=numbers}"),
-        (followers, "shared_total{cache=numbers}"),
-        (load_errors, "load_errors_total{cache=numbers}"),
-        (refused, "refused_total{cache=numbers}"),
-        (unusable, "unusable_total{cache=numbers}"),
-        (lease_waits, "lease_waits_total{cache=numbers}"),
-        (invalidations, "invalidations_total{cache=numbers}"),
-        (read_bytes, "bytes_total{cache=numbers,direction=read}"),
-        (written_bytes, "bytes_total{cache=numbers,direction=write}"),
-        (tier_errors, "redis_errors_total{}"),
-        (flushes, "flushes_total{}"),
+        (hits_shared, "requests{cache=numbers,from=redis}"),
+        (misses, "requests{cache=numbers,from=load}"),
+        (stale, "requests{cache=numbers,from=stale}"),
+        (loads, "loads{cache=numbers}"),
+        (refreshes, "refreshes{cache=numbers}"),
+        (followers, "followers{cache=numbers}"),
+        (load_errors, "load.errors{cache=numbers}"),
+        (refused, "refused{cache=numbers}"),
+        (unusable, "unusable{cache=numbers}"),
+        (lease_waits, "lease.waits{cache=numbers}"),
+        (invalidations, "invalidations{cache=numbers}"),
+        (read_bytes, "io{cache=numbers,direction=read}"),
+        (written_bytes, "io{cache=numbers,direction=write}"),
+        (tier_errors, "redis.errors{}"),
+        (flushes, "flushes{}"),
     ];
     let levels = [
-        (weight, "weight_bytes{cache=numbers}"),
+        (weight, "weight{cache=numbers}"),
         (entries, "entries{cache=numbers}"),
         (detached, "detached{}"),
         (loading, "loading{}"),
         (pending, "pending{}"),
     ];
     hits_memory.add();
-    let mut expected = BTreeMap::from([("requests_total{cache=numbers,from=memory}", 1)]);
+    let mut expected = BTreeMap::from([("requests{cache=numbers,from=memory}", 1)]);
     for (n, (count, series)) in (2..).zip(counts) {
         count.add_many(n);
         expected.insert(series, n);
@@ -205,19 +209,17 @@ fn the_series_are_those_of_the_guide() {
         cache.publish();
         store.publish();
         #[allow(clippy::cast_precision_loss, reason = "small numbers")]
-        let expected = expected.iter().map(|(series, n)| (format!("tramline_cache_{series}"), *n as f64));
+        let expected = expected.iter().map(|(series, n)| (format!("cache.{series}"), *n as f64));
         assert_eq!(*seen.all(), expected.collect());
     }
 
     let guide = include_str!("../../../docs/guides/caching.md");
-    let quoted =
-        guide.lines().filter(|line| line.starts_with("| `tramline_cache_")).flat_map(|line| line.split('`'));
-    let named =
-        quoted.filter_map(|part| part.strip_prefix("tramline_cache_").or_else(|| part.strip_prefix("…_")));
+    let quoted = guide.lines().filter(|line| line.starts_with("| `cache.")).flat_map(|line| line.split('`'));
+    let named = quoted.filter_map(|part| part.strip_prefix("cache."));
     let name = |series: &str| series.split('{').next().unwrap_or_default().to_owned();
     let mut told: BTreeSet<String> = expected.keys().map(|series| name(series)).collect();
     // The layer's for HTTP, which counts by itself.
-    told.insert("http_not_kept_total".to_owned());
+    told.insert("http.not_kept".to_owned());
     assert_eq!(named.map(name).collect::<BTreeSet<_>>(), told);
 }
 

@@ -13,20 +13,20 @@ use crate::support::{Held, Nodes, Texts, fail, in_tokio_time, key, load, policy,
 type Figure = (&'static str, fn(&Stats) -> u64);
 
 const COUNTS: [Figure; 14] = [
-    ("requests_total memory", |stats| stats.hits_memory),
-    ("requests_total redis", |stats| stats.hits_shared),
-    ("requests_total load", |stats| stats.misses),
-    ("requests_total stale", |stats| stats.stale),
-    ("loads_total", |stats| stats.loads),
-    ("refreshes_total", |stats| stats.refreshes),
-    ("shared_total", |stats| stats.followers),
-    ("load_errors_total", |stats| stats.load_errors),
-    ("refused_total", |stats| stats.refused),
-    ("unusable_total", |stats| stats.unusable),
-    ("lease_waits_total", |stats| stats.lease_waits),
-    ("invalidations_total", |stats| stats.invalidations),
-    ("bytes_total read", |stats| stats.read_bytes),
-    ("bytes_total write", |stats| stats.written_bytes),
+    ("requests memory", |stats| stats.hits_memory),
+    ("requests redis", |stats| stats.hits_shared),
+    ("requests load", |stats| stats.misses),
+    ("requests stale", |stats| stats.stale),
+    ("loads", |stats| stats.loads),
+    ("refreshes", |stats| stats.refreshes),
+    ("followers", |stats| stats.followers),
+    ("load.errors", |stats| stats.load_errors),
+    ("refused", |stats| stats.refused),
+    ("unusable", |stats| stats.unusable),
+    ("lease.waits", |stats| stats.lease_waits),
+    ("invalidations", |stats| stats.invalidations),
+    ("io read", |stats| stats.read_bytes),
+    ("io write", |stats| stats.written_bytes),
 ];
 
 /// What a cache did since it was last asked.
@@ -61,7 +61,7 @@ impl Facade {
 
     fn look(&mut self) -> &HashMap<String, u64> {
         for (key, _, _, value) in self.news.snapshot().into_vec() {
-            let name = key.key().name().trim_start_matches("tramline_cache_").to_owned();
+            let name = key.key().name().trim_start_matches("cache.").to_owned();
             let mut labels = key.key().labels().filter(|label| label.key() != "cache");
             let name = labels.next().map_or(name.clone(), |label| format!("{name} {}", label.value()));
             let told = self.all.entry(name).or_default();
@@ -97,53 +97,51 @@ async fn what_is_done_is_counted_and_told() {
     let mut ledger = Ledger { cache: &a, last: a.stats() };
 
     load(&a, "one", "x").await;
-    assert_eq!(ledger.since(), "requests_total load 1, loads_total 1, bytes_total write 3");
+    assert_eq!(ledger.since(), "requests load 1, loads 1, io write 3");
     load(&a, "one", "y").await;
     a.get(&key("one")).await;
-    assert_eq!(ledger.since(), "requests_total memory 2");
+    assert_eq!(ledger.since(), "requests memory 2");
     load(&b, "two", "22").await;
     load(&a, "two", "2").await;
     a.get(&key("none")).await;
-    assert_eq!(ledger.since(), "requests_total redis 1, requests_total load 1, bytes_total read 4");
+    assert_eq!(ledger.since(), "requests redis 1, requests load 1, io read 4");
     assert!(fail(&a, "three").await.is_err());
-    assert_eq!(ledger.since(), "requests_total load 1, loads_total 1, load_errors_total 1");
+    assert_eq!(ledger.since(), "requests load 1, loads 1, load.errors 1");
     tokio::join!(load(&a, "four", "4"), load(&a, "four", "4"));
-    let both = "requests_total load 2, loads_total 1, shared_total 1, bytes_total write 3";
+    let both = "requests load 2, loads 1, followers 1, io write 3";
     assert_eq!(ledger.since(), both, "who waits for another's load has missed too");
 
     let held = Held::begin(&a, "five").await;
     b.invalidate(&key("five")).await;
     held.end(Ok("5")).await.unwrap();
-    let refused =
-        "requests_total load 1, loads_total 1, refused_total 1, invalidations_total 1, bytes_total write 3";
+    let refused = "requests load 1, loads 1, refused 1, invalidations 1, io write 3";
     assert_eq!(ledger.since(), refused);
     let large = || async { Ok::<_, std::fmt::Error>("x".repeat(2 * 1024 * 1024)) };
     a.get_or_load(&key("six"), large).await.unwrap();
-    assert_eq!(ledger.since(), "requests_total load 1, loads_total 1, unusable_total 1");
+    assert_eq!(ledger.since(), "requests load 1, loads 1, unusable 1");
     let held = Held::begin(&b, "seven").await;
     let (other, own) = tokio::join!(load(&a, "seven", "a"), async {
         sleep(Duration::from_millis(100)).await;
         held.end(Ok("b")).await
     });
     assert_eq!(other, own.unwrap());
-    assert_eq!(ledger.since(), "requests_total redis 1, lease_waits_total 1, bytes_total read 3");
+    assert_eq!(ledger.since(), "requests redis 1, lease.waits 1, io read 3");
 
     sleep(Duration::from_secs(6)).await;
     load(&a, "one", "z").await;
     sleep(Duration::from_millis(1)).await;
-    let anew =
-        "requests_total memory 1, loads_total 1, refreshes_total 1, bytes_total read 3, bytes_total write 3";
+    let anew = "requests memory 1, loads 1, refreshes 1, io read 3, io write 3";
     assert_eq!(ledger.since(), anew);
     sleep(Duration::from_secs(20)).await;
     assert_eq!(fail(&a, "one").await.unwrap(), "z");
     assert_eq!(fail(&a, "one").await.unwrap(), "z");
-    let old = "requests_total stale 2, loads_total 1, load_errors_total 1, bytes_total read 3";
+    let old = "requests stale 2, loads 1, load.errors 1, io read 3";
     assert_eq!(ledger.since(), old);
     a.invalidate(&key("one")).await;
     a.invalidate_all().await;
-    assert_eq!(ledger.since(), "invalidations_total 2");
+    assert_eq!(ledger.since(), "invalidations 2");
     a.set(&key("one"), "end".to_owned()).await;
-    assert_eq!(ledger.since(), "bytes_total write 5");
+    assert_eq!(ledger.since(), "io write 5");
     assert!((a.stats().hit_ratio().unwrap() - 7.0 / 14.0).abs() < 1e-9, "{:?}", a.stats());
 
     // Told once a second.
@@ -154,13 +152,13 @@ async fn what_is_done_is_counted_and_told() {
     for (name, of) in COUNTS {
         assert_eq!(all[name], of(&stats), "{name}");
     }
-    assert_eq!((all["entries"], all["weight_bytes"]), (1, stats.weight));
-    assert_eq!((all["detached"], all["loading"], all["flushes_total"]), (1, 1, 1));
+    assert_eq!((all["entries"], all["weight"]), (1, stats.weight));
+    assert_eq!((all["detached"], all["loading"], all["flushes"]), (1, 1, 1));
     held.end(Ok("x")).await.unwrap();
     nodes.twin.heal(0);
     sleep(Duration::from_secs(1)).await;
     let all = facade.look();
-    assert_eq!((all["detached"], all["loading"], all["flushes_total"]), (0, 0, 2));
+    assert_eq!((all["detached"], all["loading"], all["flushes"]), (0, 0, 2));
     assert_eq!((nodes.stores[0].stats().flushes, nodes.stores[0].stats().loading), (2, 0));
 }
 
@@ -177,7 +175,7 @@ async fn the_last_figures_are_told_at_the_end() {
     load(&cache, "one", "x").await;
     store.run(std::future::ready(())).await;
     let all = facade.look();
-    assert_eq!(["loads_total", "requests_total memory", "entries"].map(|name| all[name]), [1; 3]);
+    assert_eq!(["loads", "requests memory", "entries"].map(|name| all[name]), [1; 3]);
     assert_eq!(all["detached"], 0);
     assert_eq!(cache.stats().hit_ratio(), Some(0.5));
 }

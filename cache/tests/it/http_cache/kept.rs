@@ -232,7 +232,7 @@ async fn what_is_not_kept_is_counted_by_its_reason() {
         let mut counted = Vec::new();
         for (key, .., value) in &all {
             // What was counted before is told as zero.
-            if key.key().name() == "tramline_cache_http_not_kept_total" && *value == DebugValue::Counter(1) {
+            if key.key().name() == "cache.http.not_kept" && *value == DebugValue::Counter(1) {
                 counted.extend(key.key().labels().map(metrics::Label::value));
             }
         }

@@ -29,7 +29,7 @@ pub(super) struct Latency {
 
 const HTTP: &str = "http_server_request_duration_seconds";
 const UPSTREAM: &str = "streaming_proxy_request_duration_seconds";
-const CACHE: &str = "tramline_cache_requests_total";
+const CACHE: &str = "cache_requests_total";
 
 impl Cumulative {
     pub(super) fn read(samples: &[Sample]) -> Self {
@@ -121,7 +121,13 @@ fn exposed(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::Latency;
+    use std::convert::Infallible;
+    use std::future::ready;
+
+    use tramline_cache::{Cache, CacheConfig, Store, StoreConfig};
+    use tramline_observability::metrics::{Recorder, RecorderConfig};
+
+    use super::{Cumulative, Latency};
 
     fn latency(buckets: &[(f64, u64)], count: u64) -> Latency {
         Latency { count, buckets: buckets.to_vec() }
@@ -143,5 +149,21 @@ mod tests {
         let window = after.since(&before);
         assert_eq!(window.count, 4);
         assert!(window.quantile(0.5).unwrap() > 0.01);
+    }
+
+    /// By the name that the caches give and the recorder shows.
+    #[tokio::test]
+    async fn the_hits_are_those_of_the_caches() {
+        let recorder = Recorder::new(&RecorderConfig::default());
+        let handle = recorder.handle();
+        let _recording = metrics::set_default_local_recorder(&recorder);
+        let store = Store::memory(StoreConfig::default());
+        let cache: Cache<u64, u64> = store.cache(CacheConfig::new("numbers")).unwrap();
+        for _ in 0..3 {
+            cache.get_or_load(&1, || ready(Ok::<u64, Infallible>(1))).await.unwrap();
+        }
+        store.run(ready(())).await;
+        let read = Cumulative::read(&handle.snapshot());
+        assert_eq!((read.cache_hits, read.cache_misses), (2, 1));
     }
 }
