@@ -250,6 +250,11 @@ impl Tier {
         engine!(self, { let _ = ending; }, engine => engine.end(ending).await);
     }
 
+    /// The same for many, in as few trips as may be.
+    pub(crate) async fn end_many(&self, endings: &[Ending]) {
+        engine!(self, { let _ = endings; }, engine => engine.end_many(endings).await);
+    }
+
     /// Tells a tier that was away once more what it has yet to be told; it waits for a while at most.
     pub(crate) async fn tell_rest(&self) {
         engine!(self, (), engine => engine.tell_rest().await);

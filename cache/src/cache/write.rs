@@ -1,5 +1,6 @@
 //! Writes, and what ends values.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -79,6 +80,33 @@ where
         inner.store.owned(async move { cache.end(&key, &slot).await }).await;
     }
 
+    /// As [`invalidate`](Self::invalidate) for many keys, of which Redis hears in one trip for every 250; in a cluster, all
+    /// masters at once. The order of the keys means nothing, and one that is there twice ends once.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, it goes on.
+    pub async fn invalidate_many(&self, keys: &[K]) {
+        let inner = &self.inner;
+        let mut ended: Vec<(K, Slot)> = Vec::with_capacity(keys.len());
+        let mut seen = HashSet::with_capacity(keys.len());
+        for key in keys {
+            if seen.insert(key) {
+                ended.push((key.clone(), inner.slot(key)));
+            }
+        }
+        inner.metrics.invalidations.add_many(ended.len());
+        let cache = self.clone();
+        cache.end_all_here(&ended);
+        let work = async move {
+            let endings: Vec<_> = ended.iter().map(|(_, slot)| Ending::Key(slot.clone())).collect();
+            cache.inner.store.tier.end_many(&endings).await;
+            // Again: what was read from the tier in between was old.
+            cache.end_all_here(&ended);
+        };
+        inner.store.owned(work).await;
+    }
+
     /// Forgets all values of this cache, here and everywhere. Who asks after it gets nothing older.
     ///
     /// # Cancel safety
@@ -109,6 +137,10 @@ where
     fn end_here(&self, key: &K, slot: &Slot) {
         self.inner.epochs.end(&slot.key);
         self.inner.memory.remove(key);
+    }
+
+    fn end_all_here(&self, ended: &[(K, Slot)]) {
+        ended.iter().for_each(|(key, slot)| self.end_here(key, slot));
     }
 
     fn lives(&self, loaded: Loaded<V>) -> Option<(Arc<V>, Lives, Vec<MarkName>)> {

@@ -1,5 +1,6 @@
 //! What ends values, and what must not come back.
 
+use std::collections::HashMap;
 use std::future::Future;
 
 use tokio::time::timeout;
@@ -15,6 +16,8 @@ pub(super) async fn check<F: Future<Output = Nodes>>(nodes: &impl Fn() -> F) {
     an_ended_tag_takes_all_that_carry_it(pair().await).await;
     tags_that_a_load_brings_count(pair().await).await;
     everything_can_be_forgotten(pair().await).await;
+    many_end_at_once(pair().await).await;
+    many_tags_end_at_once(pair().await).await;
     what_was_loaded_before_an_ending_does_not_stay(pair().await).await;
     a_tag_that_ended_during_the_load_counts_though_it_came_with_it(pair().await).await;
     a_write_wins_over_a_load_that_began_before_it(pair().await).await;
@@ -87,6 +90,63 @@ async fn everything_can_be_forgotten(pair: Pair) {
     b.invalidate_all().await;
     assert_eq!(load(b, "one", "newer").await, "newer");
     until_loaded(a, "one", "newer").await;
+}
+
+/// More than one trip of them, one of which is being loaded.
+async fn many_end_at_once(pair: Pair) {
+    let Pair { a, b, .. } = &pair;
+    let names: Vec<String> = (0..600).map(|n| n.to_string()).collect();
+    let old = |keys: Vec<String>| async move {
+        Ok::<_, std::fmt::Error>(
+            keys.into_iter().map(|key| (key, "old".to_owned())).collect::<HashMap<_, _>>(),
+        )
+    };
+    for node in pair.both() {
+        node.get_many_or_load(&names, old).await.expect("no error");
+        assert_eq!(load(node, "stays", "stays").await, "stays");
+    }
+    let held = Held::begin(a, "loads").await;
+    let ended: Vec<_> =
+        names.iter().map(String::as_str).chain(["loads", "nobody has it", "7"]).map(key).collect();
+    a.invalidate_many(&ended).await;
+    for name in ["0", "299", "599", "loads"] {
+        assert_eq!(load(a, name, "new").await, "new", "at once where it was called");
+        until_loaded(b, name, "new").await;
+    }
+    let _ = held.end(Ok("old")).await;
+    assert_eq!(load(a, "loads", "newer").await, "new", "what was loaded before stays away");
+    for node in pair.both() {
+        for name in &names {
+            until_loaded(node, name, "new").await;
+        }
+        assert_eq!(load(node, "stays", "other").await, "stays");
+    }
+    b.invalidate_many(&[]).await;
+    assert_eq!(load(b, "0", "newer").await, "new");
+}
+
+async fn many_tags_end_at_once(pair: Pair) {
+    let tagged = |name: &str| {
+        let mut policy = policy();
+        policy.tags = vec![tag(name)];
+        pair.with(&policy)
+    };
+    let (x, y, z) = (tagged("x"), tagged("y"), tagged("z"));
+    let asked = async |node: usize, value: &'static str| {
+        let [x, y, z] = [&x[node], &y[node], &z[node]];
+        [load(x, "one", value).await, load(y, "two", value).await, load(z, "three", value).await]
+    };
+    for node in [0, 1] {
+        assert_eq!(asked(node, "old").await, ["old"; 3]);
+    }
+    let held = Held::begin(&x[0], "loads").await;
+    pair.stores.a.invalidate_tags(&[tag("x"), tag("y"), tag("nobody's")]).await;
+    assert_eq!(asked(0, "new").await, ["new", "new", "old"]);
+    until_async(|| async { asked(1, "new").await == ["new", "new", "old"] }).await;
+    let _ = held.end(Ok("old")).await;
+    assert_eq!(load(&x[0], "loads", "new").await, "new", "what was loaded before does not stay");
+    pair.stores.a.invalidate_tags(&[]).await;
+    assert_eq!(asked(0, "newer").await, ["new", "new", "old"]);
 }
 
 /// The load has read, then someone changes the source and ends the value, then the load ends.

@@ -30,7 +30,7 @@ use crate::mark::{Mark, MarkName};
 use crate::metrics::StoreMetrics;
 use crate::tier::redis::call::Calls;
 use crate::tier::redis::gate::Remembering;
-use crate::tier::redis::link::{Failure, Link};
+use crate::tier::redis::link::{Failure, Link, WORDS};
 use crate::tier::{Ending, Filled, Found, Marked, Marks, Slot, Taken, Untold};
 
 /// The shared tier.
@@ -295,6 +295,25 @@ impl Redis {
 
     pub(crate) async fn end(&self, ending: &Ending) {
         self.tell(ending, Remembering::new(&self.link, ending.clone())).await;
+    }
+
+    /// So many as are told at once in one trip, in a cluster to all masters at once.
+    pub(crate) async fn end_many(&self, endings: &[Ending]) {
+        // All of them from the beginning: whoever wanted them ended may go away at any time.
+        let remembering = |ending: &Ending| Remembering::new(&self.link, ending.clone());
+        let mut remembered = endings.iter().map(remembering).collect::<Vec<_>>().into_iter();
+        for words in endings.chunks(WORDS) {
+            let calls: Vec<_> = words.iter().map(|ending| self.calls().end(ending)).collect();
+            let many: Vec<_> = calls.iter().map(Vec::len).collect();
+            let calls: Vec<_> = calls.into_iter().flatten().collect();
+            let mut answers = self.link.tell_all(&calls).await.unwrap_or_default().into_iter();
+            // ORDER: a word that is taken out of its place and has no answer is not told.
+            for (many, word) in many.into_iter().zip(remembered.by_ref()) {
+                if answers.by_ref().take(many).filter(Result::is_ok).count() == many {
+                    word.told();
+                }
+            }
+        }
     }
 
     pub(crate) async fn tell_rest(&self) {

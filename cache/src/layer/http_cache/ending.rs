@@ -1,6 +1,5 @@
 //! What unsafe requests end.
 
-use futures_util::future::join_all;
 use tokio::runtime::Handle;
 
 use crate::key::Tag;
@@ -24,7 +23,7 @@ impl Ending {
     /// Ends them, unless the request was refused.
     pub(super) async fn answered(mut self, refused: bool) {
         if !refused {
-            join_all(self.tags.iter().map(|tag| self.store.invalidate_tag(tag))).await;
+            self.store.invalidate_tags(&self.tags).await;
         }
         self.tags.clear();
     }
@@ -37,7 +36,7 @@ impl Drop for Ending {
             && let Some(runtime) = &self.runtime
         {
             let store = self.store.clone();
-            let work = async move { join_all(tags.iter().map(|tag| store.invalidate_tag(tag))).await };
+            let work = async move { store.invalidate_tags(&tags).await };
             self.store.0.tasks().spawn_on(work, runtime);
         }
     }

@@ -28,6 +28,7 @@ use crate::tier::redis::names::Names;
 use crate::tier::redis::time::Time;
 
 pub(super) use self::failure::{Failure, refuses_writes};
+pub(super) use self::probe::WORDS;
 
 pub(super) struct Link {
     config: RedisConfig,

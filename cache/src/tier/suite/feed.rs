@@ -1,11 +1,14 @@
 //! What the others hear.
 
+use std::collections::HashMap;
+
 use super::{Ear, LONG, Nodes, filled, name, payload, slot, suite, value};
 use crate::envelope::Token;
 use crate::tier::{Ending, Filled, Found, Heard, Taken};
 
 suite!(
     everything_that_ends_is_heard_in_order,
+    many_that_end_at_once_are_heard_one_by_one,
     own_keys_are_told_as_such,
     who_waits_hears_of_the_fill,
     who_waits_hears_that_nobody_loads_any_more,
@@ -31,6 +34,36 @@ async fn everything_that_ends_is_heard_in_order(nodes: Nodes) {
     let now = nodes.a.marks(&[name("x")], LONG).await.unwrap();
     assert_eq!(now.newest.number, begin.number + 300);
     assert_eq!(now.marks[0].mark.number, begin.number + 299, "what was told is what stands there");
+}
+
+/// More than one trip of them: each has a number of its own, and is gone when it is told.
+async fn many_that_end_at_once_are_heard_one_by_one(nodes: Nodes) {
+    let (mut ear, begin) = Ear::on(&nodes.b).await;
+    let slots: Vec<_> = (0..300).map(|_| slot()).collect();
+    for slot in &slots {
+        filled(&nodes.a, slot, "old").await;
+        ear.ended().await;
+    }
+    let keys = slots.iter().cloned().map(Ending::Key);
+    let marks = (0..300).map(|n| Ending::Mark(name(&n.to_string())));
+    let endings: Vec<_> = keys.zip(marks).flat_map(|(key, mark)| [key, mark]).collect();
+    nodes.a.end_many(&endings).await;
+    let (mut told, mut number) = (HashMap::new(), begin.number + 300);
+    // An answer that a busy machine looks for too late is one more telling.
+    while told.len() < 600 {
+        let (ending, mark) = ear.ended().await;
+        number += 1;
+        assert_eq!((mark.incarnation, mark.number), (begin.incarnation, number));
+        told.insert(ending, mark);
+    }
+    assert!(endings.iter().all(|ending| told.contains_key(ending)));
+    for n in [0, 149, 299] {
+        let marks = nodes.b.marks(&[name(&n.to_string())], LONG).await.unwrap();
+        assert!(told[&endings[2 * n + 1]].is_within(marks.marks[0].mark));
+    }
+    assert!(nodes.b.read_many(&slots).await.unwrap().iter().all(|found| matches!(found, Found::Nothing)));
+    nodes.a.end_many(&[]).await;
+    assert_eq!(nodes.a.untold().endings, 0);
 }
 
 async fn own_keys_are_told_as_such(nodes: Nodes) {

@@ -130,7 +130,7 @@ impl Node {
     }
 
     pub(crate) async fn put(&self, slot: &Slot, value: Vec<u8>, life: Duration) -> bool {
-        self.tell(&Ending::Key(slot.clone()), |state, now| {
+        self.tell(&[Ending::Key(slot.clone())], |state, now| {
             state.slots.set(slot.clone(), value.into(), now + span(life), now);
             state.changed(self.id, slot);
         })
@@ -147,7 +147,16 @@ impl Node {
     }
 
     pub(crate) async fn end(&self, ending: &Ending) {
-        self.tell(ending, |state, now| state.end(self.id, ending, now)).await;
+        self.end_many(std::slice::from_ref(ending)).await;
+    }
+
+    pub(crate) async fn end_many(&self, endings: &[Ending]) {
+        self.tell(endings, |state, now| {
+            for ending in endings {
+                state.end(self.id, ending, now);
+            }
+        })
+        .await;
     }
 
     /// What a node that is cut off has not told it tells when it is [taken back](Twin::heal).
@@ -200,8 +209,8 @@ impl Node {
         answer
     }
 
-    /// False when the node is cut off, and this is remembered.
-    async fn tell(&self, ending: &Ending, write: impl FnOnce(&mut State, u64)) -> bool {
+    /// False when the node is cut off, and these are remembered.
+    async fn tell(&self, endings: &[Ending], write: impl FnOnce(&mut State, u64)) -> bool {
         self.way().await;
         let told = {
             let now = self.twin.now();
@@ -209,7 +218,7 @@ impl Node {
             state.asks(self.id);
             let cut = state.is_cut(self.id);
             if cut {
-                state.remember(self.id, ending.clone());
+                endings.iter().for_each(|ending| state.remember(self.id, ending.clone()));
             } else {
                 write(&mut state, now);
             }

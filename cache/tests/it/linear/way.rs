@@ -10,6 +10,10 @@ pub(super) enum Way {
     /// By another value.
     Write(u64),
     Tag(Kind),
+    /// Each third of the rows from this one on, by their keys.
+    Keys(u64),
+    /// Both of them.
+    Tags,
     All,
 }
 
@@ -17,12 +21,14 @@ pub(super) enum Way {
 
 impl Way {
     /// Each way, until it has ended all that can be ended by it.
-    pub(super) fn each() -> [Vec<Self>; 4] {
+    pub(super) fn each() -> [Vec<Self>; 6] {
         let rows = |way: fn(u64) -> Self| (0..ROWS).map(way).collect();
         [
             rows(Self::Key),
             rows(Self::Write),
             vec![Self::Tag(Kind::Tagged), Self::Tag(Kind::Late)],
+            vec![Self::Keys(0), Self::Keys(1), Self::Keys(2)],
+            vec![Self::Tags],
             vec![Self::All],
         ]
     }
@@ -31,6 +37,8 @@ impl Way {
         match self {
             Self::Key(one) | Self::Write(one) => row == one,
             Self::Tag(kind) => Kind::of(row) == kind,
+            Self::Keys(first) => row % 3 == first % 3,
+            Self::Tags => Kind::of(row) != Kind::Plain,
             Self::All => true,
         }
     }
@@ -56,6 +64,11 @@ impl Worker {
                 begun.nothing = kind == Kind::Tagged;
                 self.store.invalidate_tag(&tag(kind)).await;
             }
+            Way::Tags => {
+                begun.nothing = false;
+                self.store.invalidate_tags(&[Kind::Tagged, Kind::Late].map(tag)).await;
+            }
+            Way::Keys(_) => self.cache_of(policy, rows[0]).invalidate_many(&rows).await,
             Way::All => self.cache_of(policy, rows[0]).invalidate_all().await,
             Way::Key(row) | Way::Write(row) => self.cache_of(policy, row).invalidate(&row).await,
         }

@@ -73,9 +73,11 @@ impl Worker {
             0..50 => self.ask(row).await,
             50..60 => self.ask_lightly(row).await,
             60..72 => self.ask_many().await,
-            72..80 => self.end_by_chance(Way::Key(row)).await,
+            72..77 => self.end_by_chance(Way::Key(row)).await,
+            77..80 => self.end_by_chance(Way::Keys(row)).await,
             80..90 => self.end_by_chance(Way::Write(row)).await,
-            90..97 => {
+            90..92 => self.end_by_chance(Way::Tags).await,
+            92..97 => {
                 let kind = if self.random.random() { Kind::Tagged } else { Kind::Late };
                 self.end_by_chance(Way::Tag(kind)).await
             }

@@ -1,11 +1,11 @@
-//! Stores that end, with or without traffic, told or not.
+//! The last words of stores, and what is told when the tier is back.
 
 use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::poll;
 use tokio::time::{sleep, timeout};
-use tramline_cache::{Store, Tag};
+use tramline_cache::{Policy, Store, Tag};
 
 use crate::support::{Held, Nodes, in_tokio_time, key, load, policy, text, texts, until_async};
 use crate::warnings::Warnings;
@@ -100,4 +100,41 @@ async fn a_store_that_ends_says_what_others_do_not_hear() {
     assert_eq!(said(2_000).await, [format!("{what} endings=1 everything=true")]);
     nodes.twin.heal(0);
     assert_eq!(said(1).await, [""; 0]);
+}
+
+/// Each of them is remembered while the tier is away, and told before anything is read from it.
+#[tokio::test(start_paused = true)]
+async fn many_that_a_node_without_the_tier_ends_are_ended_for_all() {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let mut tagged = policy(Duration::from_secs(600));
+    let tags = [Tag::of("x"), Tag::of("y")];
+    let caches = nodes.texts(&tagged);
+    let names = ["one", "two", "three"];
+    tagged.tags = tags[..1].to_vec();
+    let with = |policy: &Policy| {
+        caches.iter().map(|cache| cache.with_policy(policy.clone()).unwrap()).collect::<Vec<_>>()
+    };
+    let with_x = with(&tagged);
+    tagged.tags = tags[1..].to_vec();
+    let with_y = with(&tagged);
+    for node in [0, 1] {
+        for name in names {
+            assert_eq!(load(&caches[node], name, "old").await, "old");
+        }
+        assert_eq!(load(&with_x[node], "of x", "old").await, "old");
+        assert_eq!(load(&with_y[node], "of y", "old").await, "old");
+    }
+    nodes.twin.cut(0);
+    caches[0].invalidate_many(&names.map(key)).await;
+    nodes.stores[0].invalidate_tags(&tags).await;
+    nodes.twin.heal(0);
+    crate::until(|| nodes.stores[0].stats().attached).await;
+    sleep(Duration::from_millis(10)).await;
+    for node in [1, 0] {
+        for name in names {
+            assert_eq!(load(&caches[node], name, "new").await, "new", "{name}");
+        }
+        assert_eq!(load(&with_x[node], "of x", "new").await, "new");
+        assert_eq!(load(&with_y[node], "of y", "new").await, "new");
+    }
 }

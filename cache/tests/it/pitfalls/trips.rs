@@ -61,6 +61,9 @@ async fn a_question_is_a_trip_and_a_load_is_three() {
     assert_eq!(trips(&nodes, 1, b.set(&key("two"), "b".to_owned())).await.1, 1);
     assert_eq!(trips(&nodes, 1, b.invalidate(&key("two"))).await.1, 1);
     assert_eq!(trips(&nodes, 1, b.invalidate_all()).await.1, 1);
+    assert_eq!(trips(&nodes, 1, b.invalidate_many(&[key("one"), key("two")])).await.1, 1);
+    let tags = [Tag::of("one"), Tag::of("two")];
+    assert_eq!(trips(&nodes, 1, nodes.stores[1].invalidate_tags(&tags)).await.1, 1);
 
     let keys: Vec<_> = (0..100).map(key).collect();
     let cold = |cache: &Texts| {

@@ -112,14 +112,8 @@ impl Store {
     /// in: their sums change with its event, after which this is called again.
     pub(crate) async fn forget_payment(&self, id: Uuid, [sender, recipient]: [Uuid; 2]) {
         let Caches { store, payments, .. } = &self.caches;
-        let (sender, recipient, everyones) =
-            (lists_of(Some(&sender)), lists_of(Some(&recipient)), lists_of(None));
-        tokio::join!(
-            payments.invalidate(&id),
-            store.invalidate_tag(&sender),
-            store.invalidate_tag(&recipient),
-            store.invalidate_tag(&everyones),
-        );
+        let lists = [Some(&sender), Some(&recipient), None].map(lists_of);
+        tokio::join!(payments.invalidate(&id), store.invalidate_tags(&lists));
     }
 
     /// Forgets the payments of a user of whom the copy is new. Lists need not be: they have no user in them whom the

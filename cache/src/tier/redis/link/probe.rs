@@ -18,8 +18,8 @@ pub(super) struct Probe {
     succeeded: bool,
 }
 
-/// So many pending words are told at once.
-const WORDS: usize = 250;
+/// So many words are told at once: some milliseconds of Redis's time, and of a slow line's what one answer may take.
+pub(in crate::tier::redis) const WORDS: usize = 250;
 
 /// The first question to a new connection may wait for what is behind it; the best of some is taken.
 const SAMPLES: usize = 3;

@@ -58,6 +58,10 @@ async fn a_killed_one_is_told_what_it_missed() {
     let (by_key, by_put) = (slot(), slot());
     filled(&a.tier, &by_key, "old").await;
     filled(&a.tier, &by_put, "old").await;
+    let many: Vec<_> = (0..600).map(|_| slot()).collect();
+    for slot in &many {
+        filled(&a.tier, slot, "old").await;
+    }
     let before = b.tier.marks(&[name("x")], LONG).await.unwrap();
     let (mut ear, _) = Ear::on(&b.tier).await;
     server.kill().await;
@@ -70,10 +74,16 @@ async fn a_killed_one_is_told_what_it_missed() {
     assert!(a.errors() < asked + 50, "known to be away, it is not asked each time");
     a.tier.end(&Ending::Key(by_key.clone())).await;
     a.tier.end(&Ending::Mark(name("x"))).await;
+    let many: Vec<_> = many.iter().cloned().map(Ending::Key).collect();
+    a.tier.end_many(&many).await;
     assert!(!a.tier.put(&by_put, value("new").1, LONG).await);
     server.restart().await.unwrap();
     assert!(matches!(first(&a, &by_key).await, Found::Nothing));
     assert!(matches!(first(&a, &by_put).await, Found::Nothing));
+    for ending in &many {
+        let Ending::Key(slot) = ending else { unreachable!() };
+        assert!(matches!(a.tier.read(slot).await, Found::Nothing));
+    }
     back(&b).await;
     assert!(matches!(b.tier.read(&by_key).await, Found::Nothing));
     let after = b.tier.marks(&[name("x")], LONG).await.unwrap();
@@ -214,20 +224,26 @@ async fn a_dropped_ending_is_told_all_the_same() {
     let (fault, url) = Fault::in_front_of(&server.url()).await.unwrap();
     let near = Node::new(&config);
     let far = Node::new(&at(&url, config));
-    let (ended, put) = (slot(), slot());
-    filled(&near.tier, &ended, "old").await;
-    filled(&near.tier, &put, "old").await;
+    let [ended, put, first_of_many, last_of_many] = [(); 4].map(|()| slot());
+    for slot in [&ended, &put, &first_of_many, &last_of_many] {
+        filled(&near.tier, slot, "old").await;
+    }
     back(&far).await;
     fault.half_open();
     let ending = Ending::Key(ended.clone());
-    let both = async { tokio::join!(far.tier.end(&ending), far.tier.put(&put, value("new").1, LONG)) };
-    assert!(both.now_or_never().is_none());
+    // The last one is not even sent.
+    let mut many: Vec<_> = (0..600).map(|_| Ending::Key(slot())).collect();
+    (many[0], many[599]) = (Ending::Key(first_of_many.clone()), Ending::Key(last_of_many.clone()));
+    let put_new = far.tier.put(&put, value("new").1, LONG);
+    let all = async { tokio::join!(far.tier.end(&ending), put_new, far.tier.end_many(&many)) };
+    assert!(all.now_or_never().is_none());
     // What was on its way is lost.
     fault.cut();
     fault.heal();
     assert!(matches!(first(&far, &ended).await, Found::Nothing));
-    assert!(matches!(near.tier.read(&ended).await, Found::Nothing));
-    assert!(matches!(near.tier.read(&put).await, Found::Nothing));
+    for slot in [ended, put, first_of_many, last_of_many] {
+        assert!(matches!(near.tier.read(&slot).await, Found::Nothing));
+    }
 }
 
 /// What was sent over a connection that was given up may arrive after what came later.
