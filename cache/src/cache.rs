@@ -13,6 +13,7 @@ mod many;
 mod read;
 mod seal;
 mod seldom;
+mod unusable;
 mod write;
 
 use std::collections::HashMap;
@@ -29,6 +30,8 @@ use tokio::sync::Notify;
 use crate::answer::{Answer, Outcome};
 use crate::cache::job::job;
 use crate::cache::seldom::Seldom;
+pub(crate) use crate::cache::unusable::Reason;
+use crate::cache::unusable::Said;
 use crate::config::CacheConfig;
 use crate::entry::Entry;
 use crate::epochs::{Epochs, Stamp};
@@ -72,6 +75,8 @@ pub(crate) struct Inner<K, V> {
     metrics: CacheMetrics,
     /// The lines about loads that failed.
     failures: Seldom,
+    /// The lines about values that are not kept.
+    unusable: Said,
     config: CacheConfig,
     /// Who waits for another process's load, by the key as it is written. As many as loads that run.
     waiting: Mutex<HashMap<Arc<str>, Weak<Notify>>>,
@@ -94,6 +99,7 @@ where
             had_all: AtomicBool::new(false),
             metrics: CacheMetrics::new(&config.name),
             failures: Seldom::default(),
+            unusable: Said::default(),
             waiting: Mutex::default(),
             store,
             space,

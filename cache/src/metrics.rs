@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use metrics::{Counter, Gauge, counter, gauge};
 use thread_local::ThreadLocal;
 
+use crate::cache::Reason;
+
 /// What one cache did.
 pub(crate) struct CacheMetrics {
     pub(crate) hits_memory: HitCount,
@@ -21,7 +23,8 @@ pub(crate) struct CacheMetrics {
     pub(crate) followers: Count,
     pub(crate) load_errors: Count,
     pub(crate) refused: Count,
-    pub(crate) unusable: Count,
+    /// By [`Reason`].
+    pub(crate) unusable: [Count; Reason::ALL.len()],
     pub(crate) lease_waits: Count,
     pub(crate) invalidations: Count,
     pub(crate) read_bytes: Count,
@@ -81,6 +84,9 @@ impl CacheMetrics {
         };
         let bytes =
             |way: &'static str| Count::new(counter!(names::IO, "cache" => name.clone(), "direction" => way));
+        let unusable = |reason: Reason| {
+            Count::new(counter!(names::UNUSABLE, "cache" => name.clone(), "reason" => reason.label()))
+        };
         let count = |metric: &'static str| Count::new(counter!(metric, "cache" => name.clone()));
         Self {
             hits_memory: HitCount::new(
@@ -94,7 +100,7 @@ impl CacheMetrics {
             followers: count(names::FOLLOWERS),
             load_errors: count(names::LOAD_ERRORS),
             refused: count(names::REFUSED),
-            unusable: count(names::UNUSABLE),
+            unusable: Reason::ALL.map(unusable),
             lease_waits: count(names::LEASE_WAITS),
             invalidations: count(names::INVALIDATIONS),
             read_bytes: bytes("read"),
@@ -116,7 +122,6 @@ impl CacheMetrics {
             &self.followers,
             &self.load_errors,
             &self.refused,
-            &self.unusable,
             &self.lease_waits,
             &self.invalidations,
             &self.read_bytes,
@@ -124,6 +129,11 @@ impl CacheMetrics {
         ] {
             count.publish();
         }
+        self.unusable.iter().for_each(Count::publish);
+    }
+
+    pub(crate) fn unusable(&self, reason: Reason) -> &Count {
+        &self.unusable[reason as usize]
     }
 }
 

@@ -22,7 +22,8 @@ pub struct Stats {
     pub load_errors: u64,
     /// Answers not kept since they were ended while they were loaded.
     pub refused: u64,
-    /// Values that could not be read or written, or were too large for the policy or for memory.
+    /// Values that could not be read or written, were larger than [`max_value`](crate::CacheConfig::max_value), had too many
+    /// tags, or were too heavy for memory. The metrics have them by their reasons.
     pub unusable: u64,
     /// Waits for another process that loads the same.
     pub lease_waits: u64,

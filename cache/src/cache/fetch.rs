@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use crate::cache::seal::Verdict;
-use crate::cache::{Cache, Inner};
+use crate::cache::{Cache, Inner, Reason};
 use crate::clock::from_now;
 use crate::entry::Entry;
 use crate::envelope::{Envelope, Held, Token};
@@ -148,7 +148,7 @@ where
             Held::Lease => return Judged::Busy,
             Held::Value(envelope) => envelope,
             Held::Unreadable => {
-                inner.metrics.unusable.add();
+                inner.unusable(Reason::Unreadable);
                 inner.store.tier.drop_bad(slot, &bytes).await;
                 return Judged::Bad;
             }
@@ -159,7 +159,7 @@ where
             Verdict::Unknown => return Judged::Away,
         };
         let Some(entry) = inner.open(&envelope, stamp.clone().with_tags(tags)) else {
-            inner.metrics.unusable.add();
+            inner.unusable(Reason::Unreadable);
             inner.store.tier.drop_bad(slot, &bytes).await;
             return Judged::Bad;
         };

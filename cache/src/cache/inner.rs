@@ -2,13 +2,14 @@
 
 use std::sync::{Arc, PoisonError, Weak};
 
-use crate::cache::Inner;
 use crate::cache::loading::Loading;
+use crate::cache::{Inner, Reason};
 use crate::entry::{Entry, Lives};
 use crate::epochs::{Stamp, Tags};
 use crate::flight::Asker;
 use crate::key::{CacheKey, written};
 use crate::mark::{Mark, MarkName};
+use crate::metrics::Count;
 use crate::policy::Policy;
 use crate::stats::{CacheStats, Stats};
 use crate::store::Member;
@@ -58,7 +59,7 @@ impl<K: CacheKey, V: Send + Sync + 'static> Inner<K, V> {
     pub(super) fn keep(&self, key: K, written: &str, entry: Entry<V>) -> bool {
         let alive = self.epochs.is_current(&entry.stamp);
         if alive && !self.memory.insert(key, written, entry) {
-            self.metrics.unusable.add();
+            self.unusable(Reason::TooHeavy);
         }
         alive
     }
@@ -75,7 +76,7 @@ impl<K: CacheKey, V: Send + Sync + 'static> Inner<K, V> {
             followers: metrics.followers.get(),
             load_errors: metrics.load_errors.get(),
             refused: metrics.refused.get(),
-            unusable: metrics.unusable.get(),
+            unusable: metrics.unusable.iter().map(Count::get).sum(),
             lease_waits: metrics.lease_waits.get(),
             invalidations: metrics.invalidations.get(),
             read_bytes: metrics.read_bytes.get(),
@@ -83,6 +84,11 @@ impl<K: CacheKey, V: Send + Sync + 'static> Inner<K, V> {
             entries: memory.len(),
             weight: memory.weight(),
         }
+    }
+
+    /// A value is not kept, or cannot be read.
+    pub(super) fn unusable(&self, reason: Reason) {
+        self.unusable.of(reason, &self.metrics, &self.config);
     }
 
     pub(super) fn tags(&self) -> &Tags {

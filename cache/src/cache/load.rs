@@ -13,12 +13,12 @@ use tokio::time::timeout_at;
 use tracing::Instrument;
 
 use crate::answer::{Answer, Outcome};
-use crate::cache::Cache;
 use crate::cache::before::Before;
 use crate::cache::fetch::{Fetched, Lease, Wanted};
 use crate::cache::job::Job;
 use crate::cache::loading::Loading;
 use crate::cache::seal::Marks;
+use crate::cache::{Cache, Reason};
 use crate::clock::{from_now, millis};
 use crate::entry::{Entry, Lives};
 use crate::epochs::{Stamp, TagStamps};
@@ -242,7 +242,7 @@ where
         }
         let all = TagStamps::joined(stamp.tags(), Some(late));
         if all.as_ref().is_some_and(|tags| tags.iter().count() > MAX_TAGS) {
-            inner.metrics.unusable.add();
+            inner.unusable(Reason::TooManyTags);
             return None;
         }
         Some(stamp.with_tags(all))

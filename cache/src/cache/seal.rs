@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::cache::Inner;
+use crate::cache::{Inner, Reason};
 use crate::codec;
 use crate::entry::{Entry, Lives};
 use crate::envelope::{self, Envelope, Token};
@@ -45,32 +45,27 @@ where
 {
     /// None when it cannot be kept: it cannot be written, or is too large.
     pub(super) fn pack(&self, value: Option<&V>) -> Option<Packed> {
-        let packed = self.try_pack(value);
-        if packed.is_none() {
-            self.metrics.unusable.add();
-        }
-        packed
+        self.try_pack(value).map_err(|reason| self.unusable(reason)).ok()
     }
 
-    fn try_pack(&self, value: Option<&V>) -> Option<Packed> {
+    fn try_pack(&self, value: Option<&V>) -> Result<Packed, Reason> {
         let nothing = Packed { payload: Bytes::new(), compressed: false, negative: true, weight: 0 };
-        let Some(value) = value else { return Some(nothing) };
+        let Some(value) = value else { return Ok(nothing) };
+        let fits =
+            |weight: usize| if weight > self.config.max_value { Err(Reason::TooLarge) } else { Ok(weight) };
         if !self.store.tier.is_shared() {
-            let weight = codec::weigh(value).ok().filter(|weight| *weight <= self.config.max_value)?;
-            return Some(Packed { negative: false, weight, ..nothing });
+            let weight = fits(codec::weigh(value).map_err(|_| Reason::Unwritable)?)?;
+            return Ok(Packed { negative: false, weight, ..nothing });
         }
-        let payload = self.config.codec.encode(value).ok()?;
-        let weight = payload.len();
-        if weight > self.config.max_value {
-            return None;
-        }
+        let payload = self.config.codec.encode(value).map_err(|_| Reason::Unwritable)?;
+        let weight = fits(payload.len())?;
         #[cfg(feature = "compression")]
         if self.config.compress_from.is_some_and(|from| weight >= from)
             && let Some(small) = codec::compress(&payload)
         {
-            return Some(Packed { payload: small.into(), compressed: true, negative: false, weight });
+            return Ok(Packed { payload: small.into(), compressed: true, negative: false, weight });
         }
-        Some(Packed { payload: payload.into(), compressed: false, negative: false, weight })
+        Ok(Packed { payload: payload.into(), compressed: false, negative: false, weight })
     }
 
     /// The bytes that are written, and how long they live.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::cache::Cache;
+use crate::cache::{Cache, Reason};
 use crate::clock::millis;
 use crate::entry::Lives;
 use crate::key::CacheKey;
@@ -151,7 +151,7 @@ where
         let stale = policy.stale(stale_for).min(millis(max).saturating_sub(fresh));
         let names: Vec<_> = policy.tags.iter().chain(&tags).map(MarkName::of_tag).collect();
         if names.len() > MAX_TAGS {
-            inner.metrics.unusable.add();
+            inner.unusable(Reason::TooManyTags);
             return None;
         }
         Some((Arc::new(value), Lives { fresh, stale, age: 0, load: 0, own: ttl.is_some() }, names))

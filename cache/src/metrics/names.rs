@@ -11,6 +11,7 @@ pub(crate) const FOLLOWERS: &str = "cache.followers";
 pub(crate) const LEASE_WAITS: &str = "cache.lease.waits";
 pub(crate) const INVALIDATIONS: &str = "cache.invalidations";
 pub(crate) const REFUSED: &str = "cache.refused";
+/// By `cache` and `reason`.
 pub(crate) const UNUSABLE: &str = "cache.unusable";
 /// By `cache` and `direction`.
 pub(crate) const IO: &str = "cache.io";

@@ -6,6 +6,7 @@ use std::future::ready;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 
 use super::{CacheMetrics, Counter, HitCount, StoreMetrics};
+use crate::cache::Reason;
 use crate::{Cache, CacheConfig, Stats, Store, StoreConfig};
 
 /// What all series stand at. A look at the recorder takes everything out of it.
@@ -162,7 +163,7 @@ fn the_series_are_those_of_the_guide() {
         followers,
         load_errors,
         refused,
-        unusable,
+        unusable: _,
         lease_waits,
         invalidations,
         read_bytes,
@@ -180,7 +181,11 @@ fn the_series_are_those_of_the_guide() {
         (followers, "followers{cache=numbers}"),
         (load_errors, "load.errors{cache=numbers}"),
         (refused, "refused{cache=numbers}"),
-        (unusable, "unusable{cache=numbers}"),
+        (cache.unusable(Reason::Unreadable), "unusable{cache=numbers,reason=unreadable}"),
+        (cache.unusable(Reason::Unwritable), "unusable{cache=numbers,reason=unwritable}"),
+        (cache.unusable(Reason::TooLarge), "unusable{cache=numbers,reason=too_large}"),
+        (cache.unusable(Reason::TooManyTags), "unusable{cache=numbers,reason=too_many_tags}"),
+        (cache.unusable(Reason::TooHeavy), "unusable{cache=numbers,reason=too_heavy}"),
         (lease_waits, "lease.waits{cache=numbers}"),
         (invalidations, "invalidations{cache=numbers}"),
         (read_bytes, "io{cache=numbers,direction=read}"),

@@ -22,7 +22,7 @@ const COUNTS: [Figure; 14] = [
     ("followers", |stats| stats.followers),
     ("load.errors", |stats| stats.load_errors),
     ("refused", |stats| stats.refused),
-    ("unusable", |stats| stats.unusable),
+    ("unusable too_large", |stats| stats.unusable),
     ("lease.waits", |stats| stats.lease_waits),
     ("invalidations", |stats| stats.invalidations),
     ("io read", |stats| stats.read_bytes),
@@ -118,7 +118,7 @@ async fn what_is_done_is_counted_and_told() {
     assert_eq!(ledger.since(), refused);
     let large = || async { Ok::<_, std::fmt::Error>("x".repeat(2 * 1024 * 1024)) };
     a.get_or_load(&key("six"), large).await.unwrap();
-    assert_eq!(ledger.since(), "requests load 1, loads 1, unusable 1");
+    assert_eq!(ledger.since(), "requests load 1, loads 1, unusable too_large 1");
     let held = Held::begin(&b, "seven").await;
     let (other, own) = tokio::join!(load(&a, "seven", "a"), async {
         sleep(Duration::from_millis(100)).await;

@@ -14,6 +14,7 @@ mod support;
 mod telemetry;
 mod twin;
 mod unheard;
+mod unusable;
 mod warnings;
 
 use std::time::Duration;
