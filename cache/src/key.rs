@@ -7,9 +7,13 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-/// What a cache can be asked for.
+/// What a cache can be asked for: whatever is one [part](KeyPart), tuples of up to six parts, and types of your own.
 ///
-/// Whatever the answer depends on belongs into the key, above all who asks when the answer is not for all.
+/// Whatever the answer depends on belongs into the key, above all who asks when the answer is not for all. Of a cache of
+/// one value alone it is `()`.
+///
+/// A key is cloned for each load, and passed by reference: `get(&"ada".to_owned())` makes a `String` first. Where that
+/// counts, an `Arc<str>` that is there already is cloned without a copy.
 ///
 /// ```
 /// use tramline_cache::{CacheKey, KeyParts};
@@ -29,9 +33,30 @@ pub trait CacheKey: Clone + Eq + Hash + Send + Sync + 'static {
     fn write(&self, parts: &mut KeyParts);
 }
 
-/// One part of a [`CacheKey`].
+/// One part of a [`CacheKey`], and a key by itself: numbers, texts, `bool`, `char`, `()`, UUIDs (feature `uuid`), an
+/// `Option` of one.
+///
+/// An id of your own is one as what it wraps:
+///
+/// ```
+/// use tramline_cache::{Cache, CacheConfig, Error, KeyPart, KeyParts, Store, StoreConfig};
+///
+/// #[derive(Clone, Eq, Hash, PartialEq)]
+/// struct UserId(u64);
+///
+/// impl KeyPart for UserId {
+///     fn add_to(&self, parts: &mut KeyParts) {
+///         parts.push(self.0);
+///     }
+/// }
+///
+/// fn caches(store: &Store) -> Result<(Cache<UserId, String>, Cache<(UserId, bool), Vec<u64>>), Error> {
+///     Ok((store.cache(CacheConfig::new("name"))?, store.cache(CacheConfig::new("payments"))?))
+/// }
+/// # caches(&Store::memory(StoreConfig::default())).unwrap();
+/// ```
 pub trait KeyPart {
-    /// Adds itself to the end of `parts`.
+    /// Adds itself to the end of `parts`: exactly one part, or `(a, b)` might be taken for another pair.
     fn add_to(&self, parts: &mut KeyParts);
 }
 
@@ -113,17 +138,11 @@ pub(crate) fn length<K: CacheKey>(key: &K, written: &str) -> usize {
 
 // === impl CacheKey ===
 
-macro_rules! key {
-    ($($key:ty),*) => {$(
-        impl CacheKey for $key {
-            fn write(&self, parts: &mut KeyParts) {
-                parts.push(self);
-            }
-        }
-    )*};
+impl<P: KeyPart + Clone + Eq + Hash + Send + Sync + 'static> CacheKey for P {
+    fn write(&self, parts: &mut KeyParts) {
+        parts.push(self);
+    }
 }
-
-key!(String, &'static str, Arc<str>, Box<str>, u8, u16, u32, u64, u128, i8, i16, i32, i64, i128);
 
 macro_rules! tuple {
     ($($part:ident $index:tt),*) => {
@@ -141,9 +160,8 @@ macro_rules! tuple {
 tuple!(A 0, B 1);
 tuple!(A 0, B 1, C 2);
 tuple!(A 0, B 1, C 2, D 3);
-
-#[cfg(feature = "uuid")]
-key!(uuid::Uuid);
+tuple!(A 0, B 1, C 2, D 3, E 4);
+tuple!(A 0, B 1, C 2, D 3, E 4, F 5);
 
 // === impl KeyPart ===
 
@@ -156,10 +174,15 @@ impl<P: KeyPart + ?Sized> KeyPart for &P {
 /// One part either way: none is no text that a part could be.
 impl<P: KeyPart> KeyPart for Option<P> {
     fn add_to(&self, parts: &mut KeyParts) {
+        let at = parts.0.len();
         match self {
             Some(part) => part.add_to(parts),
-            // `!` is never written by a part.
+            // `!` is never written by a part but this one.
             None => parts.0.push_str(":!"),
+        }
+        // There is something, and in it is nothing.
+        if self.is_some() && parts.0[at..].starts_with(":!") {
+            parts.0.push('!');
         }
     }
 }
@@ -176,6 +199,19 @@ macro_rules! text {
 
 text!(str, String, Arc<str>, Box<str>);
 
+impl KeyPart for char {
+    fn add_to(&self, parts: &mut KeyParts) {
+        parts.text(self.encode_utf8(&mut [0; 4]));
+    }
+}
+
+/// An empty text: one part, too.
+impl KeyPart for () {
+    fn add_to(&self, parts: &mut KeyParts) {
+        parts.text("");
+    }
+}
+
 macro_rules! number {
     ($($part:ty),*) => {$(
         impl KeyPart for $part {
@@ -186,7 +222,7 @@ macro_rules! number {
     )*};
 }
 
-number!(u8, u16, u32, u64, u128, i8, i16, i32, i64, i128);
+number!(bool, u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize);
 
 #[cfg(feature = "uuid")]
 number!(uuid::Uuid);

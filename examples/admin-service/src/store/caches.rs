@@ -17,8 +17,8 @@ use super::{Store, UserQuery, UserRow};
 pub(super) struct Caches {
     users: Cache<Uuid, UserRow>,
     lists: Cache<FirstPage, Vec<UserRow>>,
-    figures: Cache<&'static str, Figures>,
-    actions: Cache<&'static str, Vec<String>>,
+    figures: Cache<(), Figures>,
+    actions: Cache<(), Vec<String>>,
 }
 
 /// Which first page of the users.
@@ -31,9 +31,6 @@ struct FirstPage {
 
 /// What an event changes is forgotten; this only bounds what a forgetting that was lost can do.
 const KEPT: Duration = Duration::from_secs(60);
-
-/// The key where there is only one value.
-const ALL: &str = "all";
 
 // === impl Store ===
 
@@ -61,14 +58,14 @@ impl Store {
     pub(super) async fn figures(&self) -> Result<Arc<Figures>, DbError> {
         let store = self.clone();
         let load = move || async move { store.load_figures().await };
-        self.caches.figures.get_or_load(&ALL, load).await.map_err(DbError::foreign)
+        self.caches.figures.get_or_load(&(), load).await.map_err(DbError::foreign)
     }
 
     /// The actions that the log has, in the order of the alphabet.
     pub(crate) async fn actions(&self) -> Result<Arc<Vec<String>>, DbError> {
         let store = self.clone();
         let load = move || async move { store.load_actions().await };
-        self.caches.actions.get_or_load(&ALL, load).await.map_err(DbError::foreign)
+        self.caches.actions.get_or_load(&(), load).await.map_err(DbError::foreign)
     }
 
     /// Forgets a user who was made, changed or deleted, all lists, and the figures.
@@ -79,14 +76,14 @@ impl Store {
 
     /// Forgets the figures.
     pub(crate) async fn forget_figures(&self) {
-        self.caches.figures.invalidate(&ALL).await;
+        self.caches.figures.invalidate(&()).await;
     }
 
     /// Forgets the actions unless this one is known to be among them: most events are of a kind that was there before.
     pub(crate) async fn forget_actions_without(&self, action: &str) {
         let actions = &self.caches.actions;
-        if !actions.peek(&ALL).is_some_and(|known| known.iter().any(|known| known == action)) {
-            actions.invalidate(&ALL).await;
+        if !actions.peek(&()).is_some_and(|known| known.iter().any(|known| known == action)) {
+            actions.invalidate(&()).await;
         }
     }
 }
