@@ -114,7 +114,8 @@ pub struct CacheConfig {
     ///
     /// The default, 1 MiB: in Redis a value holds up all commands behind it while it is sent.
     pub max_value: usize,
-    /// How values are written for the shared tier. Default JSON.
+    /// How values are written for the shared tier. Default JSON. In memory alone nobody reads them, and yet a value that the
+    /// codec cannot write is not kept there either: its weight is as long as it would be.
     pub codec: Codec,
     /// From how many bytes on a value is compressed. Default 4 KiB: below it, a packet is a packet.
     #[cfg(feature = "compression")]

@@ -54,7 +54,7 @@ where
         let fits =
             |weight: usize| if weight > self.config.max_value { Err(Reason::TooLarge) } else { Ok(weight) };
         if !self.store.tier.is_shared() {
-            let weight = fits(codec::weigh(value).map_err(|_| Reason::Unwritable)?)?;
+            let weight = fits(self.config.codec.weigh(value).map_err(|_| Reason::Unwritable)?)?;
             return Ok(Packed { negative: false, weight, ..nothing });
         }
         let payload = self.config.codec.encode(value).map_err(|_| Reason::Unwritable)?;

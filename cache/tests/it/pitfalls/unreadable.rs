@@ -1,5 +1,6 @@
 //! Values that someone else wrote, and that cannot be read here.
 
+use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use tramline_cache::{Cache, CacheConfig, CacheKey, Codec, KeyParts, Store};
 
-use crate::support::{Nodes, policy};
+use crate::support::{Nodes, in_tokio_time, policy};
 
 fn cache<V>(store: &Store, change: impl FnOnce(&mut CacheConfig)) -> Cache<u64, V>
 where
@@ -68,6 +69,25 @@ async fn another_codec_is_a_miss() {
     let codecs = [Codec::Json, Codec::MessagePack, Codec::Postcard];
     for (node, codec) in codecs.into_iter().enumerate() {
         assert_eq!(load(&numbers(node, codec), 1, 7).await, 7, "{codec:?}");
+    }
+}
+
+/// In memory alone, too: a value is kept by what its own codec can carry, and JSON has texts alone for names.
+#[tokio::test(start_paused = true)]
+async fn a_value_is_judged_by_its_own_codec() {
+    let nodes = Nodes::new(1, |_| {}).await;
+    let value = HashMap::from([((1_u64, 2_u64), 3_u64)]);
+    for (key, codec) in (0..).zip([Codec::Json, Codec::MessagePack, Codec::Postcard]) {
+        let mut weights = Vec::new();
+        for store in [&Store::memory(in_tokio_time()), &nodes.stores[0]] {
+            let cache: Cache<u64, HashMap<(u64, u64), u64>> = cache(store, |config| config.codec = codec);
+            assert_eq!(load(&cache, key, value.clone()).await, value);
+            let stats = cache.stats();
+            let kept = u64::from(codec != Codec::Json);
+            assert_eq!((stats.entries, stats.unusable), (kept, 1 - kept), "{codec:?}");
+            weights.push(stats.weight);
+        }
+        assert_eq!(weights[0], weights[1], "{codec:?}");
     }
 }
 
@@ -233,7 +253,7 @@ async fn a_value_that_panics_when_it_is_read_is_a_miss() {
     }
 }
 
-async fn odd(keys: Vec<u64>) -> Result<std::collections::HashMap<u64, Touchy>, std::fmt::Error> {
+async fn odd(keys: Vec<u64>) -> Result<HashMap<u64, Touchy>, std::fmt::Error> {
     Ok(keys.into_iter().map(|key| (key, Touchy(1))).collect())
 }
 
