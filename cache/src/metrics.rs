@@ -37,6 +37,7 @@ pub(crate) struct CacheMetrics {
 pub(crate) struct StoreMetrics {
     pub(crate) tier_errors: Count,
     pub(crate) flushes: Count,
+    pub(crate) tag_invalidations: Count,
     pub(crate) detached: Level,
     pub(crate) loading: Level,
     #[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "only Redis is told later"))]
@@ -145,6 +146,7 @@ impl StoreMetrics {
         Self {
             tier_errors: Count::new(counter!(names::REDIS_ERRORS)),
             flushes: Count::new(counter!(names::FLUSHES)),
+            tag_invalidations: Count::new(counter!(names::TAG_INVALIDATIONS)),
             detached: Level::new(gauge!(names::DETACHED)),
             loading: Level::new(gauge!(names::LOADING)),
             pending: Level::new(gauge!(names::PENDING)),
@@ -154,6 +156,7 @@ impl StoreMetrics {
     pub(crate) fn publish(&self) {
         self.tier_errors.publish();
         self.flushes.publish();
+        self.tag_invalidations.publish();
     }
 }
 

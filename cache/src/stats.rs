@@ -27,7 +27,7 @@ pub struct Stats {
     pub unusable: u64,
     /// Waits for another process that loads the same.
     pub lease_waits: u64,
-    /// Invalidations of keys and of the whole, from here and, as far as they are heard, from other processes.
+    /// Invalidations of keys and of the whole ([`StoreStats::tag_invalidations`] has those of tags), from here and, as far as they are heard, from other processes.
     pub invalidations: u64,
     /// Encoded bytes that came from the shared tier.
     pub read_bytes: u64,
@@ -59,6 +59,8 @@ pub struct StoreStats {
     pub tier_errors: u64,
     /// How often memory was forgotten since an invalidation may have been missed.
     pub flushes: u64,
+    /// Tags that were ended, from here and, as far as they are heard, from other processes: each time, whatever carries them.
+    pub tag_invalidations: u64,
     /// Loads that run.
     pub loading: u64,
     /// Whether invalidations of other processes are heard; always true in memory alone.

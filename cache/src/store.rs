@@ -192,6 +192,7 @@ impl Store {
     pub async fn invalidate_tags(&self, tags: &[Tag]) {
         let shared = Arc::clone(&self.0);
         let endings: Vec<_> = tags.iter().map(|tag| Ending::Mark(MarkName::of_tag(tag))).collect();
+        shared.metrics.tag_invalidations.add_many(endings.len());
         shared.end_here(&endings);
         let work = async move {
             shared.tier.end_many(&endings).await;
@@ -216,6 +217,7 @@ impl Store {
         StoreStats {
             tier_errors: metrics.tier_errors.get(),
             flushes: metrics.flushes.get(),
+            tag_invalidations: metrics.tag_invalidations.get(),
             loading: self.0.loading(),
             attached: self.0.is_attached(),
         }

@@ -21,6 +21,7 @@ pub(crate) const ENTRIES: &str = "cache.entries";
 // Of the stores.
 pub(crate) const REDIS_ERRORS: &str = "cache.redis.errors";
 pub(crate) const FLUSHES: &str = "cache.flushes";
+pub(crate) const TAG_INVALIDATIONS: &str = "cache.tag.invalidations";
 pub(crate) const DETACHED: &str = "cache.detached";
 pub(crate) const LOADING: &str = "cache.loading";
 pub(crate) const PENDING: &str = "cache.pending";
@@ -37,7 +38,7 @@ pub(super) fn describe_cache() {
     describe_counter!(REFRESHES, Unit::Count, "Loads that renewed what was still fresh");
     describe_counter!(FOLLOWERS, Unit::Count, "Callers that joined another one's question");
     describe_counter!(LEASE_WAITS, Unit::Count, "Waits for another process that loads the same");
-    describe_counter!(INVALIDATIONS, Unit::Count, "Invalidations, own and heard");
+    describe_counter!(INVALIDATIONS, Unit::Count, "Invalidations of keys and whole caches, own and heard");
     describe_counter!(REFUSED, Unit::Count, "Answers not kept: ended while they were loaded");
     describe_counter!(UNUSABLE, Unit::Count, "Values that cannot be read or written, or are too large");
     describe_counter!(IO, Unit::Bytes, "Encoded bytes from and to the shared tier");
@@ -48,6 +49,7 @@ pub(super) fn describe_cache() {
 pub(super) fn describe_store() {
     describe_counter!(REDIS_ERRORS, Unit::Count, "Calls to Redis that failed");
     describe_counter!(FLUSHES, Unit::Count, "Times that memory was forgotten as a whole");
+    describe_counter!(TAG_INVALIDATIONS, Unit::Count, "Tags that were ended, own and heard");
     let detached = "Stores that do not hear the invalidations of other processes for now";
     describe_gauge!(DETACHED, Unit::Count, detached);
     describe_gauge!(LOADING, Unit::Count, "Loads that run");

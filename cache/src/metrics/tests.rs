@@ -171,7 +171,7 @@ fn the_series_are_those_of_the_guide() {
         weight,
         entries,
     } = &cache;
-    let StoreMetrics { tier_errors, flushes, detached, loading, pending } = &store;
+    let StoreMetrics { tier_errors, flushes, tag_invalidations, detached, loading, pending } = &store;
     let counts = [
         (hits_shared, "requests{cache=numbers,from=redis}"),
         (misses, "requests{cache=numbers,from=load}"),
@@ -192,6 +192,7 @@ fn the_series_are_those_of_the_guide() {
         (written_bytes, "io{cache=numbers,direction=write}"),
         (tier_errors, "redis.errors{}"),
         (flushes, "flushes{}"),
+        (tag_invalidations, "tag.invalidations{}"),
     ];
     let levels = [
         (weight, "weight{cache=numbers}"),

@@ -84,7 +84,12 @@ impl Shared {
                     member.ended_all(mark);
                 }
             }
-            None => self.tags.end(name, mark),
+            None => {
+                if !own {
+                    self.metrics.tag_invalidations.add();
+                }
+                self.tags.end(name, mark);
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use tokio::time::sleep;
-use tramline_cache::{Cache, CacheConfig, Refresh, Stats, Store, StoreConfig};
+use tramline_cache::{Cache, CacheConfig, Refresh, Stats, Store, StoreConfig, Tag};
 
 use crate::support::{Held, Nodes, Texts, fail, in_tokio_time, key, load, policy, texts};
 
@@ -160,6 +160,28 @@ async fn what_is_done_is_counted_and_told() {
     let all = facade.look();
     assert_eq!((all["detached"], all["loading"], all["flushes"]), (0, 0, 2));
     assert_eq!((nodes.stores[0].stats().flushes, nodes.stores[0].stats().loading), (2, 0));
+}
+
+/// They are of no cache, so that the store has them: who ended one and who heard of it. Whole caches are counted by the cache.
+#[tokio::test(start_paused = true)]
+async fn ended_tags_are_counted_by_who_ends_and_by_who_hears() {
+    let recorder = DebuggingRecorder::new();
+    let mut facade = Facade::new(&recorder);
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let nodes = Nodes::new(3, |_| {}).await;
+    let alone = Store::memory(in_tokio_time());
+    let caches = nodes.texts(&policy(Duration::from_secs(60)));
+    nodes.twin.cut(2);
+    nodes.stores[0].invalidate_tag(&Tag::of("one")).await;
+    nodes.stores[1].invalidate_tags(&[Tag::of("two"), Tag::of("three")]).await;
+    caches[0].invalidate_all().await;
+    alone.invalidate_tag(&Tag::of("one")).await;
+    sleep(Duration::from_secs(1)).await;
+    let ended = |store: &Store| store.stats().tag_invalidations;
+    assert_eq!([0, 1, 2].map(|node| ended(&nodes.stores[node])), [3, 3, 0]);
+    assert_eq!((ended(&alone), caches[0].stats().invalidations), (1, 1));
+    alone.run(std::future::ready(())).await;
+    assert_eq!((facade.look()["tag.invalidations"], facade.look()["invalidations"]), (7, 2));
 }
 
 /// A store that ends says the last of it; one without a tier hears all there is to hear.
