@@ -2,7 +2,7 @@
 
 mod window;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -12,7 +12,7 @@ use tramline_event_hub::{Event, Hub};
 use tramline_observability::metrics::MetricsHandle;
 use tramline_ws_rooms::{Publication, RoomId, Rooms};
 
-use self::window::{Cumulative, Latency};
+use self::window::{Cumulative, Latency, Questions};
 
 /// The room's name.
 pub(crate) const ROOM: &str = "system:live";
@@ -44,8 +44,12 @@ struct Sample {
     /// The hub tells of its queues in memory; a broker's are known to the broker.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     queues: Vec<Queue>,
+    /// All caches of this process, since the start.
     #[serde(skip_serializing_if = "Option::is_none")]
-    cache: Option<CacheHits>,
+    cache: Option<Questions>,
+    /// Each by its name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    caches: BTreeMap<String, Questions>,
     sockets: Open,
 }
 
@@ -72,12 +76,6 @@ struct Queue {
     name: String,
     messages: u64,
     consumers: u64,
-}
-
-#[derive(Serialize)]
-struct CacheHits {
-    hits: u64,
-    misses: u64,
 }
 
 #[derive(Serialize)]
@@ -127,6 +125,7 @@ impl Sampler {
             hops: Vec::new(),
             queues: self.hub.queues().into_iter().map(Queue::from).collect(),
             cache: None,
+            caches: BTreeMap::new(),
             sockets: Open {
                 connections: rooms.connections,
                 rooms: rooms.rooms,
@@ -153,7 +152,8 @@ impl Sampler {
             hop("hub", |c| &c.hub),
             hop("rooms", |c| &c.rooms),
         ];
-        sample.cache = Some(CacheHits { hits: now.cache_hits, misses: now.cache_misses });
+        sample.cache = Some(now.caches.values().sum());
+        sample.caches.clone_from(&now.caches);
         sample
     }
 

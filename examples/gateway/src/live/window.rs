@@ -1,5 +1,9 @@
 //! Metrics as they stand, and what happened between two moments of them.
 
+use std::collections::BTreeMap;
+use std::iter::Sum;
+
+use serde::Serialize;
 use tramline_observability::metrics::{Sample, SampleValue};
 
 use crate::sockets::{DELIVERY, LAG};
@@ -15,8 +19,15 @@ pub(super) struct Cumulative {
     pub(super) hub: Latency,
     /// Events, from this gateway's feed to their last room.
     pub(super) rooms: Latency,
-    pub(super) cache_hits: u64,
-    pub(super) cache_misses: u64,
+    /// By the cache's name.
+    pub(super) caches: BTreeMap<String, Questions>,
+}
+
+/// What caches were asked: a hit needed no load, be it from memory or from Redis.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(super) struct Questions {
+    pub(super) hits: u64,
+    pub(super) misses: u64,
 }
 
 /// A distribution by its buckets.
@@ -58,9 +69,10 @@ impl Cumulative {
                         reason = "a whole count"
                     )]
                     let value = *value as u64;
+                    let cache = read.caches.entry(label("cache").unwrap_or_default().to_owned()).or_default();
                     match label("from") {
-                        Some("load") => read.cache_misses += value,
-                        _ => read.cache_hits += value,
+                        Some("load") => cache.misses += value,
+                        _ => cache.hits += value,
                     }
                 }
                 _ => {}
@@ -70,6 +82,15 @@ impl Cumulative {
             read.service = proxied;
         }
         read
+    }
+}
+
+impl<'a> Sum<&'a Self> for Questions {
+    fn sum<I: Iterator<Item = &'a Self>>(questions: I) -> Self {
+        questions.fold(Self::default(), |sum, one| Self {
+            hits: sum.hits + one.hits,
+            misses: sum.misses + one.misses,
+        })
     }
 }
 
@@ -127,7 +148,7 @@ mod tests {
     use tramline_cache::{Cache, CacheConfig, Store, StoreConfig};
     use tramline_observability::metrics::{Recorder, RecorderConfig};
 
-    use super::{Cumulative, Latency};
+    use super::{Cumulative, Latency, Questions};
 
     fn latency(buckets: &[(f64, u64)], count: u64) -> Latency {
         Latency { count, buckets: buckets.to_vec() }
@@ -164,6 +185,7 @@ mod tests {
         }
         store.run(ready(())).await;
         let read = Cumulative::read(&handle.snapshot());
-        assert_eq!((read.cache_hits, read.cache_misses), (2, 1));
+        let Questions { hits, misses } = read.caches["numbers"];
+        assert_eq!((hits, misses), (2, 1));
     }
 }

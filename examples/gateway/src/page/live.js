@@ -650,11 +650,11 @@ function sample(data) {
   if (data.http) { tile("http", round(data.http.rate)); }
   if (data.events) tile("events", round(data.events.rate));
   if (data.sockets) tile("sockets", String(data.sockets.connections));
-  if (data.cache) tile("cache", data.cache.hits + data.cache.misses ? `${Math.round((100 * data.cache.hits) / (data.cache.hits + data.cache.misses))} %` : "–");
+  if (data.caches) showCaches(data.caches, tile);
   for (const { name, count, p50Ms, p99Ms } of data.hops ?? []) {
     figure(name, p50Ms === undefined ? String(count) : ms(p50Ms), p99Ms === undefined ? `${count} so far` : `p99 ${ms(p99Ms)} · ${count}`);
   }
-  history.push({ http: data.http?.rate ?? 0, events: data.events?.rate ?? 0 });
+  history.push({ http: data.http?.rate ?? 0, events: data.events?.rate ?? 0, caches: data.caches });
   if (history.length > SAMPLES) history.shift();
   const peak = Math.max(1, ...history.flatMap(({ http, events }) => [http, events]));
   for (const name of ["http", "events"]) {
@@ -668,6 +668,27 @@ function sample(data) {
       return el("li", {}, el("code", { title: name }, name), bar, el("span", {}, consumers ? `${messages} waiting · ${consumers} consuming` : `${messages} waiting`));
     }));
   }
+}
+
+// Counted since the start; what the last minute added says how it is now.
+function showCaches(caches, tile) {
+  const before = history.find((past) => past.caches)?.caches ?? {};
+  const share = ({ hits, misses }) => (hits + misses ? Math.round((100 * hits) / (hits + misses)) : undefined);
+  const rows = Object.entries(caches).map(([name, { hits, misses }]) => {
+    const first = before[name] ?? { hits: 0, misses: 0 };
+    return { name, whole: { hits, misses }, last: { hits: hits - first.hits, misses: misses - first.misses } };
+  });
+  const sum = (of) => rows.reduce((all, row) => ({ hits: all.hits + row[of].hits, misses: all.misses + row[of].misses }), { hits: 0, misses: 0 });
+  const said = ({ whole, last }) => share(last) ?? share(whole);
+  const all = said({ whole: sum("whole"), last: sum("last") });
+  tile("cache", all === undefined ? "–" : `${all} %`);
+  $("caches").replaceChildren(...rows.map((row) => {
+    const { name, whole, last } = row;
+    const bar = el("span", { class: "bar" }, el("i"));
+    bar.firstChild.style.width = `${said(row) ?? 0}%`;
+    const text = share(last) !== undefined ? `${share(last)} % of ${last.hits + last.misses}` : share(whole) !== undefined ? `${share(whole)} % since the start` : "not asked";
+    return el("li", {}, el("code", { title: name }, name), bar, el("span", {}, text));
+  }));
 }
 
 // The work queues by name; the feeds of processes and the tiers of delayed retries each as one row.

@@ -5,17 +5,24 @@ use std::time::Duration;
 use http::header::{ACCEPT, AUTHORIZATION, HOST};
 use http::{Method, Request, StatusCode};
 use tower::ServiceExt;
-use tramline_cache::{Cache, CacheConfig, Policy, Store};
+use tramline_cache::{Cache, CacheConfig, Loaded, Policy, Store};
 use tramline_streaming_proxy::{Forwarder, ProxyBody};
 use tramline_ws_rooms::{Access, Authoriser, Identity, RoomId};
 use uuid::Uuid;
 
 /// `payment:<id>`: the payment's parties and the admins, by the word of the payments service.
 pub(super) struct Parties {
-    /// By user, role and payment: whoever asks with another role is asked for anew.
-    answers: Cache<(String, String, Uuid), bool>,
+    answers: Answers,
     forwarder: Forwarder,
 }
+
+/// What the payments service has said, for a while.
+struct Answers {
+    /// By user, role and payment: whoever asks with another role is asked for anew.
+    kept: Cache<Question, bool>,
+}
+
+type Question = (String, String, Uuid);
 
 /// Rooms of the admins.
 pub(super) struct Admins;
@@ -23,7 +30,10 @@ pub(super) struct Admins;
 /// How long a payment's parties are believed; they do not change, the contract's bound is 60 s.
 const KEPT: Duration = Duration::from_secs(30);
 
-/// How long the payments service may take to answer, by the contract.
+/// How long a «no» is: what was asked for too early is there soon.
+const REFUSED: Duration = Duration::from_secs(3);
+
+/// How long an answer may take, by the contract.
 const ASKED: Duration = Duration::from_secs(2);
 
 /// More than any payment with its metadata and states.
@@ -34,9 +44,7 @@ impl Parties {
     ///
     /// A cache that has its answers already.
     pub(super) fn new(cache: &Store, forwarder: Forwarder) -> Result<Self, tramline_cache::Error> {
-        let mut config = CacheConfig::new("payment-room");
-        config.policy = Policy::new(KEPT);
-        Ok(Self { answers: cache.cache(config)?, forwarder })
+        Ok(Self { answers: Answers::new(cache)?, forwarder })
     }
 
     async fn may_see(&self, identity: &Identity, payment: Uuid) -> Access {
@@ -44,21 +52,38 @@ impl Parties {
         if identity.token.is_empty() {
             return Access::Forbidden;
         }
-        let key = (identity.user_id.clone(), identity.role.clone(), payment);
+        let question = (identity.user_id.clone(), identity.role.clone(), payment);
         let (forwarder, token) = (self.forwarder.clone(), identity.token.clone());
-        let asked = self.answers.get_or_load(&key, move || async move {
-            // Only an answer is kept; a service that is away is asked again.
-            tokio::time::timeout(ASKED, ask(forwarder, payment, &token))
-                .await
-                .ok()
-                .flatten()
-                .ok_or("the payments service does not say")
-        });
-        match asked.await {
-            Ok(shown) if *shown => Access::Allowed,
-            Ok(_) => Access::Forbidden,
-            Err(_) => Access::Unavailable,
+        match self.answers.get(&question, move || async move { ask(forwarder, payment, &token).await }).await
+        {
+            Some(true) => Access::Allowed,
+            Some(false) => Access::Forbidden,
+            None => Access::Unavailable,
         }
+    }
+}
+
+impl Answers {
+    fn new(cache: &Store) -> Result<Self, tramline_cache::Error> {
+        let mut config = CacheConfig::new("payment-room");
+        config.policy = Policy::new(KEPT);
+        Ok(Self { kept: cache.cache(config)? })
+    }
+
+    /// Only an answer is kept; a service that is away is asked again.
+    async fn get<F>(&self, question: &Question, ask: impl FnOnce() -> F + Send + 'static) -> Option<bool>
+    where
+        F: Future<Output = Option<bool>> + Send + 'static,
+    {
+        let load = move || async move {
+            let said = tokio::time::timeout(ASKED, ask()).await.ok().flatten();
+            let shown = said.ok_or("the payments service does not say")?;
+            let answer = Loaded::new(shown);
+            Ok::<_, &str>(if shown { answer } else { answer.with_ttl(REFUSED) })
+        };
+        // Whoever waits for another gateway, and has to ask then, waits no longer.
+        let shown = tokio::time::timeout(ASKED, self.kept.get_or_load(question, load)).await.ok()?;
+        shown.ok().map(|shown| *shown)
     }
 }
 
@@ -101,5 +126,53 @@ async fn ask(forwarder: Forwarder, payment: Uuid, token: &str) -> Option<bool> {
         StatusCode::OK => Some(true),
         StatusCode::NOT_FOUND | StatusCode::FORBIDDEN => Some(false),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use tokio::time::{Instant, sleep};
+    use tramline_cache::twin::Twin;
+    use tramline_cache::{Clock, StoreConfig};
+
+    use super::*;
+
+    fn question() -> Question {
+        ("alice".to_owned(), "USER".to_owned(), Uuid::nil())
+    }
+
+    fn config() -> StoreConfig {
+        let mut config = StoreConfig::default();
+        config.clock = Clock::tokio();
+        config
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_no_is_asked_again_before_a_yes() {
+        for (said, kept) in [(true, KEPT), (false, REFUSED)] {
+            let answers = Answers::new(&Store::memory(config())).unwrap();
+            assert_eq!(answers.get(&question(), move || async move { Some(said) }).await, Some(said));
+            // No life is longer than this; a little of it is drawn off each.
+            sleep(kept * 4 / 5).await;
+            assert_eq!(answers.get(&question(), || async { None }).await, Some(said));
+            sleep(kept / 5).await;
+            assert_eq!(answers.get(&question(), || async { None }).await, None);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_another_gateway_waits_no_longer_than_the_contract_says() {
+        let twin = Twin::new();
+        let [one, other] = [(); 2].map(|()| Answers::new(&Store::twin(&twin, config())).unwrap());
+        let asking = question();
+        let first = one.get(&asking, pending);
+        let second = async {
+            sleep(ASKED / 2).await;
+            let begun = Instant::now();
+            (other.get(&question(), pending).await, begun.elapsed())
+        };
+        assert_eq!(tokio::join!(first, second), (None, (None, ASKED)));
     }
 }
