@@ -11,7 +11,7 @@ use redis::AsyncCommands as _;
 use redis::aio::MultiplexedConnection;
 
 /// As many calls as ours has in these rows.
-fn calls(ask: &Ask, tasks: usize) -> usize {
+pub(crate) fn calls(ask: &Ask, tasks: usize) -> usize {
     ask.times(if tasks == 1 { 20_000 } else { 200_000 })
 }
 
@@ -108,6 +108,6 @@ async fn filled(ask: &Ask, keys: usize) -> anyhow::Result<MultiplexedConnection>
     Ok(connection)
 }
 
-async fn connect(ask: &Ask) -> anyhow::Result<MultiplexedConnection> {
+pub(crate) async fn connect(ask: &Ask) -> anyhow::Result<MultiplexedConnection> {
     Ok(redis::Client::open(ask.url.as_str())?.get_multiplexed_async_connection().await?)
 }

@@ -1,6 +1,7 @@
 //! The caches and the clients of Redis that stand beside ours: each row for each of them that can do it.
 
 mod amalgam;
+mod by_hand;
 mod clients;
 mod memory;
 
@@ -20,6 +21,7 @@ struct Cli {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 enum Client {
     Amalgam,
+    ByHand,
     Cached,
     Fred,
     Moka,
@@ -36,6 +38,10 @@ async fn main() -> anyhow::Result<()> {
             Some(figures) => figures,
             None => return Ok(()),
         },
+        (Client::ByHand, Row::HitOne | Row::HitTwo) => by_hand::hits(&ask).await?,
+        (Client::ByHand, Row::SharedOne) => by_hand::get(&ask, 1).await?,
+        (Client::ByHand, Row::SharedCrowd) => by_hand::get(&ask, 64).await?,
+        (Client::ByHand, Row::Many) => by_hand::many(&ask, 1000).await?,
         (_, Row::HitOne | Row::HitTwo) => memory::hits(client, &ask).await?,
         (_, Row::Zipf) => memory::zipfed(client, &ask).await?,
         (Client::Fred, Row::SharedOne) => clients::fred(&ask, 1).await?,

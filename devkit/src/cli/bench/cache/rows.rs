@@ -61,6 +61,8 @@ pub(super) enum Bound {
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) enum Client {
     Ours,
+    /// What one writes without a cache library.
+    ByHand,
     QuickCache,
     Moka,
     MokaFuture,
@@ -77,6 +79,7 @@ impl Client {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Ours => "ours",
+            Self::ByHand => "by-hand",
             Self::QuickCache => "quick-cache",
             Self::Moka => "moka",
             Self::MokaFuture => "moka-future",
@@ -97,8 +100,15 @@ const fn least(figure: &'static str, words: &'static str, beside: Beside, least:
     Bar { figure, words, beside, bound: Bound::Least(least) }
 }
 
-const IN_MEMORY: &[Client] =
-    &[Client::Ours, Client::QuickCache, Client::Moka, Client::MokaFuture, Client::Cached, Client::Amalgam];
+const IN_MEMORY: &[Client] = &[
+    Client::Ours,
+    Client::QuickCache,
+    Client::ByHand,
+    Client::Moka,
+    Client::MokaFuture,
+    Client::Cached,
+    Client::Amalgam,
+];
 
 const HIT_BARS: &[Bar] = &[
     most("ns", "a hit of quick_cache's", Beside::Client(Client::QuickCache), 1.3),
@@ -113,7 +123,7 @@ const CALLS: &[(&str, &str)] = &[
     ("cpu", "client CPU µs a key"),
 ];
 
-const OVER_REDIS: &[Client] = &[Client::Ours, Client::Redis, Client::Fred, Client::Amalgam];
+const OVER_REDIS: &[Client] = &[Client::Ours, Client::Redis, Client::ByHand, Client::Fred, Client::Amalgam];
 
 pub(super) const ROWS: &[Row] = &[
     Row {
@@ -195,7 +205,7 @@ pub(super) const ROWS: &[Row] = &[
         reference: Some((Client::Redis, "rate")),
         columns: CALLS,
         bars: &[least("rate", "keys a second of bare MGET's", Beside::Client(Client::Redis), 0.85)],
-        clients: &[Client::Ours, Client::Redis],
+        clients: &[Client::Ours, Client::Redis, Client::ByHand],
     },
     Row {
         name: "nobody-100",
