@@ -93,9 +93,14 @@ impl fmt::Debug for Clock {
 
 /// The moment after so long; what is too long is as long as can be.
 pub(crate) fn from_now(duration: Duration) -> tokio::time::Instant {
+    after(tokio::time::Instant::now(), duration)
+}
+
+/// The same from another moment on.
+pub(crate) fn after(start: tokio::time::Instant, duration: Duration) -> tokio::time::Instant {
     // Some 30 years, as tokio's own timeouts have it.
     const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
-    tokio::time::Instant::now() + duration.min(FAR)
+    start + duration.min(FAR)
 }
 
 /// A life of part of a millisecond is one of a whole one.

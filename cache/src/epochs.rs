@@ -3,12 +3,12 @@
 mod recent;
 mod tags;
 
-use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use quick_cache::DefaultHashBuilder;
 use tokio::time::Instant;
 
 use crate::mark::{Mark, MarkName};
@@ -18,7 +18,7 @@ pub(crate) use self::tags::{TagStamps, Tags};
 /// The numbers of one cache.
 pub(crate) struct Epochs {
     buckets: Box<[AtomicU32]>,
-    hasher: RandomState,
+    hasher: DefaultHashBuilder,
     /// The cache as a whole.
     pub(crate) cell: Arc<Cell>,
 }
@@ -53,7 +53,7 @@ impl Epochs {
     pub(crate) fn new() -> Self {
         Self {
             buckets: (0..BUCKETS).map(|_| AtomicU32::new(0)).collect(),
-            hasher: RandomState::new(),
+            hasher: DefaultHashBuilder::default(),
             cell: Arc::default(),
         }
     }

@@ -3,29 +3,32 @@
 mod glances;
 
 use std::collections::HashMap;
-use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use quick_cache::DefaultHashBuilder;
 use tokio::sync::{Notify, watch};
 
 use crate::answer::Answer;
 use crate::entry::Entry;
 use crate::epochs::Stamp;
 use crate::error::Error;
-use crate::flight::glances::Glances;
-pub(crate) use crate::flight::glances::Glancing;
+use crate::flight::glances::Hashes;
+pub(crate) use crate::flight::glances::{Glancing, GlancingMany};
 use crate::policy::Policy;
 
 /// The questions of one cache that are being answered.
 pub(crate) struct Flights<K, V> {
-    shards: Box<[Shard<K, V>]>,
-    glances: Glances,
-    hasher: RandomState,
+    shards: Box<[Mutex<Shard<K, V>>]>,
+    hasher: DefaultHashBuilder,
 }
 
-type Shard<K, V> = Mutex<HashMap<K, Arc<Flight<V>>>>;
+/// Of the keys whose hashes belong here.
+struct Shard<K, V> {
+    flights: HashMap<K, Arc<Flight<V>>, DefaultHashBuilder>,
+    glances: Hashes,
+}
 
 /// How things stood when someone asked.
 #[derive(Clone)]
@@ -83,9 +86,8 @@ const SHARDS: usize = 16;
 impl<K: Clone + Eq + Hash, V> Flights<K, V> {
     pub(crate) fn new() -> Self {
         Self {
-            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            glances: Glances::default(),
-            hasher: RandomState::new(),
+            shards: (0..SHARDS).map(|_| Mutex::new(Shard::new())).collect(),
+            hasher: DefaultHashBuilder::default(),
         }
     }
 
@@ -97,7 +99,7 @@ impl<K: Clone + Eq + Hash, V> Flights<K, V> {
         is_current: impl Fn(&Asker) -> bool,
     ) -> Entered<K, V> {
         let mut shard = self.shard(key);
-        if let Some(flight) = shard.get(key)
+        if let Some(flight) = shard.flights.get(key)
             && is_current(&flight.asker)
         {
             if asker.within {
@@ -110,39 +112,14 @@ impl<K: Clone + Eq + Hash, V> Flights<K, V> {
             state: watch::Sender::new(State::Running(None)),
             needed: Notify::new(),
         });
-        shard.insert(key.clone(), Arc::clone(&flight));
+        shard.flights.insert(key.clone(), Arc::clone(&flight));
         drop(shard);
         Entered::Lead(Lead { flights: Arc::clone(self), key: key.clone(), flight })
     }
 
     /// Whether someone asks already, so that nobody needs to behind the callers' backs.
     pub(crate) fn has(&self, key: &K) -> bool {
-        self.shard(key).contains_key(key)
-    }
-
-    /// Lets the caller read this key for itself, as long as it holds what it gets; none when someone asks already.
-    pub(crate) fn glance(&self, key: &K) -> Option<Glancing<'_, [u64; 1]>> {
-        let hash = self.hash(key);
-        // ORDER: seen by others before others are looked for, so that of two at least one sees the other.
-        let glancing = self.glances.begin(hash)?;
-        let asked = self.shard_of(hash).contains_key(key);
-        (!asked).then_some(glancing)
-    }
-
-    /// The same for many: those that it may read for itself, and the rest.
-    pub(crate) fn glance_many(&self, keys: Vec<K>) -> (Glancing<'_, Vec<u64>>, Vec<K>, Vec<K>) {
-        let hashed: Vec<_> = keys.into_iter().map(|key| (self.hash(&key), key)).collect();
-        let (glancing, first, mut rest) = self.glances.begin_many(hashed);
-        let mut own = Vec::with_capacity(first.len());
-        for (hash, key) in glancing.hashes().iter().zip(first) {
-            let asked = self.shard_of(*hash).contains_key(&key);
-            if asked {
-                rest.push(key);
-            } else {
-                own.push(key);
-            }
-        }
-        (glancing, own, rest)
+        self.shard(key).flights.contains_key(key)
     }
 }
 
@@ -151,7 +128,7 @@ impl<K: Eq + Hash, V> Flights<K, V> {
         self.hasher.hash_one(key)
     }
 
-    fn shard(&self, key: &K) -> MutexGuard<'_, HashMap<K, Arc<Flight<V>>>> {
+    fn shard(&self, key: &K) -> MutexGuard<'_, Shard<K, V>> {
         self.shard_of(self.hash(key))
     }
 
@@ -160,8 +137,9 @@ impl<K: Eq + Hash, V> Flights<K, V> {
         clippy::indexing_slicing,
         reason = "a remainder below the number of shards"
     )]
-    fn shard_of(&self, hash: u64) -> MutexGuard<'_, HashMap<K, Arc<Flight<V>>>> {
-        let index = (hash % SHARDS as u64) as usize;
+    fn shard_of(&self, hash: u64) -> MutexGuard<'_, Shard<K, V>> {
+        // Tables go by the lower ones.
+        let index = ((hash >> 32) % SHARDS as u64) as usize;
         self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -169,6 +147,14 @@ impl<K: Eq + Hash, V> Flights<K, V> {
 impl<K, V> fmt::Debug for Flights<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Flights").finish_non_exhaustive()
+    }
+}
+
+// === impl Shard ===
+
+impl<K, V> Shard<K, V> {
+    fn new() -> Self {
+        Self { flights: HashMap::default(), glances: Hashes::default() }
     }
 }
 
@@ -265,9 +251,9 @@ impl<K: Eq + Hash, V> Lead<K, V> {
     }
 
     fn leave(&self) {
-        let mut shard = self.flights.shard(&self.key);
-        if shard.get(&self.key).is_some_and(|running| Arc::ptr_eq(running, &self.flight)) {
-            shard.remove(&self.key);
+        let flights = &mut self.flights.shard(&self.key).flights;
+        if flights.get(&self.key).is_some_and(|running| Arc::ptr_eq(running, &self.flight)) {
+            flights.remove(&self.key);
         }
     }
 }

@@ -126,6 +126,13 @@ pub(crate) fn written<K: CacheKey>(key: &K) -> String {
     parts.finish("")
 }
 
+/// The same for one of many, which all write into the same `parts`.
+pub(crate) fn written_by<K: CacheKey>(key: &K, parts: &mut KeyParts) -> Arc<str> {
+    parts.0.clear();
+    key.write(parts);
+    if parts.0.len() > MAX_LEN { std::mem::take(parts).finish("").into() } else { parts.0.as_str().into() }
+}
+
 /// How long a key is before it is hashed, in bytes; `written`: as the shared tier knows it.
 pub(crate) fn length<K: CacheKey>(key: &K, written: &str) -> usize {
     if !written.starts_with(HASHED) {

@@ -15,7 +15,7 @@ use crate::cache::Reason;
 /// What one cache did.
 pub(crate) struct CacheMetrics {
     pub(crate) hits_memory: HitCount,
-    pub(crate) hits_shared: Count,
+    pub(crate) hits_shared: HitCount,
     pub(crate) misses: Count,
     pub(crate) stale: Count,
     pub(crate) loads: Count,
@@ -27,7 +27,7 @@ pub(crate) struct CacheMetrics {
     pub(crate) unusable: [Count; Reason::ALL.len()],
     pub(crate) lease_waits: Count,
     pub(crate) invalidations: Count,
-    pub(crate) read_bytes: Count,
+    pub(crate) read_bytes: HitCount,
     pub(crate) written_bytes: Count,
     pub(crate) weight: Level,
     pub(crate) entries: Level,
@@ -80,22 +80,18 @@ impl CacheMetrics {
     pub(crate) fn new(name: &str) -> Self {
         names::describe_cache();
         let name = name.to_owned();
-        let requests = |from: &'static str| {
-            Count::new(counter!(names::REQUESTS, "cache" => name.clone(), "from" => from))
-        };
-        let bytes =
-            |way: &'static str| Count::new(counter!(names::IO, "cache" => name.clone(), "direction" => way));
+        let requests =
+            |from: &'static str| counter!(names::REQUESTS, "cache" => name.clone(), "from" => from);
+        let bytes = |way: &'static str| counter!(names::IO, "cache" => name.clone(), "direction" => way);
         let unusable = |reason: Reason| {
             Count::new(counter!(names::UNUSABLE, "cache" => name.clone(), "reason" => reason.label()))
         };
         let count = |metric: &'static str| Count::new(counter!(metric, "cache" => name.clone()));
         Self {
-            hits_memory: HitCount::new(
-                counter!(names::REQUESTS, "cache" => name.clone(), "from" => "memory"),
-            ),
-            hits_shared: requests("redis"),
-            misses: requests("load"),
-            stale: requests("stale"),
+            hits_memory: HitCount::new(requests("memory")),
+            hits_shared: HitCount::new(requests("redis")),
+            misses: Count::new(requests("load")),
+            stale: Count::new(requests("stale")),
             loads: count(names::LOADS),
             refreshes: count(names::REFRESHES),
             followers: count(names::FOLLOWERS),
@@ -104,8 +100,8 @@ impl CacheMetrics {
             unusable: Reason::ALL.map(unusable),
             lease_waits: count(names::LEASE_WAITS),
             invalidations: count(names::INVALIDATIONS),
-            read_bytes: bytes("read"),
-            written_bytes: bytes("write"),
+            read_bytes: HitCount::new(bytes("read")),
+            written_bytes: Count::new(bytes("write")),
             weight: Level::new(gauge!(names::WEIGHT, "cache" => name.clone())),
             entries: Level::new(gauge!(names::ENTRIES, "cache" => name.clone())),
         }
@@ -113,9 +109,10 @@ impl CacheMetrics {
 
     /// Tells the facade what it has not heard yet.
     pub(crate) fn publish(&self) {
-        self.hits_memory.publish();
+        for count in [&self.hits_memory, &self.hits_shared, &self.read_bytes] {
+            count.publish();
+        }
         for count in [
-            &self.hits_shared,
             &self.misses,
             &self.stale,
             &self.loads,
@@ -125,7 +122,6 @@ impl CacheMetrics {
             &self.refused,
             &self.lease_waits,
             &self.invalidations,
-            &self.read_bytes,
             &self.written_bytes,
         ] {
             count.publish();
@@ -182,9 +178,14 @@ impl HitCount {
 
     #[inline]
     pub(crate) fn add(&self) {
+        self.add_many(1);
+    }
+
+    #[inline]
+    pub(crate) fn add_many(&self, many: usize) {
         let Padded(number) = self.numbers.get_or_default();
         // No other thread writes it.
-        number.store(number.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        number.store(number.load(Ordering::Relaxed) + many as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn get(&self) -> u64 {

@@ -149,7 +149,7 @@ where
             Held::Value(envelope) => envelope,
             Held::Unreadable => {
                 inner.unusable(Reason::Unreadable);
-                inner.store.tier.drop_bad(slot, &bytes).await;
+                Box::pin(inner.store.tier.drop_bad(slot, &bytes)).await;
                 return Judged::Bad;
             }
         };
@@ -158,9 +158,9 @@ where
             Verdict::Dead => return Judged::Over(envelope.id, None),
             Verdict::Unknown => return Judged::Away,
         };
-        let Some(entry) = inner.open(&envelope, stamp.clone().with_tags(tags)) else {
+        let Some(entry) = inner.open(&envelope, stamp.clone().with_tags(tags), inner.store.tier.now()) else {
             inner.unusable(Reason::Unreadable);
-            inner.store.tier.drop_bad(slot, &bytes).await;
+            Box::pin(inner.store.tier.drop_bad(slot, &bytes)).await;
             return Judged::Bad;
         };
         self.weigh(envelope.id, entry, wanted)

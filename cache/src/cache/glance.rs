@@ -23,9 +23,9 @@ use crate::cache::read::Look;
 use crate::cache::seal::Verdict;
 use crate::entry::Entry;
 use crate::envelope::{Envelope, Held, Marks};
-use crate::flight::Glancing;
+use crate::flight::{Glancing, GlancingMany};
 use crate::key::CacheKey;
-use crate::tier::{Found, Slot};
+use crate::tier::Found;
 
 /// One read. When it is dropped before its end, the question goes on without the caller.
 struct Glance<'a, K, V>
@@ -41,7 +41,7 @@ where
     loading: Loading,
     runtime: Handle,
     // ORDER: after the question goes on, and whatever becomes of that.
-    _glancing: Glancing<'a, [u64; 1]>,
+    _glancing: Glancing<'a, K, V, [u64; 1]>,
     _place: SemaphorePermit<'a>,
 }
 
@@ -67,7 +67,7 @@ where
     batch: Option<Batch<K, V>>,
     loading: Loading,
     runtime: Handle,
-    _glancing: Glancing<'a, Vec<u64>>,
+    _glancing: GlancingMany<'a, K, V>,
     _place: SemaphorePermit<'a>,
 }
 
@@ -155,7 +155,7 @@ where
         }
         let (batch, runtime) = (Some(batch), Handle::current());
         let mut glance = Glances { cache: self, keys, rest, batch, loading, runtime, _glancing, _place };
-        let slots: Vec<Slot> = glance.keys.iter().map(|key| inner.slot(key)).collect();
+        let slots = inner.slots(&glance.keys);
         let stamps = inner.stamps(&slots, &self.policy);
         let found = inner.store.tier.read_many(&slots).await.unwrap_or_default();
         let mut values: Vec<Option<Envelope<'_>>> = found.iter().map(value).collect();
@@ -173,14 +173,15 @@ where
         }
         drop(places);
         let (mut hits, asked) = (0, slots.len());
+        let (now, then) = (store.now(), store.tier.now());
         let keys = std::mem::take(&mut glance.keys);
         for (((key, slot), stamp), value) in keys.into_iter().zip(&slots).zip(stamps).zip(values) {
             let entry = value.and_then(|envelope| {
                 let Verdict::Alive(tags) = verdicts.get(carried.binary_search(&envelope.marks).ok()?)? else {
                     return None;
                 };
-                let entry = inner.open(&envelope, stamp.with_tags(tags.clone()))?;
-                let fresh = entry.is_fresh(&self.policy, inner.store.now());
+                let entry = inner.open(&envelope, stamp.with_tags(tags.clone()), then)?;
+                let fresh = entry.is_fresh(&self.policy, now);
                 (fresh && entry.stamp.carries(&self.tags)).then_some(entry)
             });
             let Some(entry) = entry else {

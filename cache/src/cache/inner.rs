@@ -7,7 +7,7 @@ use crate::cache::{Inner, Reason};
 use crate::entry::{Entry, Lives};
 use crate::epochs::{Stamp, Tags};
 use crate::flight::Asker;
-use crate::key::{CacheKey, written};
+use crate::key::{CacheKey, KeyParts, written, written_by};
 use crate::mark::{Mark, MarkName};
 use crate::metrics::Count;
 use crate::policy::Policy;
@@ -18,6 +18,13 @@ use crate::tier::Slot;
 impl<K: CacheKey, V: Send + Sync + 'static> Inner<K, V> {
     pub(super) fn slot(&self, key: &K) -> Slot {
         Slot { space: Arc::clone(&self.space), key: written(key).into() }
+    }
+
+    /// Those of many.
+    pub(super) fn slots(&self, keys: &[K]) -> Vec<Slot> {
+        let mut parts = KeyParts::default();
+        let slot = |key| Slot { space: Arc::clone(&self.space), key: written_by(key, &mut parts) };
+        keys.iter().map(slot).collect()
     }
 
     /// How everything stands now, for a question after `key`.

@@ -88,6 +88,7 @@ where
                         answers.insert(key.clone(), value);
                     }
                 }
+                None => absent.push(key.clone()),
                 // What is over or ended is as good as nothing.
                 _ if matches!(self.look(key), Look::Nothing) => absent.push(key.clone()),
                 _ => rest.push(key.clone()),

@@ -88,8 +88,8 @@ where
         (envelope.encode(), Duration::from_millis(envelope.life()))
     }
 
-    /// The entry that lies in an envelope; none when it cannot be read.
-    pub(super) fn open(&self, envelope: &Envelope<'_>, stamp: Stamp) -> Option<Entry<V>> {
+    /// The entry that lies in an envelope; none when it cannot be read. `then`: what time it is in the tier.
+    pub(super) fn open(&self, envelope: &Envelope<'_>, stamp: Stamp, then: u64) -> Option<Entry<V>> {
         let (value, weight) = if envelope.negative {
             (None, 0)
         } else {
@@ -109,7 +109,7 @@ where
         let lives = Lives {
             fresh: envelope.fresh,
             stale: envelope.stale,
-            age: envelope.age(self.store.tier.now()),
+            age: envelope.age(then),
             load: envelope.load,
             own: envelope.own,
         };
@@ -123,6 +123,11 @@ where
         if known.is_some_and(|mark| carried.iter().eq([(self.mark.as_str(), mark)])) {
             return Verdict::Alive(None);
         }
+        Box::pin(self.compare(carried)).await
+    }
+
+    /// The same where it carries more, or that is not known.
+    async fn compare(&self, carried: envelope::Marks<'_>) -> Verdict {
         let tags = carried.iter().map(|(name, _)| name).filter(|name| *name != self.mark.as_str());
         let tags = self.tags().stamps(tags.map(MarkName::from_wire));
         let Some(mut marks) = self.marks(tags.as_ref()).await else { return Verdict::Unknown };

@@ -183,3 +183,13 @@ async fn those_who_waited_are_forgotten() {
     }
     assert_eq!(b.stats().lease_waits, 50);
 }
+
+/// The future of a question is allocated when memory has no answer: what is larger than a KiB costs most allocators a
+/// search.
+#[tokio::test]
+async fn a_question_is_a_small_allocation() {
+    let cache: Cache<u64, u64> =
+        Store::memory(StoreConfig::default()).cache(CacheConfig::new("numbers")).unwrap();
+    let job = super::job::job(|| async { Ok::<_, std::fmt::Error>(7) }, |loaded: u64| Some(loaded.into()));
+    assert!(size_of_val(&cache.ask(&7, job, false)) <= 1024);
+}

@@ -1,74 +1,69 @@
 //! Who reads the shared tier for itself.
 
 use std::collections::HashSet;
-use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
+
+use crate::flight::Flights;
 
 /// The keys, by their hashes, that callers read in their own futures, where nobody may wait for them. Of two keys with
 /// one hash the second is not read so.
 ///
 /// As many as such callers ask for; how many there are has a bound ([`Shared::glances`](crate::store::Shared::glances)).
-#[derive(Debug, Default)]
-pub(super) struct Glances(Mutex<Hashes>);
-
 pub(super) type Hashes = HashSet<u64, BuildHasherDefault<Same>>;
 
 /// That someone reads for itself, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Glancing<'a, H: AsRef<[u64]>> {
-    glances: &'a Glances,
+pub(crate) struct Glancing<'a, K: Eq + Hash, V, H: AsRef<[u64]>> {
+    flights: &'a Flights<K, V>,
     hashes: H,
 }
+
+/// The same for many keys.
+pub(crate) type GlancingMany<'a, K, V> = Glancing<'a, K, V, Vec<u64>>;
 
 /// Takes a hash for its own.
 #[derive(Debug, Default)]
 pub(super) struct Same(u64);
 
-// === impl Glances ===
+// === impl Flights ===
 
-impl Glances {
-    /// None when someone does already.
-    pub(super) fn begin(&self, hash: u64) -> Option<Glancing<'_, [u64; 1]>> {
-        let first = self.lock().insert(hash);
-        // Made only then: who is not the first has nothing to drop.
-        first.then(|| Glancing { glances: self, hashes: [hash] })
+impl<K: Eq + Hash, V> Flights<K, V> {
+    /// Lets the caller read this key for itself, as long as it holds what it gets; none when someone asks already.
+    pub(crate) fn glance(&self, key: &K) -> Option<Glancing<'_, K, V, [u64; 1]>> {
+        let hash = self.hash(key);
+        // Made only then: who may not has nothing to drop.
+        self.begin(hash, key).then(|| Glancing { flights: self, hashes: [hash] })
     }
 
-    /// The same for many: those where nobody does, and the rest.
-    pub(super) fn begin_many<K>(&self, hashed: Vec<(u64, K)>) -> (Glancing<'_, Vec<u64>>, Vec<K>, Vec<K>) {
-        let mut glancing = Glancing { glances: self, hashes: Vec::with_capacity(hashed.len()) };
-        let (mut first, mut rest) = (Vec::with_capacity(hashed.len()), Vec::new());
-        let mut hashes = self.lock();
-        for (hash, key) in hashed {
-            if hashes.insert(hash) {
+    /// The same for many: those that it may read for itself, and the rest.
+    pub(crate) fn glance_many(&self, keys: Vec<K>) -> (GlancingMany<'_, K, V>, Vec<K>, Vec<K>) {
+        let mut glancing = Glancing { flights: self, hashes: Vec::with_capacity(keys.len()) };
+        let (mut own, mut rest) = (Vec::with_capacity(keys.len()), Vec::new());
+        for key in keys {
+            let hash = self.hash(&key);
+            if self.begin(hash, &key) {
                 glancing.hashes.push(hash);
-                first.push(key);
+                own.push(key);
             } else {
                 rest.push(key);
             }
         }
-        drop(hashes);
-        (glancing, first, rest)
+        (glancing, own, rest)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Hashes> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether nobody asks for it, so that someone does from now on.
+    fn begin(&self, hash: u64, key: &K) -> bool {
+        let mut shard = self.shard_of(hash);
+        !shard.flights.contains_key(key) && shard.glances.insert(hash)
     }
 }
 
 // === impl Glancing ===
 
-impl<H: AsRef<[u64]>> Glancing<'_, H> {
-    pub(super) fn hashes(&self) -> &[u64] {
-        self.hashes.as_ref()
-    }
-}
-
-impl<H: AsRef<[u64]>> Drop for Glancing<'_, H> {
+impl<K: Eq + Hash, V, H: AsRef<[u64]>> Drop for Glancing<'_, K, V, H> {
     fn drop(&mut self) {
-        let mut glances = self.glances.lock();
         for hash in self.hashes.as_ref() {
-            glances.remove(hash);
+            self.flights.shard_of(*hash).glances.remove(hash);
         }
     }
 }

@@ -18,7 +18,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::redis::{Value, cmd};
+use ::redis::Value;
 use bytes::Bytes;
 use futures_util::future::join_all;
 
@@ -65,9 +65,7 @@ impl Redis {
     }
 
     pub(crate) async fn read(&self, slot: &Slot) -> Found {
-        let mut get = cmd("GET");
-        get.arg(self.calls().names.value(slot));
-        match self.link.query(&get).await {
+        match self.link.query(&self.calls().read(slot)).await {
             Ok(value) => found(value, None),
             // Not even a string.
             Err(Failure::Refused(_)) => Found::Nothing,

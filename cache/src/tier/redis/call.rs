@@ -36,6 +36,9 @@ const COUNT_LIFE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// it lets it live longer.
 const MARK_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
+const GET: &str = "GET";
+const MGET: &str = "MGET";
+
 /// The letter and the id of a value: no two are the same.
 const ID: usize = 17;
 
@@ -46,13 +49,21 @@ impl Calls {
         Self { names, scripts: Scripts::new() }
     }
 
+    pub(super) fn read(&self, slot: &Slot) -> Cmd {
+        let name = self.names.value_in(slot);
+        // As long as it becomes.
+        let mut get = Cmd::with_capacity(2, GET.len() + name.len());
+        get.arg(GET).arg(name);
+        get
+    }
+
     pub(super) fn read_many(&self, slots: &[Slot]) -> Cmd {
-        let mut mget = cmd("MGET");
-        let mut name = String::new();
-        for slot in slots {
-            name.clear();
-            self.names.write_value(slot, &mut name);
-            mget.arg(name.as_str());
+        let names = || slots.iter().map(|slot| self.names.value_in(slot));
+        let length: usize = names().map(|name| name.len()).sum();
+        let mut mget = Cmd::with_capacity(1 + slots.len(), MGET.len() + length);
+        mget.arg(MGET);
+        for name in names() {
+            mget.arg(name);
         }
         mget
     }
@@ -66,7 +77,7 @@ impl Calls {
     // ORDER: read first. What is leased after it was read is gone since.
     pub(super) fn read_or_lease_many(&self, slots: &[Slot], lease: &[u8], life: u64) -> [Call<'_>; 2] {
         let names: Vec<_> = slots.iter().map(|slot| self.names.value(slot)).collect();
-        let mut mget = cmd("MGET");
+        let mut mget = cmd(MGET);
         mget.arg(&names);
         let leasing = Call::script(&self.scripts.lease_many, &names).arg(lease).arg(life);
         [Call::plain(mget), leasing]

@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use ::redis::{Cmd, RedisError, RedisResult, Value, from_redis_value};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::clock::millis;
+use crate::clock::{after, millis};
 use crate::config::RedisConfig;
 use crate::error::Error;
 use crate::mark::Mark;
@@ -90,7 +91,12 @@ impl Link {
 
     /// Asks with a plain command.
     pub(super) async fn query(self: &Arc<Self>, command: &Cmd) -> Result<Value, Failure> {
-        self.ask(|mut connection| async move { connection.ask(command).await }).await
+        // The commonest one has no closure, which would hold the connection some times more: a question's future is
+        // allocated, and what is larger than 1 KiB costs most allocators more.
+        let Some(mut connection) = self.connected().await else { return Err(Failure::Away) };
+        let (id, asked) = (connection.id, Instant::now());
+        let answer = timeout_at(self.limit(asked), connection.ask(command)).await;
+        self.answered(id, asked, answer)
     }
 
     /// Asks with a script.
@@ -240,9 +246,24 @@ impl Link {
         F: Future<Output = RedisResult<T>>,
     {
         let Some(connection) = connection else { return Err(Failure::Away) };
-        let id = connection.id;
-        let asked = Instant::now();
-        match timeout(self.config.response_timeout, question(connection)).await {
+        let (id, asked) = (connection.id, Instant::now());
+        let answer = timeout_at(self.limit(asked), question(connection)).await;
+        self.answered(id, asked, answer)
+    }
+
+    /// Until when an answer to what is asked at this moment is waited for.
+    fn limit(&self, asked: Instant) -> Instant {
+        after(asked, self.config.response_timeout)
+    }
+
+    /// What came of a question over the connection of this id.
+    fn answered<T>(
+        &self,
+        id: u64,
+        asked: Instant,
+        answer: Result<RedisResult<T>, Elapsed>,
+    ) -> Result<T, Failure> {
+        match answer {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) if is_about_one(&error) => {
                 self.refused(&error);
@@ -265,12 +286,19 @@ impl Link {
     }
 
     async fn connected(self: &Arc<Self>) -> Option<Connection> {
-        if !self.usable() && !*self.tried.borrow() {
-            let mut tried = self.tried.subscribe();
-            let limit = self.config.connect_timeout + self.config.response_timeout;
-            let _ = timeout(limit, tried.wait_for(|tried| *tried)).await;
+        if self.usable() {
+            return self.lock().clone();
+        }
+        if !*self.tried.borrow() {
+            Box::pin(self.first_attempt()).await;
         }
         if self.gate.is_open() { self.lock().clone() } else { None }
+    }
+
+    async fn first_attempt(&self) {
+        let mut tried = self.tried.subscribe();
+        let limit = self.config.connect_timeout + self.config.response_timeout;
+        let _ = timeout(limit, tried.wait_for(|tried| *tried)).await;
     }
 
     fn refused(&self, error: &RedisError) {

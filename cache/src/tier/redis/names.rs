@@ -1,5 +1,9 @@
 //! Names in Redis, and what is said on the feed.
 
+use std::io::Write as _;
+
+use ::redis::{RedisWrite, ToRedisArgs};
+
 use crate::error::{Error, ErrorKind};
 use crate::mark::{Mark, MarkName};
 use crate::tier::{Ending, Slot};
@@ -12,6 +16,9 @@ pub(super) struct Names {
     /// Tells our own messages from others'.
     node: String,
 }
+
+/// The parts of a value's name.
+pub(super) struct ValueName<'a>([&'a str; 4]);
 
 /// A message of the feed.
 #[derive(Debug, Eq, PartialEq)]
@@ -57,16 +64,12 @@ impl Names {
 
     /// A key as it is written begins with a colon.
     pub(super) fn value(&self, slot: &Slot) -> String {
-        let mut name = String::new();
-        self.write_value(slot, &mut name);
-        name
+        self.value_in(slot).0.concat()
     }
 
-    /// The same at the end of a text.
-    pub(super) fn write_value(&self, slot: &Slot, to: &mut String) {
-        let parts = [&*self.prefix, ":v:", &slot.space, &slot.key];
-        to.reserve(parts.iter().map(|part| part.len()).sum());
-        to.extend(parts);
+    /// The same as an argument, written where it goes.
+    pub(super) fn value_in<'a>(&'a self, slot: &'a Slot) -> ValueName<'a> {
+        ValueName([&*self.prefix, ":v:", &slot.space, &slot.key])
     }
 
     pub(super) fn mark(&self, name: &MarkName) -> String {
@@ -104,6 +107,24 @@ impl Names {
         };
         let own = node == self.node;
         Some(ending.map_or(Message::Unknown, |ending| Message::Ended { ending, mark, own }))
+    }
+}
+
+// === impl ValueName ===
+
+impl ValueName<'_> {
+    pub(super) fn len(&self) -> usize {
+        self.0.iter().map(|part| part.len()).sum()
+    }
+}
+
+impl ToRedisArgs for ValueName<'_> {
+    fn write_redis_args<W: RedisWrite + ?Sized>(&self, out: &mut W) {
+        let mut arg = out.writer_for_next_arg();
+        for part in self.0 {
+            // Into memory, which takes it.
+            let _ = arg.write_all(part.as_bytes());
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
-use ::redis::{AsyncConnectionConfig, FromRedisValue};
+use ::redis::{AsyncConnectionConfig, FromRedisValue, cmd};
 
 use super::*;
 use crate::tier::suite::{Ear, slot, until};

@@ -1,5 +1,6 @@
 //! What time it is in Redis, by our own clock.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
@@ -12,6 +13,8 @@ use tokio::time::Instant;
 pub(super) struct Time {
     start: Instant,
     known: Mutex<Option<Bounds>>,
+    /// The middle of the bounds, for those who ask what time it is; [`UNKNOWN`].
+    ahead: AtomicI64,
 }
 
 /// What Redis's clock is ahead of ours by, in µs; and when that was so, by ours.
@@ -27,18 +30,22 @@ struct Bounds {
 /// A clock that is set right is slewed by no more than 500 µs a second.
 const DRIFT: i64 = 2_000;
 
+/// What no clock is ahead by.
+const UNKNOWN: i64 = i64::MIN;
+
 // === impl Time ===
 
 impl Time {
     pub(super) fn new() -> Self {
-        Self { start: Instant::now(), known: Mutex::default() }
+        Self { start: Instant::now(), known: Mutex::default(), ahead: AtomicI64::new(UNKNOWN) }
     }
 
     /// In ms; 0 as long as nothing is known.
     pub(super) fn now(&self) -> u64 {
-        let known = *self.lock();
-        let Some(Bounds { low, high, .. }) = known else { return 0 };
-        let ahead = low + (high - low) / 2;
+        let ahead = self.ahead.load(Ordering::Acquire);
+        if ahead == UNKNOWN {
+            return 0;
+        }
         u64::try_from(self.micros(Instant::now()).saturating_add(ahead) / 1000).unwrap_or_default()
     }
 
@@ -48,10 +55,12 @@ impl Time {
         let at = self.micros(answered);
         let new = Bounds { low: time - at, high: time - self.micros(asked), at, doubtful: false };
         let mut known = self.lock();
-        *known = Some(match *known {
+        let bounds = match *known {
             Some(old) if !old.doubtful => old.grown(at).narrowed(new),
             _ => new,
-        });
+        };
+        *known = Some(bounds);
+        self.ahead.store(bounds.middle(), Ordering::Release);
     }
 
     /// It may be another Redis, with another clock.
@@ -73,6 +82,10 @@ impl Time {
 // === impl Bounds ===
 
 impl Bounds {
+    fn middle(self) -> i64 {
+        self.low + (self.high - self.low) / 2
+    }
+
     fn grown(self, at: i64) -> Self {
         let by = (at - self.at).max(0) / DRIFT;
         Self { low: self.low - by, high: self.high + by, at, ..self }
