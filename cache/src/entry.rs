@@ -42,6 +42,7 @@ pub(crate) struct Lives {
     pub(crate) stale: u64,
     /// How much of them is over.
     pub(crate) age: u64,
+    /// How long the load took.
     pub(crate) load: u32,
     /// By the load itself, whatever the policies say.
     pub(crate) own: bool,
@@ -51,6 +52,32 @@ pub(crate) struct Lives {
 const OWN: u32 = 1 << 31;
 const RESTS: u32 = 1 << 30;
 const TOOK: u32 = RESTS - 1;
+
+// === impl Lives ===
+
+impl Lives {
+    /// Of what was loaded or written just now; none when it is not to be kept. `some`: that there is something; `own`: what
+    /// came with it of its `ttl` and its `stale_for`; `max`: the store's bound of both together.
+    pub(crate) fn of(
+        policy: &Policy,
+        some: bool,
+        (ttl, stale_for): (Option<Duration>, Option<Duration>),
+        load: Duration,
+        max: Duration,
+    ) -> Option<Self> {
+        let usual = if some { policy.ttl } else { policy.negative_ttl.unwrap_or_default() };
+        let fresh = policy.draw(ttl.unwrap_or(usual), max)?;
+        // That there was nothing is never answered as something old.
+        let stale = if some { policy.stale(stale_for) } else { 0 };
+        Some(Self {
+            fresh,
+            stale: stale.min(millis(max).saturating_sub(fresh)),
+            age: 0,
+            load: small(millis(load)),
+            own: ttl.is_some(),
+        })
+    }
+}
 
 // === impl Entry ===
 

@@ -19,7 +19,7 @@ use crate::cache::job::Job;
 use crate::cache::loading::Loading;
 use crate::cache::seal::Marks;
 use crate::cache::{Cache, Reason};
-use crate::clock::{from_now, millis};
+use crate::clock::from_now;
 use crate::entry::{Entry, Lives};
 use crate::epochs::{Stamp, TagStamps};
 use crate::error::{Error, ErrorKind};
@@ -196,7 +196,7 @@ where
     pub(super) async fn prepare(&self, loaded: Option<Loaded<V>>, leased: bool, before: &Before) -> Came<V> {
         let (value, ttl, stale_for, tags) = match loaded {
             Some(Loaded { value, ttl, stale_for, tags }) => (Some(Arc::new(value)), ttl, stale_for, tags),
-            None => (None, None, Some(Duration::ZERO), Vec::new()),
+            None => (None, None, None, Vec::new()),
         };
         let answer = Answer::loaded(value.clone());
         let late = self.cache.inner.tags().stamps(tags.iter().map(MarkName::of_tag));
@@ -207,19 +207,14 @@ where
     async fn prepare_kept(
         &self,
         value: Option<Arc<V>>,
-        (ttl, stale_for): (Option<Duration>, Option<Duration>),
+        own: (Option<Duration>, Option<Duration>),
         late: Option<Arc<TagStamps>>,
         leased: bool,
         before: &Before,
     ) -> Option<Prepared<V>> {
         let (inner, policy) = (&*self.cache.inner, &*self.cache.policy);
-        let max = inner.store.config.max_ttl;
-        let own = ttl.is_some();
-        let usual = if value.is_some() { policy.ttl } else { policy.negative_ttl.unwrap_or_default() };
-        let fresh = policy.draw(ttl.unwrap_or(usual), max)?;
-        let stale = policy.stale(stale_for);
-        let load = u32::try_from(before.at.elapsed().as_millis()).unwrap_or(u32::MAX);
-        let lives = Lives { fresh, stale: stale.min(millis(max).saturating_sub(fresh)), age: 0, load, own };
+        let (took, max) = (before.at.elapsed(), inner.store.config.max_ttl);
+        let lives = Lives::of(policy, value.is_some(), own, took, max)?;
         let stamp = self.stamp(late.as_ref(), before)?;
         let packed = inner.pack(value.as_deref())?;
         let weight = packed.weight;

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 /// What the current task is loading, one inside the other: caches by their names, keys as they are written.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Loading(Vec<Loaded>);
+pub(super) struct Loading(Vec<Level>);
 
+/// One of them.
 #[derive(Clone, Debug, Eq, PartialEq)]
-struct Loaded {
+struct Level {
     store: usize,
     space: Arc<str>,
     key: Arc<str>,
@@ -26,16 +27,16 @@ impl Loading {
     }
 
     pub(super) fn has(&self, store: usize, space: &str, key: &str) -> bool {
-        self.0.iter().any(|loaded| loaded.store == store && *loaded.space == *space && *loaded.key == *key)
+        self.0.iter().any(|level| level.store == store && *level.space == *space && *level.key == *key)
     }
 
     /// Whether a load of this store asks.
     pub(super) fn is_within(&self, store: usize) -> bool {
-        self.0.iter().any(|loaded| loaded.store == store)
+        self.0.iter().any(|level| level.store == store)
     }
 
     pub(super) fn with(mut self, store: usize, space: &Arc<str>, key: &Arc<str>) -> Self {
-        self.0.push(Loaded { store, space: Arc::clone(space), key: Arc::clone(key) });
+        self.0.push(Level { store, space: Arc::clone(space), key: Arc::clone(key) });
         self
     }
 

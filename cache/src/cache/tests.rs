@@ -104,6 +104,19 @@ async fn all_that_lies_in_the_tier_has_a_life_that_ends() {
     assert!((2 * max..=day).contains(&marks), "{marks}");
 }
 
+/// It is never answered as something old, so that it need not lie there for as long as that may be.
+#[tokio::test(start_paused = true)]
+async fn that_there_is_nothing_lies_there_for_its_life() {
+    let twin = Twin::new();
+    let [(_, cache), _] = two(&twin);
+    let mut policy = Policy::new(MAX);
+    (policy.negative_ttl, policy.stale_for) = (Some(Duration::from_secs(1)), Some(MAX));
+    let nothing = || async { Ok::<_, std::fmt::Error>(None::<u64>) };
+    cache.with_policy(policy).unwrap().get_or_find(&1, nothing).await.unwrap();
+    let [slots, _] = twin.lives();
+    assert!(matches!(slots[..], [1..=1_000]), "{slots:?}");
+}
+
 fn two(twin: &Twin) -> [(Store, Cache<u64, u64>); 2] {
     let config = StoreConfig { clock: Clock::tokio(), ..StoreConfig::default() };
     [(); 2].map(|()| {

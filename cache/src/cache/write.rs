@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::cache::{Cache, Reason};
-use crate::clock::millis;
 use crate::entry::Lives;
 use crate::key::CacheKey;
 use crate::loaded::Loaded;
@@ -147,13 +147,12 @@ where
         let (inner, policy): (_, &Policy) = (&*self.inner, &self.policy);
         let Loaded { value, ttl, stale_for, tags } = loaded;
         let max = inner.store.config.max_ttl;
-        let fresh = policy.draw(ttl.unwrap_or(policy.ttl), max)?;
-        let stale = policy.stale(stale_for).min(millis(max).saturating_sub(fresh));
+        let lives = Lives::of(policy, true, (ttl, stale_for), Duration::ZERO, max)?;
         let names: Vec<_> = policy.tags.iter().chain(&tags).map(MarkName::of_tag).collect();
         if names.len() > MAX_TAGS {
             inner.unusable(Reason::TooManyTags);
             return None;
         }
-        Some((Arc::new(value), Lives { fresh, stale, age: 0, load: 0, own: ttl.is_some() }, names))
+        Some((Arc::new(value), lives, names))
     }
 }
