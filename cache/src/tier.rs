@@ -82,17 +82,10 @@ pub(crate) enum Filled {
 /// What names stand at.
 #[derive(Debug)]
 pub(crate) struct Marks {
-    /// In the order of the question.
-    pub(crate) marks: Vec<Marked>,
+    /// In the order of the question. One that was not there is made, and as new as the newest of all: nobody knows what was before.
+    pub(crate) marks: Vec<Mark>,
     /// The newest of all.
     pub(crate) newest: Mark,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Marked {
-    pub(crate) mark: Mark,
-    /// It was not there, so nobody knows what was before.
-    pub(crate) made: bool,
 }
 
 /// What the tier has yet to be told.

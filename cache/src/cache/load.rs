@@ -251,13 +251,10 @@ where
         let names: Vec<MarkName> = late.iter().map(|tag| tag.name.clone()).collect();
         let inner = &self.cache.inner;
         let answer = inner.store.tier.marks(&names, inner.mark_life()).await?;
-        let nothing_ended = answer.newest.is_within(heard);
-        let sure =
-            answer.marks.iter().all(|marked| nothing_ended || !marked.made && marked.mark.is_within(heard));
-        if !sure {
+        if !answer.marks.iter().all(|mark| mark.is_within(heard)) {
             return None;
         }
-        marks.extend(names.into_iter().zip(answer.marks.iter().map(|marked| marked.mark)));
+        marks.extend(names.into_iter().zip(answer.marks));
         Some(marks)
     }
 

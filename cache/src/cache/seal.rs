@@ -176,14 +176,14 @@ where
         if !unknown.is_empty() {
             let question: Vec<MarkName> = unknown.iter().map(|(name, ..)| (*name).clone()).collect();
             let answer = self.store.tier.marks(&question, self.mark_life()).await?;
-            for ((_, cell, epoch), marked) in unknown.iter().zip(&answer.marks) {
+            for ((_, cell, epoch), mark) in unknown.iter().zip(&answer.marks) {
                 if let Some(attachment) = attachment {
-                    cell.learn(marked.mark, attachment, *epoch);
+                    cell.learn(*mark, attachment, *epoch);
                 }
             }
             asked = answer.marks;
         }
-        let mut asked = asked.into_iter().map(|marked| marked.mark);
+        let mut asked = asked.into_iter();
         names
             .iter()
             .zip(known)

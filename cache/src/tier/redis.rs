@@ -31,7 +31,7 @@ use crate::metrics::StoreMetrics;
 use crate::tier::redis::call::Calls;
 use crate::tier::redis::gate::Remembering;
 use crate::tier::redis::link::{Failure, Link, WORDS};
-use crate::tier::{Ending, Filled, Found, Marked, Marks, Slot, Taken, Untold};
+use crate::tier::{Ending, Filled, Found, Marks, Slot, Taken, Untold};
 
 /// The shared tier.
 pub(crate) struct Redis {
@@ -380,15 +380,12 @@ fn filled(answer: &Value) -> Filled {
     }
 }
 
-/// The newest of all, then `0` or `1` for made before each mark.
+/// The newest of all, then each mark.
 fn marks(answer: Value) -> Option<Marks> {
     let texts: Vec<String> = ::redis::from_redis_value(answer).ok()?;
     let (newest, marks) = texts.split_first()?;
-    let marks = marks.iter().map(|text| {
-        let made = text.starts_with('1');
-        Some(Marked { mark: Mark::parse(text.get(1..)?)?, made })
-    });
-    Some(Marks { marks: marks.collect::<Option<_>>()?, newest: Mark::parse(newest)? })
+    let marks = marks.iter().map(|text| Mark::parse(text)).collect::<Option<_>>()?;
+    Some(Marks { marks, newest: Mark::parse(newest)? })
 }
 
 fn lease(token: Token) -> [u8; 17] {

@@ -177,8 +177,8 @@ local same = redis.call('STRLEN', KEYS[1]) == tonumber(ARGV[2])
 return same and redis.call('UNLINK', KEYS[1]) or 0
 ";
 
-/// KEYS: count, marks. ARGV: those of the count, life of a mark. Answers the newest, then each mark with `1` before it
-/// when it was made. One of another incarnation is none.
+/// KEYS: count, marks. ARGV: those of the count, life of a mark. Answers the newest, then each mark. One that is not
+/// there is made, of the newest; one of another incarnation is none.
 const MARKS: &str = concat!(
     "#!lua flags=allow-oom",
     count!(),
@@ -187,15 +187,15 @@ local i, n = count(0)
 local newest = i .. '.' .. n
 local marks = {newest}
 for k = 2, #KEYS do
-  local mark, made = redis.pcall('GET', KEYS[k]), '0'
+  local mark = redis.pcall('GET', KEYS[k])
   if type(mark) == 'table' and not string.find(mark.err, 'WRONGTYPE') then redis.call('GET', KEYS[k]) end
   if type(mark) == 'string' and string.match(mark, '^' .. i .. '%.%d+$') then
     redis.call('PEXPIRE', KEYS[k], ARGV[3], 'GT')
   else
-    mark, made = newest, '1'
+    mark = newest
     redis.call('SET', KEYS[k], mark, 'PX', ARGV[3])
   end
-  marks[k] = made .. mark
+  marks[k] = mark
 end
 return marks
 "

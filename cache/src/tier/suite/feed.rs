@@ -33,7 +33,7 @@ async fn everything_that_ends_is_heard_in_order(nodes: Nodes) {
     }
     let now = nodes.a.marks(&[name("x")], LONG).await.unwrap();
     assert_eq!(now.newest.number, begin.number + 300);
-    assert_eq!(now.marks[0].mark.number, begin.number + 299, "what was told is what stands there");
+    assert_eq!(now.marks[0].number, begin.number + 299, "what was told is what stands there");
 }
 
 /// More than one trip of them: each has a number of its own, and is gone when it is told.
@@ -59,7 +59,7 @@ async fn many_that_end_at_once_are_heard_one_by_one(nodes: Nodes) {
     assert!(endings.iter().all(|ending| told.contains_key(ending)));
     for n in [0, 149, 299] {
         let marks = nodes.b.marks(&[name(&n.to_string())], LONG).await.unwrap();
-        assert!(told[&endings[2 * n + 1]].is_within(marks.marks[0].mark));
+        assert!(told[&endings[2 * n + 1]].is_within(marks.marks[0]));
     }
     assert!(nodes.b.read_many(&slots).await.unwrap().iter().all(|found| matches!(found, Found::Nothing)));
     nodes.a.end_many(&[]).await;

@@ -1,8 +1,7 @@
 //! What ends many values at once.
 
 use super::{Ear, LONG, Nodes, name, suite};
-use crate::mark::Mark;
-use crate::tier::{Ending, Marked, Marks, Tier};
+use crate::tier::{Ending, Marks, Tier};
 
 suite!(
     missing_ones_are_made_and_stay,
@@ -14,13 +13,14 @@ suite!(
 async fn missing_ones_are_made_and_stay(nodes: Nodes) {
     let names = [name("x"), name("y")];
     let first = marks(&nodes.a, &names).await;
-    assert!(first.marks.iter().all(|marked| marked.made && marked.mark == first.newest));
+    assert_eq!(first.marks, [first.newest; 2]);
     let second = marks(&nodes.b, &names).await;
-    assert!(second.marks.iter().all(|marked| !marked.made));
-    assert_eq!(of(&first), of(&second));
+    assert_eq!(first.marks, second.marks);
     assert_eq!(first.newest, second.newest, "to ask ends nothing");
+    nodes.b.end(&Ending::Mark(name("other"))).await;
     let mixed = marks(&nodes.a, &[name("y"), name("z"), name("x")]).await;
-    assert_eq!(mixed.marks.iter().map(|marked| marked.made).collect::<Vec<_>>(), [false, true, false]);
+    assert_ne!(mixed.newest, first.newest);
+    assert_eq!(mixed.marks, [first.marks[1], mixed.newest, first.marks[0]]);
     assert!(marks(&nodes.a, &[]).await.marks.is_empty());
 }
 
@@ -29,16 +29,17 @@ async fn an_ended_one_is_another(nodes: Nodes) {
     let before = marks(&nodes.a, &names).await;
     nodes.b.end(&Ending::Mark(name("x"))).await;
     let after = marks(&nodes.a, &names).await;
-    assert_ne!(after.marks[0].mark, before.marks[0].mark);
-    assert!(!after.marks[0].made);
-    assert_eq!(after.marks[1].mark, before.marks[1].mark);
+    assert_ne!(after.marks[0], before.marks[0]);
+    assert_eq!(after.marks[1], before.marks[1]);
     assert_eq!(after.newest.number, before.newest.number + 1);
-    assert_eq!(after.marks[0].mark, after.newest);
-    assert!(before.marks[0].mark.is_within(before.newest) && !after.marks[0].mark.is_within(before.newest));
+    assert_eq!(after.marks[0], after.newest);
+    assert!(before.marks[0].is_within(before.newest) && !after.marks[0].is_within(before.newest));
     // One that nobody asked for yet, too.
     nodes.b.end(&Ending::Mark(name("new"))).await;
-    let ended = marks(&nodes.a, &[name("new")]).await;
-    assert!(!ended.marks[0].made && ended.marks[0].mark == ended.newest);
+    nodes.b.end(&Ending::Mark(name("y"))).await;
+    let ended = marks(&nodes.a, &[name("new"), name("y")]).await;
+    assert_eq!(ended.marks[1], ended.newest);
+    assert_eq!(ended.marks[0].number, ended.newest.number - 1, "it stands there since");
 }
 
 /// No mark is as it was, whether or not anyone knows its name.
@@ -53,11 +54,10 @@ async fn everything_ends_at_once(nodes: Nodes) {
     let after = marks(&nodes.b, &names).await;
     assert_eq!(after.newest, mark);
     for (old, new) in before.marks.iter().zip(&after.marks) {
-        assert_ne!(old.mark, new.mark);
-        assert_ne!(old.mark.incarnation, new.mark.incarnation);
-        assert!(new.made);
+        assert_ne!(old.incarnation, new.incarnation);
+        assert_eq!(*new, after.newest);
     }
-    assert_eq!(of(&marks(&nodes.a, &names).await), of(&after));
+    assert_eq!(marks(&nodes.a, &names).await.marks, after.marks);
     // It goes on counting, without a hole.
     nodes.a.end(&Ending::Mark(name("x"))).await;
     let (_, next) = ear.ended().await;
@@ -69,17 +69,12 @@ async fn what_is_made_says_that_nothing_ended_since(nodes: Nodes) {
     let x = marks(&nodes.a, &[name("x")]).await;
     nodes.a.end(&Ending::Mark(name("y"))).await;
     let z = marks(&nodes.b, &[name("z")]).await;
-    assert!(z.marks[0].made);
-    assert_eq!(z.marks[0].mark.number, x.newest.number + 1);
-    assert!(!z.marks[0].mark.is_within(x.newest));
+    assert_eq!(z.marks[0].number, x.newest.number + 1);
+    assert!(!z.marks[0].is_within(x.newest));
 }
 
 async fn marks(tier: &Tier, names: &[crate::mark::MarkName]) -> Marks {
     let marks = tier.marks(names, LONG).await.expect("it is there");
     assert_eq!(marks.marks.len(), names.len());
     marks
-}
-
-fn of(marks: &Marks) -> Vec<Mark> {
-    marks.marks.iter().map(|Marked { mark, .. }| *mark).collect()
 }

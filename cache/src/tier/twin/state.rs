@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::mark::{Mark, MarkName};
 use crate::tier::twin::slots::{Mortal, Slots};
-use crate::tier::{Ending, Marked, Marks, Slot, Untold};
+use crate::tier::{Ending, Marks, Slot, Untold};
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -183,10 +183,10 @@ impl State {
                 self.marks.get(name, now).filter(|mark| mark.incarnation == newest.incarnation)
             {
                 self.marks.prolong(name, now + life);
-                return Marked { mark, made: false };
+                return mark;
             }
             self.marks.set(name.clone(), newest, now + life, now);
-            Marked { mark: newest, made: true }
+            newest
         });
         Marks { marks: marks.collect(), newest }
     }

@@ -127,7 +127,7 @@ async fn one_that_lacks_a_part_is_away_and_told_what_it_missed() {
     // Each may find only now that it is connected to that one anew, and be away for a moment.
     until(async || {
         let after = b.tier.marks(&[name("x")], LONG).await;
-        assert!(after.iter().all(|after| after.marks[0].mark != before.marks[0].mark));
+        assert!(after.iter().all(|after| after.marks[0] != before.marks[0]));
         after.is_some()
     })
     .await;

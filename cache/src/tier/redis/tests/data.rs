@@ -86,19 +86,20 @@ async fn bytes_of_others_harm_nobody() {
     let names = [name("x"), name("y")];
     let before = a.tier.marks(&names, LONG).await.unwrap();
     let mark = a.redis().calls().names.mark(&names[0]);
-    for other in ["SET MARK garbage", "SET MARK 1.2", "RPUSH MARK x"] {
+    for (n, other) in (1..).zip(["SET MARK garbage", "SET MARK 1.2", "RPUSH MARK x"]) {
+        a.tier.end(&Ending::Key(slot.clone())).await;
         let _: i64 = raw.say(&format!("DEL {mark}")).await;
         let _: ::redis::Value = raw.say(&other.replace("MARK", &mark)).await;
         let after = b.tier.marks(&names, LONG).await.unwrap();
-        assert!(after.marks[0].made && !after.marks[1].made, "{other}");
-        assert_eq!(after.newest, before.newest);
+        assert_eq!(after.marks, [after.newest, before.marks[1]], "{other}");
+        assert_eq!(after.newest.number, before.newest.number + n);
     }
     let count = a.redis().calls().names.count.clone();
     for other in ["RPUSH SEQ x", "HSET SEQ i short", "HSET SEQ n 1.5", "HSET SEQ i 0123456789abcdef"] {
         let _: i64 = raw.say(&format!("DEL {count}")).await;
         let _: ::redis::Value = raw.say(&other.replace("SEQ", &count)).await;
         let before = a.tier.marks(&names, LONG).await.unwrap();
-        assert!(before.marks.iter().all(|marked| marked.made), "{other}");
+        assert_eq!(before.marks, [before.newest; 2], "{other}");
         b.tier.end(&Ending::Mark(names[0].clone())).await;
         let after = a.tier.marks(&names, LONG).await.unwrap();
         assert_eq!(after.newest.number, before.newest.number + 1);
@@ -233,7 +234,7 @@ async fn a_full_one_is_read_and_forgets() {
     b.tier.end(&Ending::Key(kept.clone())).await;
     b.tier.end(&Ending::Mark(name("x"))).await;
     assert!(matches!(a.tier.read(&kept).await, Found::Nothing));
-    assert_ne!(a.tier.marks(&[name("x")], LONG).await.unwrap().marks[0].mark, before.marks[0].mark);
+    assert_ne!(a.tier.marks(&[name("x")], LONG).await.unwrap().marks[0], before.marks[0]);
     assert!(a.is_open() && b.is_open());
     assert!(a.errors() > 0);
 }
@@ -249,14 +250,12 @@ async fn a_lost_mark_is_no_old_one() {
     let lose = format!("DEL {}", node.redis().calls().names.mark(&names[0]));
     let _: i64 = raw.say(&lose).await;
     let same = node.tier.marks(&names, LONG).await.unwrap();
-    assert!(same.marks[0].made);
-    assert_eq!(same.marks[0].mark, before.marks[0].mark, "nothing was ended");
+    assert_eq!(same.marks, before.marks, "nothing was ended");
     node.tier.end(&Ending::Mark(names[0].clone())).await;
     let _: i64 = raw.say(&lose).await;
     let after = node.tier.marks(&names, LONG).await.unwrap();
-    assert!(after.marks[0].made && !after.marks[1].made);
-    assert_ne!(after.marks[0].mark, before.marks[0].mark);
-    assert_eq!(after.marks[1].mark, before.marks[1].mark);
+    assert_eq!(after.marks, [after.newest, before.marks[1]]);
+    assert_ne!(after.newest, before.newest);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -321,7 +320,7 @@ async fn one_that_is_flushed_is_another() {
         assert_ne!(newest.incarnation, begin.incarnation);
         assert!(matches!(a.tier.read(&slot).await, Found::Nothing));
         let after = a.tier.marks(&[name("x")], LONG).await.unwrap();
-        assert!(after.marks[0].made && after.marks[0].mark != before.marks[0].mark);
+        assert!(after.marks[0] == after.newest && after.marks[0] != before.marks[0]);
         assert_eq!(after.newest.incarnation, newest.incarnation);
         begin = newest;
     }

@@ -68,7 +68,7 @@ async fn takes_over(counts: bool) {
     assert_eq!(payload(&a.tier, kept).await.as_deref(), Some("old"), "nobody ended this one");
     back(&b).await;
     let after = b.tier.marks(&[name("x")], LONG).await.unwrap();
-    assert_ne!(after.marks[0].mark, before.marks[0].mark);
+    assert_ne!(after.marks[0], before.marks[0]);
     ear.until(|heard| matches!(heard, Heard::Detached)).await;
     ear.attached().await;
     filled(&a.tier, late, "new").await;

@@ -87,7 +87,7 @@ async fn a_killed_one_is_told_what_it_missed() {
     back(&b).await;
     assert!(matches!(b.tier.read(&by_key).await, Found::Nothing));
     let after = b.tier.marks(&[name("x")], LONG).await.unwrap();
-    assert_ne!(after.marks[0].mark, before.marks[0].mark);
+    assert_ne!(after.marks[0], before.marks[0]);
     ear.attached().await;
     filled(&a.tier, &by_key, "new").await;
     ear.until(|heard| matches!(heard, Heard::Ended { ending: Ending::Key(slot), .. } if *slot == by_key))
@@ -122,7 +122,7 @@ async fn a_hanging_one_costs_one_wait() {
     assert!(matches!(first(&a, &slot).await, Found::Nothing));
     back(&b).await;
     let after = b.tier.marks(&[name("x")], LONG).await.unwrap();
-    assert_ne!(after.marks[0].mark, before.marks[0].mark);
+    assert_ne!(after.marks[0], before.marks[0]);
     ear.attached().await;
 }
 
@@ -145,7 +145,7 @@ async fn one_that_comes_back_empty_is_another() {
     assert!(matches!(a.tier.read(&slot).await, Found::Nothing));
     let after = a.tier.marks(&[name("x")], LONG).await.unwrap();
     assert_eq!(after.newest.incarnation, newest.incarnation);
-    assert!(after.marks[0].made && after.marks[0].mark != before.marks[0].mark);
+    assert!(after.marks[0] == after.newest && after.marks[0] != before.marks[0]);
 }
 
 /// Only one node is cut off, without a word to either side: the pings find out.
@@ -209,12 +209,12 @@ async fn the_last_words_are_told_again_to_a_new_connection() {
     set.arg(a.name(&slot)).arg(&old[..]).arg("PX").arg(600_000);
     set.query_async::<()>(&mut raw.0).await.unwrap();
     let mark = a.redis().calls().names.mark(&name("x"));
-    let _: () = raw.say(&format!("SET {mark} {} PX 600000", before.marks[0].mark)).await;
+    let _: () = raw.say(&format!("SET {mark} {} PX 600000", before.marks[0])).await;
     let _: i64 = raw.say("CLIENT KILL TYPE normal SKIPME yes").await;
     until(async || matches!(a.tier.read(&slot).await, Found::Away)).await;
     assert!(matches!(first(&a, &slot).await, Found::Nothing));
     let after = a.tier.marks(&[name("x")], LONG).await.unwrap();
-    assert_ne!(after.marks[0].mark, before.marks[0].mark);
+    assert_ne!(after.marks[0], before.marks[0]);
 }
 
 /// Whoever wanted it ended did not wait for the answer.
@@ -365,8 +365,8 @@ async fn too_much_to_tell_is_everything() {
     back(&a).await;
     back(&b).await;
     let after = b.tier.marks(&[name("x")], LONG).await.unwrap();
-    assert!(after.marks[0].made);
-    assert_ne!(after.marks[0].mark.incarnation, before.marks[0].mark.incarnation);
+    assert_eq!(after.marks[0], after.newest);
+    assert_ne!(after.marks[0].incarnation, before.marks[0].incarnation);
 }
 
 /// It was the master, and is a replica now.

@@ -44,7 +44,7 @@ async fn a_failover_loses_no_ending_of_ours() {
     assert!(matches!(first(&a, &away).await, Found::Nothing), "told at last");
     back(&b).await;
     let after = b.tier.marks(&[name("x")], crate::tier::suite::LONG).await.unwrap();
-    assert_ne!(after.marks[0].mark, before.marks[0].mark);
+    assert_ne!(after.marks[0], before.marks[0]);
     ear.attached().await;
     filled(&a.tier, &late, "new").await;
     assert_eq!(payload(&b.tier, &late).await.as_deref(), Some("new"));
