@@ -24,8 +24,10 @@ pub enum Outcome {
     Hit,
     /// It was loaded.
     Miss,
-    /// One of the tiers had it, and its life was over.
+    /// One of the tiers had it, and its life was over; a load renews it meanwhile, here or in another process.
     Stale,
+    /// One of the tiers had it, its life was over, and the load that was to renew it failed, now or just before.
+    StaleIfError,
 }
 
 // === impl Answer ===
@@ -46,6 +48,11 @@ impl<V> Clone for Answer<V> {
 // === impl Outcome ===
 
 impl Outcome {
+    /// Whether its life was over.
+    pub(crate) fn is_stale(self) -> bool {
+        matches!(self, Self::Stale | Self::StaleIfError)
+    }
+
     /// The value of a `Server-Timing` header that says so to the browser, for instance `cache;desc=hit`
     /// (W3C Server Timing).
     #[must_use]
@@ -53,7 +60,7 @@ impl Outcome {
         match self {
             Self::Hit => "cache;desc=hit",
             Self::Miss => "cache;desc=miss",
-            Self::Stale => "cache;desc=stale",
+            Self::Stale | Self::StaleIfError => "cache;desc=stale",
         }
     }
 }

@@ -24,8 +24,8 @@ pub(crate) struct Entry<V> {
     fresh: u32,
     /// Until this age it may be answered though it is old.
     stale: u32,
-    /// How long its load took, in ms, and beside it whether the load itself said how long it lives, [`OWN`], and
-    /// whether a later one is put off, [`RESTS`].
+    /// How long its load took, in ms, and beside it whether the load itself said how long it lives, [`OWN`], whether a later
+    /// one is put off, [`RESTS`], and whether that is since one failed, [`FAILED`].
     load: u32,
     /// Of the value.
     pub(crate) weight: u32,
@@ -48,10 +48,11 @@ pub(crate) struct Lives {
     pub(crate) own: bool,
 }
 
-/// Bits beside a time of 12 days.
+/// Bits beside a time of 6 days.
 const OWN: u32 = 1 << 31;
 const RESTS: u32 = 1 << 30;
-const TOOK: u32 = RESTS - 1;
+const FAILED: u32 = 1 << 29;
+const TOOK: u32 = FAILED - 1;
 
 // === impl Lives ===
 
@@ -166,7 +167,7 @@ impl<V> Entry<V> {
         self.age(now) < u64::from(self.stale)
     }
 
-    /// Whether a load failed that is not to be tried again yet.
+    /// Whether a load failed that is not to be tried again yet, or is left to another process for now.
     pub(crate) fn rests(&self, now: u64) -> bool {
         self.load & RESTS != 0 && self.age(now) < u64::from(self.refresh)
     }
@@ -174,7 +175,18 @@ impl<V> Entry<V> {
     /// Lets it be for a while: it is neither loaded nor asked for before. For whom it is fresh it stays so.
     pub(crate) fn defer(&mut self, now: u64, policy: &Policy) {
         self.refresh = small(self.age(now).saturating_add(millis(policy.retry_after)));
-        self.load |= RESTS;
+        self.load = self.load & !FAILED | RESTS;
+    }
+
+    /// The same since a load of it failed.
+    pub(crate) fn defer_failed(&mut self, now: u64, policy: &Policy) {
+        self.defer(now, policy);
+        self.load |= FAILED;
+    }
+
+    /// As what it is answered while it [rests](Self::rests), old as it is.
+    pub(crate) fn outcome(&self) -> Outcome {
+        if self.load & FAILED == 0 { Outcome::Stale } else { Outcome::StaleIfError }
     }
 
     /// When it is fresh no more, by the store's clock in ms.

@@ -8,10 +8,16 @@ pub struct Stats {
     pub hits_memory: u64,
     /// Answers from the shared tier.
     pub hits_shared: u64,
-    /// Questions that neither tier could answer, waits for someone else's load included.
+    /// Questions that neither tier could answer, so that something was loaded: waits for someone else's load, and loads that
+    /// failed, included.
     pub misses: u64,
-    /// Answers whose life was over.
+    /// Answers whose life was over, while a load renewed them ([`Outcome::Stale`](crate::Outcome::Stale)).
     pub stale: u64,
+    /// Answers whose life was over, in place of a load that failed
+    /// ([`Outcome::StaleIfError`](crate::Outcome::StaleIfError)).
+    pub stale_if_error: u64,
+    /// Questions by [`Cache::get`](crate::Cache::get) that neither tier could answer: nothing is loaded for them.
+    pub absent: u64,
     /// Loads begun.
     pub loads: u64,
     /// Those of them that renewed what was still fresh ([`Policy::refresh`](crate::Policy::refresh)).
@@ -70,11 +76,12 @@ pub struct StoreStats {
 // === impl Stats ===
 
 impl Stats {
-    /// The share of questions answered without a load, between 0 and 1; none when nothing was asked.
+    /// The share of questions answered without a load, between 0 and 1; none when nothing was asked. What
+    /// [`get`](crate::Cache::get) does not find is no part of it.
     #[must_use]
     #[allow(clippy::cast_precision_loss, reason = "a ratio for people")]
     pub fn hit_ratio(&self) -> Option<f64> {
-        let hits = self.hits_memory + self.hits_shared + self.stale;
+        let hits = self.hits_memory + self.hits_shared + self.stale + self.stale_if_error;
         let all = hits + self.misses;
         (all > 0).then(|| hits as f64 / all as f64)
     }

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, PoisonError, Weak};
 
+use crate::answer::Outcome;
 use crate::cache::loading::Loading;
 use crate::cache::{Inner, Reason};
 use crate::entry::{Entry, Lives};
@@ -78,6 +79,8 @@ impl<K: CacheKey, V: Send + Sync + 'static> Inner<K, V> {
             hits_shared: metrics.hits_shared.get(),
             misses: metrics.misses.get(),
             stale: metrics.stale.get(),
+            stale_if_error: metrics.stale_if_error.get(),
+            absent: metrics.absent.get(),
             loads: metrics.loads.get(),
             refreshes: metrics.refreshes.get(),
             followers: metrics.followers.get(),
@@ -90,6 +93,14 @@ impl<K: CacheKey, V: Send + Sync + 'static> Inner<K, V> {
             written_bytes: metrics.written_bytes.get(),
             entries: memory.len(),
             weight: memory.weight(),
+        }
+    }
+
+    /// What is old was answered: meanwhile, or in place of a load that failed.
+    pub(super) fn count_old(&self, outcome: Outcome) {
+        match outcome {
+            Outcome::StaleIfError => self.metrics.stale_if_error.add(),
+            _ => self.metrics.stale.add(),
         }
     }
 

@@ -268,9 +268,9 @@ where
         };
         let now = inner.store.now();
         if !error.is_of_caller() {
-            entry.defer(now, &self.cache.policy);
+            entry.defer_failed(now, &self.cache.policy);
         }
-        let answer = entry.answer(Outcome::Stale, now);
+        let answer = entry.answer(Outcome::StaleIfError, now);
         inner.keep(self.lead.key.clone(), &self.slot.key, entry.clone());
         self.lead.land_with(Ok(answer), Some(entry), || None);
         Told::Old

@@ -191,7 +191,7 @@ where
                 match answer.outcome {
                     Outcome::Hit => inner.metrics.hits_shared.add(),
                     Outcome::Miss => inner.metrics.misses.add(),
-                    Outcome::Stale => inner.metrics.stale.add(),
+                    old @ (Outcome::Stale | Outcome::StaleIfError) => inner.count_old(old),
                 }
                 answers.extend(answer.value.map(|value| (key, value)));
             }
@@ -218,7 +218,7 @@ where
                 return;
             }
             Look::Old(entry) if entry.rests(inner.store.now()) => {
-                inner.metrics.stale.add();
+                inner.count_old(entry.outcome());
                 answers.extend(entry.value.map(|value| (key, value)));
                 return;
             }

@@ -65,7 +65,7 @@ where
             inner.metrics.hits_shared.add();
             return Some(entry);
         }
-        inner.metrics.misses.add();
+        inner.metrics.absent.add();
         None
     }
 
@@ -92,9 +92,9 @@ where
         let metrics = &self.inner.metrics;
         match &answer {
             Ok(Answer { outcome: Outcome::Miss, .. }) | Err(_) => metrics.misses.add(),
-            Ok(Answer { outcome: Outcome::Stale, .. }) => metrics.stale.add(),
             // Counted where it was found: there are two tiers.
             Ok(Answer { outcome: Outcome::Hit, .. }) => {}
+            Ok(Answer { outcome: old, .. }) => self.inner.count_old(*old),
         }
         answer
     }
@@ -127,7 +127,7 @@ where
                     return Ok(entry.answer(Outcome::Hit, inner.store.now()));
                 }
                 Look::Old(entry) if entry.rests(inner.store.now()) => {
-                    return Ok(entry.answer(Outcome::Stale, inner.store.now()));
+                    return Ok(entry.answer(entry.outcome(), inner.store.now()));
                 }
                 Look::Old(entry) => Some(entry),
                 // Judged again before it is answered: it may have been ended since it was read.
@@ -220,13 +220,13 @@ where
     ) -> Option<Result<Answer<V>, Error>> {
         let landed = follower.landed_old().filter(|old| old.value.is_some());
         match &answer {
-            Ok(Answer { outcome: Outcome::Stale, .. }) => {
+            Ok(Answer { outcome, .. }) if outcome.is_stale() => {
                 landed.is_none_or(|old| self.serves(&old)).then_some(answer)
             }
             Ok(_) => Some(answer),
             Err(_) => {
                 let old = landed.iter().chain(old).find(|old| self.serves(old));
-                Some(old.map_or(answer, |old| Ok(old.answer(Outcome::Stale, self.inner.store.now()))))
+                Some(old.map_or(answer, |old| Ok(old.answer(Outcome::StaleIfError, self.inner.store.now()))))
             }
         }
     }

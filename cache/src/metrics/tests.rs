@@ -158,6 +158,8 @@ fn the_series_are_those_of_the_guide() {
         hits_shared,
         misses,
         stale,
+        stale_if_error,
+        absent,
         loads,
         refreshes,
         followers,
@@ -180,6 +182,8 @@ fn the_series_are_those_of_the_guide() {
     let counts = [
         (misses, "requests{cache=numbers,from=load}"),
         (stale, "requests{cache=numbers,from=stale}"),
+        (stale_if_error, "requests{cache=numbers,from=stale_if_error}"),
+        (absent, "requests{cache=numbers,from=absent}"),
         (loads, "loads{cache=numbers}"),
         (refreshes, "refreshes{cache=numbers}"),
         (followers, "followers{cache=numbers}"),
@@ -237,10 +241,12 @@ fn the_series_are_those_of_the_guide() {
 
 #[test]
 fn the_hit_ratio_is_of_all_that_was_answered_without_a_load() {
-    let ratio = |memory, shared, stale, misses| {
-        Stats { hits_memory: memory, hits_shared: shared, stale, misses, ..Stats::default() }.hit_ratio()
+    let ratio = |memory, shared, [stale, failed]: [u64; 2], misses| {
+        let stats = Stats { hits_memory: memory, hits_shared: shared, stale, ..Stats::default() };
+        // What a `get` does not find nobody loads.
+        Stats { stale_if_error: failed, misses, absent: 100, ..stats }.hit_ratio()
     };
-    assert_eq!(ratio(0, 0, 0, 0), None);
-    assert_eq!(ratio(0, 0, 0, 7), Some(0.0));
-    assert_eq!(ratio(1, 2, 3, 2), Some(0.75));
+    assert_eq!(ratio(0, 0, [0, 0], 0), None);
+    assert_eq!(ratio(0, 0, [0, 0], 7), Some(0.0));
+    assert_eq!(ratio(1, 2, [2, 1], 2), Some(0.75));
 }

@@ -1,11 +1,12 @@
 //! One thing, counted once.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::time::sleep;
-use tramline_cache::{CacheConfig, ErrorKind, Store};
+use tramline_cache::{CacheConfig, ErrorKind, Outcome, Policy, Store};
 
-use crate::support::{Nodes, Texts, find, in_tokio_time, key, load, policy};
+use crate::support::{Held, Nodes, Texts, find, in_tokio_time, key, load, policy, texts};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -63,4 +64,93 @@ async fn what_does_not_fit_into_memory_is_told() {
     assert_eq!((small.stats().entries, small.stats().unusable), (0, 1), "what was there is gone too");
     small.set(&key("short"), value("v")).await;
     assert_eq!((small.stats().entries, small.stats().unusable), (1, 1));
+}
+
+/// Beside `texts`.
+fn caches_of(name: &str, nodes: &Nodes, policy: &Policy) -> Vec<Texts> {
+    let mut config = CacheConfig::new(name);
+    config.policy = policy.clone();
+    nodes.stores.iter().map(|store| store.cache(config.clone()).unwrap()).collect()
+}
+
+async fn ask(cache: &Texts) -> Outcome {
+    let fails = || async { Err::<Option<String>, _>(std::fmt::Error) };
+    cache.answer(&key("one"), fails).await.unwrap().outcome
+}
+
+async fn ask_many(cache: &Texts) {
+    let fails = |_| async { Err::<HashMap<String, String>, _>(std::fmt::Error) };
+    assert_eq!(cache.get_many_or_load(&[key("one")], fails).await.unwrap().len(), 1);
+}
+
+/// Where callers wait for no load of what is old, an old answer is the usual one. That a source is gone is another thing.
+#[tokio::test(start_paused = true)]
+async fn old_answers_meanwhile_and_for_want_of_a_new_one_are_told_apart() {
+    let nodes = Nodes::new(2, |_| {}).await;
+    let mut swift = policy(LONG);
+    (swift.soft_timeout, swift.stale_for) = (Some(Duration::ZERO), Some(10 * LONG));
+    let stores = [&Store::memory(in_tokio_time()), &nodes.stores[0]];
+    for cache in stores.map(|store| texts(store, &swift)) {
+        load(&cache, "one", "old").await;
+        sleep(LONG).await;
+        assert_eq!(ask(&cache).await, Outcome::Stale, "it is being loaded");
+        ask_many(&cache).await;
+        let seen = cache.stats();
+        assert_eq!((seen.stale, seen.stale_if_error, seen.misses), (2, 0, 1));
+        sleep(Duration::from_millis(1)).await;
+        assert_eq!(cache.stats().load_errors, 1);
+        assert_eq!(ask(&cache).await, Outcome::StaleIfError, "it was");
+        ask_many(&cache).await;
+        assert_eq!((cache.stats().stale, cache.stats().stale_if_error), (2, 2));
+        sleep(swift.retry_after).await;
+        // Once more.
+        let held = Held::begin(&cache, "one").await;
+        assert_eq!(ask(&cache).await, Outcome::Stale);
+        held.end(Ok("new")).await.unwrap();
+        sleep(Duration::from_millis(1)).await;
+        assert_eq!(ask(&cache).await, Outcome::Hit);
+    }
+
+    // Left to another process for a while, which is no failure.
+    let [a, b] = &caches_of("left", &nodes, &swift)[..] else { unreachable!() };
+    load(a, "one", "old").await;
+    sleep(LONG).await;
+    let held = Held::begin(a, "one").await;
+    assert_eq!(ask(b).await, Outcome::Stale);
+    // It has waited for that load long enough by now.
+    sleep(Duration::from_millis(2_100)).await;
+    assert_eq!((ask(b).await, b.stats().loads), (Outcome::Stale, 0));
+    held.end(Err(std::fmt::Error)).await.unwrap();
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!((ask(a).await, ask(b).await), (Outcome::StaleIfError, Outcome::Stale), "b did not hear of it");
+
+    // Who waits for a load that fails.
+    let mut patient = swift.clone();
+    patient.soft_timeout = None;
+    let waits = a.with_policy(patient).unwrap();
+    sleep(swift.retry_after).await;
+    let held = Held::begin(&waits, "one").await;
+    let follows = tokio::spawn({
+        let waits = waits.clone();
+        async move { ask(&waits).await }
+    });
+    sleep(Duration::from_millis(1)).await;
+    held.end(Err(std::fmt::Error)).await.unwrap();
+    assert_eq!(follows.await.unwrap(), Outcome::StaleIfError);
+}
+
+/// A cache that is looked into by `get` has no hit ratio of its own making.
+#[tokio::test(start_paused = true)]
+async fn a_look_that_finds_nothing_is_no_load() {
+    let nodes = Nodes::new(1, |_| {}).await;
+    for store in [&Store::memory(in_tokio_time()), &nodes.stores[0]] {
+        let cache = texts(store, &policy(LONG));
+        for name in ["one", "two"] {
+            assert_eq!(cache.get(&key(name)).await, None);
+        }
+        assert_eq!((cache.stats().misses, cache.stats().absent, cache.stats().hit_ratio()), (0, 2, None));
+        load(&cache, "one", "x").await;
+        cache.get(&key("one")).await;
+        assert_eq!((cache.stats().misses, cache.stats().hit_ratio()), (1, Some(0.5)));
+    }
 }

@@ -234,7 +234,7 @@ async fn what_is_old_is_answered_when_the_load_of_many_fails() {
             let found = node.get_many_or_load(&[key("one")], fails).await.unwrap();
             assert_eq!(found[&key("one")].as_str(), "old");
         }
-        assert_eq!((node.stats().load_errors, node.stats().stale), (1, 3));
+        assert_eq!((node.stats().load_errors, node.stats().stale_if_error), (1, 3));
     }
 }
 

@@ -72,6 +72,8 @@ impl Cumulative {
                     let cache = read.caches.entry(label("cache").unwrap_or_default().to_owned()).or_default();
                     match label("from") {
                         Some("load") => cache.misses += value,
+                        // Nothing was loaded for it, nor found.
+                        Some("absent") => {}
                         _ => cache.hits += value,
                     }
                 }
@@ -183,6 +185,7 @@ mod tests {
         for _ in 0..3 {
             cache.get_or_load(&1, || ready(Ok::<u64, Infallible>(1))).await.unwrap();
         }
+        cache.get(&2).await;
         store.run(ready(())).await;
         let read = Cumulative::read(&handle.snapshot());
         let Questions { hits, misses } = read.caches["numbers"];
