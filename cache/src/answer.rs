@@ -20,7 +20,7 @@ pub struct Answer<V> {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// One of the tiers had it.
+    /// One of the tiers had it, be it after waiting for another process that loaded it.
     Hit,
     /// It was loaded.
     Miss,

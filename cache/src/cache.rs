@@ -116,10 +116,10 @@ where
 
     /// The same cache, used by another policy: for some keys, or some callers. The tags of the cache's own policy come along.
     ///
-    /// Where callers ask for the same keys by different policies, each gets what is fresh by its own `ttl` and
-    /// `negative_ttl`, whoever kept it, unless a load said itself how long its answer lives; and what carries all of its
-    /// tags. The rest is as if it were not there: it is loaded, and takes the other's place. So two policies each of which has
-    /// a tag that the other one lacks keep nothing for each other.
+    /// Where callers ask for the same keys by different policies, each is answered only what is fresh by its own `ttl` and
+    /// `negative_ttl`, unless a load said itself how long its answer lives, and carries all of its tags. Anything else it
+    /// loads anew and writes over. Two policies with different tags therefore undo each other: give them separate keys or
+    /// caches.
     ///
     /// # Errors
     ///
@@ -143,9 +143,8 @@ where
         Self { inner: Arc::clone(&self.inner), policy: Arc::new(policy), tags, usual: false }
     }
 
-    /// The value of `key`: from memory, from the shared tier, or from `load`, which runs once for all who ask meanwhile,
-    /// in all processes. Once more for one who asked before it, and was still reading the shared tier when it ended without an
-    /// answer that is kept.
+    /// The value of `key`: from memory, from the shared tier, or from `load`. All who ask meanwhile, in all processes, share one
+    /// load. A caller whose own read of the shared tier ends just after a load that kept nothing loads once more.
     ///
     /// The load is in the span of who brought it, which stays open until its end, also when something old is answered before
     /// (`soft_timeout`). A refresh, and what a caller that went away leaves behind, follows from that span instead.
@@ -198,7 +197,8 @@ where
         Ok(answer.value)
     }
 
-    /// As [`get_or_find`](Self::get_or_find), and tells where the answer came from.
+    /// As [`get_or_find`](Self::get_or_find), and tells where the answer came from. Where there is always something, let the
+    /// load say `Ok(Some(…))`: then the answer has a value, too.
     ///
     /// # Errors
     ///

@@ -27,15 +27,17 @@ pub struct StoreConfig {
     ///
     /// The default, 1024, is more than any database behind it answers at once.
     pub max_loads: usize,
-    /// How long a lease lives that its holder does not renew. Default 5 s: so long a process that died is waited for.
-    pub lease_life: Duration,
+    /// How long a lease lives that its holder does not renew: after a process died in a load, that value is written to Redis
+    /// by nobody for so long. Others wait for it as long as `lease_wait`, then load for themselves, and keep it in memory.
+    /// Default 5 s: a load that runs renews its lease several times in it.
+    pub lease_ttl: Duration,
     /// How long to wait for another process that loads the same. Default 2 s, then this one loads too.
     pub lease_wait: Duration,
     /// How long memory is believed when nobody tells us of invalidations any more: Redis away, or
     /// [`run`](crate::Store::run) not running. It counts from the last moment up to which all was heard, and for what is
     /// loaded later from when it was asked for.
     ///
-    /// The default, 10 s, keeps the load off the database and the error short.
+    /// Default 10 s: short enough for a wrong answer to pass, long enough to spare the database a short outage.
     pub detached_age: Duration,
     /// The clock by which entries age. Default [`Clock::system`].
     pub clock: Clock,
@@ -61,7 +63,7 @@ pub struct StoreConfig {
 pub struct RedisConfig {
     pub(crate) servers: Servers,
     /// For TLS: the certificates (PEM) of those who may vouch for Redis, in place of the public authorities.
-    pub authorities: Option<Vec<u8>>,
+    pub root_certificates: Option<Vec<u8>>,
     /// What all names in Redis begin with, and the name of the feed. Default `tramline:cache`.
     pub prefix: String,
     /// How long an answer may take. Default 250 ms: a load is mostly faster than that.
@@ -69,7 +71,7 @@ pub struct RedisConfig {
     /// How long a connection may take to stand. Default 1 s.
     pub connect_timeout: Duration,
     /// The bound of the pauses while Redis is away, doubling from 50 ms. Default 2 s.
-    pub max_pause: Duration,
+    pub max_backoff: Duration,
     /// How many invalidations are remembered for a Redis that is away. Default 1024; more become one of
     /// everything.
     pub max_pending: usize,
@@ -102,7 +104,7 @@ pub struct CacheConfig {
     /// How many bytes of this process's memory the entries may weigh: their encoded size, keys,
     /// tags and overhead.
     ///
-    /// The default, 16 MiB, is some 15,000 typical answers. Of texts so much is held; what is shorter when it is written
+    /// The default, 16 MiB, is some 15,000 answers, assuming 1 KiB each with what they cost beside. Of texts so much is held; what is shorter when it is written
     /// than it is in memory weighs less than it takes: a `Vec<u64>` of small numbers a quarter.
     ///
     /// At least twice `max_value`. What is heavier than a part of memory all the same, by a long key or many tags, is not
@@ -117,7 +119,8 @@ pub struct CacheConfig {
     /// How values are written for the shared tier. Default JSON. In memory alone nobody reads them, and yet a value that the
     /// codec cannot write is not kept there either: its weight is as long as it would be.
     pub codec: Codec,
-    /// From how many bytes on a value is compressed. Default 4 KiB: below it, a packet is a packet.
+    /// From how many bytes on a value is compressed. Default 4 KiB, assuming that what is shorter takes no longer on its way as
+    /// it is.
     #[cfg(feature = "compression")]
     pub compress_from: Option<usize>,
 }
@@ -130,7 +133,7 @@ impl Default for StoreConfig {
             max_ttl: Duration::from_secs(24 * 60 * 60),
             cut_policies: false,
             max_loads: 1024,
-            lease_life: Duration::from_secs(5),
+            lease_ttl: Duration::from_secs(5),
             lease_wait: Duration::from_secs(2),
             detached_age: Duration::from_secs(10),
             clock: Clock::system(),
@@ -172,11 +175,11 @@ impl RedisConfig {
     fn of(servers: Servers) -> Self {
         Self {
             servers,
-            authorities: None,
+            root_certificates: None,
             prefix: "tramline:cache".to_owned(),
             response_timeout: Duration::from_millis(250),
             connect_timeout: Duration::from_secs(1),
-            max_pause: Duration::from_secs(2),
+            max_backoff: Duration::from_secs(2),
             max_pending: 1024,
         }
     }

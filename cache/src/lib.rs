@@ -2,9 +2,9 @@
 
 mod answer;
 mod cache;
-pub mod clock;
+mod clock;
 mod codec;
-pub mod config;
+mod config;
 #[cfg(feature = "test-support")]
 pub mod conformance;
 mod entry;
@@ -12,7 +12,7 @@ mod envelope;
 mod epochs;
 mod error;
 mod flight;
-pub mod key;
+mod key;
 #[cfg(feature = "tower")]
 pub mod layer;
 mod loaded;
@@ -20,7 +20,7 @@ mod loaded;
 mod mark;
 mod memory;
 mod metrics;
-pub mod policy;
+mod policy;
 mod stats;
 mod store;
 #[cfg_attr(

@@ -45,11 +45,12 @@ impl<V> Loaded<V> {
         self
     }
 
-    /// With more tags than the policy's. All together may be [`MAX_TAGS`](crate::policy::MAX_TAGS): with more, it is
-    /// not kept, since it could not be ended as it should be. That there is nothing has the policy's tags only.
+    /// With more tags than the policy's. All together may be [`Policy::MAX_TAGS`](crate::Policy::MAX_TAGS): with more, it is
+    /// not kept, since it could not be ended as it should be. That there is nothing has the policy's tags only, and its
+    /// `negative_ttl`: a load that finds nothing brings neither.
     ///
-    /// The shared tier takes tags that it hears of only after the load with more care, and may not keep such a value
-    /// the first time: tags that are known before belong into the policy.
+    /// The shared tier may not keep a value the first time that its load names a new tag: one that is known before belongs
+    /// into the policy.
     #[must_use]
     pub fn with_tags(mut self, tags: impl IntoIterator<Item = Tag>) -> Self {
         self.tags.extend(tags);

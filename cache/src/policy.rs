@@ -34,11 +34,15 @@ pub struct Policy {
     /// How long callers wait for a load before they get the stale answer, if there is one; the load goes on.
     ///
     /// None by default: they wait for the load. Zero: they never wait («stale while revalidate»). Without `stale_for` it does
-    /// nothing, and neither does `retry_after`.
+    /// nothing.
     pub soft_timeout: Option<Duration>,
     /// How long a load may take; then it is ended. Default 30 s, as long as a request waits.
+    ///
+    /// Who asks may wait longer: for another process that loads the same ([`StoreConfig::lease_wait`], 2 s), and for the trips
+    /// to Redis before and after the load.
     pub hard_timeout: Duration,
-    /// How long a load that failed is not tried again while there is a stale answer. Default 1 s.
+    /// How long a load or a refresh that failed is not tried again while there is something to answer, and how long one that
+    /// another process runs is left to that one. Default 1 s.
     pub retry_after: Duration,
     /// Whether an answer is loaded anew before its life ends, behind the callers' backs. Default not.
     pub refresh: Refresh,
@@ -52,20 +56,25 @@ pub struct Policy {
 pub enum Refresh {
     /// Never.
     Off,
-    /// By the first who asks after this share of its life, between 0 and 1.
-    At(f64),
+    /// By the first who asks after a share of its life.
+    At {
+        /// Between 0 and 1.
+        share: f64,
+    },
     /// By chance, the likelier the nearer the end and the longer a load takes: XFetch (Vattani, Chierichetti,
-    /// Lowenstein, «Optimal Probabilistic Cache Stampede Prevention», VLDB 2015) with this β; 1 is theirs, more is
-    /// earlier.
-    Early(f64),
+    /// Lowenstein, «Optimal Probabilistic Cache Stampede Prevention», VLDB 2015).
+    Early {
+        /// Their β: 1 is theirs, more is earlier.
+        beta: f64,
+    },
 }
-
-/// How many tags an entry may have: each is looked at on every read.
-pub const MAX_TAGS: usize = 16;
 
 // === impl Policy ===
 
 impl Policy {
+    /// How many tags an entry may have: each is looked at on every read.
+    pub const MAX_TAGS: usize = 16;
+
     /// A policy with this life and everything else as usual.
     #[must_use]
     pub fn new(ttl: Duration) -> Self {
@@ -79,10 +88,10 @@ impl Policy {
             return wrong(format!("`jitter` must be between 0 and 1, and is {jitter}"));
         }
         match self.refresh {
-            Refresh::At(share) if !(0.0..=1.0).contains(&share) => {
+            Refresh::At { share } if !(0.0..=1.0).contains(&share) => {
                 return wrong(format!("the share of `Refresh::At` must be between 0 and 1, and is {share}"));
             }
-            Refresh::Early(beta) if !(beta > 0.0 && beta.is_finite()) => {
+            Refresh::Early { beta } if !(beta > 0.0 && beta.is_finite()) => {
                 return wrong(format!("the β of `Refresh::Early` must be more than 0, and is {beta}"));
             }
             _ => {}
@@ -103,8 +112,9 @@ impl Policy {
             return wrong(format!("{detail}, {max:?}, and is {negative:?}"));
         }
         let tags = self.tags.len();
-        if tags > MAX_TAGS {
-            return wrong(format!("an entry must have no more than {MAX_TAGS} tags, and these are {tags}"));
+        let max = Self::MAX_TAGS;
+        if tags > max {
+            return wrong(format!("an entry must have no more than {max} tags, and these are {tags}"));
         }
         Ok(())
     }
@@ -164,9 +174,9 @@ impl Refresh {
                 clippy::cast_sign_loss,
                 reason = "a share of a life in ms, between 0 and it"
             )]
-            Self::At(share) => (life as f64 * share) as u64,
+            Self::At { share } => (life as f64 * share) as u64,
             // Before it, the chance is below one in three million.
-            Self::Early(beta) => life.saturating_sub(scaled(load, beta, 15.0)),
+            Self::Early { beta } => life.saturating_sub(scaled(load, beta, 15.0)),
         }
     }
 
@@ -174,8 +184,8 @@ impl Refresh {
     pub(crate) fn is_due(self, left: u64, load: u32) -> bool {
         match self {
             Self::Off => false,
-            Self::At(_) => true,
-            Self::Early(beta) => {
+            Self::At { .. } => true,
+            Self::Early { beta } => {
                 let drawn: f64 = rand::random_range(f64::MIN_POSITIVE..1.0);
                 scaled(load, beta, -drawn.ln()) >= left
             }

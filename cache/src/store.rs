@@ -91,7 +91,7 @@ const SPREAD_GLANCES: usize = 50;
 // === impl Store ===
 
 impl Store {
-    /// Caches in this process's memory alone. They need no [`run`](Self::run), which tells the metrics facade of them.
+    /// Caches in this process's memory alone. They work without [`run`](Self::run); only that tells the metrics facade of them.
     #[must_use]
     pub fn memory(config: StoreConfig) -> Self {
         Self::new(Tier::Alone, config, Arc::new(StoreMetrics::new()))
@@ -103,7 +103,7 @@ impl Store {
     /// # Errors
     ///
     /// [`ErrorKind::Config`] when the URL cannot be read, or the prefix, a certificate or a time of the configuration
-    /// cannot be used. Whether Redis is there is no question of it.
+    /// cannot be used. It does not fail because Redis is away.
     #[cfg(feature = "redis")]
     pub fn redis(redis: RedisConfig, config: StoreConfig) -> Result<Self, Error> {
         let metrics = Arc::new(StoreMetrics::new());
@@ -120,7 +120,7 @@ impl Store {
 
     fn new(tier: Tier, mut config: StoreConfig, metrics: Arc<StoreMetrics>) -> Self {
         config.max_ttl = config.max_ttl.min(LONGEST);
-        config.lease_life = config.lease_life.min(LONGEST);
+        config.lease_ttl = config.lease_ttl.min(LONGEST);
         config.max_loads = config.max_loads.clamp(1, Semaphore::MAX_PERMITS);
         let alone = !tier.is_shared();
         metrics.detached.set(u64::from(!alone));
@@ -142,7 +142,7 @@ impl Store {
         }))
     }
 
-    /// A cache of its own. Keep it and clone it.
+    /// Makes the cache of this name. Make it once; keep the handle, and clone it.
     ///
     /// # Errors
     ///

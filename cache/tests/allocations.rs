@@ -46,7 +46,7 @@ async fn a_hit_allocates_nothing() {
     let _alone = ALONE.lock().await;
     let mut config = CacheConfig::new("texts");
     config.policy = Policy::new(Duration::from_secs(600));
-    config.policy.refresh = Refresh::Early(1.0);
+    config.policy.refresh = Refresh::Early { beta: 1.0 };
     config.policy.stale_for = Some(Duration::from_secs(600));
     config.policy.tags = vec![Tag::of("tag")];
     let mut store = StoreConfig::default();

@@ -80,7 +80,7 @@ where
         if !store.tier.is_shared() {
             return Fetched::Load { lease: None, old: None };
         }
-        let life = store.config.lease_life;
+        let life = store.config.lease_ttl;
         let mut lease = Lease::new(Arc::clone(store), slot.clone());
         let mut turn = Turn::default();
         let mut old = None;
@@ -234,7 +234,7 @@ impl Lease {
 
     /// Lets it live for as long as it is polled.
     pub(super) async fn renewed(&self) -> std::convert::Infallible {
-        let life = self.store.config.lease_life;
+        let life = self.store.config.lease_ttl;
         loop {
             tokio::time::sleep((life / 3).max(FIRST_WAIT)).await;
             // One that is lost stays lost; the fill is refused.

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::answer::{Answer, Outcome};
 use crate::cache::Cache;
 use crate::key::{CacheKey, Tag};
-use crate::policy::{MAX_TAGS, Policy};
+use crate::policy::Policy;
 use crate::store::Store;
 
 impl<K, V> Cache<K, V>
@@ -52,7 +52,7 @@ where
                 policy.tags.push(tag);
             }
         }
-        (policy.tags.len() <= MAX_TAGS).then(|| self.by(policy))
+        (policy.tags.len() <= Policy::MAX_TAGS).then(|| self.by(policy))
     }
 
     pub(crate) fn name(&self) -> &str {

@@ -27,7 +27,7 @@ use crate::flight::Lead;
 use crate::key::CacheKey;
 use crate::loaded::Loaded;
 use crate::mark::MarkName;
-use crate::policy::MAX_TAGS;
+use crate::policy::Policy;
 use crate::tier::{Filled, Slot};
 
 /// A load that is about to run, and all who wait for it.
@@ -236,7 +236,7 @@ where
             return None;
         }
         let all = TagStamps::joined(stamp.tags(), Some(late));
-        if all.as_ref().is_some_and(|tags| tags.iter().count() > MAX_TAGS) {
+        if all.as_ref().is_some_and(|tags| tags.iter().count() > Policy::MAX_TAGS) {
             inner.unusable(Reason::TooManyTags);
             return None;
         }

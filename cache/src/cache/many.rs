@@ -59,7 +59,9 @@ where
     ///
     /// # Errors
     ///
-    /// As [`get_or_load`](Self::get_or_load), when one key has no answer.
+    /// As [`get_or_load`](Self::get_or_load): one key that has no answer fails the whole question, though what was found of the
+    /// others stays where it is. To get on with a part, let the load leave out what it has not: that is no error, and no
+    /// value.
     ///
     /// # Cancel safety
     ///
@@ -142,7 +144,7 @@ where
             answers.extend(loaded.map(|(loaded, key)| (key, Arc::new(loaded.value))));
             return Ok(());
         }
-        // More than once only when who led is gone, with its runtime, or what was followed is no answer by this policy.
+        // More than once only when who led is gone with its runtime, or what was followed is no answer by this policy.
         while !missing.is_empty() {
             let mut parts = Vec::new();
             let mut awaited = Vec::new();
@@ -309,7 +311,7 @@ where
             return parts;
         }
         let token = Token::draw();
-        let life = store.config.lease_life;
+        let life = store.config.lease_ttl;
         let slots: Vec<Slot> = parts.iter().map(|part| part.load.slot.clone()).collect();
         let Some(found) = store.tier.read_or_lease_many(&slots, token, life).await else { return parts };
         let each = parts.into_iter().zip(found).map(|(mut part, found)| async move {

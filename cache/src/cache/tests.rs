@@ -64,7 +64,7 @@ async fn lives_are_spread_in_the_tier_whatever_brought_the_values() {
 async fn all_that_lies_in_the_tier_has_a_life_that_ends() {
     let twin = Twin::new();
     let mut config = StoreConfig { cut_policies: true, ..StoreConfig::default() };
-    (config.clock, config.max_ttl, config.lease_life) = (Clock::tokio(), MAX, Duration::from_millis(500));
+    (config.clock, config.max_ttl, config.lease_ttl) = (Clock::tokio(), MAX, Duration::from_millis(500));
     let stores = [Store::twin(&twin, config.clone()), Store::twin(&twin, config)];
     let caches: Vec<Cache<u64, u64>> =
         stores.iter().map(|store| store.cache(CacheConfig::new("numbers")).unwrap()).collect();
@@ -79,7 +79,7 @@ async fn all_that_lies_in_the_tier_has_a_life_that_ends() {
         policy.soft_timeout = maybe(50);
         policy.tags = [Tag::of("one"), Tag::of("two")][..random.random_range(0..3)].to_vec();
         if random.random() {
-            policy.refresh = Refresh::At(0.3);
+            policy.refresh = Refresh::At { share: 0.3 };
         }
         let node = random.random_range(0..2);
         let cache = caches[node].with_policy(policy).unwrap();

@@ -12,7 +12,7 @@ use crate::entry::Lives;
 use crate::key::CacheKey;
 use crate::loaded::Loaded;
 use crate::mark::MarkName;
-use crate::policy::{MAX_TAGS, Policy};
+use crate::policy::Policy;
 use crate::tier::{Ending, Slot};
 
 impl<K, V> Cache<K, V>
@@ -109,6 +109,9 @@ where
 
     /// Forgets all values of this cache, here and everywhere. Who asks after it gets nothing older.
     ///
+    /// There is nothing between this and a key but tags, and no pattern: values that are to end together carry one
+    /// ([`Store::invalidate_tag`](crate::Store::invalidate_tag)).
+    ///
     /// # Cancel safety
     ///
     /// When dropped, it goes on.
@@ -149,7 +152,7 @@ where
         let max = inner.store.config.max_ttl;
         let lives = Lives::of(policy, true, (ttl, stale_for), Duration::ZERO, max)?;
         let names: Vec<_> = policy.tags.iter().chain(&tags).map(MarkName::of_tag).collect();
-        if names.len() > MAX_TAGS {
+        if names.len() > Policy::MAX_TAGS {
             inner.unusable(Reason::TooManyTags);
             return None;
         }

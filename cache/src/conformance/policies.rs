@@ -174,7 +174,7 @@ async fn a_load_that_takes_too_long_ends(pair: Pair) {
 async fn an_answer_is_loaded_anew_before_its_end(pair: Pair) {
     let mut eager = policy();
     eager.ttl = Duration::from_secs(8);
-    eager.refresh = Refresh::At(0.02);
+    eager.refresh = Refresh::At { share: 0.02 };
     let [a, b] = pair.with(&eager);
     assert_eq!(load(&a, "one", "1").await, "1");
     assert_eq!(load(&b, "one", "2").await, "1");

@@ -57,7 +57,7 @@
 //!
 //! Never kept, and given to no other than who asked: what says `no-store`, `no-cache`, or `private` (unless the scope is
 //! a user's); what sets cookies; `Vary: *`; a part of something; a body that is longer than
-//! [`HttpCacheConfig::max_body`], takes longer than [`HttpCacheConfig::patience`], has trailers, or is a stream of
+//! [`HttpCacheConfig::max_body`], takes longer than [`HttpCacheConfig::body_timeout`], has trailers, or is a stream of
 //! events. A 5xx is not kept either, but answers all who waited, or what is old does if the policy allows it. What is not
 //! kept is counted by its reason: `cache.http.not_kept`.
 //!
@@ -156,7 +156,7 @@ pub struct HttpCacheConfig {
     /// The default, 512 KiB, is half of what a cache keeps of one value: text grows when it is written as JSON.
     pub max_body: usize,
     /// How long a body may take to be whole; then it is passed on as it comes. Default 1 s: who asked waits so long.
-    pub patience: Duration,
+    pub body_timeout: Duration,
 }
 
 /// What the services of one layer share.
@@ -223,6 +223,6 @@ impl fmt::Debug for HttpCacheLayer {
 
 impl Default for HttpCacheConfig {
     fn default() -> Self {
-        Self { max_body: 512 * 1024, patience: Duration::from_secs(1) }
+        Self { max_body: 512 * 1024, body_timeout: Duration::from_secs(1) }
     }
 }

@@ -41,9 +41,13 @@ fn what_cannot_be_meant_is_refused() {
         policy.check(&StoreConfig::default()).unwrap_err().kind() == ErrorKind::Config
     };
     assert!(wrong(|p| p.jitter = 1.1) && wrong(|p| p.jitter = f64::NAN));
-    assert!(wrong(|p| p.refresh = Refresh::At(-0.1)) && wrong(|p| p.refresh = Refresh::At(1.1)));
     assert!(
-        wrong(|p| p.refresh = Refresh::Early(0.0)) && wrong(|p| p.refresh = Refresh::Early(f64::INFINITY))
+        wrong(|p| p.refresh = Refresh::At { share: -0.1 })
+            && wrong(|p| p.refresh = Refresh::At { share: 1.1 })
+    );
+    assert!(
+        wrong(|p| p.refresh = Refresh::Early { beta: 0.0 })
+            && wrong(|p| p.refresh = Refresh::Early { beta: f64::INFINITY })
     );
     assert!(wrong(|p| p.hard_timeout = Duration::ZERO));
     assert!(wrong(|p| p.tags = (0..17_u32).map(|n| Tag::new("t", &n)).collect()));
@@ -53,7 +57,7 @@ fn what_cannot_be_meant_is_refused() {
 /// `P(refresh with t to live) = exp(-t / (β·Δ))`, the paper's own figure.
 #[test]
 fn early_refresh_has_the_papers_odds() {
-    let early = Refresh::Early(1.0);
+    let early = Refresh::Early { beta: 1.0 };
     for (left, odds) in [(0, 1.0), (100, 0.367_9), (200, 0.135_3), (400, 0.018_3)] {
         let due = (0..20_000).filter(|_| early.is_due(left, 100)).count();
         #[allow(clippy::cast_precision_loss, reason = "a count of thousands")]
@@ -62,6 +66,6 @@ fn early_refresh_has_the_papers_odds() {
     }
     assert_eq!(early.starts(10_000, 100), 8_500);
     assert_eq!(early.starts(1_000, 100), 0, "a load as long as a life");
-    assert_eq!(Refresh::At(0.8).starts(10_000, 0), 8_000);
+    assert_eq!(Refresh::At { share: 0.8 }.starts(10_000, 0), 8_000);
     assert_eq!(Refresh::Off.starts(10_000, 100), 10_000);
 }

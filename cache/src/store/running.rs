@@ -22,7 +22,7 @@ const PUBLISH: Duration = Duration::from_secs(1);
 impl Store {
     /// Hears what other processes end, and tells the metrics facade what the caches do, until `shutdown`. Then it waits for
     /// the loads and writes that run at that moment, and tells Redis once more of what ended while that was away. In memory
-    /// alone there is nothing to hear. Once for each store: of two, the one that ends says that nothing is heard any more.
+    /// alone there is nothing to hear. Call it once for each store: when one of two calls ends, the store counts as cut off.
     ///
     /// Who asks after `shutdown` is answered as before, and not waited for. The end comes with the last of those loads, none of
     /// which takes longer than its `hard_timeout` and [`lease_wait`](crate::StoreConfig::lease_wait); with Redis away, after

@@ -26,11 +26,11 @@ fn a_policy() {
     };
     assert_eq!(said(|policy| policy.jitter = 1.1), "`jitter` must be between 0 and 1, and is 1.1");
     assert_eq!(
-        said(|policy| policy.refresh = Refresh::At(-0.5)),
+        said(|policy| policy.refresh = Refresh::At { share: -0.5 }),
         "the share of `Refresh::At` must be between 0 and 1, and is -0.5"
     );
     assert_eq!(
-        said(|policy| policy.refresh = Refresh::Early(0.0)),
+        said(|policy| policy.refresh = Refresh::Early { beta: 0.0 }),
         "the β of `Refresh::Early` must be more than 0, and is 0"
     );
     assert_eq!(said(|policy| policy.hard_timeout = Duration::ZERO), "`hard_timeout` must be more than zero");
@@ -70,7 +70,7 @@ async fn redis() {
     let times: [(&str, Change); 3] = [
         ("response_timeout", |config| config.response_timeout = Duration::ZERO),
         ("connect_timeout", |config| config.connect_timeout = Duration::ZERO),
-        ("max_pause", |config| config.max_pause = Duration::ZERO),
+        ("max_backoff", |config| config.max_backoff = Duration::ZERO),
     ];
     for (name, change) in times {
         assert_eq!(there(change), format!("`{name}` must be more than zero"));
@@ -84,7 +84,7 @@ async fn redis() {
         assert_eq!(said(&refused(RedisConfig::new(wrong))), url, "{wrong}");
     }
     let mut tls = RedisConfig::new("rediss://127.0.0.1:1");
-    tls.authorities = Some(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----".to_vec());
+    tls.root_certificates = Some(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----".to_vec());
     assert_eq!(said(&refused(tls)), url);
     let nowhere = [
         (

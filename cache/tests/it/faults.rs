@@ -242,7 +242,7 @@ async fn cut_off_and_half_open() {
     let by = |url: &str| {
         let mut way = RedisConfig::new(url);
         way.prefix.clone_from(&names.prefix);
-        way.max_pause = names.max_pause;
+        way.max_backoff = names.max_backoff;
         way.response_timeout = Duration::from_secs(1);
         way
     };

@@ -83,7 +83,7 @@ async fn what_is_done_is_counted_and_told() {
     let recorder = DebuggingRecorder::new();
     let mut facade = Facade::new(&recorder);
     let mut eager = policy(Duration::from_secs(10));
-    eager.refresh = Refresh::At(0.5);
+    eager.refresh = Refresh::At { share: 0.5 };
     eager.stale_for = Some(Duration::from_secs(60));
     let mut config = CacheConfig::new("texts");
     config.policy = eager.clone();

@@ -120,7 +120,7 @@ impl<E: Send + 'static> Site<E> {
         let mut bounds = HttpCacheConfig::default();
         bounds.max_body = 1000;
         // What is claimed is not how fast a busy machine is.
-        bounds.patience = Duration::from_secs(20);
+        bounds.body_timeout = Duration::from_secs(20);
         let made = layer(HttpCacheLayer::new(cache.clone(), bounds, rule)).layer(counting);
         Self { service: BoxCloneService::new(made), store, cache, clock, asked }
     }

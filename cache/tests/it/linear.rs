@@ -90,7 +90,7 @@ fn settings(config: &mut StoreConfig) {
     config.detached_age = DETACHED_AGE;
     config.max_ttl = Duration::from_secs(20);
     config.cut_policies = true;
-    config.lease_life = Duration::from_millis(300);
+    config.lease_ttl = Duration::from_millis(300);
     config.lease_wait = Duration::from_millis(400);
 }
 
@@ -142,7 +142,8 @@ fn policy(up_to: &mut impl FnMut(u64) -> Duration) -> Policy {
     policy.stale_for = maybe(3_000);
     policy.soft_timeout = maybe(40);
     if maybe(1).is_some() {
-        policy.refresh = if maybe(1).is_some() { Refresh::At(0.3) } else { Refresh::Early(4.0) };
+        policy.refresh =
+            if maybe(1).is_some() { Refresh::At { share: 0.3 } } else { Refresh::Early { beta: 4.0 } };
     }
     policy.retry_after = up_to(300);
     policy.hard_timeout = HARD;

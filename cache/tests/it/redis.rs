@@ -23,7 +23,7 @@ use crate::warnings::Warnings;
 pub(crate) fn named(mut redis: RedisConfig) -> RedisConfig {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     redis.prefix = format!("test:{}:{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    redis.max_pause = Duration::from_millis(200);
+    redis.max_backoff = Duration::from_millis(200);
     // What is held together here is not how fast a busy machine answers.
     redis.response_timeout = Duration::from_secs(5);
     redis.connect_timeout = Duration::from_secs(5);
@@ -166,7 +166,7 @@ async fn a_store_that_ends_tells_what_redis_has_missed() {
     let mut far = RedisConfig::new(through);
     far.prefix.clone_from(&near.prefix);
     far.response_timeout = near.response_timeout;
-    far.max_pause = Duration::from_secs(600);
+    far.max_backoff = Duration::from_secs(600);
     let (b, _run) = node(near).await;
     let a = Store::redis(far, StoreConfig::default()).unwrap();
     let [here, there] = [&a, &b].map(|store| texts(store, &policy(Duration::from_secs(600))));
@@ -275,7 +275,7 @@ async fn a_redis_that_was_never_reached_says_so() {
         let _listening = warnings.listen();
         let mut redis = named(RedisConfig::new(&url));
         // More than one attempt.
-        redis.max_pause = Duration::from_millis(1);
+        redis.max_backoff = Duration::from_millis(1);
         let store = Store::redis(redis, StoreConfig::default()).unwrap();
         let _run = running(&store);
         let cache = texts(&store, &policy(Duration::from_secs(600)));

@@ -30,7 +30,7 @@ impl Pair {
         let near = named(RedisConfig::new(server.url()));
         let mut far = RedisConfig::new(url);
         far.prefix.clone_from(&near.prefix);
-        far.max_pause = near.max_pause;
+        far.max_backoff = near.max_backoff;
         far.response_timeout = response_timeout;
         let ((a, run_a), (b, run_b)) = (node(far).await, node(near).await);
         let mut config = CacheConfig::new("texts");

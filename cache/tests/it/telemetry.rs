@@ -98,7 +98,7 @@ async fn a_load_belongs_to_the_trace_of_who_brought_it() {
     let _listening = queries.listen();
     let nodes = Nodes::new(1, |_| {}).await;
     let mut due = policy(Duration::from_secs(60));
-    due.refresh = Refresh::At(0.5);
+    due.refresh = Refresh::At { share: 0.5 };
     for store in [&Store::memory(in_tokio_time()), &nodes.stores[0]] {
         requests(&texts(store, &due)).await;
         let expected = ["load", "find", "answer", "many", "refresh"].map(|of| {
@@ -117,7 +117,7 @@ async fn a_request_ends_before_what_it_left_behind() {
     let _listening = spans.listen();
     let nodes = Nodes::new(2, |_| {}).await;
     let mut due = policy(Duration::from_secs(60));
-    due.refresh = Refresh::At(0.5);
+    due.refresh = Refresh::At { share: 0.5 };
     let [a, b] = &nodes.texts(&due)[..] else { unreachable!() };
     load(a, "due", "text").await;
     // The next question after many is one that reads first.

@@ -38,7 +38,7 @@ async fn a_refresh_that_fails_says_why() {
     let warnings = Warnings::default();
     let _listening = warnings.listen();
     let mut due = policy(Duration::from_secs(60));
-    due.refresh = Refresh::At(0.5);
+    due.refresh = Refresh::At { share: 0.5 };
     let cache = texts(&Store::memory(in_tokio_time()), &due);
     load(&cache, "one", "x").await;
     sleep(Duration::from_secs(40)).await;

@@ -133,7 +133,7 @@ where
     if too_long(body.size_hint().lower().max(length.unwrap_or(0))) {
         return Collected::Passed(HttpCacheBody::passed(body), "too_long");
     }
-    let deadline = Instant::now() + config.patience;
+    let deadline = Instant::now() + config.body_timeout;
     let (mut rest, mut read) = (Box::pin(body), Read::default());
     let passed = |read: Read, rest, why| {
         Collected::Passed(

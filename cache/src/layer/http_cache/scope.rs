@@ -94,8 +94,8 @@ impl Scope {
         self
     }
 
-    /// Where the path of the request begins: another place is another address. Needed where the layer does not see the
-    /// whole path, as inside of a router in a router: see [the module](crate::layer::http_cache#where-to-put-it).
+    /// The part of the path that a router in front has taken off, or the whole path with it. It becomes a part of the key, and
+    /// of the address that unsafe requests end: see [the module](crate::layer::http_cache#where-to-put-it).
     #[must_use]
     pub fn with_place(mut self, place: impl Into<Arc<str>>) -> Self {
         self.place = Some(place.into());
@@ -118,7 +118,7 @@ impl Scope {
         self
     }
 
-    /// Ends with this tag, too. An answer with more than [`MAX_TAGS`](crate::policy::MAX_TAGS), those of the policy and
+    /// Ends with this tag, too. An answer with more than [`Policy::MAX_TAGS`](crate::Policy::MAX_TAGS), those of the policy and
     /// of its address (one, or two for a user's) included, is not cached.
     #[must_use]
     pub fn with_tag(mut self, tag: Tag) -> Self {

@@ -62,7 +62,7 @@ impl Server {
         let times = [
             ("response_timeout", config.response_timeout),
             ("connect_timeout", config.connect_timeout),
-            ("max_pause", config.max_pause),
+            ("max_backoff", config.max_backoff),
         ];
         if let Some((name, _)) = times.iter().find(|(_, time)| time.is_zero()) {
             return Err(Error::new(Kind::Config, format!("`{name}` must be more than zero")));
@@ -134,7 +134,7 @@ impl Server {
 
 impl Place {
     fn new(config: &RedisConfig) -> RedisResult<Self> {
-        let client = |url: &str| client(url, config.authorities.as_deref());
+        let client = |url: &str| client(url, config.root_certificates.as_deref());
         Ok(match &config.servers {
             Servers::One(url) => Self::One(client(url)?),
             Servers::Sentinels { urls, master } => Self::Watched(Sentinels::new(urls, master, client)?),

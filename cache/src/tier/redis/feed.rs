@@ -63,7 +63,7 @@ impl Redis {
                     tracing::warn!(prefix, %error, "invalidations are not heard for now");
                 }
                 failures = failures.saturating_add(1);
-                let bound = FIRST_PAUSE.saturating_mul(1 << failures.min(16)).min(self.link.max_pause());
+                let bound = FIRST_PAUSE.saturating_mul(1 << failures.min(16)).min(self.link.max_backoff());
                 // Someone has to look after Redis when nobody asks it: there may be something to tell.
                 self.link.usable();
                 sleep(bound.mul_f64(rand::random_range(0.5..=1.0))).await;

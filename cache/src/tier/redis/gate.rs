@@ -12,7 +12,7 @@ use crate::tier::{Ending, Untold};
 /// Open while Redis answers. The first failure shuts it; one probe at a time tries to open it.
 #[derive(Debug)]
 pub(super) struct Gate {
-    max_pause: Duration,
+    max_backoff: Duration,
     max_pending: usize,
     state: Mutex<State>,
 }
@@ -63,9 +63,9 @@ const MAX_RECENT: usize = 8192;
 
 impl Gate {
     /// A shut one: someone has to look first.
-    pub(super) fn new(max_pause: Duration, max_pending: usize) -> Self {
+    pub(super) fn new(max_backoff: Duration, max_pending: usize) -> Self {
         let shut = Some(Shut::new(0, Instant::now()));
-        Self { max_pause, max_pending, state: Mutex::new(State { shut, ..State::default() }) }
+        Self { max_backoff, max_pending, state: Mutex::new(State { shut, ..State::default() }) }
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -82,7 +82,7 @@ impl Gate {
             return false;
         }
         // One that opens and shuts all the time is not well.
-        let before = state.opened.filter(|(opened, _)| now.duration_since(*opened) < self.max_pause);
+        let before = state.opened.filter(|(opened, _)| now.duration_since(*opened) < self.max_backoff);
         let failures = before.map_or(0, |(_, failures)| failures).saturating_add(1);
         state.shut = Some(Shut::new(failures, now + self.pause(failures)));
         true
@@ -198,7 +198,7 @@ impl Gate {
     }
 
     fn pause(&self, failures: u32) -> Duration {
-        let bound = FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(self.max_pause);
+        let bound = FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(self.max_backoff);
         bound.mul_f64(rand::random_range(0.5..=1.0))
     }
 

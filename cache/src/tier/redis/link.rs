@@ -69,7 +69,7 @@ impl Link {
             server,
             connection: Mutex::default(),
             tried: watch::Sender::new(false),
-            gate: Gate::new(config.max_pause, config.max_pending),
+            gate: Gate::new(config.max_backoff, config.max_pending),
             time: Time::new(),
             written_until: AtomicU64::new(0),
             config,
@@ -85,8 +85,8 @@ impl Link {
         &self.time
     }
 
-    pub(super) fn max_pause(&self) -> Duration {
-        self.config.max_pause
+    pub(super) fn max_backoff(&self) -> Duration {
+        self.config.max_backoff
     }
 
     /// Asks with a plain command.

@@ -45,7 +45,7 @@ pub(in crate::tier) fn named(mut config: RedisConfig) -> RedisConfig {
     // What is claimed here is not how fast a busy machine answers.
     config.response_timeout = Duration::from_secs(5);
     config.connect_timeout = Duration::from_secs(5);
-    config.max_pause = Duration::from_millis(200);
+    config.max_backoff = Duration::from_millis(200);
     config
 }
 

@@ -110,7 +110,7 @@ async fn a_body_that_says_nothing_for_ever_is_passed_on() {
         Ok::<Response<Body>, Infallible>(Response::new(BodyExt::boxed_unsync(StreamBody::new(nothing))))
     });
     let mut config = HttpCacheConfig::default();
-    config.patience = Duration::from_millis(5);
+    config.body_timeout = Duration::from_millis(5);
     let service = HttpCacheLayer::new(site.cache.clone(), config, everything).layer(service);
     let Ok(answer) = service.oneshot(request("GET", "/x", &[])).await;
     assert!(answer.into_body().frame().await.unwrap().unwrap().into_data().unwrap().is_empty());

@@ -47,7 +47,7 @@ async fn a_scope_keeps_by_its_own_policy() {
 #[tokio::test]
 async fn a_scope_refreshes_by_its_own_policy() {
     let mut own = Policy::new(Duration::from_secs(60));
-    own.refresh = tramline_cache::Refresh::At(0.5);
+    own.refresh = tramline_cache::Refresh::At { share: 0.5 };
     let site = Site::by(minute(), own, numbered(&[]));
     site.get("/x", &[]).await;
     site.clock.advance(Duration::from_secs(40));

@@ -150,7 +150,7 @@ async fn a_bad_request_does_not_push_out_what_is_kept() {
     };
     for status in ["400", "405", "406", "415", "417", "421", "429", "431"] {
         let mut policy = minute();
-        policy.refresh = tramline_cache::Refresh::At(0.5);
+        policy.refresh = tramline_cache::Refresh::At { share: 0.5 };
         let site = Site::new(policy, everything, service);
         site.get("/x", &[]).await;
         site.clock.advance(Duration::from_secs(40));

@@ -47,7 +47,7 @@ async fn no_read_is_older_than_it_may_be_on_redis() {
         let (fault, url) = Fault::in_front_of(&server.url()).await.unwrap();
         let mut redis = RedisConfig::new(url);
         redis.prefix.clone_from(&names.prefix);
-        redis.max_pause = names.max_pause;
+        redis.max_backoff = names.max_backoff;
         redis.response_timeout = Duration::from_millis(500);
         let mut config = StoreConfig::default();
         settings(&mut config);

@@ -172,7 +172,7 @@ async fn times_without_end_are_no_trouble() {
         config.max_ttl = Duration::MAX;
         config.cut_policies = true;
         config.lease_wait = Duration::MAX;
-        config.lease_life = Duration::MAX;
+        config.lease_ttl = Duration::MAX;
         config.detached_age = Duration::MAX;
         config.max_loads = usize::MAX;
     })
@@ -213,7 +213,7 @@ async fn times_without_end_are_no_trouble() {
 async fn no_time_at_all_is_no_trouble() {
     let nodes = Nodes::new(2, |config| {
         config.lease_wait = Duration::ZERO;
-        config.lease_life = Duration::ZERO;
+        config.lease_ttl = Duration::ZERO;
         config.detached_age = Duration::ZERO;
         config.max_loads = 0;
     })

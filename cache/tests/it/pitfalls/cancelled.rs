@@ -46,7 +46,7 @@ async fn ask_many(cache: &Texts, name: &str, takes: Duration) {
 #[tokio::test(start_paused = true)]
 async fn a_caller_that_goes_away_leaves_nothing_behind() {
     let nodes = Nodes::new(2, |config| {
-        config.lease_life = Duration::from_secs(3_600);
+        config.lease_ttl = Duration::from_secs(3_600);
         config.lease_wait = Duration::from_secs(7_200);
     })
     .await;

@@ -68,7 +68,7 @@ async fn polled<F: Future>(future: &mut std::pin::Pin<&mut F>, times: usize) {
 /// lease, and no flight.
 #[tokio::test(start_paused = true)]
 async fn who_reads_for_itself_holds_nothing() {
-    let nodes = Nodes::new(2, |config| config.lease_life = Duration::from_secs(3_600)).await;
+    let nodes = Nodes::new(2, |config| config.lease_ttl = Duration::from_secs(3_600)).await;
     let [a, b] = &nodes.texts(&policy(LONG))[..] else { unreachable!() };
     had_all(a, b).await;
     nodes.twin.slow(0, Duration::from_millis(50));

@@ -12,7 +12,7 @@ use crate::support::{Held, Nodes, fail, key, load, policy, text, texts};
 async fn a_lease_that_was_lost_is_not_given_back_nor_used() {
     for ends_well in [true, false] {
         let nodes = Nodes::new(3, |config| {
-            config.lease_life = Duration::from_secs(1);
+            config.lease_ttl = Duration::from_secs(1);
             config.lease_wait = Duration::from_secs(30);
         })
         .await;
@@ -38,7 +38,7 @@ async fn a_lease_that_was_lost_is_not_given_back_nor_used() {
 /// Who hears of a failure and asks again, here or elsewhere, finds the lease free, however slow the way to the tier is.
 #[tokio::test(start_paused = true)]
 async fn a_lease_is_free_before_the_failure_is_told() {
-    let nodes = Nodes::new(2, |config| config.lease_life = Duration::from_secs(60)).await;
+    let nodes = Nodes::new(2, |config| config.lease_ttl = Duration::from_secs(60)).await;
     let [a, b] = &nodes.texts(&policy(Duration::from_secs(60)))[..] else { unreachable!() };
     nodes.twin.slow(0, Duration::from_millis(40));
     for round in 0..10 {

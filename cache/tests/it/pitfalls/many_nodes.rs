@@ -79,7 +79,7 @@ async fn who_waits_for_another_node_has_its_answer_at_once() {
 #[tokio::test(start_paused = true)]
 async fn many_that_take_longer_than_a_lease_lives_are_loaded_once() {
     let nodes = Nodes::new(2, |config| {
-        config.lease_life = Duration::from_millis(300);
+        config.lease_ttl = Duration::from_millis(300);
         config.lease_wait = Duration::from_secs(20);
     })
     .await;
@@ -102,7 +102,7 @@ async fn many_that_take_longer_than_a_lease_lives_are_loaded_once() {
 #[tokio::test(start_paused = true)]
 async fn the_leases_of_many_over_what_is_old_are_renewed() {
     let nodes = Nodes::new(2, |config| {
-        config.lease_life = Duration::from_millis(300);
+        config.lease_ttl = Duration::from_millis(300);
         config.lease_wait = Duration::from_secs(20);
     })
     .await;
@@ -131,7 +131,7 @@ async fn the_leases_of_many_over_what_is_old_are_renewed() {
 #[tokio::test(start_paused = true)]
 async fn a_load_that_takes_longer_than_a_lease_lives_is_still_the_only_one() {
     let nodes = Nodes::new(4, |config| {
-        config.lease_life = Duration::from_millis(300);
+        config.lease_ttl = Duration::from_millis(300);
         config.lease_wait = Duration::from_secs(20);
     })
     .await;
@@ -152,7 +152,7 @@ async fn a_node_that_hears_nothing_still_waits_for_the_load_of_another() {
 #[tokio::test(start_paused = true)]
 async fn the_lease_of_a_dead_node_ends_by_itself() {
     let nodes = Nodes::new(3, |config| {
-        config.lease_life = Duration::from_secs(3);
+        config.lease_ttl = Duration::from_secs(3);
         config.lease_wait = Duration::from_secs(60);
     })
     .await;

@@ -250,7 +250,7 @@ async fn a_refresh_begins_when_the_policy_of_who_asks_says() {
     for (n, [keeps, asks]) in places.iter().enumerate() {
         let with = |cache: &Texts, ttl, share| {
             let mut eager = policy(ttl);
-            eager.refresh = Refresh::At(share);
+            eager.refresh = Refresh::At { share };
             cache.with_policy(eager).unwrap()
         };
         let asked = async |cache: &Texts, name: &str| {
@@ -284,7 +284,7 @@ async fn a_refresh_begins_when_the_policy_of_who_asks_says() {
 async fn the_refresh_of_the_cache_itself_is_not_that_of_who_kept_it() {
     let nodes = Nodes::new(1, |_| {}).await;
     let mut usual = policy(TTL);
-    usual.refresh = Refresh::At(0.5);
+    usual.refresh = Refresh::At { share: 0.5 };
     let [a] = &nodes.texts(&usual)[..] else { unreachable!() };
     assert_eq!(load(&a.with_policy(policy(TTL * 6)).unwrap(), "one", "old").await, "old");
     sleep(TTL / 2).await;
@@ -293,7 +293,7 @@ async fn the_refresh_of_the_cache_itself_is_not_that_of_who_kept_it() {
     assert_eq!((a.stats().refreshes, text(a.peek(&key("one")))), (1, Some("new")));
 
     let mut patient = policy(TTL * 6);
-    patient.refresh = Refresh::At(0.5);
+    patient.refresh = Refresh::At { share: 0.5 };
     patient.retry_after = TTL;
     let patient = a.with_policy(patient).unwrap();
     assert_eq!(load(&patient, "two", "old").await, "old");

@@ -11,7 +11,7 @@ use crate::support::{Count, Held, Nodes, Texts, fail, find, key, load, policy, t
 /// Ten seconds, and anew from the fifth on.
 fn eager() -> Policy {
     let mut eager = policy(Duration::from_secs(10));
-    eager.refresh = Refresh::At(0.5);
+    eager.refresh = Refresh::At { share: 0.5 };
     eager
 }
 
@@ -39,7 +39,7 @@ async fn asked(caches: &[Texts], span: Duration, loads: &Count) -> Duration {
 
 #[tokio::test(start_paused = true)]
 async fn a_refresh_is_one_load_for_all_nodes_and_nobody_waits_for_it() {
-    for refresh in [Refresh::At(0.8), Refresh::Early(1.0)] {
+    for refresh in [Refresh::At { share: 0.8 }, Refresh::Early { beta: 1.0 }] {
         let nodes = Nodes::new(3, |_| {}).await;
         let mut eager = policy(Duration::from_secs(10));
         eager.refresh = refresh;
@@ -111,7 +111,7 @@ async fn how_long_a_load_took_is_known_everywhere() {
     let nodes = Nodes::new(2, |_| {}).await;
     let mut early = policy(Duration::from_secs(600));
     // As early as a load that takes any time at all can say.
-    early.refresh = Refresh::Early(1e9);
+    early.refresh = Refresh::Early { beta: 1e9 };
     let [a, b] = &nodes.texts(&early)[..] else { unreachable!() };
     for (name, takes) in [("quick", 0), ("slow", 1_000)] {
         let load = move || async move {
@@ -177,7 +177,7 @@ async fn a_refresh_that_comes_too_late_waits_for_another_one() {
 async fn who_did_not_load_it_knows_how_long_that_took() {
     let nodes = Nodes::new(2, |_| {}).await;
     let mut early = policy(Duration::from_secs(10));
-    early.refresh = Refresh::Early(1.0);
+    early.refresh = Refresh::Early { beta: 1.0 };
     let [a, b] = &nodes.texts(&early)[..] else { unreachable!() };
     let slow = || async {
         sleep(Duration::from_secs(2)).await;

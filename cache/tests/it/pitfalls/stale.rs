@@ -119,7 +119,7 @@ async fn handles_of_one_cache_go_by_their_own_policies() {
     let [a] = &nodes.texts(&lenient())[..] else { unreachable!() };
     let strict = a.with_policy(policy(TTL)).unwrap();
     let mut eager = policy(TTL);
-    eager.refresh = Refresh::At(0.0);
+    eager.refresh = Refresh::At { share: 0.0 };
     let eager = a.with_policy(eager).unwrap();
     let mut short = policy(Duration::from_millis(100));
     short.tags = vec![Tag::of("short")];

@@ -23,7 +23,7 @@ async fn trips<T>(nodes: &Nodes, node: usize, what: impl Future<Output = T>) -> 
 async fn who_waits_for_another_process_does_not_storm() {
     for deaf in [false, true] {
         let nodes = Nodes::new(2, |config| {
-            config.lease_life = Duration::from_millis(300);
+            config.lease_ttl = Duration::from_millis(300);
             config.lease_wait = Duration::from_secs(20);
         })
         .await;

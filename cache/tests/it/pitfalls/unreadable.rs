@@ -111,7 +111,7 @@ impl<'a> serde::Deserialize<'a> for Odd {
 /// The value's own code runs between a load and its answer: when it panics, nobody is left waiting, and no lease is left.
 #[tokio::test(start_paused = true)]
 async fn a_value_that_panics_when_it_is_written_leaves_nothing_behind() {
-    let nodes = Nodes::new(2, |config| config.lease_life = Duration::from_secs(3_600)).await;
+    let nodes = Nodes::new(2, |config| config.lease_ttl = Duration::from_secs(3_600)).await;
     let [a, b]: [Cache<u64, Odd>; 2] = [0, 1].map(|node| cache(&nodes.stores[node], |_| {}));
     let begun = tokio::time::Instant::now();
     let slow = || async {
@@ -215,7 +215,7 @@ impl<'a> serde::Deserialize<'a> for Touchy {
 /// It is a miss that is counted, as every value that cannot be read.
 #[tokio::test(start_paused = true)]
 async fn a_value_that_panics_when_it_is_read_is_a_miss() {
-    let nodes = Nodes::new(2, |config| config.lease_life = Duration::from_secs(3_600)).await;
+    let nodes = Nodes::new(2, |config| config.lease_ttl = Duration::from_secs(3_600)).await;
     let [a, b]: [Cache<u64, Touchy>; 2] = [0, 1].map(|node| cache(&nodes.stores[node], |_| {}));
     for many_first in [false, true] {
         for key in 0..5 {
@@ -285,7 +285,7 @@ impl Hash for Key {
 /// It is a panic of who asks with it, and of nobody else; the key can be asked for as before.
 #[tokio::test(start_paused = true)]
 async fn a_key_that_panics_is_a_panic_of_one_caller() {
-    let nodes = Nodes::new(2, |config| config.lease_life = Duration::from_secs(3_600)).await;
+    let nodes = Nodes::new(2, |config| config.lease_ttl = Duration::from_secs(3_600)).await;
     let [a, b]: [Cache<Key, u64>; 2] = [0, 1].map(|node| {
         let mut config = CacheConfig::new("keys");
         config.policy = policy(Duration::from_secs(60));

@@ -99,7 +99,7 @@ async fn who_has_a_place_waits_for_nobody_who_wants_one() {
 async fn a_refresh_that_a_load_began_waits_for_a_place() {
     let (store, cache) = with_places(1);
     let mut early = policy(LONG);
-    early.refresh = Refresh::At(0.5);
+    early.refresh = Refresh::At { share: 0.5 };
     let cache = cache.with_policy(early).unwrap();
     assert_eq!(load(&cache, "due", "first").await, "first");
     tokio::time::advance(LONG / 2).await;

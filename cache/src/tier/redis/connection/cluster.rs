@@ -57,7 +57,7 @@ impl Cluster {
             .retries(MOVES)
             .min_retry_wait(PAUSES.0)
             .max_retry_wait(PAUSES.1);
-        if let Some(authorities) = &config.authorities {
+        if let Some(authorities) = &config.root_certificates {
             let roots = TlsCertificates { client_tls: None, root_cert: Some(authorities.clone()) };
             builder = builder.certs(roots);
         }

@@ -294,7 +294,7 @@ async fn only_the_configuration_can_be_wrong() {
         |config| config.prefix = "a b".to_owned(),
         |config| config.response_timeout = Duration::ZERO,
         |config| config.connect_timeout = Duration::ZERO,
-        |config| config.max_pause = Duration::ZERO,
+        |config| config.max_backoff = Duration::ZERO,
     ];
     for change in changes {
         assert_eq!(bad(change), crate::error::ErrorKind::Config);

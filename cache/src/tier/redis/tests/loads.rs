@@ -22,7 +22,7 @@ struct Stores {
 impl Stores {
     async fn on(configs: [RedisConfig; 4]) -> Self {
         let mut settings = StoreConfig::default();
-        (settings.lease_life, settings.lease_wait) = (Duration::from_secs(3), Duration::from_secs(60));
+        (settings.lease_ttl, settings.lease_wait) = (Duration::from_secs(3), Duration::from_secs(60));
         let stores = configs.map(|config| Store::redis(config, settings.clone()).unwrap()).to_vec();
         let runs = stores.iter().cloned().map(|store| {
             AbortOnDropHandle::new(tokio::spawn(async move { store.run(std::future::pending()).await }))

@@ -20,7 +20,7 @@ async fn only_whom_the_authorities_know_is_trusted() {
     }
     let (certificate, key) = made();
     let (server, url) = devkit::Redis::start_tls(&certificate, &key).await.unwrap();
-    let known = RedisConfig { authorities: Some(certificate.into()), ..config(&url) };
+    let known = RedisConfig { root_certificates: Some(certificate.into()), ..config(&url) };
     let (a, b) = (Node::new(&known), Node::new(&known));
     let slot = slot();
     let (mut ear, _) = Ear::on(&b.tier).await;
@@ -37,7 +37,7 @@ async fn only_whom_the_authorities_know_is_trusted() {
 
     let strangers = [None, Some(made().0.into())];
     for authorities in strangers {
-        let node = Node::new(&RedisConfig { authorities, ..known.clone() });
+        let node = Node::new(&RedisConfig { root_certificates: authorities, ..known.clone() });
         assert!(matches!(node.tier.read(&slot).await, Found::Away));
         assert!(node.errors() > 0);
     }
@@ -45,7 +45,7 @@ async fn only_whom_the_authorities_know_is_trusted() {
 
 /// What is written, read and ended by way of these servers, and that strangers are not.
 async fn in_secret(servers: RedisConfig, certificate: String) -> [Node; 2] {
-    let known = named(RedisConfig { authorities: Some(certificate.into()), ..servers });
+    let known = named(RedisConfig { root_certificates: Some(certificate.into()), ..servers });
     let nodes = [Node::new(&known), Node::new(&known)];
     let [a, b] = &nodes;
     let (mut ear, _) = Ear::on(&b.tier).await;
@@ -57,7 +57,7 @@ async fn in_secret(servers: RedisConfig, certificate: String) -> [Node; 2] {
     a.tier.end(&Ending::Mark(name("x"))).await;
     assert_eq!(ear.ended().await.0, Ending::Mark(name("x")));
     assert_eq!((a.errors(), b.errors()), (0, 0));
-    let stranger = Node::new(&RedisConfig { authorities: Some(made().0.into()), ..known });
+    let stranger = Node::new(&RedisConfig { root_certificates: Some(made().0.into()), ..known });
     assert!(matches!(stranger.tier.read(&slot()).await, Found::Away));
     nodes
 }
