@@ -10,6 +10,7 @@ mod memory;
 mod pitfalls;
 mod redis;
 mod redis_races;
+mod shown;
 mod support;
 mod telemetry;
 mod twin;
