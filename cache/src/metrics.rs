@@ -169,6 +169,12 @@ pub(crate) fn describe_http() {
     names::describe_http();
 }
 
+/// Of requests that a rule names. There are seven reasons.
+#[cfg(feature = "tower")]
+pub(crate) fn http_passed_by(cache: &str, reason: &'static str) {
+    counter!(names::HTTP_PASSED_BY, "cache" => cache.to_owned(), "reason" => reason).increment(1);
+}
+
 /// There are some fifteen reasons.
 #[cfg(feature = "tower")]
 pub(crate) fn http_not_kept(cache: &str, reason: &'static str) {

@@ -88,6 +88,8 @@
 //! `min-fresh` change nothing. `If-None-Match` and `If-Modified-Since` are answered 304 from what is kept; the service
 //! does not see them then. Requests with a body, for ranges, or with other conditions pass by.
 //!
+//! A request that passes by though a rule names it is counted by its reason: `cache.http.passed_by`.
+//!
 //! # When the service fails
 //!
 //! What is wrong may be that request's own, so that who waited for it asks once more, one for all of them. When that

@@ -30,6 +30,8 @@ pub(crate) const PENDING: &str = "cache.pending";
 /// By `cache` and `reason`.
 #[cfg(feature = "tower")]
 pub(crate) const HTTP_NOT_KEPT: &str = "cache.http.not_kept";
+#[cfg(feature = "tower")]
+pub(crate) const HTTP_PASSED_BY: &str = "cache.http.passed_by";
 
 pub(super) fn describe_cache() {
     describe_counter!(REQUESTS, Unit::Count, "Questions by where the answer came from");
@@ -59,4 +61,5 @@ pub(super) fn describe_store() {
 #[cfg(feature = "tower")]
 pub(super) fn describe_http() {
     describe_counter!(HTTP_NOT_KEPT, Unit::Count, "Answers of HTTP services that were not kept");
+    describe_counter!(HTTP_PASSED_BY, Unit::Count, "Requests that a rule names, and that were not cached");
 }

@@ -113,6 +113,7 @@ impl Shared {
     {
         let mut key = question.key.clone();
         let (mut cache, mut again) = (None, false);
+        let mut reason = "varies";
         // One more for who asks again.
         for _ in 0..=MAX_VARY + 1 {
             let names = match self.cache.peek(&key).as_deref() {
@@ -128,8 +129,11 @@ impl Shared {
                     if cache.is_none() {
                         cache = self.cache_for(question);
                     }
-                    // Too many tags: it could not be ended.
-                    let Some(cache) = cache.clone() else { break };
+                    // It could not be ended.
+                    let Some(cache) = cache.clone() else {
+                        reason = "too_many_tags";
+                        break;
+                    };
                     match ask(self, cache, key.clone(), origin, question, again).await {
                         Got::Answer(answer) => return answer,
                         Got::Varies(names, back) => {
@@ -148,6 +152,7 @@ impl Shared {
                 None => break,
             }
         }
+        self.passes_by(reason);
         Ok(respond::marked(origin.pass().await?, Outcome::Miss))
     }
 

@@ -14,6 +14,7 @@ use crate::layer::http_cache::directives::Directives;
 use crate::layer::http_cache::key::HttpKey;
 use crate::layer::http_cache::scope::{Audience, Scope};
 use crate::layer::http_cache::{HttpAnswer, Shared};
+use crate::metrics::http_passed_by;
 
 /// A request that the rule lets be cached.
 pub(super) struct Question {
@@ -67,6 +68,15 @@ impl Shared {
             return None;
         }
         let scope = (self.rule)(request)?;
+        self.asked(request, scope, empty).map_err(|reason| self.passes_by(reason)).ok()
+    }
+
+    /// Counts a request that a rule names, and that is not cached all the same.
+    pub(super) fn passes_by(&self, reason: &'static str) {
+        http_passed_by(self.cache.name(), reason);
+    }
+
+    fn asked(&self, request: &mut Parts, scope: Scope, empty: bool) -> Result<Question, &'static str> {
         let credentials = [AUTHORIZATION, COOKIE];
         if scope.without_credentials {
             for name in credentials {
@@ -75,24 +85,27 @@ impl Shared {
         } else if scope.audience == Audience::Public
             && credentials.iter().any(|name| request.headers.contains_key(name))
         {
-            return None;
+            return Err("credentials");
         }
         let headers = &request.headers;
-        let other = OTHER.iter().any(|name| headers.contains_key(name));
-        let overridden =
-            OVERRIDES.iter().any(|name| headers.contains_key(name) && !scope.vary.contains(name));
-        // A body might be part of the question.
-        if other || overridden || !empty {
-            return None;
+        if OTHER.iter().any(|name| headers.contains_key(name)) {
+            return Err("conditions");
         }
-        let key = HttpKey::new(request, &scope)?;
+        if OVERRIDES.iter().any(|name| headers.contains_key(name) && !scope.vary.contains(name)) {
+            return Err("override");
+        }
+        // It might be part of the question.
+        if !empty {
+            return Err("body");
+        }
+        let key = HttpKey::new(request, &scope).ok_or("no_key")?;
         let head = request.method == Method::HEAD;
         let wanted = Wanted {
             head,
             none_match: headers.get_all(IF_NONE_MATCH).iter().cloned().collect(),
             modified_since: headers.get(IF_MODIFIED_SINCE).cloned(),
         };
-        Some(Question { key, scope, way: way(headers, head), wanted })
+        Ok(Question { key, scope, way: way(headers, head), wanted })
     }
 
     /// The cache by the scope's policy, with its tags; none when they are too many.

@@ -2,6 +2,7 @@
 
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use tokio::sync::Notify;
+use tramline_cache::Tag;
 
 use super::*;
 
@@ -228,16 +229,48 @@ async fn what_is_not_kept_is_counted_by_its_reason() {
     ];
     for (fields, reason) in table {
         Site::new(minute(), everything, numbered(fields)).get("/x", &[]).await;
-        let all = recorder.snapshotter().snapshot().into_vec();
-        let mut counted = Vec::new();
-        for (key, .., value) in &all {
-            // What was counted before is told as zero.
-            if key.key().name() == "cache.http.not_kept" && *value == DebugValue::Counter(1) {
-                counted.extend(key.key().labels().map(metrics::Label::value));
-            }
-        }
-        assert_eq!(counted, ["http", reason], "{fields:?}");
+        assert_eq!(counted(recorder, "cache.http.not_kept"), ["http", reason], "{fields:?}");
     }
+}
+
+/// The labels of what was counted once since the last look.
+fn counted(recorder: &DebuggingRecorder, name: &str) -> Vec<String> {
+    let all = recorder.snapshotter().snapshot().into_vec();
+    // What was counted before is told as zero.
+    let now =
+        all.iter().filter(|(key, .., value)| key.key().name() == name && *value == DebugValue::Counter(1));
+    now.flat_map(|(key, ..)| key.key().labels().map(|label| label.value().to_owned())).collect()
+}
+
+/// As a site does whose rule forgets that browsers send a cookie: nothing of it is ever a hit.
+#[tokio::test]
+async fn what_passes_by_is_counted_by_its_reason() {
+    let recorder: &'static DebuggingRecorder = Box::leak(Box::default());
+    let _recorder = metrics::set_default_local_recorder(recorder);
+    let rule = |request: &Parts| match request.uri.path() {
+        "/no-rule" => None,
+        "/nobody" => Some(Scope::user("")),
+        "/tags" => Some((0..20_u32).fold(Scope::public(), |scope, n| scope.with_tag(Tag::new("n", &n)))),
+        _ => Some(Scope::public()),
+    };
+    let site = Site::new(minute(), rule, numbered(&[]));
+    type Asked = (&'static str, &'static [(&'static str, &'static str)], &'static [&'static str]);
+    let table: [Asked; 7] = [
+        ("/x", &[], &[]),
+        ("/no-rule", &[("cookie", "a=b")], &[]),
+        ("/x", &[("cookie", "a=b")], &["http", "credentials"]),
+        ("/x", &[("range", "bytes=0-1")], &["http", "conditions"]),
+        ("/x", &[("x-http-method-override", "DELETE")], &["http", "override"]),
+        ("/nobody", &[], &["http", "no_key"]),
+        ("/tags", &[], &["http", "too_many_tags"]),
+    ];
+    for (path, fields, reason) in table {
+        site.get(path, fields).await;
+        assert_eq!(counted(recorder, "cache.http.passed_by"), reason, "{path} {fields:?}");
+    }
+    let asks = Request::get("/x").body(Full::from("a question")).unwrap();
+    drop(site.service.clone().oneshot(asks).await);
+    assert_eq!(counted(recorder, "cache.http.passed_by"), ["http", "body"]);
 }
 
 #[tokio::test]
