@@ -682,6 +682,7 @@ function showCaches(caches, tile) {
   const said = ({ whole, last }) => share(last) ?? share(whole);
   const all = said({ whole: sum("whole"), last: sum("last") });
   tile("cache", all === undefined ? "–" : `${all} %`);
+  rows.sort((a, b) => b.last.hits + b.last.misses - a.last.hits - a.last.misses);
   $("caches").replaceChildren(...rows.map((row) => {
     const { name, whole, last } = row;
     const bar = el("span", { class: "bar" }, el("i"));
