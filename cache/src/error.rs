@@ -66,6 +66,16 @@ impl Error {
         self.0.source.as_deref()?.downcast_ref()
     }
 
+    /// The word for it in figures and spans.
+    pub(crate) fn label(&self) -> &'static str {
+        match self.0.kind {
+            ErrorKind::Config => "config",
+            ErrorKind::Load => "failed",
+            ErrorKind::Panicked => "panic",
+            ErrorKind::TimedOut => "timeout",
+        }
+    }
+
     /// With what is behind it, for a line that nobody else adds that to.
     pub(crate) fn with_causes(&self) -> impl fmt::Display {
         fmt::from_fn(move |f| {

@@ -3,17 +3,19 @@
 //! Caches of one name, in several stores or versions, tell the facade together: each adds its own part, and takes back what
 //! is no more.
 
-mod names;
+pub(crate) mod names;
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use metrics::{Counter, Gauge, counter, gauge};
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use thread_local::ThreadLocal;
 
 use crate::cache::Reason;
 
 /// What one cache did.
 pub(crate) struct CacheMetrics {
+    name: String,
     pub(crate) hits_memory: HitCount,
     pub(crate) hits_shared: HitCount,
     pub(crate) misses: Count,
@@ -31,6 +33,8 @@ pub(crate) struct CacheMetrics {
     pub(crate) invalidations: Count,
     pub(crate) read_bytes: HitCount,
     pub(crate) written_bytes: Count,
+    /// Of loads that succeed.
+    load_duration: Histogram,
     pub(crate) weight: Level,
     pub(crate) entries: Level,
 }
@@ -106,8 +110,21 @@ impl CacheMetrics {
             invalidations: count(names::INVALIDATIONS),
             read_bytes: HitCount::new(bytes("read")),
             written_bytes: Count::new(bytes("write")),
+            load_duration: histogram!(names::LOAD_DURATION, "cache" => name.clone()),
             weight: Level::new(gauge!(names::WEIGHT, "cache" => name.clone())),
             entries: Level::new(gauge!(names::ENTRIES, "cache" => name.clone())),
+            name,
+        }
+    }
+
+    /// How long a load took; `error`: one of the few words for why it failed.
+    pub(crate) fn load_took(&self, took: Duration, error: Option<&'static str>) {
+        match error {
+            None => self.load_duration.record(took),
+            Some(error) => {
+                let name = self.name.clone();
+                histogram!(names::LOAD_DURATION, "cache" => name, "error.type" => error).record(took);
+            }
         }
     }
 

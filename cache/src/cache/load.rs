@@ -9,8 +9,9 @@ use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
+use tracing::field::Empty;
 
 use crate::answer::{Answer, Outcome};
 use crate::cache::before::Before;
@@ -121,11 +122,11 @@ where
     pub(super) async fn run(self, job: Job<V>, mut lease: Option<Lease>) {
         let inner = Arc::clone(&self.cache.inner);
         let before = Before::new(&inner, self.lead.stamp().tags(), lease.is_some()).await;
-        let span = tracing::debug_span!("cache.load", cache = inner.config.name);
+        let span = tracing::debug_span!("cache.load", cache = inner.config.name, error.type = Empty);
         let loaded = match &lease {
-            None => self.load(job).instrument(span).await,
+            None => self.load(job).instrument(span.clone()).await,
             Some(lease) => {
-                let load = std::pin::pin!(self.load(job).instrument(span));
+                let load = std::pin::pin!(self.load(job).instrument(span.clone()));
                 match select(load, std::pin::pin!(lease.renewed())).await {
                     Either::Left((loaded, _)) => loaded,
                     Either::Right((never, _)) => match never {},
@@ -136,6 +137,7 @@ where
             Ok(loaded) => self.loaded(loaded, lease, before).await,
             Err(error) => {
                 inner.metrics.load_errors.add();
+                span.record("error.type", error.label());
                 // ORDER: whoever asks next finds the lease free, and the answer after it.
                 if let Some(lease) = &mut lease {
                     lease.give_back().await;
@@ -308,6 +310,18 @@ where
     /// A load within a load goes on in the place of the outer one, and so does one that becomes `needed` by a load that
     /// runs: waiting for another place could be waiting for itself.
     pub(super) async fn bounded<T>(
+        &self,
+        loading: &Loading,
+        needed: impl Future<Output = ()>,
+        load: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let begun = Instant::now();
+        let loaded = self.within_bounds(loading, needed, load).await;
+        self.inner.metrics.load_took(begun.elapsed(), loaded.as_ref().err().map(Error::label));
+        loaded
+    }
+
+    async fn within_bounds<T>(
         &self,
         loading: &Loading,
         needed: impl Future<Output = ()>,

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tracing::Instrument;
+use tracing::field::Empty;
 
 use crate::answer::Outcome;
 use crate::cache::Cache;
@@ -282,11 +283,16 @@ where
         let scope = parts.iter().fold(loading.clone(), |loading, part| {
             loading.with(inner.store.id(), &part.load.slot.space, &part.load.slot.key)
         });
-        let span = tracing::debug_span!("cache.load", cache = inner.config.name, keys = keys.len());
+        let span = tracing::debug_span!(
+            "cache.load",
+            cache = inner.config.name,
+            keys = keys.len(),
+            error.type = Empty,
+        );
         let needed =
             async { drop(select_all(parts.iter().map(|part| Box::pin(part.load.lead.needed()))).await) };
         let load = scope.run(async move { batch(keys).await });
-        let load = self.bounded(&loading, needed, load).instrument(span);
+        let load = self.bounded(&loading, needed, load).instrument(span.clone());
         let loaded = match select(std::pin::pin!(load), std::pin::pin!(renewed(&parts))).await {
             Either::Left((loaded, _)) => loaded,
             Either::Right((never, _)) => match never {},
@@ -295,6 +301,7 @@ where
             Ok(loaded) => self.loaded_many(parts, loaded, &before).await,
             Err(error) => {
                 inner.metrics.load_errors.add();
+                span.record("error.type", error.label());
                 let mut parts = parts;
                 give_back(parts.iter_mut().filter_map(|part| part.lease.as_mut())).await;
                 // One load, and one word of it.

@@ -1,11 +1,13 @@
 //! What the figures are called: OpenTelemetry's way, without units and kinds. Who exposes them adds those.
 
-use metrics::{Unit, describe_counter, describe_gauge};
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 
 /// By `cache` and `from`.
 pub(crate) const REQUESTS: &str = "cache.requests";
 pub(crate) const LOADS: &str = "cache.loads";
 pub(crate) const LOAD_ERRORS: &str = "cache.load.errors";
+/// By `cache` and, of those that failed, `error.type`.
+pub(crate) const LOAD_DURATION: &str = "cache.load.duration";
 pub(crate) const REFRESHES: &str = "cache.refreshes";
 pub(crate) const FOLLOWERS: &str = "cache.followers";
 pub(crate) const LEASE_WAITS: &str = "cache.lease.waits";
@@ -26,6 +28,11 @@ pub(crate) const DETACHED: &str = "cache.detached";
 pub(crate) const LOADING: &str = "cache.loading";
 pub(crate) const PENDING: &str = "cache.pending";
 
+// Of Redis, by the conventions for databases.
+/// By `db.operation.name` and, of those that failed, `error.type`.
+#[cfg(feature = "redis")]
+pub(crate) const OPERATION_DURATION: &str = "db.client.operation.duration";
+
 // Of the layer for HTTP.
 /// By `cache` and `reason`.
 #[cfg(feature = "tower")]
@@ -37,6 +44,7 @@ pub(super) fn describe_cache() {
     describe_counter!(REQUESTS, Unit::Count, "Questions by where the answer came from");
     describe_counter!(LOADS, Unit::Count, "Loads begun");
     describe_counter!(LOAD_ERRORS, Unit::Count, "Loads that failed, panicked or took too long");
+    describe_histogram!(LOAD_DURATION, Unit::Seconds, "What loads take, waiting for a place included");
     describe_counter!(REFRESHES, Unit::Count, "Loads that renewed what was still fresh");
     describe_counter!(FOLLOWERS, Unit::Count, "Callers that joined another one's question");
     describe_counter!(LEASE_WAITS, Unit::Count, "Waits for another process that loads the same");
@@ -56,6 +64,11 @@ pub(super) fn describe_store() {
     describe_gauge!(DETACHED, Unit::Count, detached);
     describe_gauge!(LOADING, Unit::Count, "Loads that run");
     describe_gauge!(PENDING, Unit::Count, "Invalidations that Redis has not heard yet");
+}
+
+#[cfg(feature = "redis")]
+pub(crate) fn describe_redis() {
+    describe_histogram!(OPERATION_DURATION, Unit::Seconds, "Trips to Redis, by what was asked");
 }
 
 #[cfg(feature = "tower")]

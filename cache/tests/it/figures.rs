@@ -1,8 +1,9 @@
 //! What is counted, here and for the metrics facade.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use metrics::Unit;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use tokio::time::sleep;
 use tramline_cache::{Cache, CacheConfig, Refresh, Stats, Store, StoreConfig, Tag};
@@ -66,12 +67,15 @@ impl Facade {
             let name = key.key().name().trim_start_matches("cache.").to_owned();
             let mut labels = key.key().labels().filter(|label| label.key() != "cache");
             let name = labels.next().map_or(name.clone(), |label| format!("{name} {}", label.value()));
+            if let DebugValue::Histogram(_) = value {
+                continue;
+            }
             let told = self.all.entry(name).or_default();
             #[allow(clippy::cast_possible_truncation, reason = "small whole numbers")]
             match value {
                 DebugValue::Counter(more) => *told += more,
                 DebugValue::Gauge(change) => *told = told.saturating_add_signed(change.into_inner() as i64),
-                DebugValue::Histogram(_) => panic!("there is none"),
+                DebugValue::Histogram(_) => {}
             }
         }
         &self.all
@@ -162,6 +166,69 @@ async fn what_is_done_is_counted_and_told() {
     let all = facade.look();
     assert_eq!((all["detached"], all["loading"], all["flushes"]), (0, 0, 2));
     assert_eq!((nodes.stores[0].stats().flushes, nodes.stores[0].stats().loading), (2, 0));
+}
+
+/// How long loads took, in seconds, by why they failed.
+fn durations(news: &Snapshotter) -> BTreeMap<String, Vec<f64>> {
+    let mut all = BTreeMap::new();
+    for (key, unit, _, value) in news.snapshot().into_vec() {
+        let DebugValue::Histogram(took) = value else { continue };
+        assert_eq!((key.key().name(), unit), ("cache.load.duration", Some(Unit::Seconds)));
+        let labels: Vec<_> = key.key().labels().map(metrics::Label::value).collect();
+        all.insert(labels.join(" "), took.iter().map(|took| took.into_inner()).collect());
+    }
+    all
+}
+
+/// A source that becomes slow shows before it fails. What waits for another one's load is no load.
+#[tokio::test(start_paused = true)]
+async fn what_loads_take_is_told() {
+    let recorder = DebuggingRecorder::new();
+    let news = recorder.snapshotter();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let mut hasty = policy(Duration::from_secs(60));
+    hasty.hard_timeout = Duration::from_secs(4);
+    let mut config = in_tokio_time();
+    config.max_loads = 1;
+    let store = Store::memory(config);
+    let cache = texts(&store, &hasty);
+    let slow = |seconds: u64, end: fn() -> Result<String, std::fmt::Error>| {
+        move || async move {
+            sleep(Duration::from_secs(seconds)).await;
+            end()
+        }
+    };
+    let found = || Ok("x".to_owned());
+    let (one, two) = (key("one"), key("two"));
+    let (first, again, _) = tokio::join!(
+        cache.get_or_load(&one, slow(1, found)),
+        cache.get_or_load(&one, slow(1, found)),
+        // For a place, first.
+        cache.get_or_load(&two, slow(2, found)),
+    );
+    assert_eq!(first.unwrap(), again.unwrap());
+    cache.get_or_load(&one, slow(1, found)).await.unwrap();
+    let many = |keys: Vec<String>| async move {
+        sleep(Duration::from_millis(500)).await;
+        Ok::<_, std::fmt::Error>(keys.into_iter().map(|key| (key, "x".to_owned())).collect())
+    };
+    cache.get_many_or_load(&[key("three"), key("four")], many).await.unwrap();
+    cache.get_or_load(&key("fails"), slow(1, || Err(std::fmt::Error))).await.unwrap_err();
+    cache.get_or_load(&key("panics"), slow(2, || panic!("on purpose"))).await.unwrap_err();
+    cache.get_or_load(&key("hangs"), slow(5, found)).await.unwrap_err();
+    let expected = [
+        ("texts", vec![1.0, 3.0, 0.5]),
+        ("texts failed", vec![1.0]),
+        ("texts panic", vec![2.0]),
+        ("texts timeout", vec![4.0]),
+    ];
+    let told = durations(&news);
+    assert_eq!(told.keys().collect::<Vec<_>>(), expected.each_ref().map(|(name, _)| name));
+    for ((name, took), (_, expected)) in told.iter().zip(expected) {
+        assert_eq!(took.len(), expected.len(), "{name}: {took:?}");
+        let near = took.iter().zip(&expected).all(|(took, expected)| (took - expected).abs() < 0.01);
+        assert!(near, "{name}: {took:?}");
+    }
 }
 
 /// They are of no cache, so that the store has them: who ended one and who heard of it. Whole caches are counted by the cache.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id};
+use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::DefaultGuard;
 use tracing::{Dispatch, Instrument, Subscriber, info_span};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
@@ -17,7 +17,7 @@ use tramline_cache::{Refresh, Store};
 
 use crate::support::{Nodes, Texts, in_tokio_time, key, load, policy, texts};
 
-/// What each `query` is within, from the root, and the requests that are closed.
+/// What each `query` is within, from the root, and the requests and loads that are closed.
 #[derive(Clone, Default)]
 struct Queries(Arc<Mutex<Vec<String>>>, Arc<Mutex<Vec<String>>>);
 
@@ -45,9 +45,15 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Queries {
         *said = format!("{before} → {said}");
     }
 
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        let span = context.span(id).unwrap();
+        let mut extensions = span.extensions_mut();
+        values.record(extensions.get_mut::<Said>().unwrap());
+    }
+
     fn on_close(&self, id: Id, context: Context<'_, S>) {
         let span = context.span(&id).unwrap();
-        if span.name() == "request" {
+        if ["request", "cache.load"].contains(&span.name()) {
             self.1.lock().unwrap().push(span.extensions().get::<Said>().unwrap().0.clone());
         }
     }
@@ -110,6 +116,29 @@ async fn a_load_belongs_to_the_trace_of_who_brought_it() {
     }
 }
 
+/// A trace shows which of its loads failed, without their words, which may say anything.
+#[tokio::test(start_paused = true)]
+async fn a_load_that_fails_says_so() {
+    let spans = Queries::default();
+    let _listening = spans.listen();
+    let nodes = Nodes::new(1, |_| {}).await;
+    for store in [&Store::memory(in_tokio_time()), &nodes.stores[0]] {
+        let cache = texts(store, &policy(Duration::from_secs(60)));
+        load(&cache, "one", "x").await;
+        cache.get_or_load(&key("two"), || async { Err::<String, _>("secret 2") }).await.unwrap_err();
+        let panics = || async { if true { panic!("on purpose") } else { query().await.map(Option::unwrap) } };
+        cache.get_or_load(&key("three"), panics).await.unwrap_err();
+        let hangs = |_| std::future::pending::<Result<HashMap<String, String>, Infallible>>();
+        cache.get_many_or_load(&[key("four")], hangs).await.unwrap_err();
+        sleep(Duration::from_millis(1)).await;
+        let load = "cache.load cache=\"texts\"";
+        let failed = |more: &str, kind: &str| format!("{load}{more} error.type={kind:?}");
+        let closed =
+            [load.to_owned(), failed("", "failed"), failed("", "panic"), failed(" keys=1", "timeout")];
+        assert_eq!(std::mem::take(&mut *spans.1.lock().unwrap()), closed);
+    }
+}
+
 /// Nobody waits for what is loaded behind a request, which is over before.
 #[tokio::test(start_paused = true)]
 async fn a_request_ends_before_what_it_left_behind() {
@@ -140,7 +169,9 @@ async fn a_request_ends_before_what_it_left_behind() {
     timeout(left, a.get_many_or_load(&many, slow_many).instrument(request("left many"))).await.unwrap_err();
     sleep(Duration::from_secs(10)).await;
     let closed = ["refresh", "left", "left many"].map(|of| format!("request of=\"{of}\""));
-    assert_eq!((&spans.1.lock().unwrap()[..], spans.0.lock().unwrap().len()), (&closed[..], 0));
+    let mut requests = spans.1.lock().unwrap().clone();
+    requests.retain(|said| said.starts_with("request"));
+    assert_eq!((&requests[..], spans.0.lock().unwrap().len()), (&closed[..], 0));
     sleep(Duration::from_secs(60)).await;
     let mut queries = std::mem::take(&mut *spans.0.lock().unwrap());
     queries.sort_unstable();

@@ -2,6 +2,7 @@
 
 mod failure;
 mod probe;
+mod trips;
 
 use std::fmt;
 use std::future::Future;
@@ -23,8 +24,9 @@ use crate::tier::Ending;
 use crate::tier::redis::call::{Call, Calls};
 use crate::tier::redis::connection::{Connection, Server, silent};
 use crate::tier::redis::gate::Gate;
-use crate::tier::redis::link::failure::{is_about_one, is_unknown_script};
+use crate::tier::redis::link::failure::{is_about_one, is_unknown_script, kind};
 use crate::tier::redis::link::probe::Probe;
+use crate::tier::redis::link::trips::{Operation, Trips};
 use crate::tier::redis::names::Names;
 use crate::tier::redis::time::Time;
 
@@ -44,6 +46,7 @@ pub(super) struct Link {
     /// The last [moment](Self::patience) until which something may still be written, by Redis's time in ms.
     written_until: AtomicU64,
     metrics: Arc<StoreMetrics>,
+    trips: Trips,
 }
 
 /// What the count is at.
@@ -74,6 +77,7 @@ impl Link {
             written_until: AtomicU64::new(0),
             config,
             metrics,
+            trips: Trips::new(),
         })
     }
 
@@ -96,12 +100,12 @@ impl Link {
         let Some(mut connection) = self.connected().await else { return Err(Failure::Away) };
         let (id, asked) = (connection.id, Instant::now());
         let answer = timeout_at(self.limit(asked), connection.ask(command)).await;
-        self.answered(id, asked, answer)
+        self.answered(Operation::of(command), id, asked, answer)
     }
 
     /// Asks with a script.
     pub(super) async fn run(self: &Arc<Self>, call: &Call<'_>) -> Result<Value, Failure> {
-        self.ask(|mut connection| async move {
+        self.ask(Operation::of(&call.command), |mut connection| async move {
             match connection.ask(&call.command).await {
                 Err(error) if is_unknown_script(&error) => {
                     let calls = std::slice::from_ref(call);
@@ -143,7 +147,7 @@ impl Link {
         calls: &[Call<'_>],
     ) -> Result<Vec<RedisResult<Value>>, Failure> {
         let question = |mut connection| async move { all(&mut connection, calls).await };
-        let answers = self.ask_by(connection, question).await?;
+        let answers = self.ask_by(Operation::of_all(calls), connection, question).await?;
         for error in answers.iter().filter_map(|answer| answer.as_ref().err()) {
             self.refused(error);
         }
@@ -167,7 +171,7 @@ impl Link {
     /// What the count is at; and in passing, what time it is there.
     pub(super) async fn look(self: &Arc<Self>) -> Option<Newest> {
         let link = self.clone();
-        let time = self.ask(|mut connection| async move {
+        let time = self.ask(Operation::Time, |mut connection| async move {
             connection.look().await?;
             link.time_of(&mut connection).await
         });
@@ -178,7 +182,7 @@ impl Link {
     pub(super) async fn newest(self: &Arc<Self>) -> Option<Newest> {
         let call = [self.calls.marks(&[], 1)];
         let (answer, id) = self
-            .ask(|mut connection| async move {
+            .ask(Operation::of_all(&call), |mut connection| async move {
                 let answer = all(&mut connection, &call).await?.pop().unwrap_or_else(|| Err(silent()))?;
                 Ok((answer, connection.id))
             })
@@ -229,16 +233,21 @@ impl Link {
         self.metrics.pending.set(self.gate.untold().endings as u64);
     }
 
-    async fn ask<T, F>(self: &Arc<Self>, question: impl FnOnce(Connection) -> F) -> Result<T, Failure>
+    async fn ask<T, F>(
+        self: &Arc<Self>,
+        operation: Operation,
+        question: impl FnOnce(Connection) -> F,
+    ) -> Result<T, Failure>
     where
         F: Future<Output = RedisResult<T>>,
     {
         let connection = self.connected().await;
-        self.ask_by(connection, question).await
+        self.ask_by(operation, connection, question).await
     }
 
     async fn ask_by<T, F>(
         self: &Arc<Self>,
+        operation: Operation,
         connection: Option<Connection>,
         question: impl FnOnce(Connection) -> F,
     ) -> Result<T, Failure>
@@ -248,7 +257,7 @@ impl Link {
         let Some(connection) = connection else { return Err(Failure::Away) };
         let (id, asked) = (connection.id, Instant::now());
         let answer = timeout_at(self.limit(asked), question(connection)).await;
-        self.answered(id, asked, answer)
+        self.answered(operation, id, asked, answer)
     }
 
     /// Until when an answer to what is asked at this moment is waited for.
@@ -259,26 +268,34 @@ impl Link {
     /// What came of a question over the connection of this id.
     fn answered<T>(
         &self,
+        operation: Operation,
         id: u64,
         asked: Instant,
         answer: Result<RedisResult<T>, Elapsed>,
     ) -> Result<T, Failure> {
+        let took = asked.elapsed();
         match answer {
-            Ok(Ok(answer)) => Ok(answer),
+            Ok(Ok(answer)) => {
+                self.trips.succeeded(operation, took);
+                Ok(answer)
+            }
             Ok(Err(error)) if is_about_one(&error) => {
+                Trips::failed(operation, took, kind(&error));
                 self.refused(&error);
                 Err(Failure::Refused(error))
             }
             Ok(Err(error)) => {
+                Trips::failed(operation, took, kind(&error));
                 self.failed(id, &error);
                 Err(Failure::Away)
             }
             // Nobody looked for the answer in time, or sent the question: that says nothing of Redis.
-            Err(_) if asked.elapsed() > self.config.response_timeout.saturating_add(LATE) => {
+            Err(_) if took > self.config.response_timeout.saturating_add(LATE) => {
                 tracing::debug!("an answer of Redis was not looked for in time");
                 Err(Failure::Away)
             }
             Err(_) => {
+                Trips::failed(operation, took, "timeout");
                 self.failed(id, &silent());
                 Err(Failure::Away)
             }

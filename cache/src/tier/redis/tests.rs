@@ -12,6 +12,7 @@ mod rights;
 mod sentinel;
 mod slow;
 mod tls;
+mod trips;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

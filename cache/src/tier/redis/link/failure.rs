@@ -31,5 +31,36 @@ pub(in crate::tier::redis) fn refuses_writes(error: &RedisError) -> bool {
     matches!(error.code(), Some("OOM" | "MISCONF" | "NOREPLICAS"))
 }
 
+/// The word for it in a figure: Redis's own, where it is a known one, so that there are only so many.
+pub(super) fn kind(error: &RedisError) -> &'static str {
+    const KNOWN: [&str; 19] = [
+        "ASK",
+        "BUSY",
+        "CLUSTERDOWN",
+        "CROSSSLOT",
+        "ERR",
+        "EXECABORT",
+        "LOADING",
+        "MASTERDOWN",
+        "MISCONF",
+        "MOVED",
+        "NOAUTH",
+        "NOPERM",
+        "NOREPLICAS",
+        "NOSCRIPT",
+        "OOM",
+        "READONLY",
+        "TRYAGAIN",
+        "WRONGPASS",
+        "WRONGTYPE",
+    ];
+    match error.code() {
+        Some(code) => KNOWN.into_iter().find(|known| *known == code).unwrap_or("_OTHER"),
+        None if error.is_timeout() => "timeout",
+        None if error.is_io_error() || error.is_connection_dropped() => "connection",
+        None => "_OTHER",
+    }
+}
+
 #[cfg(test)]
 mod tests;

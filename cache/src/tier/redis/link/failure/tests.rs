@@ -28,3 +28,16 @@ fn one_command_or_all_of_them() {
     }
     assert!(!is_about_one(&silent()));
 }
+
+/// Whatever Redis says, or whoever stands in for it: a figure has only so many of them.
+#[test]
+fn a_figure_has_a_word_for_each() {
+    for code in ["OOM", "NOPERM", "LOADING", "WRONGTYPE"] {
+        assert_eq!(kind(&error(code)), code);
+    }
+    assert_eq!([kind(&error("WHATEVER")), kind(&error("SECRET"))], ["_OTHER"; 2]);
+    let broken = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
+    assert_eq!(kind(&broken.into()), "connection");
+    let late = std::io::Error::from(std::io::ErrorKind::TimedOut);
+    assert_eq!(kind(&late.into()), "timeout");
+}
