@@ -39,6 +39,8 @@ pub enum ErrorKind {
     TimedOut,
 }
 
+const ANOTHER: &str = "the load of another caller failed";
+
 // === impl Error ===
 
 impl Error {
@@ -60,10 +62,35 @@ impl Error {
         self.0.kind
     }
 
+    /// Whether a time was over: that of the load, or of one inside it.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        self.0.kind == ErrorKind::TimedOut || self.inside().is_some_and(Self::is_timeout)
+    }
+
+    /// Whether the same question may be answered a little later, as far as the cache can know: a time was over, or another
+    /// caller's load failed, which says nothing of this one's. What an error of the load's own says is its own affair
+    /// ([`load`](Self::load)).
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        let another = self.0.kind == ErrorKind::Load && self.0.detail == ANOTHER;
+        self.0.kind == ErrorKind::TimedOut || another || self.inside().is_some_and(Self::is_retryable)
+    }
+
     /// The load's own error, when it is one and of this type.
     #[must_use]
     pub fn load<E: StdError + 'static>(&self) -> Option<&E> {
         self.0.source.as_deref()?.downcast_ref()
+    }
+
+    /// The load of another caller, which this one had followed.
+    pub(crate) fn of_another() -> Self {
+        Self::new(ErrorKind::Load, ANOTHER)
+    }
+
+    /// The error of a load inside the load.
+    fn inside(&self) -> Option<&Self> {
+        self.load()
     }
 
     /// The word for it in figures and spans.
@@ -124,3 +151,6 @@ impl fmt::Display for OfCaller {
 }
 
 impl StdError for OfCaller {}
+
+#[cfg(test)]
+mod tests;

@@ -92,6 +92,9 @@ const SPREAD_GLANCES: usize = 50;
 
 impl Store {
     /// Caches in this process's memory alone. They work without [`run`](Self::run); only that tells the metrics facade of them.
+    ///
+    /// Install the recorder of the `metrics` facade before it: what is counted goes to the recorder that was there when the
+    /// store, and each of its caches, was made, and to none when there was none.
     #[must_use]
     pub fn memory(config: StoreConfig) -> Self {
         Self::new(Tier::Alone, config, Arc::new(StoreMetrics::new()))
@@ -99,6 +102,9 @@ impl Store {
 
     /// Caches in memory over Redis. It connects when first used, and again and again. Call it inside a tokio runtime,
     /// and let [`run`](Self::run) run.
+    ///
+    /// Install the recorder of the `metrics` facade before it: what is counted goes to the recorder that was there when the
+    /// store, and each of its caches, was made, and to none when there was none.
     ///
     /// # Errors
     ///

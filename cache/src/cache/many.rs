@@ -25,7 +25,7 @@ use crate::cache::loading::Loading;
 use crate::cache::read::{Look, gone};
 use crate::entry::Entry;
 use crate::envelope::Token;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::flight::{Asker, Entered, Follower};
 use crate::key::CacheKey;
 use crate::loaded::Loaded;
@@ -175,8 +175,7 @@ where
                             missing.push(key);
                         } else {
                             inner.metrics.misses.add();
-                            let failed = || Error::new(ErrorKind::Load, "the load of another caller failed");
-                            failure.get_or_insert_with(failed);
+                            failure.get_or_insert_with(Error::of_another);
                         }
                         continue;
                     };
