@@ -33,7 +33,8 @@ pub struct Stats {
     pub unusable: u64,
     /// Waits for another process that loads the same.
     pub lease_waits: u64,
-    /// Invalidations of keys and of the whole ([`StoreStats::tag_invalidations`] has those of tags), from here and, as far as they are heard, from other processes.
+    /// Invalidations of keys and of the whole ([`StoreStats::tag_invalidations`] has those of tags), from here and, as far as
+    /// they are heard, from other processes.
     pub invalidations: u64,
     /// Encoded bytes that came from the shared tier.
     pub read_bytes: u64,
