@@ -72,8 +72,8 @@ pub struct RedisConfig {
     pub connect_timeout: Duration,
     /// The bound of the pauses while Redis is away, doubling from 50 ms. Default 2 s.
     pub max_backoff: Duration,
-    /// How many invalidations are remembered for a Redis that is away. Default 1024; more become one of
-    /// everything.
+    /// How many invalidations are remembered for a Redis that is away. Default 1024; of more, keys become their whole
+    /// caches, and what is still more becomes everything.
     pub max_pending: usize,
 }
 

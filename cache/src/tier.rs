@@ -93,6 +93,8 @@ pub(crate) struct Marks {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Untold {
     pub(crate) endings: usize,
+    /// They were told to one that may have forgotten.
+    pub(crate) doubtful: usize,
     /// One of them is [`Ending::All`], in the place of more than are remembered.
     pub(crate) everything: bool,
 }
@@ -134,6 +136,14 @@ impl fmt::Debug for Slot {
     // Keys are what users are called by.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Slot({}…)", self.space)
+    }
+}
+
+// === impl Untold ===
+
+impl Untold {
+    pub(crate) fn words(self) -> usize {
+        self.endings + self.doubtful
     }
 }
 

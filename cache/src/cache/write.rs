@@ -83,6 +83,9 @@ where
     /// As [`invalidate`](Self::invalidate) for many keys, of which Redis hears in one trip for every 250; in a cluster, all
     /// masters at once. The order of the keys means nothing, and one that is there twice ends once.
     ///
+    /// Of more than [`max_pending`](crate::RedisConfig::max_pending) keys that Redis does not take in time the whole cache
+    /// ends; of more than some ten thousand, [`invalidate_all`](Self::invalidate_all) costs less and ends hardly more.
+    ///
     /// # Cancel safety
     ///
     /// When dropped, it goes on.

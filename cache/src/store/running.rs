@@ -25,9 +25,11 @@ impl Store {
     /// alone there is nothing to hear. Call it once for each store: when one of two calls ends, the store counts as cut off.
     ///
     /// Who asks after `shutdown` is answered as before, and not waited for. The end comes with the last of those loads, none of
-    /// which takes longer than its `hard_timeout` and [`lease_wait`](crate::StoreConfig::lease_wait); with Redis away, after
-    /// another 2.5 s at most (twice its `connect_timeout` and `response_timeout`). What it could not be told is lost with the
-    /// process: others answer that until its life is over. A warning says how much it is.
+    /// which takes longer than its `hard_timeout` and [`lease_wait`](crate::StoreConfig::lease_wait), and with what
+    /// [`invalidate_many`](crate::Cache::invalidate_many) has begun to tell, a trip for 250 keys. With Redis away it takes up
+    /// to another 6 s: two attempts of a `connect_timeout` and eight times `response_timeout` each, and a little more where much
+    /// is to be told. What it could not be told is lost with the process: others answer that until its life is over. A warning
+    /// says how much it is, also of what ends after that.
     ///
     /// # Cancel safety
     ///
@@ -82,12 +84,19 @@ impl Drop for Hearing<'_> {
 
 impl Drop for Parting<'_> {
     fn drop(&mut self) {
-        let Untold { endings, everything } = self.0.tier.untold();
+        let Untold { endings, doubtful, everything } = self.0.tier.untold();
         if endings > 0 {
             tracing::warn!(
                 endings,
+                doubtful,
                 everything,
                 "what was ended is not told: other processes answer it until its life is over"
+            );
+        } else if doubtful > 0 {
+            tracing::warn!(
+                doubtful,
+                everything,
+                "what ended last was told to a Redis that is gone: if that lost it, other processes answer it"
             );
         }
     }

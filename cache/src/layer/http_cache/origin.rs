@@ -166,8 +166,8 @@ impl Load {
     /// The answer went to who asked. It takes the place of what is old, unless it is a failure, or about the request.
     fn alone(&self, status: StatusCode, why: &'static str) -> Result<Option<Loaded<HttpAnswer>>, Failed> {
         self.count(why);
-        // Too many requests may be those of all, which a rest does good.
-        if is_about_request(status) && status != StatusCode::TOO_MANY_REQUESTS {
+        // Too many, too late, too early, or misled: that may be said to all, whom a rest does good.
+        if is_about_request(status) && !matches!(status.as_u16(), 408 | 421 | 425 | 429) {
             return Err(Failed::Refused);
         }
         if status.is_server_error() || is_about_request(status) {

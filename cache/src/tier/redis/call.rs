@@ -17,7 +17,6 @@ pub(super) struct Call<'a> {
     pub(super) command: Cmd,
     pub(super) script: Option<&'a Script>,
     /// Others hear of it, and of what was asked before it: those are to be answered first.
-    #[cfg_attr(not(feature = "redis-cluster"), allow(dead_code, reason = "one server keeps the order"))]
     pub(super) tells: bool,
 }
 

@@ -47,6 +47,7 @@ impl Redis {
         shutdown: impl Future<Output = ()> + Send,
     ) {
         let teller = Teller { hear, now, attached: AtomicBool::new(false) };
+        self.link.begin();
         let listening = async {
             let mut failures = 0_u32;
             loop {

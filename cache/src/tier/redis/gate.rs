@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::mark::MarkName;
 use crate::tier::redis::link::Link;
 use crate::tier::{Ending, Untold};
 
@@ -56,7 +57,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// less than this, or is no replica.
 const LATE: Duration = Duration::from_secs(5);
 
-/// So much is remembered of what was told of late: 1,600 a second. More becomes [`Ending::All`].
+/// So much is remembered of what was told of late: 1,600 a second. Of more, keys become whole caches, and tags everything.
 const MAX_RECENT: usize = 8192;
 
 // === impl Gate ===
@@ -101,8 +102,10 @@ impl Gate {
     pub(super) fn untold(&self) -> Untold {
         let state = self.lock();
         let State { pending, again, telling, .. } = &*state;
+        let new = telling.values().filter(|before| before.is_none()).count();
         Untold {
-            endings: pending.len() + again.len() + telling.len(),
+            endings: pending.len() + new,
+            doubtful: again.len() + telling.len() - new,
             everything: pending.contains(&Ending::All)
                 || again.contains_key(&Ending::All)
                 || telling.contains_key(&Ending::All),
@@ -220,8 +223,11 @@ impl Shut {
 impl State {
     fn want(&mut self, ending: Ending, max_pending: usize) {
         self.pending.insert(ending);
+        // Too many to remember: whole caches go, or everything, which is more than asked and never less.
         if self.pending.len() > max_pending {
-            // Too many to remember: everything goes, which is more than asked and never less.
+            self.pending = std::mem::take(&mut self.pending).into_iter().map(whole_cache).collect();
+        }
+        if self.pending.len() > max_pending {
             self.pending = HashSet::from([Ending::All]);
         }
     }
@@ -241,10 +247,26 @@ impl State {
             self.recent.pop_front();
         }
         if self.recent.len() >= MAX_RECENT {
-            self.recent.clear();
-            self.recent.push_back((now, Ending::All));
+            let mut newest = HashMap::new();
+            for (told, ending) in self.recent.drain(..) {
+                let last = newest.entry(whole_cache(ending)).or_insert(told);
+                *last = told.max(*last);
+            }
+            if newest.len() > MAX_RECENT / 2 {
+                newest = HashMap::from([(Ending::All, now)]);
+            }
+            self.recent.extend(newest.into_iter().map(|(ending, told)| (told, ending)));
+            self.recent.make_contiguous().sort_unstable_by_key(|(told, _)| *told);
         }
         self.recent.push_back((told, ending));
+    }
+}
+
+/// What takes the place of a key when they are too many.
+fn whole_cache(ending: Ending) -> Ending {
+    match ending {
+        Ending::Key(slot) => Ending::Mark(MarkName::of_cache(&slot.space)),
+        other => other,
     }
 }
 

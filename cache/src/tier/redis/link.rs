@@ -6,7 +6,7 @@ mod trips;
 
 use std::fmt;
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,7 +20,6 @@ use crate::config::RedisConfig;
 use crate::error::Error;
 use crate::mark::Mark;
 use crate::metrics::StoreMetrics;
-use crate::tier::Ending;
 use crate::tier::redis::call::{Call, Calls};
 use crate::tier::redis::connection::{Connection, Server, silent};
 use crate::tier::redis::gate::Gate;
@@ -29,6 +28,7 @@ use crate::tier::redis::link::probe::Probe;
 use crate::tier::redis::link::trips::{Operation, Trips};
 use crate::tier::redis::names::Names;
 use crate::tier::redis::time::Time;
+use crate::tier::{Ending, Untold};
 
 pub(super) use self::failure::{Failure, refuses_writes};
 pub(super) use self::probe::WORDS;
@@ -47,6 +47,8 @@ pub(super) struct Link {
     written_until: AtomicU64,
     metrics: Arc<StoreMetrics>,
     trips: Trips,
+    /// What could not be told is told no more: the store has.
+    left: AtomicBool,
 }
 
 /// What the count is at.
@@ -78,6 +80,7 @@ impl Link {
             config,
             metrics,
             trips: Trips::new(),
+            left: AtomicBool::new(false),
         })
     }
 
@@ -206,6 +209,19 @@ impl Link {
     pub(super) fn remember(&self, ending: Ending) {
         self.gate.remember(ending);
         self.publish();
+        if self.left.load(Ordering::Acquire) {
+            let (prefix, Untold { endings, .. }) = (self.calls.names.prefix(), self.gate.untold());
+            tracing::warn!(
+                prefix,
+                endings,
+                "what ended after the store did is not told: other processes answer it until its life is over"
+            );
+        }
+    }
+
+    /// The store runs: what cannot be told is told later.
+    pub(super) fn begin(&self) {
+        self.left.store(false, Ordering::Release);
     }
 
     /// Tells what Redis has yet to be told by one more attempt, whatever the pause says: there is no later. One that
@@ -213,24 +229,24 @@ impl Link {
     pub(super) async fn tell_rest(self: &Arc<Self>) {
         let mut over = self.tried.subscribe();
         let trying = async {
-            while self.gate.untold().endings > 0 {
+            while self.gate.untold().words() > 0 {
                 self.gate.hurry();
-                let last = self.gate.begin_probe();
-                if last {
-                    tokio::spawn(Probe::new(self.clone()).run());
+                if self.gate.begin_probe() {
+                    return Probe::new(self.clone()).run().await;
                 }
                 // Each attempt says when it is over, and one that nobody sees here has told everything.
-                if over.changed().await.is_err() || last {
+                if over.changed().await.is_err() {
                     return;
                 }
             }
         };
-        let limit = 2 * (self.config.connect_timeout + self.config.response_timeout);
+        let limit = self.attempt(self.gate.untold().words()).saturating_mul(2);
         let _ = timeout(limit, trying).await;
+        self.left.store(true, Ordering::Release);
     }
 
     fn publish(&self) {
-        self.metrics.pending.set(self.gate.untold().endings as u64);
+        self.metrics.pending.set(self.gate.untold().words() as u64);
     }
 
     async fn ask<T, F>(
@@ -314,7 +330,7 @@ impl Link {
 
     async fn first_attempt(&self) {
         let mut tried = self.tried.subscribe();
-        let limit = self.config.connect_timeout + self.config.response_timeout;
+        let limit = self.config.connect_timeout.saturating_add(self.config.response_timeout);
         let _ = timeout(limit, tried.wait_for(|tried| *tried)).await;
     }
 
@@ -359,20 +375,22 @@ impl fmt::Debug for Link {
     }
 }
 
-/// Asks everything in one trip, and once more what Redis did not know the script of. Answers in the order of the calls; an
-/// error about more than one of them is one about all.
+/// Asks everything in one trip, and once more what Redis did not know the script of, with what was told behind that: whoever
+/// heard it found that not done yet. Answers in the order of the calls; an error about more than one of them is one about
+/// all.
 async fn all(connection: &mut Connection, calls: &[Call<'_>]) -> RedisResult<Vec<RedisResult<Value>>> {
     let mut answers = connection.send(&[], &calls.iter().collect::<Vec<_>>()).await?;
-    let unknown: Vec<usize> =
-        (0..calls.len()).filter(|n| answers[*n].as_ref().is_err_and(is_unknown_script)).collect();
-    if !unknown.is_empty() {
+    let unknown: Vec<bool> =
+        answers.iter().map(|answer| answer.as_ref().is_err_and(is_unknown_script)).collect();
+    if let Some(first) = unknown.iter().position(|unknown| *unknown) {
+        let again: Vec<usize> = (first..calls.len()).filter(|n| unknown[*n] || calls[*n].tells).collect();
         let mut codes: Vec<_> =
-            unknown.iter().filter_map(|n| calls[*n].script).map(|script| script.code).collect();
+            again.iter().filter_map(|n| calls[*n].script).map(|script| script.code).collect();
         codes.sort_unstable();
         codes.dedup();
-        let asked: Vec<_> = unknown.iter().map(|n| &calls[*n]).collect();
-        let again = connection.send(&codes, &asked).await?;
-        for (n, answer) in unknown.into_iter().zip(again) {
+        let asked: Vec<_> = again.iter().map(|n| &calls[*n]).collect();
+        let answered = connection.send(&codes, &asked).await?;
+        for (n, answer) in again.into_iter().zip(answered) {
             answers[n] = answer;
         }
     }

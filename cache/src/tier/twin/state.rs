@@ -145,7 +145,7 @@ impl State {
 
     pub(super) fn untold(&self, node: usize) -> Untold {
         let pending = &self.nodes[node].pending;
-        Untold { endings: pending.len(), everything: pending.contains(&Ending::All) }
+        Untold { endings: pending.len(), doubtful: 0, everything: pending.contains(&Ending::All) }
     }
 
     pub(super) fn end(&mut self, node: usize, ending: &Ending, now: u64) {

@@ -148,7 +148,7 @@ async fn a_bad_request_does_not_push_out_what_is_kept() {
         let status = request.headers().get("x-bad").map_or("200", |status| status.to_str().unwrap());
         Ok(Response::builder().status(status).body(full(status.to_owned())).unwrap())
     };
-    for status in ["400", "405", "406", "415", "417", "421", "429", "431"] {
+    for status in ["400", "405", "406", "408", "415", "417", "421", "425", "429", "431"] {
         let mut policy = minute();
         policy.refresh = tramline_cache::Refresh::At { share: 0.5 };
         let site = Site::new(policy, everything, service);
@@ -162,7 +162,7 @@ async fn a_bad_request_does_not_push_out_what_is_kept() {
 
         // What is old stays for the others, and the bad one gets his own answer. The next one is not put off for it, where
         // it is not that too many ask.
-        let next = if status == "429" { "stale" } else { "miss" };
+        let next = if ["408", "421", "425", "429"].contains(&status) { "stale" } else { "miss" };
         for (fields, from) in [(&[("x-bad", "500")][..], "stale"), (&[], next)] {
             let mut policy = minute();
             policy.stale_for = Some(Duration::from_secs(600));

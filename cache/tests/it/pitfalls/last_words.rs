@@ -93,11 +93,11 @@ async fn a_store_that_ends_says_what_others_do_not_hear() {
     assert_eq!(said(0).await, [""; 0], "there is nothing to tell");
     store.invalidate_tag(&Tag::new("user", &"ada")).await;
     let what = "what was ended is not told: other processes answer it until its life is over";
-    assert_eq!(said(2).await, [format!("{what} endings=3 everything=false")]);
+    assert_eq!(said(2).await, [format!("{what} endings=3 doubtful=0 everything=false")]);
     // Whoever drops it hears it too.
     drop(timeout(Duration::ZERO, store.run(std::future::pending())).await);
     assert_eq!(warnings.take().len(), 1);
-    assert_eq!(said(2_000).await, [format!("{what} endings=1 everything=true")]);
+    assert_eq!(said(2_000).await, [format!("{what} endings=1 doubtful=0 everything=true")]);
     nodes.twin.heal(0);
     assert_eq!(said(1).await, [""; 0]);
 }

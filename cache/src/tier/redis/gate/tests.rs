@@ -7,6 +7,10 @@ fn key(n: usize) -> Ending {
     Ending::Key(Slot { space: "k.1".into(), key: format!(":{n}").into() })
 }
 
+fn tag(n: usize) -> Ending {
+    Ending::Mark(MarkName::from_wire(&format!("t:{n}")))
+}
+
 fn open() -> Gate {
     let gate = Gate::new(Duration::from_secs(2), 3);
     assert!(!gate.is_open() && gate.begin_probe(), "someone looks at once");
@@ -61,6 +65,14 @@ async fn it_opens_when_everything_was_told() {
     assert!(gate.open(&gate.pending()));
     for n in 0..9 {
         gate.remember(key(n));
+    }
+    let cache = whole_cache(key(0));
+    assert_eq!(cache, Ending::Mark(MarkName::of_cache("k.1")));
+    let pending: HashSet<_> = gate.pending().into_iter().collect();
+    assert!(pending.contains(&cache) && pending.len() <= 3, "{pending:?}");
+    assert!(gate.open(&Vec::from_iter(pending)));
+    for n in 0..9 {
+        gate.remember(tag(n));
     }
     assert_eq!(gate.pending(), [Ending::All]);
     assert!(gate.open(&[Ending::All]));
@@ -126,10 +138,13 @@ async fn what_was_not_told_is_pending_again() {
     gate.shut();
     gate.remember(key(2));
     assert_eq!(gate.pending().len(), 2);
+    let untold = gate.untold();
+    assert_eq!((untold.endings, untold.doubtful), (1, 1), "on their way");
     gate.remember(key(2));
     gate.remember(key(3));
     gate.probe_failed();
-    assert_eq!(gate.untold().endings, 3);
+    let untold = gate.untold();
+    assert_eq!((untold.endings, untold.doubtful, untold.words()), (2, 1, 3));
     let pending: HashSet<_> = gate.pending().into_iter().collect();
     assert_eq!(pending, [key(1), key(2), key(3)].into());
     assert!(!gate.open(&[key(2), key(3)]));
@@ -158,15 +173,35 @@ async fn what_was_told_of_late_is_told_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn too_much_of_late_is_everything() {
+async fn too_much_of_late_is_whole_caches_or_everything() {
     let gate = open();
     for n in 0..MAX_RECENT {
         gate.told(key(n));
     }
     gate.told(key(0));
     gate.shut();
+    let pending: HashSet<_> = gate.pending().into_iter().collect();
+    assert_eq!(pending, [whole_cache(key(0)), key(0)].into());
+    assert!(gate.open(&Vec::from_iter(pending)));
+
+    let gate = open();
+    for n in 0..=MAX_RECENT {
+        gate.told(tag(n));
+    }
+    gate.shut();
     assert_eq!(gate.pending(), [Ending::All]);
     assert!(gate.open(&[Ending::All]));
+
+    // What was told last in a cache says for how long.
+    let gate = open();
+    gate.told(key(0));
+    tokio::time::advance(LATE - Duration::from_secs(1)).await;
+    for n in 1..=MAX_RECENT {
+        gate.told(key(n));
+    }
+    tokio::time::advance(Duration::from_secs(1)).await;
+    gate.shut();
+    assert!(gate.pending().contains(&whole_cache(key(0))));
 
     let gate = open();
     for n in 0..MAX_RECENT {

@@ -25,6 +25,11 @@ pub(super) fn is_about_one(error: &RedisError) -> bool {
         || refuses_writes(error)
 }
 
+/// A cluster moves the slot, has one of the names here and another one over there, and answers so until it is done.
+pub(super) fn is_split(error: &RedisError) -> bool {
+    error.code() == Some("TRYAGAIN")
+}
+
 /// It is full, or cannot write to its disk or to enough replicas: it may be read. What is ended is told to a full one too;
 /// the others take nothing at all, and are left as soon as something has to be ended there.
 pub(in crate::tier::redis) fn refuses_writes(error: &RedisError) -> bool {

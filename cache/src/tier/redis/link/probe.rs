@@ -10,6 +10,7 @@ use tokio::time::{sleep, timeout};
 use crate::clock::millis;
 use crate::tier::Ending;
 use crate::tier::redis::connection::{Connection, silent};
+use crate::tier::redis::link::failure::is_split;
 use crate::tier::redis::link::{Link, all};
 
 /// One attempt. Whatever becomes of it, the next one is possible.
@@ -118,7 +119,34 @@ impl Link {
         let calls: Vec<_> = words.iter().flat_map(|ending| self.calls.end(ending)).collect();
         let telling = all(connection, &calls);
         let answers = timeout(self.config.response_timeout, telling).await.map_err(|_| silent())??;
-        answers.into_iter().collect::<RedisResult<Vec<_>>>().map(drop)
+        match answers.into_iter().find_map(RedisResult::err) {
+            None => Ok(()),
+            Some(error) if is_split(&error) => self.tell_everything(connection).await,
+            Some(error) => Err(error),
+        }
+    }
+
+    /// In the place of what a cluster does not take as long as it moves the slot of the marks, or left it half moved:
+    /// this one asks for the count alone.
+    async fn tell_everything(&self, connection: &mut Connection) -> RedisResult<()> {
+        let calls = self.calls.end(&Ending::All);
+        let answers =
+            timeout(self.config.response_timeout, all(connection, &calls)).await.map_err(|_| silent())??;
+        answers.into_iter().collect::<RedisResult<Vec<_>>>()?;
+        self.gate.told(Ending::All);
+        tracing::warn!(
+            prefix = self.calls.names.prefix(),
+            "the cluster has a slot half moved, that of the marks; everything ended in the place of what it did not take"
+        );
+        Ok(())
+    }
+
+    /// How long one may take that tells so much.
+    pub(super) fn attempt(&self, words: usize) -> Duration {
+        // The scripts, the time, the count, what is on its way; a trip for so many words, and one for what came meanwhile.
+        let trips = SAMPLES + 4 + words.div_ceil(WORDS);
+        let trips = u32::try_from(trips).unwrap_or(u32::MAX);
+        self.config.connect_timeout.saturating_add(self.config.response_timeout.saturating_mul(trips))
     }
 
     /// Waits until nothing that was sent over an earlier connection is written any more. That may take longer than its

@@ -76,6 +76,32 @@ async fn values_are_spread_and_found_where_they_went() {
     assert_eq!((a.errors(), b.errors()), (0, 0));
 }
 
+/// The slot of the marks is half moved, as a resharding that was aborted leaves it: a tag that has no mark is refused
+/// there, with the count, for as long as somebody leaves it so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tag_ends_though_its_slot_is_half_moved() {
+    let Some((cluster, config)) = three().await else { return };
+    let (a, b) = (Node::new(&config), Node::new(&config));
+    let (mut ear, _) = Ear::on(&b.tier).await;
+    a.tier.end(&Ending::Mark(name("known"))).await;
+    assert_eq!(ear.ended().await.0, Ending::Mark(name("known")));
+    let mut raws = raws(&cluster).await;
+    let (from, number) = place(&mut raws[0], &a.redis().calls().names.count).await;
+    let to = (from + 1) % 3;
+    let [old, new]: [String; 2] = [raws[from].say("CLUSTER MYID").await, raws[to].say("CLUSTER MYID").await];
+    let _: () = raws[to].say(&format!("CLUSTER SETSLOT {number} IMPORTING {old}")).await;
+    let _: () = raws[from].say(&format!("CLUSTER SETSLOT {number} MIGRATING {new}")).await;
+    a.tier.end(&Ending::Mark(name("new"))).await;
+    back(&a).await;
+    ear.until(|heard| matches!(heard, Heard::Ended { ending: Ending::All, .. })).await;
+    assert_eq!(a.tier.untold().endings, 0);
+    a.tier.end(&Ending::Key(slot())).await;
+    ear.until(|heard| matches!(heard, Heard::Ended { ending: Ending::Key(_), .. })).await;
+    for raw in [from, to] {
+        let _: () = raws[raw].say(&format!("CLUSTER SETSLOT {number} STABLE")).await;
+    }
+}
+
 /// Some of its scripts are known to none, some to one only.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn scripts_are_loaded_by_all() {

@@ -211,6 +211,27 @@ async fn scripts_are_loaded_again() {
     assert_eq!(node.errors(), 0);
 }
 
+/// Who heard of a value before it was written may have read the old one since.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_value_whose_script_was_forgotten_is_told_again() {
+    let Some((server, config)) = server().await else { return };
+    let (a, b, slot) = (Node::new(&config), Node::new(&config), slot());
+    let mut raw = Raw::new(&server.url()).await;
+    let (mut ear, _) = Ear::on(&b.tier).await;
+    back(&a).await;
+    let _: () = raw.say("SCRIPT FLUSH").await;
+    // So that it knows how to tell, and not how to write.
+    let other = Ending::Key(crate::tier::suite::slot());
+    b.tier.end(&other).await;
+    assert_eq!(ear.ended().await.0, other);
+    assert!(a.tier.put(&slot, value("new").1, LONG).await);
+    let ended = Ending::Key(slot.clone());
+    let (first, second) = (ear.ended().await, ear.ended().await);
+    assert_eq!((&first.0, &second.0), (&ended, &ended));
+    assert_eq!(payload(&b.tier, &slot).await.as_deref(), Some("new"));
+    assert_eq!(a.errors(), 0);
+}
+
 /// A full Redis is read, and forgets what it is told to forget.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_one_is_read_and_forgets() {

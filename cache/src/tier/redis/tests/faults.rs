@@ -358,8 +358,8 @@ async fn too_much_to_tell_is_everything() {
     let before = b.tier.marks(&[name("x")], LONG).await.unwrap();
     back(&a).await;
     server.stop().await;
-    for _ in 0..20 {
-        a.tier.end(&Ending::Key(slot())).await;
+    for n in 0..20 {
+        a.tier.end(&Ending::Mark(name(&n.to_string()))).await;
     }
     server.restart().await.unwrap();
     back(&a).await;
