@@ -151,8 +151,10 @@ impl Rooms {
     /// end a token of before does not get in again, and the authority is not even asked; with a newer token it is.
     ///
     /// Remembered until its end, and 100,000 of them: beyond that every token issued until then, by this host's clock
-    /// and whatever they said, counts as ended (`TOKEN_EXPIRED`), and its holder may join nothing before the renewal. One whose end is not later than now is about
-    /// those who are there, and is not remembered.
+    /// and whatever they said, counts as ended (`TOKEN_EXPIRED`), and its holder may join nothing before the renewal. A
+    /// token whose issuer's clock is ahead of that counts as newer for as long as the clock is ahead: whoever ends that
+    /// many sessions keeps the clocks together. One whose end is not later than now is about those who are there, and is
+    /// not remembered.
     ///
     /// # Errors
     ///

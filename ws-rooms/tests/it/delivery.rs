@@ -1,6 +1,9 @@
 //! One event in several rooms.
 
+use std::sync::Arc;
+
 use serde_json::json;
+use tokio::sync::Barrier;
 use tramline_ws_rooms::{ErrorKind, Publication};
 
 use crate::support::{Peer, node, publication, publish, room};
@@ -116,4 +119,29 @@ async fn nodes_on_one_backplane_share_numbers() {
     drop(east);
     publish(&west, &["broadcast"], "e3").await;
     assert_eq!(bob.expect("event").await["offset"], 3);
+}
+
+/// Many publish to one room at the same time, from several threads: its numbers come in order all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_publishes_at_the_same_time_does_not_overtake() {
+    const PUBLISHERS: u64 = 4;
+    const EVENTS: u64 = 100;
+    let rooms = node();
+    let mut ada = Peer::connect(&rooms, "ada/customer/s1").await;
+    for round in 0..10 {
+        let start = Arc::new(Barrier::new(usize::try_from(PUBLISHERS).unwrap()));
+        for publisher in 0..PUBLISHERS {
+            let (rooms, start) = (rooms.clone(), Arc::clone(&start));
+            tokio::spawn(async move {
+                start.wait().await;
+                for number in 0..EVENTS {
+                    publish(&rooms, &["broadcast"], &format!("{round} {publisher} {number}")).await;
+                }
+            });
+        }
+        let first = round * PUBLISHERS * EVENTS + 1;
+        for offset in first..first + PUBLISHERS * EVENTS {
+            assert_eq!(ada.expect("event").await["offset"], offset);
+        }
+    }
 }

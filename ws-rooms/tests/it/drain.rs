@@ -59,6 +59,26 @@ async fn who_does_not_go_is_cut() {
     assert_eq!(rooms.stats().queued_bytes, 0);
 }
 
+/// Whoever cuts a connection in its goodbye leaves frames behind: they count no longer.
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_one_who_is_cut_is_given_back() {
+    let rooms = node();
+    let stuck = Peer::connect_with_pipe(&rooms, "ada/customer/s1", 64).await;
+    for number in 0..8 {
+        let event = crate::support::bulky(&["broadcast"], &format!("b{number}"), 20_000);
+        rooms.publish(event).await.unwrap();
+    }
+    let draining = tokio::spawn({
+        let rooms = rooms.clone();
+        async move { rooms.drain(Duration::from_secs(20)).await }
+    });
+    settle().await;
+    assert!(rooms.stats().queued_bytes > 20_000, "it has been told, and takes nothing");
+    stuck.server.abort();
+    draining.await.unwrap();
+    assert_eq!(rooms.stats().queued_bytes, 0);
+}
+
 /// Each for a time of its own, and never longer than the bound.
 #[tokio::test(start_paused = true)]
 async fn a_life_that_is_over_ends_as_in_a_drain() {

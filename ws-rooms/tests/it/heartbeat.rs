@@ -115,6 +115,18 @@ async fn a_renewed_token_moves_the_end() {
     assert_eq!(rooms.stats().connections, 0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_renewed_token_is_announced_too() {
+    let rooms = node();
+    let mut ada = Peer::connect(&rooms, "ada/customer/s1/50").await;
+    assert_eq!(ada.frame().await.unwrap()["expiresAt"], ada.welcome["expiresAt"]);
+    let answer = ada.ask(json!({"type": "auth", "id": "a", "token": "ada/customer/s1/100"})).await;
+    assert_eq!(answer["type"], "authenticated");
+    let (frames, code) = ada.rest().await;
+    let told: Vec<_> = frames.iter().filter_map(|frame| frame.get("expiresAt")).collect();
+    assert_eq!((told, code), (vec![&answer["expiresAt"]], Some(4201)));
+}
+
 /// More connections than one slice of the sweep: each is looked at in each round, once.
 #[tokio::test(start_paused = true)]
 async fn a_sweep_in_slices_leaves_nobody_out() {

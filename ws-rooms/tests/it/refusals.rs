@@ -183,6 +183,24 @@ async fn a_join_that_is_refused_is_seen_by_nobody() {
     assert_eq!(bob.expect("joined").await["userId"], "ada");
 }
 
+/// The join of a user's second connection fails: it was never shown, so it takes nothing of the first one away.
+#[tokio::test(start_paused = true)]
+async fn a_join_that_is_refused_takes_nobody_out() {
+    let fickle = Fickle::about("payment:1");
+    let rooms = fickle.node();
+    let ask = json!({"type": "subscribe", "room": "payment:1"});
+    let mut tab = Peer::connect(&rooms, "ada/customer/s1").await;
+    tab.ask(ask.clone()).await;
+    let mut phone = Peer::connect(&rooms, "ada/customer/s2").await;
+    for flag in [&fickle.no_join, &fickle.no_history] {
+        flag.store(true, Ordering::Relaxed);
+        assert_eq!(phone.ask(ask.clone()).await["code"], "UNAVAILABLE");
+        flag.store(false, Ordering::Relaxed);
+        let answer = tab.ask(json!({"type": "presence", "room": "payment:1"})).await;
+        assert_eq!(answer["members"], json!([{"userId": "ada", "connections": 1}]));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_driver_is_called_to_tidy_up_while_nothing_happens() {
     let fickle = Fickle::about("none");

@@ -9,11 +9,16 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tramline_ws_rooms::client::Client;
 use tramline_ws_rooms::{
     Access, Authority, Backplane, Credential, Identity, PeerInfo, Publication, Refusal, RoomId, RoomRule,
     Rooms, RoomsConfig, SlowPolicy,
 };
+
+/// Longer than anything lasts here that comes at all: a test of what does not come ends by itself, and says so. In paused
+/// time pings would go on for ever.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Tokens are `user/role/session`, `user/role/session/seconds`, or `user/role/session/seconds/age`, which says how long
 /// ago it was issued; tickets are `user`. A `roomless` one is in no room of the server's.
@@ -191,16 +196,19 @@ impl Peer {
 
     /// The next frame, pings aside.
     pub(crate) async fn next(&mut self) -> Value {
-        loop {
-            let frame = self.frame().await.expect("a frame, not the end");
-            if frame["type"] != "ping" {
-                return frame;
+        let told = async {
+            loop {
+                let frame = self.frame().await.expect("a frame, not the end");
+                if frame["type"] != "ping" {
+                    return frame;
+                }
             }
-        }
+        };
+        timeout(PATIENCE, told).await.expect("a frame that is no ping")
     }
 
     pub(crate) async fn frame(&mut self) -> Option<Value> {
-        let text = self.client.next_text().await.unwrap()?;
+        let text = timeout(PATIENCE, self.client.next_text()).await.expect("a frame, or the end").unwrap()?;
         Some(serde_json::from_str(&text).unwrap())
     }
 
@@ -223,9 +231,12 @@ impl Peer {
     /// Everything up to the end; the code of the close frame.
     pub(crate) async fn rest(&mut self) -> (Vec<Value>, Option<u16>) {
         let mut frames = Vec::new();
-        while let Ok(Some(text)) = self.client.next_text().await {
-            frames.push(serde_json::from_str(&text).unwrap());
-        }
+        let all = async {
+            while let Ok(Some(text)) = self.client.next_text().await {
+                frames.push(serde_json::from_str(&text).unwrap());
+            }
+        };
+        timeout(PATIENCE, all).await.expect("the connection ends");
         (frames, self.client.close_code())
     }
 

@@ -136,6 +136,21 @@ async fn a_repetition_is_no_news_and_takes_nothing_back() {
     assert_eq!(known.of(&identity("bob", "s1", None)), None);
 }
 
+/// The same one again, with a later end: it is news, and the first one's end ends nothing.
+#[tokio::test(start_paused = true)]
+async fn a_repetition_that_lasts_longer_is_in_force_for_longer() {
+    let known = Known::new();
+    let at = Timestamp::now();
+    let (short, long) =
+        (Revocation::user("ada", until(20)).at(at), Revocation::user("ada", until(100)).at(at));
+    assert!(known.insert(&short));
+    assert!(known.insert(&long));
+    assert!(!known.insert(&short));
+    tokio::time::advance(Duration::from_secs(50)).await;
+    assert_eq!(known.of(&identity("ada", "s1", Some(at))), Some(Ended::ForGood));
+    assert_eq!(known.in_force(), [long]);
+}
+
 /// Nothing that was revoked is good again because there are many.
 #[tokio::test(start_paused = true)]
 async fn too_many_of_them_end_every_older_token() {

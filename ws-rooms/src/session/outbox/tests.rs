@@ -148,6 +148,50 @@ fn a_backlog_that_may_go_cuts_nobody() {
     assert_eq!(outbox.closing(), Some(&Close::TOO_SLOW));
 }
 
+/// A notice is no reason to cut either, while something may go for it.
+#[test]
+fn a_notice_makes_room_before_it_cuts() {
+    let mut outbox = Outbox::new(850, 1_000);
+    for offset in 1..=5 {
+        outbox.offer(&entry("a", offset, 100), SlowPolicy::DropOldest);
+    }
+    let notice = format!("{{\"type\":\"{}\"}}", "n".repeat(300));
+    assert_eq!(outbox.notice(&notice.as_str().into()), 3);
+    assert!(outbox.closing().is_none());
+    let frames = texts(&mut outbox);
+    assert_eq!((frames.len(), frames.last()), (4, Some(&notice)));
+}
+
+/// There is no room for a gap: what waits of its room goes, and one gap says both.
+#[test]
+fn a_gap_that_makes_its_own_room_is_one() {
+    for (policy, dropped) in [(SlowPolicy::DropOldest, 5), (SlowPolicy::Latest, 1)] {
+        let mut outbox = Outbox::new(10_000, 1_000);
+        for offset in 1..=dropped {
+            assert_eq!(outbox.offer(&entry("a", offset, 100), policy), 0);
+        }
+        outbox.queue_bound = outbox.live_bytes;
+        let at = Position::new("e", dropped + 1);
+        assert_eq!(outbox.gap(&room("a"), &at, GapReason::Source, policy), dropped);
+        let text = texts(&mut outbox);
+        assert_eq!(text.len(), 1, "{text:?}");
+        let gap: Value = serde_json::from_str(&text[0]).unwrap();
+        assert_eq!((&gap["offset"], &gap["reason"]), (&Value::from(dropped + 1), &Value::from("source")));
+    }
+}
+
+/// Where each room's channel passes an event on by itself, as on Redis, it is known again by its id.
+#[test]
+fn an_event_that_is_passed_on_for_each_room_comes_once() {
+    let mut outbox = Outbox::new(1_000, 1_000);
+    for name in ["a", "b"] {
+        let publication = Publication::new("e1", vec![room("a"), room("b")], "{\"id\":\"e1\"}").unwrap();
+        let entry = Entry::new(Fanout::new(Arc::new(publication)), room(name), Position::new("e", 1));
+        outbox.offer(&Arc::new(entry), SlowPolicy::Close);
+    }
+    assert_eq!(told(&mut outbox), ["event a 1", "position b 1"]);
+}
+
 /// Two rooms are asked for at once, and many events come for both meanwhile.
 #[test]
 fn events_of_two_held_rooms_come_once() {

@@ -24,6 +24,8 @@ async fn the_users_of_a_dead_node_leave() {
     let Some(url) = devkit::engines::redis().await else { return };
     let mut settings = settings(url);
     settings.lease = Duration::from_secs(5);
+    // Nobody asks who is there, which would let those leave whose time has come.
+    settings.check_every = Duration::from_secs(3_600);
     let rooms = node_on(&settings);
     let mut ada = enter(&rooms, "ada").await;
     let mut dead = Some(Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap());

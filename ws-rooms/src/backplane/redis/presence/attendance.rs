@@ -135,3 +135,28 @@ impl Attendance {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A user leaves while their coming is being written, which fails: they leave by the last word, and not by that.
+    #[test]
+    fn what_is_given_back_does_not_undo_what_came_since() {
+        let attendance = Attendance::default();
+        let (room, ada): (RoomId, Arc<str>) = (RoomId::parse("a").unwrap(), "ada".into());
+        attendance.enter(&room, &ada);
+        let coming = attendance.take();
+        assert_eq!((coming.len(), coming[0].connections), (1, 1));
+        let after = LINGER + Duration::from_secs(5);
+        attendance.exit(&room, &ada, after);
+        attendance.give_back(coming);
+        let leaving = attendance.take();
+        assert_eq!((leaving.len(), leaving[0].connections, leaving[0].after), (1, 0, after));
+        // Nothing came since: it is to be written again as it was.
+        attendance.give_back(leaving);
+        let again = attendance.take();
+        assert_eq!((again.len(), again[0].connections, again[0].after), (1, 0, after));
+        assert_eq!(attendance.dirty(), 0);
+    }
+}

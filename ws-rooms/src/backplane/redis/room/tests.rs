@@ -23,6 +23,8 @@ enum Step {
     Say,
     /// The oldest message that is on its way is lost: dropped, with a word about it.
     Drop,
+    /// The same, and nobody says a word: only the next number can tell, or a check.
+    Lose,
     /// The server answers the reading that is out, as things stand.
     Serve,
     /// The answer comes.
@@ -182,6 +184,7 @@ impl Bed {
                     self.next(next);
                 }
             }
+            Step::Lose => _ = self.model.on_its_way.pop_front(),
             Step::Serve => self.model.serve(),
             Step::Answer => {
                 if let Some(Answer::Read { at, missed }) = self.model.answer.take() {
@@ -248,6 +251,7 @@ fn steps() -> impl Strategy<Value = Step> {
         1 => Just(Step::Skip),
         8 => Just(Step::Say),
         2 => Just(Step::Drop),
+        2 => Just(Step::Lose),
         5 => Just(Step::Serve),
         5 => Just(Step::Answer),
         1 => Just(Step::Break),
@@ -273,9 +277,41 @@ proptest! {
                 bed.step(&step);
             }
         }
+        // What was lost last without a word is found by a check.
+        for step in [Step::Check, Step::Serve, Step::Answer] {
+            bed.step(&step);
+        }
         prop_assert!(bed.live && bed.joins.is_empty() && bed.recoveries.is_empty(), "nobody waits");
         prop_assert_eq!(bed.room.state, State::Live);
         prop_assert_eq!(bed.member.at, Some(bed.model.at()));
+    }
+}
+
+/// A message is lost without a word, and another one comes: the hole is read, whether the room is live or is being read.
+#[test]
+fn a_hole_is_read_and_not_followed() {
+    for during_a_reading in [false, true] {
+        let mut bed = Bed::new();
+        bed.pump();
+        for step in [Step::Serve, Step::Answer] {
+            bed.step(&step);
+        }
+        if during_a_reading {
+            bed.step(&Step::Check);
+            bed.step(&Step::Serve);
+        }
+        for step in [Step::Append, Step::Lose, Step::Append, Step::Say] {
+            bed.step(&step);
+        }
+        if during_a_reading {
+            bed.step(&Step::Answer);
+        }
+        assert_eq!((bed.member.told, bed.room.state), (0, State::Reading), "nothing beyond the hole");
+        for step in [Step::Serve, Step::Answer] {
+            bed.step(&step);
+        }
+        assert_eq!((bed.member.told, bed.member.at), (2, Some(bed.model.at())));
+        assert_eq!(bed.room.state, State::Live);
     }
 }
 
