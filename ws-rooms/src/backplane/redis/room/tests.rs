@@ -262,7 +262,7 @@ fn steps() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn members_are_told_everything_once_or_of_a_gap(steps in prop::collection::vec(steps(), 0..120)) {
