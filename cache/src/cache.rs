@@ -1,6 +1,7 @@
 //! The handle that users hold.
 
 mod before;
+mod bounds;
 mod fetch;
 #[cfg(feature = "tower")]
 mod for_layers;

@@ -11,8 +11,10 @@ mod feed;
 mod gate;
 mod link;
 mod names;
+mod reading;
 mod scripts;
 mod time;
+mod writing;
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,7 +22,6 @@ use std::time::Duration;
 
 use ::redis::Value;
 use bytes::Bytes;
-use futures_util::future::join_all;
 
 use crate::clock::millis;
 use crate::config::RedisConfig;
@@ -31,7 +32,7 @@ use crate::metrics::StoreMetrics;
 use crate::tier::redis::call::Calls;
 use crate::tier::redis::gate::Remembering;
 use crate::tier::redis::link::{Failure, Link, WORDS};
-use crate::tier::{Ending, Filled, Found, Marks, Slot, Taken, Untold};
+use crate::tier::{Ending, Marks, Slot, Taken, Untold};
 
 /// The shared tier.
 pub(crate) struct Redis {
@@ -40,9 +41,6 @@ pub(crate) struct Redis {
 
 /// How many keys one call may touch: a script that takes longer than a millisecond holds up everybody.
 const BATCH: usize = 500;
-
-/// So much is written in one trip, beside one value: each trip has the time of one answer.
-const BATCH_BYTES: usize = 1024 * 1024;
 
 // === impl Redis ===
 
@@ -62,107 +60,6 @@ impl Redis {
 
     pub(crate) fn now(&self) -> u64 {
         self.link.clock().now()
-    }
-
-    pub(crate) async fn read(&self, slot: &Slot) -> Found {
-        match self.link.query(&self.calls().read(slot)).await {
-            Ok(value) => found(value, None),
-            // Not even a string.
-            Err(Failure::Refused(_)) => Found::Nothing,
-            Err(Failure::Away) => Found::Away,
-        }
-    }
-
-    pub(crate) async fn read_many(&self, slots: &[Slot]) -> Option<Vec<Found>> {
-        let mut all = Vec::with_capacity(slots.len());
-        for batch in slots.chunks(BATCH) {
-            if self.link.server.is_spread() {
-                all.extend(join_all(batch.iter().map(|slot| self.read(slot))).await);
-                continue;
-            }
-            match self.link.query(&self.calls().read_many(batch)).await {
-                Ok(Value::Array(values)) => all.extend(values.into_iter().map(|value| found(value, None))),
-                _ => return None,
-            }
-        }
-        Some(all)
-    }
-
-    pub(crate) async fn read_or_lease(&self, slot: &Slot, token: Token, life: Duration) -> Found {
-        let lease = lease(token);
-        match self.link.query(&self.calls().read_or_lease(slot, &lease, span(life)).command).await {
-            Ok(Value::Nil) => Found::Leased,
-            Ok(value) => found(value, Some(&lease)),
-            // It takes no writes for now, and may be read.
-            Err(Failure::Refused(error)) if link::refuses_writes(&error) => self.read(slot).await,
-            Err(Failure::Refused(_)) => Found::Nothing,
-            Err(Failure::Away) => Found::Away,
-        }
-    }
-
-    pub(crate) async fn read_or_lease_many(
-        &self,
-        slots: &[Slot],
-        token: Token,
-        life: Duration,
-    ) -> Option<Vec<Found>> {
-        if self.link.server.is_spread() {
-            return self.read_or_lease_each(slots, token, life).await;
-        }
-        let lease = lease(token);
-        let mut all = Vec::with_capacity(slots.len());
-        let mut late = Vec::new();
-        for batch in slots.chunks(BATCH) {
-            let calls = self.calls().read_or_lease_many(batch, &lease, span(life));
-            let Ok(answers) = self.link.run_all(&calls).await else {
-                if all.is_empty() {
-                    return None;
-                }
-                // What was leased is ours all the same.
-                all.resize_with(slots.len(), || Found::Away);
-                break;
-            };
-            let mut answers = answers.into_iter();
-            let (values, leased) = (answers.next(), answers.next());
-            let Some(Ok(Value::Array(values))) = values else {
-                all.extend(batch.iter().map(|_| Found::Nothing));
-                continue;
-            };
-            let leased = match leased {
-                Some(Ok(Value::Array(leased))) => leased,
-                // All are there.
-                _ => Vec::new(),
-            };
-            for (n, value) in values.into_iter().enumerate() {
-                let missing = value == Value::Nil;
-                all.push(match leased.get(n) {
-                    Some(Value::Int(1)) => Found::Leased,
-                    Some(Value::Int(0)) if missing => {
-                        late.push(all.len());
-                        Found::Nothing
-                    }
-                    _ => found(value, Some(&lease)),
-                });
-            }
-        }
-        // What came between the question and the lease, or is no value at all.
-        let again = late.iter().map(|n| self.read_or_lease(&slots[*n], token, life));
-        for (n, found) in late.iter().zip(join_all(again).await) {
-            all[*n] = found;
-        }
-        Some(all)
-    }
-
-    /// Where no command reaches them all.
-    async fn read_or_lease_each(&self, slots: &[Slot], token: Token, life: Duration) -> Option<Vec<Found>> {
-        let mut all = Vec::with_capacity(slots.len());
-        for batch in slots.chunks(BATCH) {
-            all.extend(join_all(batch.iter().map(|slot| self.read_or_lease(slot, token, life))).await);
-            if all.iter().any(|found| matches!(found, Found::Away)) {
-                return None;
-            }
-        }
-        Some(all)
     }
 
     pub(crate) async fn take(
@@ -189,102 +86,6 @@ impl Redis {
     pub(crate) async fn release(&self, slot: &Slot, token: Token) {
         // One that is not given back ends by itself.
         let _ = self.link.run(&self.calls().release(slot, token)).await;
-    }
-
-    pub(crate) async fn fill(&self, slot: &Slot, token: Token, value: Vec<u8>, life: Duration) -> Filled {
-        match self.link.run(&self.calls().fill(slot, token, &value, span(life))).await {
-            Ok(answer) => filled(&answer),
-            Err(Failure::Refused(_)) => {
-                // It is full, perhaps. Nobody is to wait for what does not come.
-                self.release(slot, token).await;
-                Filled::Away
-            }
-            Err(Failure::Away) => Filled::Away,
-        }
-    }
-
-    pub(crate) async fn fill_many(
-        &self,
-        values: Vec<(Slot, Vec<u8>, Duration)>,
-        token: Token,
-    ) -> Vec<Filled> {
-        let mut all = Vec::with_capacity(values.len());
-        let mut unwritten = Vec::new();
-        for batch in batches(&values) {
-            let calls: Vec<_> = batch
-                .iter()
-                .map(|(slot, value, life)| self.calls().fill(slot, token, value, span(*life)))
-                .collect();
-            let Ok(answers) = self.link.run_all(&calls).await else {
-                all.resize(values.len(), Filled::Away);
-                break;
-            };
-            for ((slot, ..), answer) in batch.iter().zip(answers) {
-                all.push(answer.map_or(Filled::Away, |answer| filled(&answer)));
-                if all.last() == Some(&Filled::Away) {
-                    unwritten.push(self.calls().release(slot, token));
-                }
-            }
-        }
-        if !unwritten.is_empty() {
-            let _ = self.link.run_all(&unwritten).await;
-        }
-        all
-    }
-
-    pub(crate) async fn put(&self, slot: &Slot, value: Vec<u8>, life: Duration) -> bool {
-        let ending = Ending::Key(slot.clone());
-        // A put that did not happen, or whose caller went away in between, leaves nothing old behind.
-        let remembering = Remembering::new(&self.link, ending.clone());
-        if self.link.server.is_spread() {
-            return self.put_in_two(slot, &value, life, &ending, remembering).await;
-        }
-        let Some(until) = self.link.patience().await else {
-            self.tell(&ending, remembering).await;
-            return false;
-        };
-        let calls = self.calls().put(slot, &value, span(life), until);
-        match self.link.run_all(&calls).await {
-            Ok(answers) if matches!(answers[..], [Ok(Value::Int(1)), Ok(_)]) => {
-                remembering.told();
-                true
-            }
-            Ok(_) => {
-                // It is full, perhaps, or it came too late; it can still forget.
-                self.tell(&ending, remembering).await;
-                false
-            }
-            Err(_) => false,
-        }
-    }
-
-    /// Where each value is by a clock of its own: the slot is taken first, and then filled by who took it. A late half of it
-    /// takes away what is newer, or does nothing.
-    async fn put_in_two(
-        &self,
-        slot: &Slot,
-        value: &[u8],
-        life: Duration,
-        ending: &Ending,
-        remembering: Remembering<'_>,
-    ) -> bool {
-        let token = Token::draw();
-        let seizing = self.calls().seize(slot, &lease(token), span(self.link.between()));
-        if self.link.run(&seizing).await.is_ok() {
-            let calls = [self.calls().fill(slot, token, value, span(life)), self.calls().tell(ending)];
-            match self.link.run_all(&calls).await.as_deref() {
-                Ok([Ok(filled), Ok(_)]) => {
-                    // Refused: by who came later, and what was there before is gone all the same.
-                    remembering.told();
-                    return *filled == Value::Int(1);
-                }
-                Ok(_) => {}
-                Err(_) => return false,
-            }
-        }
-        // It is full, perhaps; it can still forget.
-        self.tell(ending, remembering).await;
-        false
     }
 
     pub(crate) async fn drop_bad(&self, slot: &Slot, bad: &Bytes) {
@@ -346,37 +147,6 @@ impl Redis {
 impl fmt::Debug for Redis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Redis").field("link", &self.link).finish()
-    }
-}
-
-/// In pieces for one trip each.
-fn batches<T>(values: &[(Slot, Vec<u8>, T)]) -> impl Iterator<Item = &[(Slot, Vec<u8>, T)]> {
-    let (mut many, mut bytes) = (0, 0);
-    values.chunk_by(move |(_, value, _), (_, next, _)| {
-        (many, bytes) = (many + 1, bytes + value.len());
-        let fits = many < BATCH && bytes + next.len() <= BATCH_BYTES;
-        if !fits {
-            (many, bytes) = (0, 0);
-        }
-        fits
-    })
-}
-
-fn found(value: Value, lease: Option<&[u8; 17]>) -> Found {
-    match value {
-        Value::BulkString(bytes) => match lease {
-            // A question that was asked twice.
-            Some(lease) if bytes.len() == lease.len() && bytes[1..] == lease[1..] => Found::Leased,
-            _ => Found::Slot(bytes.into()),
-        },
-        _ => Found::Nothing,
-    }
-}
-
-fn filled(answer: &Value) -> Filled {
-    match answer {
-        Value::Int(1) => Filled::Stored,
-        _ => Filled::Refused,
     }
 }
 

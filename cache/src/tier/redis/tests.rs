@@ -20,10 +20,11 @@ use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{AsyncConnectionConfig, FromRedisValue, cmd};
+use futures_util::future::join_all;
 
 use super::*;
 use crate::tier::suite::{Ear, slot, until};
-use crate::tier::{Heard, Tier};
+use crate::tier::{Filled, Found, Heard, Tier};
 
 /// One node with its figures.
 struct Node {
