@@ -96,6 +96,7 @@ async fn everything_can_be_forgotten(pair: Pair) {
 async fn many_end_at_once(pair: Pair) {
     let Pair { a, b, .. } = &pair;
     let names: Vec<String> = (0..600).map(|n| n.to_string()).collect();
+    let others = ["a", "b", "c", "d", "e", "f", "g", "h"];
     let old = |keys: Vec<String>| async move {
         Ok::<_, std::fmt::Error>(
             keys.into_iter().map(|key| (key, "old".to_owned())).collect::<HashMap<_, _>>(),
@@ -103,7 +104,9 @@ async fn many_end_at_once(pair: Pair) {
     };
     for node in pair.both() {
         node.get_many_or_load(&names, old).await.expect("no error");
-        assert_eq!(load(node, "stays", "stays").await, "stays");
+        for name in others {
+            assert_eq!(load(node, name, "stays").await, "stays");
+        }
     }
     let held = Held::begin(a, "loads").await;
     let ended: Vec<_> =
@@ -119,7 +122,12 @@ async fn many_end_at_once(pair: Pair) {
         for name in &names {
             until_loaded(node, name, "new").await;
         }
-        assert_eq!(load(node, "stays", "other").await, "stays");
+        // What ends in memory may take a few with it, whose hashes are alike.
+        let mut stay = 0;
+        for name in others {
+            stay += usize::from(load(node, name, "other").await == "stays");
+        }
+        assert!(stay > others.len() / 2, "{stay}");
     }
     b.invalidate_many(&[]).await;
     assert_eq!(load(b, "0", "newer").await, "new");

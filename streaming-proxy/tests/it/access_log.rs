@@ -18,7 +18,7 @@ use tramline_streaming_proxy::server::{ServerConfig, serve};
 use tramline_streaming_proxy::{Forwarder, ProxyBody, ProxyConfig, Route, Routes, Upstream, UpstreamConfig};
 
 use crate::client::{Client, get, once, read_head};
-use crate::origin::{listen, raw, real, soon};
+use crate::origin::{listen, nowhere, raw, real, soon};
 
 /// Takes the events of the log, and nothing else.
 struct Collector(mpsc::Sender<Line>);
@@ -140,8 +140,7 @@ async fn one_line_says_all_of_a_request() {
 
 #[tokio::test]
 async fn what_is_refused_or_fails_is_logged_with_its_reason() {
-    let (closed, nobody) = listen().await;
-    drop(closed);
+    let (_held, nobody) = nowhere();
     let mut log = Logged::new(&[nobody]).await;
     for (path, status, outcome, tried) in [
         ("/else", "404", "no_route", false),

@@ -16,7 +16,7 @@ use tramline_streaming_proxy::server::ServerConfig;
 use tramline_streaming_proxy::{Forwarder, ProxyConfig, Route, Routes, Upstream, UpstreamConfig};
 
 use crate::client::{Client, get, once, read_head};
-use crate::origin::{Front, listen, raw, real, soon};
+use crate::origin::{Front, nowhere, raw, real, soon};
 use crate::retry::counted;
 
 async fn front(addresses: &[SocketAddr], config: UpstreamConfig) -> (Front, Upstream) {
@@ -136,10 +136,10 @@ async fn errors_take_some_addresses_out_and_never_all() {
 async fn what_cannot_be_reached_counts_in_what_may_be_out() {
     // Scenario: two of four addresses are gone. The other two fail then, and have to bear the load all the same.
     let well = Arc::new(AtomicBool::new(true));
-    let mut addresses = Vec::new();
+    let (mut addresses, mut held) = (Vec::new(), Vec::new());
     for _ in 0..2 {
-        let (closed, nobody) = listen().await;
-        drop(closed);
+        let (socket, nobody) = nowhere();
+        held.push(socket);
         addresses.push(nobody);
         let well = well.clone();
         let answers = real(move |_| {
