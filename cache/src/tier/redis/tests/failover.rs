@@ -65,14 +65,16 @@ async fn takes_over(counts: bool) {
     cluster.failed_over(lost).await.unwrap();
     assert!(matches!(first(&a, late).await, Found::Nothing), "told again");
     assert!(matches!(first(&a, away).await, Found::Nothing), "told at last");
-    assert_eq!(payload(&a.tier, kept).await.as_deref(), Some("old"), "nobody ended this one");
+    // The driver may connect anew once more, and be away for a moment.
+    assert!(matches!(first(&a, kept).await, Found::Slot(_)), "nobody ended this one");
     back(&b).await;
     let after = b.tier.marks(&[name("x")], LONG).await.unwrap();
     assert_ne!(after.marks[0], before.marks[0]);
     ear.until(|heard| matches!(heard, Heard::Detached)).await;
     ear.attached().await;
+    back(&a).await;
     filled(&a.tier, late, "new").await;
-    assert_eq!(payload(&b.tier, late).await.as_deref(), Some("new"));
+    until(async || payload(&b.tier, late).await.as_deref() == Some("new")).await;
     ear.until(|heard| matches!(heard, Heard::Ended { ending: Ending::Key(ended), .. } if ended == late))
         .await;
 
