@@ -10,6 +10,7 @@ mod memory;
 mod pitfalls;
 mod redis;
 mod redis_races;
+mod secrets;
 mod shown;
 mod support;
 mod telemetry;

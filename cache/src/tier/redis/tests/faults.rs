@@ -388,6 +388,41 @@ async fn one_that_takes_no_writes_any_more_is_left() {
     assert!(matches!(first(&node, &old).await, Found::Nothing));
 }
 
+/// It reads its data from the disk, a millisecond for each key, and answers `LOADING` until it has them. What it has then is
+/// as old as the disk's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_loads_its_data_is_away_and_told_what_it_missed() {
+    if devkit::engines::redis().await.is_none() {
+        return;
+    }
+    let settings = ["--enable-debug-command", "yes", "--loading-process-events-interval-bytes", "1024"];
+    let server = devkit::Redis::start_with(&settings).await.unwrap();
+    let config = config(&server.url());
+    let (a, b) = (Node::new(&config), Node::new(&config));
+    let (ended, kept) = (slot(), slot());
+    // By one that tells nothing again.
+    let writer = Node::new(&config);
+    filled(&writer.tier, &ended, "old").await;
+    filled(&writer.tier, &kept, "kept").await;
+    drop(writer);
+    back(&a).await;
+    let (mut ear, _) = Ear::on(&b.tier).await;
+    let mut raw = Raw::new(&server.url()).await;
+    let _: () = raw.say("DEBUG POPULATE 3000 filler 10").await;
+    let _: () = raw.say("CONFIG SET key-load-delay 1000").await;
+    let reload = tokio::spawn(async move { raw.say::<()>("DEBUG RELOAD").await });
+    until(async || matches!(a.tier.read(&kept).await, Found::Away)).await;
+    a.tier.end(&Ending::Key(ended.clone())).await;
+    a.tier.end(&Ending::Mark(name("x"))).await;
+    assert!(!reload.is_finished() && !a.is_open(), "while it loads");
+    reload.await.unwrap();
+    assert!(matches!(first(&a, &ended).await, Found::Nothing));
+    assert!(matches!(first(&a, &kept).await, Found::Slot(_)));
+    ear.until(|heard| matches!(heard, Heard::Ended { ending: Ending::Key(key), .. } if *key == ended)).await;
+    back(&b).await;
+    assert!(matches!(b.tier.read(&ended).await, Found::Nothing));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_password_that_is_asked_for_suddenly_is_a_redis_that_is_away() {
     let Some((server, config)) = server().await else { return };
