@@ -31,6 +31,8 @@ async fn a_failover_loses_no_ending_of_ours() {
     let (mut ear, _) = Ear::on(&b.tier).await;
     let [master, replica] = watched.servers();
     let mut raw = Raw::new(&master.url()).await;
+    // It waits for what this connection has written, and with that for what came before.
+    let _: i64 = raw.say(&format!("PEXPIRE {} 600000", a.name(&away))).await;
     assert_eq!(raw.say::<i64>("WAIT 1 10000").await, 1, "it has what is old");
     let mut raw = Raw::new(&replica.url()).await;
     let _: () = raw.say("REPLICAOF 127.0.0.1 1").await;
