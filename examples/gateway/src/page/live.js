@@ -672,11 +672,13 @@ function sample(data) {
 
 // Counted since the start; what the last minute added says how it is now.
 function showCaches(caches, tile) {
-  const before = history.find((past) => past.caches)?.caches ?? {};
+  // The first sample has nothing before it, and a gateway that began anew counts anew.
+  const before = history.find((past) => past.caches)?.caches ?? caches;
+  const added = (now, then) => Math.max(0, now - then);
   const share = ({ hits, misses }) => (hits + misses ? Math.round((100 * hits) / (hits + misses)) : undefined);
   const rows = Object.entries(caches).map(([name, { hits, misses }]) => {
     const first = before[name] ?? { hits: 0, misses: 0 };
-    return { name, whole: { hits, misses }, last: { hits: hits - first.hits, misses: misses - first.misses } };
+    return { name, whole: { hits, misses }, last: { hits: added(hits, first.hits), misses: added(misses, first.misses) } };
   });
   const sum = (of) => rows.reduce((all, row) => ({ hits: all.hits + row[of].hits, misses: all.misses + row[of].misses }), { hits: 0, misses: 0 });
   const said = ({ whole, last }) => share(last) ?? share(whole);
